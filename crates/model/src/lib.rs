@@ -1,0 +1,35 @@
+//! The nouns of a cluster.
+//!
+//! Plain data, each thing once: identifiers, time, what should be ([`Spec`]), what is
+//! ([`Status`]), what will be done ([`Plan`]) and why ([`Reason`]). Every other crate speaks in
+//! these words; `docs/glossary.md` fixes what they mean.
+//!
+//! This crate decides nothing. It is `no_std`: there is no clock, socket or disk to reach for.
+#![no_std]
+extern crate alloc;
+
+mod agent;
+mod id;
+mod limits;
+mod order;
+mod plan;
+mod reason;
+mod spec;
+mod status;
+mod time;
+
+pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
+pub use id::{
+    BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,
+    SessionNumber, Term,
+};
+pub use limits::*;
+pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, ToExecutor};
+pub use plan::{Plan, Step, StepAction};
+pub use reason::{Reason, Refusal};
+pub use spec::{
+    ClusterSpec, GroupSpec, Guard, Link, LinkAddress, LinkKind, LogicalTimeouts, NodeSpec, Profile,
+    ResourceSpec, Spec, Timing, Value,
+};
+pub use status::{Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status};
+pub use time::{Duration, Instant, Moment};

@@ -1,0 +1,137 @@
+//! What the core and the executor of one node say to each other.
+//!
+//! The leader's conductor makes orders; they travel through the log's own channel to the owner's
+//! core, which checks grant and lease (SAFETY rule 10), and from there to the executor. Obeying an
+//! order twice is harmless.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, LogIndex, Moment, NodeId, Outcome, ResourceName, ResourceSpec, Session, Term};
+
+/// Names one order: who gave it, and which one of theirs it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OrderId {
+    /// The term of the leader that gave it.
+    pub term: Term,
+    /// Counts the orders of that term.
+    pub number: u64,
+}
+
+/// One thing to do with one resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which order it is.
+    pub id: OrderId,
+    /// The commit index the leader decided by: the owner waits until it has applied as much.
+    pub commit: LogIndex,
+    /// For whom, and in which session.
+    pub node: NodeId,
+    /// The session in which the grant was given.
+    pub session: Session,
+    /// With which resource.
+    pub resource: ResourceName,
+    /// Under which grant.
+    pub epoch: Epoch,
+    /// What.
+    pub act: Act,
+}
+
+/// What can be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Start it.
+    Start,
+    /// Stop it, and close its epoch for good.
+    Stop,
+}
+
+/// What a resource does on one node, as its executor sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "activity", content = "message")]
+pub enum Activity {
+    /// It does not run.
+    Stopped,
+    /// A start is under way.
+    Starting,
+    /// It runs.
+    Running,
+    /// A stop is under way.
+    Stopping,
+    /// It ran and does no longer, or does not work; why, for people. A stop cleans up.
+    Failed(String),
+    /// A stop did not succeed; it may still run. Why, for people.
+    Stuck(String),
+}
+
+/// From the core to the executor of the same node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToExecutor {
+    /// What the cluster's resources are: agents, parameters, timeouts. Sent first, and when changed.
+    Configure {
+        /// Every resource of the cluster.
+        resources: Vec<(ResourceName, ResourceSpec)>,
+    },
+    /// Do this. A start carries the spec it was decided by.
+    Obey(Order),
+    /// Stop everything that is guarded by a lease, at once: the lease is over or the session was
+    /// taken over. Answered by [`FromExecutor::LetGo`].
+    LetGo {
+        /// The session that is over.
+        session: Session,
+        /// Also what is guarded by a fence or by nothing: an administrator's stop, or below half.
+        everything: bool,
+    },
+    /// The lease of this node runs until this moment of this boot's clocks.
+    Lease {
+        /// When it ends.
+        until: Moment,
+    },
+    /// Tell the whole inventory.
+    Inventory,
+}
+
+/// From the executor to the core of the same node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromExecutor {
+    /// An order was carried out, or not.
+    Report(Report),
+    /// A resource changed by itself: died, was removed by somebody, came back.
+    Changed(Inventory),
+    /// All that this executor has.
+    Inventory(Vec<Inventory>),
+    /// Everything of that session was let go.
+    LetGo {
+        /// The session that was let go.
+        session: Session,
+    },
+}
+
+/// How an order ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which order.
+    pub id: OrderId,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How the resource is afterwards.
+    pub resource: Inventory,
+}
+
+/// One resource on one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Which.
+    pub resource: ResourceName,
+    /// The grant it runs under, or ran under last.
+    pub epoch: Epoch,
+    /// The session of that grant.
+    pub session: Session,
+    /// What it does.
+    pub activity: Activity,
+    /// The highest epoch that was closed here for good; nothing up to it starts again.
+    pub closed: Epoch,
+}

@@ -1,0 +1,171 @@
+//! Why. The same value feeds `heart why`, the log, the status page and the tests.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+use crate::{GroupName, Guard, NodeName, ResourceName};
+
+/// One link in a chain of causes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+pub enum Reason {
+    /// It stays, because nothing healthy moves without need.
+    Stays {
+        /// Where it is.
+        node: NodeName,
+    },
+    /// The configuration prefers this node, and it can be had.
+    Preferred {
+        /// The node.
+        node: NodeName,
+    },
+    /// No preference decides: it goes where least runs, then by name.
+    Spread {
+        /// The node.
+        node: NodeName,
+        /// How many resources run there already.
+        load: u32,
+    },
+    /// It goes where its group goes.
+    WithGroup {
+        /// The group.
+        group: GroupName,
+    },
+    /// A person asked for it.
+    Asked {
+        /// Where it shall go; anywhere else if not said.
+        to: Option<NodeName>,
+    },
+    /// The node it ran on is lost.
+    NodeLost {
+        /// The node.
+        node: NodeName,
+    },
+    /// It failed where it ran.
+    FailedThere {
+        /// The node.
+        node: NodeName,
+        /// How often by now.
+        failures: u32,
+        /// How often it may before it moves.
+        limit: u32,
+        /// What was said of the last failure.
+        message: String,
+    },
+    /// It waits for another member of its group to start.
+    WaitsFor {
+        /// The member before it.
+        resource: ResourceName,
+    },
+    /// The node that held it is lost but may still run it, and its guard asks for proof.
+    WaitsForGuard {
+        /// The node that held it.
+        node: NodeName,
+        /// The guard.
+        guard: Guard,
+    },
+    /// A stop did not succeed, so it may still run there; nothing else is started before it ends.
+    StopStuck {
+        /// Where.
+        node: NodeName,
+        /// What was said.
+        message: String,
+    },
+    /// Too few voters take part to decide anything.
+    NoQuorum,
+    /// No node can run it; each with its reason.
+    Nowhere {
+        /// Every node, and why not there.
+        refusals: Vec<(NodeName, Refusal)>,
+    },
+    /// A node was passed over.
+    NotOn {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// Why something may not run on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "refusal")]
+pub enum Refusal {
+    /// The node was not heard since the leader began, or left.
+    Absent,
+    /// Its session is not admitted yet.
+    Joining,
+    /// It is lost.
+    Lost,
+    /// It is known to be off.
+    Fenced,
+    /// It is about to leave.
+    Leaving,
+    /// A person put it in standby.
+    Standby,
+    /// It failed there as often as it may.
+    Failed {
+        /// How often.
+        failures: u32,
+        /// How often it may.
+        limit: u32,
+        /// Which resource: another member of the group can be the cause.
+        resource: ResourceName,
+    },
+    /// A person asked for it to go from there.
+    MovedAway,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Absent => to.write_str("it is not there"),
+            Refusal::Joining => to.write_str("it is still joining"),
+            Refusal::Lost => to.write_str("it is lost"),
+            Refusal::Fenced => to.write_str("it is off"),
+            Refusal::Leaving => to.write_str("it is leaving"),
+            Refusal::Standby => to.write_str("it is in standby"),
+            Refusal::Failed { failures, limit, resource } => {
+                write!(to, "{resource} failed there {failures} times (limit {limit})")
+            }
+            Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Stays { node } => {
+                write!(to, "runs on {node} and stays: nothing healthy moves without need")
+            }
+            Reason::Preferred { node } => write!(to, "the configuration prefers {node}"),
+            Reason::Spread { node, load } => write!(to, "{node} has least to do ({load} resources)"),
+            Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
+            Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
+            Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
+            Reason::NodeLost { node } => write!(to, "{node}, which ran it, is lost"),
+            Reason::FailedThere { node, failures, limit, message } => {
+                write!(to, "failed on {node} ({failures} of {limit}): {message}")
+            }
+            Reason::WaitsFor { resource } => write!(to, "waits for {resource}, which starts before it"),
+            Reason::WaitsForGuard { node, guard: Guard::Fence } => {
+                write!(to, "waits until {node} is proven off: it may still run there")
+            }
+            Reason::WaitsForGuard { node, guard: Guard::Lease | Guard::None } => {
+                write!(to, "waits until the lease of {node} has surely run out")
+            }
+            Reason::StopStuck { node, message } => write!(to, "could not be stopped on {node}: {message}"),
+            Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
+            Reason::Nowhere { refusals } => {
+                to.write_str("can run nowhere:")?;
+                for (node, refusal) in refusals {
+                    write!(to, " not on {node}: {refusal};")?;
+                }
+                Ok(())
+            }
+            Reason::NotOn { node, refusal } => write!(to, "not on {node}: {refusal}"),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What should be: the configuration, checked, with every default filled in.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::net::{IpAddr, SocketAddr};
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentRef, Duration, GroupName, Name, NodeId, NodeName, ResourceName};
+
+/// A whole cluster, as its administrators want it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// What concerns the cluster as a whole.
+    pub cluster: ClusterSpec,
+    /// How fast it reacts.
+    pub timing: Timing,
+    /// The machines.
+    pub nodes: BTreeMap<NodeName, NodeSpec>,
+    /// What is kept running.
+    pub resources: BTreeMap<ResourceName, ResourceSpec>,
+    /// Which resources stay together, and in which order they start.
+    pub groups: BTreeMap<GroupName, GroupSpec>,
+}
+
+impl Spec {
+    /// The voters, in order of their names.
+    pub fn voters(&self) -> impl Iterator<Item = &NodeName> {
+        self.nodes.iter().filter(|(_, node)| node.voter).map(|(name, _)| name)
+    }
+
+    /// The node with this number.
+    #[must_use]
+    pub fn node_by_id(&self, id: NodeId) -> Option<&NodeName> {
+        self.nodes.keys().find(|name| name.id() == id)
+    }
+
+    /// The group that `resource` is a member of.
+    #[must_use]
+    pub fn group_of(&self, resource: &ResourceName) -> Option<(&GroupName, &GroupSpec)> {
+        self.groups.iter().find(|(_, group)| group.members.contains(resource))
+    }
+}
+
+/// What concerns the cluster as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// Its name: frames of a cluster with another name are not for us.
+    pub name: Name,
+    /// The file that holds the cluster's key, the same on every node.
+    pub key_file: String,
+    /// The UDP port of all links. 694 is the port registered for Linux-HA heartbeats.
+    pub port: u16,
+    /// Where multicast and broadcast links send to, beside the nodes' own addresses.
+    pub links: Vec<Link>,
+}
+
+/// A link that reaches all nodes with one datagram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// How it reaches them.
+    pub kind: LinkKind,
+    /// The multicast group or broadcast address.
+    pub address: SocketAddr,
+    /// The interface it leaves by.
+    pub interface: String,
+}
+
+/// How a link reaches its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// One datagram a node.
+    Unicast,
+    /// One datagram for all who joined the group.
+    Multicast,
+    /// One datagram for the whole subnet.
+    Broadcast,
+}
+
+/// Named sets of timings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Heartbeats every 100 ms, lost after 600 ms: for any machine and network.
+    Default,
+    /// Heartbeats every 4 ms, lost after 24 ms: for machines and networks that are never late.
+    Fastest,
+}
+
+/// How fast the cluster reacts. See `Timing::lease` for what must hold between the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// *h*: how often a node says that it lives.
+    pub heartbeat: Duration,
+    /// *P*: how long a node may be silent before it counts as lost; what a promise lasts.
+    pub lost_after: Duration,
+    /// *g*: how long a guard may need to let go at the end of a lease.
+    pub let_go: Duration,
+}
+
+impl Timing {
+    /// The timings of a named profile.
+    #[must_use]
+    pub const fn of(profile: Profile) -> Timing {
+        match profile {
+            Profile::Default => Timing {
+                heartbeat: Duration::from_millis(100),
+                lost_after: Duration::from_millis(600),
+                let_go: Duration::from_millis(20),
+            },
+            Profile::Fastest => Timing {
+                heartbeat: Duration::from_millis(4),
+                lost_after: Duration::from_millis(24),
+                let_go: Duration::from_millis(2),
+            },
+        }
+    }
+
+    /// How long a lease lasts from the sending of the heartbeat that earned it: κP − g, with
+    /// κ = 0.98 for clocks that are up to 1 % wrong (SAFETY, "The rules").
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        drift_safe(self.lost_after).saturating_sub(self.let_go)
+    }
+}
+
+/// κ·`wait`: the part of `wait` that has surely passed for us when `wait` has for another, with
+/// both clocks up to 1 % wrong.
+#[must_use]
+fn drift_safe(wait: Duration) -> Duration {
+    wait * 98 / 100
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Its addresses, one for each link, in the order of the links.
+    pub addresses: Vec<LinkAddress>,
+    /// Whether it votes. Nodes beyond the voters follow as members.
+    pub voter: bool,
+}
+
+/// An address of a node on one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LinkAddress(pub IpAddr);
+
+/// One thing that is kept running on exactly one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceSpec {
+    /// What knows how to start, stop and watch it.
+    pub agent: AgentRef,
+    /// What the agent is told, as written.
+    pub parameters: BTreeMap<String, Value>,
+    /// What makes taking it over safe.
+    pub guard: Guard,
+    /// How long its operations may take, and how often it is asked how it is.
+    pub timeouts: LogicalTimeouts,
+    /// After how many failures on one node it moves to another; at least 1.
+    pub failures_max: u32,
+    /// Nodes it would rather run on, best first. For a member of a group, its group's count.
+    pub prefers: Vec<NodeName>,
+}
+
+/// How long the operations of a resource may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogicalTimeouts {
+    /// A start.
+    pub start: Duration,
+    /// A stop, before the ladder goes on to the next rung.
+    pub stop: Duration,
+    /// One answer to "how are you".
+    pub status: Duration,
+    /// How often to ask; events come first, this is the second opinion.
+    pub status_every: Duration,
+}
+
+/// What makes taking a resource over safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guard {
+    /// The kernel lets go at the end of the lease, without us.
+    Lease,
+    /// Nobody takes it before the boot that held it is proven off.
+    Fence,
+    /// Running twice does no harm.
+    None,
+}
+
+/// A parameter's value, as written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any text.
+    Text(String),
+    /// Several values.
+    List(Vec<Value>),
+    /// Named values.
+    Table(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Boolean(_) | Value::Integer(_) | Value::List(_) | Value::Table(_) => None,
+        }
+    }
+}
+
+/// Resources that run on one node, start in order and stop in reverse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    /// The members, in the order of their start.
+    pub members: Vec<ResourceName>,
+    /// Nodes the group would rather run on, best first.
+    pub prefers: Vec<NodeName>,
+}

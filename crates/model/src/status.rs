@@ -1,0 +1,97 @@
+//! What is: the facts that planning starts from.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::{Activity, Epoch, NodeName, ResourceName, Session};
+
+/// The cluster as its leader knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What is known of each node.
+    pub nodes: BTreeMap<NodeName, NodeStatus>,
+    /// What is known of each resource.
+    pub resources: BTreeMap<ResourceName, ResourceStatus>,
+    /// What people asked for in one line, beside the configuration.
+    pub intents: Vec<Intent>,
+    /// Whether a majority of the voters takes part.
+    pub quorum: bool,
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// How it stands to the cluster.
+    pub state: NodeState,
+    /// The session in which it can be granted things.
+    pub session: Option<Session>,
+}
+
+/// How a node stands to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Never heard since this leader began, or left in order.
+    Absent,
+    /// Heard, but its session is not admitted yet.
+    Joining,
+    /// Takes part.
+    Online,
+    /// Not heard any more; it may still run what it ran.
+    Lost,
+    /// Not heard any more, and known to be off.
+    Fenced,
+    /// About to leave in order.
+    Leaving,
+}
+
+/// What is known of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    /// Who has the right to run it, and the state there.
+    pub state: ResourceState,
+    /// How often it failed on each node since the last success that counts, or the last clearing.
+    pub failures: BTreeMap<NodeName, u32>,
+    /// The last failure on each node, for people.
+    pub last_failure: BTreeMap<NodeName, String>,
+}
+
+/// Who has the right to run a resource, and what it does there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceState {
+    /// Nobody has the right to run it.
+    #[default]
+    Ungranted,
+    /// One node has.
+    Granted {
+        /// Which node.
+        node: NodeName,
+        /// In which session of it.
+        session: Session,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// What it does there, as far as was reported.
+        activity: Activity,
+    },
+}
+
+/// What a person asked for in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    /// Nothing shall run on this node.
+    Standby {
+        /// Which node.
+        node: NodeName,
+    },
+    /// Move this resource, with its group; over as soon as it runs there.
+    Move {
+        /// Which resource.
+        resource: ResourceName,
+        /// From where it shall go.
+        from: NodeName,
+        /// To where; anywhere else if not said.
+        to: Option<NodeName>,
+    },
+}
