@@ -108,6 +108,8 @@ pub mod flag {
     pub const VIRGIN: u64 = 2;
     /// The log was lost or reverted: this node must come back under a new raft id (SAFETY rule 16).
     pub const LOG_LOST: u64 = 4;
+    /// It has not listened long enough to say that there is no leader.
+    pub const LISTENING: u64 = 8;
 }
 
 impl Board {

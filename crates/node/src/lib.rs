@@ -14,15 +14,15 @@
 //! Invariant: no clock, socket, file, randomness or hash order in here. The same events give the
 //! same actions.
 
-//pub mod agreement;
+pub mod agreement;
 pub mod beat;
 pub mod board;
 //pub mod conductor;
 //pub mod core;
 pub mod frame;
 pub mod journal;
-//pub mod ledger;
-//pub mod ownership;
+pub mod ledger;
+pub mod ownership;
 pub mod pulse;
 pub mod stream;
 

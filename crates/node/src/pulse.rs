@@ -127,6 +127,8 @@ pub struct Sighting {
     pub log: (Term, LogIndex),
     /// The nodes it hears both ways: a set of slots.
     pub hears: u64,
+    /// The links it is heard over: a set of places.
+    pub links: u64,
     /// The digest of its configuration file.
     pub digest: u64,
 }
@@ -550,6 +552,14 @@ impl Pulse {
             && answered.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
     }
 
+    fn links_heard(&self, now: Moment, slot: usize) -> u64 {
+        let wait = self.settings.timing.lost_after;
+        let heard = |view: &LinkView| {
+            view.heard_at.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+        };
+        self.links(slot).iter().enumerate().filter(|(_, view)| heard(view)).fold(0, |set, (link, _)| set | 1 << link)
+    }
+
     /// Tells the core what changed about the node in `slot`, and everybody if it was lost.
     fn sight(&mut self, now: Moment, board: &Board, slot: usize, actions: &mut Vec<Action>) {
         if slot == self.slot {
@@ -570,6 +580,7 @@ impl Pulse {
             follows: last.beat.follows.filter(|_| alive),
             log: (last.beat.log_term, last.beat.log_index),
             hears: if alive { last.hears } else { 0 },
+            links: self.links_heard(now, slot),
             digest: last.beat.digest,
         };
         let told = self.peers[slot].told;
