@@ -205,6 +205,8 @@ pub struct Agreement {
     durable_commit: u64,
     committed: VecDeque<Entry>,
     applied: u64,
+    /// The place of the last applied entry that changed which nodes vote.
+    configured_at: u64,
 }
 
 impl ::core::fmt::Debug for Agreement {
@@ -224,6 +226,7 @@ impl Agreement {
         let fresh = recovered.snapshot.get_metadata().index == 0;
         let conf = if fresh { founding } else { recovered.snapshot.get_metadata().get_conf_state().clone() };
         let applied = recovered.snapshot.get_metadata().index;
+        let configured_at = configured_at(recovered.snapshot.get_data());
         let durable_commit = recovered.hard_state.commit.max(applied);
         let store = Store {
             hard_state: recovered.hard_state,
@@ -256,6 +259,7 @@ impl Agreement {
             durable_commit,
             committed: VecDeque::new(),
             applied,
+            configured_at,
         }
     }
 
@@ -354,39 +358,29 @@ impl Agreement {
         Some(LogIndex(progress.matched))
     }
 
-    /// The last voter configuration that was appended, committed or not: its place and its voters.
+    /// The last voter configuration that was appended, committed or not: the place of the entry that
+    /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
+    /// is the same node to this.
     #[must_use]
     pub fn appended_configuration(&self) -> (LogIndex, BTreeSet<NodeId>) {
         let store = self.raw.store();
         let mut voters: BTreeSet<u64> = store.conf.voters.iter().copied().collect();
-        let mut at = LogIndex(self.configured_at());
+        let mut at = self.configured_at;
         for entry in store.entries.iter().filter(|entry| entry.index > self.applied) {
-            if let Some(change) = conf_change(entry) {
-                for single in &change.changes {
-                    if single.get_change_type() == ConfChangeType::AddNode {
-                        voters.insert(single.node_id);
-                    } else {
-                        voters.remove(&single.node_id);
-                    }
+            let Some(change) = conf_change(entry) else { continue };
+            let before = nodes(&voters);
+            for single in &change.changes {
+                if single.get_change_type() == ConfChangeType::AddNode {
+                    voters.insert(single.node_id);
+                } else {
+                    voters.remove(&single.node_id);
                 }
-                at = LogIndex(entry.index);
+            }
+            if nodes(&voters) != before {
+                at = entry.index;
             }
         }
-        (at, voters.into_iter().map(|id| RaftId(id).node()).collect())
-    }
-
-    /// The place of the newest configuration change that was applied and is still in the log; a
-    /// snapshot counts as one.
-    fn configured_at(&self) -> u64 {
-        let store = self.raw.store();
-        let applied = store.entries.iter().filter(|entry| entry.index <= self.applied);
-        let change = applied.filter(|entry| conf_change(entry).is_some()).last().map(|entry| entry.index);
-        change.unwrap_or(self.configured_before())
-    }
-
-    fn configured_before(&self) -> u64 {
-        // The snapshot's own state begins with the place of the last change; see `compact`.
-        configured_at(self.raw.store().snapshot.get_data())
+        (LogIndex(at), nodes(&voters))
     }
 
     /// One tick of the back-stop timers.
@@ -426,16 +420,19 @@ impl Agreement {
         self.leads() && self.raw.propose(Vec::new(), data).is_ok()
     }
 
-    /// Proposes a change of one member. False if we do not lead, or another change is under way.
-    pub fn propose_change(&mut self, id: RaftId, change: Change) -> bool {
-        let change_type = match change {
-            Change::AddVoter => ConfChangeType::AddNode,
-            Change::AddLearner => ConfChangeType::AddLearnerNode,
-            Change::Remove => ConfChangeType::RemoveNode,
+    /// Proposes a change of members, all in one. False if we do not lead, or another change is
+    /// under way.
+    pub fn propose_change(&mut self, changes: &[(RaftId, Change)]) -> bool {
+        let single = |&(id, change): &(RaftId, Change)| {
+            let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
+            single.set_change_type(match change {
+                Change::AddVoter => ConfChangeType::AddNode,
+                Change::AddLearner => ConfChangeType::AddLearnerNode,
+                Change::Remove => ConfChangeType::RemoveNode,
+            });
+            single
         };
-        let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
-        single.set_change_type(change_type);
-        let change = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
+        let change = ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
         self.leads() && !self.raw.raft.has_pending_conf() && self.raw.propose_conf_change(Vec::new(), change).is_ok()
     }
 
@@ -502,6 +499,7 @@ impl Agreement {
 
     fn restore(&mut self, snapshot: Snapshot) {
         let index = snapshot.get_metadata().index;
+        self.configured_at = configured_at(snapshot.get_data());
         let store = self.raw.mut_store();
         store.conf = snapshot.get_metadata().get_conf_state().clone();
         store.entries.clear();
@@ -541,6 +539,10 @@ impl Agreement {
         let entry = self.committed.pop_front()?;
         if let Some(change) = change {
             if let Ok(conf) = self.raw.apply_conf_change(&change) {
+                let before = nodes(&self.raw.store().conf.voters);
+                if nodes(&conf.voters) != before {
+                    self.configured_at = entry.index;
+                }
                 self.raw.mut_store().conf = conf;
             }
         }
@@ -552,7 +554,7 @@ impl Agreement {
     /// Replaces the log up to what was applied by `state`, which is the state after it. Returns the
     /// write; `None` if nothing was applied since the last time.
     pub fn compact(&mut self, state: &[u8]) -> Option<Write> {
-        let configured_at = self.configured_at();
+        let configured_at = self.configured_at;
         let index = self.applied;
         if index <= self.raw.store().snapshot_index() {
             return None;
@@ -604,6 +606,10 @@ pub fn conf_change(entry: &Entry) -> Option<ConfChangeV2> {
 #[must_use]
 pub fn state_of(snapshot: &Snapshot) -> &[u8] {
     snapshot.get_data().get(8..).unwrap_or_default()
+}
+
+fn nodes<'a>(ids: impl IntoIterator<Item = &'a u64>) -> BTreeSet<NodeId> {
+    ids.into_iter().map(|&id| RaftId(id).node()).collect()
 }
 
 fn with_configured_at(at: u64, state: &[u8]) -> Vec<u8> {

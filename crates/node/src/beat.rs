@@ -11,7 +11,7 @@
 use heart_model::{BootId, Duration, LogIndex, NODES_MAX, NodeId, SessionNumber, Term};
 
 /// Length of the fixed part that this version writes, in bytes.
-const FIXED: usize = 70;
+const FIXED: usize = 82;
 /// Length of one entry that this version writes, in bytes.
 const ENTRY: usize = 17;
 /// Longest beat, in bytes.
@@ -50,6 +50,10 @@ pub struct Beat {
     pub promise: Duration,
     /// A digest of its configuration file.
     pub digest: u64,
+    /// The history its log belongs to; zero while it has none.
+    pub era: u64,
+    /// How often it had to begin its log anew, this time included; zero while it has no identity.
+    pub incarnation: u32,
 }
 
 /// What a node says of another one.
@@ -118,6 +122,8 @@ pub fn write(beat: &Beat, acks: impl Iterator<Item = Ack>, to: &mut [u8; BEAT_MA
     let micros = u32::try_from(beat.promise.as_micros()).unwrap_or(u32::MAX);
     writer.put(&micros.to_le_bytes());
     writer.put(&beat.digest.to_le_bytes());
+    writer.put(&beat.era.to_le_bytes());
+    writer.put(&beat.incarnation.to_le_bytes());
     let count = writer.at;
     writer.put(&[0; 2]);
     let mut entries: u16 = 0;
@@ -222,6 +228,8 @@ pub fn read(bytes: &[u8]) -> Option<(Beat, Acks<'_>)> {
         configuration: LogIndex(fixed.u64()?),
         promise: Duration::from_micros(u64::from(fixed.u32()?)),
         digest: fixed.u64()?,
+        era: fixed.u64()?,
+        incarnation: fixed.u32()?,
     };
     let left = usize::from(fixed.take().map(u16::from_le_bytes)?);
     (left <= ENTRIES_MAX).then_some((beat, Acks { from: reader.from, each, left }))
@@ -245,6 +253,8 @@ mod tests {
             configuration: LogIndex(5),
             promise: Duration::from_millis(600),
             digest: 0xdead,
+            era: 6,
+            incarnation: 1,
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Board {
     log_term: AtomicU64,
     log_index: AtomicU64,
     flags: AtomicU64,
+    era: AtomicU64,
+    incarnation: AtomicU64,
     configuration: AtomicU64,
     voters: AtomicU64,
     leader: AtomicU64,
@@ -90,6 +92,8 @@ impl Default for Board {
             log_term: AtomicU64::new(0),
             log_index: AtomicU64::new(0),
             flags: AtomicU64::new(0),
+            era: AtomicU64::new(0),
+            incarnation: AtomicU64::new(0),
             configuration: AtomicU64::new(0),
             voters: AtomicU64::new(0),
             leader: AtomicU64::new(0),
@@ -106,7 +110,8 @@ pub mod flag {
     pub const SICK: u64 = 1;
     /// The log is empty and never held anything: this node has not taken part yet.
     pub const VIRGIN: u64 = 2;
-    /// The log was lost or reverted: this node must come back under a new raft id (SAFETY rule 16).
+    /// The log was lost or reverted, or never began while others' did: this node must come back under
+    /// a new raft id (SAFETY rule 16).
     pub const LOG_LOST: u64 = 4;
     /// It has not listened long enough to say that there is no leader.
     pub const LISTENING: u64 = 8;
@@ -244,6 +249,18 @@ impl Board {
     /// Sets what this node tells of itself.
     pub fn set_flags(&self, flags: u64) {
         self.flags.store(flags, SeqCst);
+    }
+
+    /// The history that this node's log belongs to, and how often it began its log anew.
+    #[must_use]
+    pub fn era(&self) -> (u64, u32) {
+        (self.era.load(SeqCst), self.incarnation.load(SeqCst) as u32)
+    }
+
+    /// Says which history this node's log belongs to.
+    pub fn set_era(&self, era: u64, incarnation: u32) {
+        self.era.store(era, SeqCst);
+        self.incarnation.store(u64::from(incarnation), SeqCst);
     }
 
     /// The last voter configuration that this node appended: its place in the log, and its voters

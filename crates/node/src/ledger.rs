@@ -48,6 +48,11 @@ pub struct NewGrant {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
+    /// A history begins.
+    Found {
+        /// Its number, drawn by its first leader.
+        era: u64,
+    },
     /// The configuration is this from now on.
     Configure {
         /// The digest of the file it was read from.
@@ -195,6 +200,8 @@ pub enum What {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
+    /// The history this is the state of; zero before its first entry.
+    pub era: u64,
     /// The configuration in force.
     pub spec: Option<Spec>,
     /// The digest of the file it came from.
@@ -248,6 +255,7 @@ impl Ledger {
 
     fn change(&mut self, entry: &Entry) -> bool {
         match &entry.change {
+            Change::Found { era } => self.found(*era),
             Change::Configure { digest, spec } => self.configure(*digest, spec),
             Change::Admit { node, session } => self.admit(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
@@ -259,6 +267,14 @@ impl Ledger {
             Change::Intend(intent) => self.intend(intent),
             Change::Withdraw(intent) => self.withdraw(intent),
         }
+    }
+
+    fn found(&mut self, era: u64) -> bool {
+        let first = self.era == 0 && era != 0;
+        if first {
+            self.era = era;
+        }
+        first
     }
 
     fn configure(&mut self, digest: u64, spec: &Spec) -> bool {

@@ -17,8 +17,8 @@
 pub mod agreement;
 pub mod beat;
 pub mod board;
-//pub mod conductor;
-//pub mod core;
+pub mod conductor;
+pub mod core;
 pub mod frame;
 pub mod journal;
 pub mod ledger;

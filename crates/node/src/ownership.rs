@@ -173,7 +173,17 @@ impl Campaigns {
 /// The holder's side.
 #[derive(Debug, Default)]
 pub struct Holder {
-    letting_go: Option<Session>,
+    letting_go: Option<(Session, bool)>,
+    not_before: Option<Moment>,
+}
+
+/// What the holder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// Something that is guarded by a lease.
+    pub by_lease: bool,
+    /// Anything at all.
+    pub anything: bool,
 }
 
 /// What the holder has to do.
@@ -181,41 +191,63 @@ pub struct Holder {
 pub enum LetGo {
     /// Nothing.
     Nothing,
-    /// Have the executor let go of what it has of this session.
-    Now(Session),
-    /// Nothing is held: begin the next session.
+    /// Have the executor let go of what is guarded by the lease, or of everything.
+    Now {
+        /// In which session.
+        session: Session,
+        /// Of everything.
+        everything: bool,
+    },
+    /// The session was taken over and nothing is held: begin the next one.
     Renew,
 }
 
 impl Holder {
-    /// What follows from the lease. `holds` says whether the executor has anything that has to be
-    /// let go, `had_lease` whether this session ever had one.
-    pub fn on_lease(&mut self, now: Moment, board: &Board, holds: bool) -> LetGo {
-        if self.letting_go.is_some() {
+    /// What follows from the lease. What was let go is closed for good, so the session itself ends
+    /// only when it was taken over. Below half of the voters nothing may run on (SAFETY rule 9).
+    pub fn on_lease(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        holds: Holds,
+        below_half: bool,
+        patience: ::core::time::Duration,
+    ) -> LetGo {
+        if self.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
             return LetGo::Nothing;
         }
-        let over = board.is_deposed() || now.may_have_reached(board.lease_until());
-        if over && holds {
+        let deposed = board.is_deposed();
+        let over = deposed || now.may_have_reached(board.lease_until());
+        let everything = deposed || (over && below_half);
+        let due = over && if everything { holds.anything } else { holds.by_lease };
+        if due {
             let session = board.session();
-            self.letting_go = Some(session);
-            return LetGo::Now(session);
+            self.letting_go = Some((session, deposed));
+            // Said again if nothing comes of it: the executor may have begun anew.
+            self.not_before = Some(now.after(patience));
+            return LetGo::Now { session, everything };
         }
-        if board.is_deposed() { LetGo::Renew } else { LetGo::Nothing }
+        if deposed { LetGo::Renew } else { LetGo::Nothing }
     }
 
-    /// The executor let go of everything of `session`. Whether the next session begins now.
-    pub fn on_let_go(&mut self, session: Session) -> bool {
-        let done = self.letting_go == Some(session);
-        if done {
+    /// The executor let go in `session`.
+    pub fn on_let_go(&mut self, session: Session) {
+        if self.letting_go.is_some_and(|(letting_go, _)| letting_go == session) {
             self.letting_go = None;
+            self.not_before = None;
         }
-        done
     }
 
     /// Whether something is being let go.
     #[must_use]
     pub fn is_letting_go(&self) -> bool {
         self.letting_go.is_some()
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.not_before
     }
 }
 

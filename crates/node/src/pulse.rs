@@ -131,6 +131,10 @@ pub struct Sighting {
     pub links: u64,
     /// The digest of its configuration file.
     pub digest: u64,
+    /// The history its log belongs to; zero while it has none.
+    pub era: u64,
+    /// How often it had to begin its log anew; zero while it has no identity.
+    pub incarnation: u32,
 }
 
 /// How well a node is heard over one link.
@@ -582,6 +586,8 @@ impl Pulse {
             hears: if alive { last.hears } else { 0 },
             links: self.links_heard(now, slot),
             digest: last.beat.digest,
+            era: last.beat.era,
+            incarnation: last.beat.incarnation,
         };
         let told = self.peers[slot].told;
         if told == Some(sighting) {
@@ -622,6 +628,8 @@ impl Pulse {
             configuration: board.configuration().0,
             promise: if votes { self.settings.timing.lost_after } else { Duration::ZERO },
             digest: self.settings.digest,
+            era: board.era().0,
+            incarnation: board.era().1,
         };
         for link in 0..self.settings.links {
             beat.link = link as u8;

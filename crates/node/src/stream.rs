@@ -96,6 +96,12 @@ impl Stream {
         self.queued = 0;
     }
 
+    /// The stream to the same node in another life: it knows nothing of this one.
+    #[must_use]
+    pub fn for_a_new_life(&self) -> Stream {
+        Stream::new(self.mine + 1, self.resend_after)
+    }
+
     /// Whether anything waits for an acknowledgement.
     #[must_use]
     pub fn is_idle(&self) -> bool {
