@@ -634,6 +634,19 @@ fn encode(message: &Message) -> (NodeId, Vec<u8>) {
     (RaftId(message.to).node(), message.encode_to_vec())
 }
 
+/// What a node without a log answers to entries for an identity that it does not have: that it has
+/// nothing, so that the leader sends a snapshot. It acknowledges nothing.
+#[must_use]
+pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
+    let message = Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
+    let mut answer = self::message(MessageType::MsgAppendResponse, message.term);
+    answer.to = message.from;
+    answer.from = message.to;
+    answer.index = message.index;
+    answer.reject = true;
+    Some(encode(&answer))
+}
+
 /// What the core has to know of a raft message without being raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -643,8 +656,9 @@ pub struct Envelope {
     pub from: RaftId,
     /// It asks for a vote, or whether it would get one.
     pub asks_for_vote: bool,
-    /// It comes from a leader: entries, a heartbeat, a snapshot.
-    pub is_from_leader: bool,
+    /// It is a snapshot in which the receiver is a learner: whoever takes it up votes with nothing
+    /// that it may have forgotten.
+    pub takes_in: bool,
     /// Its term.
     pub term: Term,
 }
@@ -658,7 +672,8 @@ pub fn envelope(bytes: &[u8]) -> Option<Envelope> {
         to: RaftId(message.to),
         from: RaftId(message.from),
         asks_for_vote: matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote),
-        is_from_leader: matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot),
+        takes_in: kind == MessageType::MsgSnapshot
+            && message.get_snapshot().get_metadata().get_conf_state().learners.contains(&message.to),
         term: Term(message.term),
     })
 }

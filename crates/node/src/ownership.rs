@@ -173,7 +173,9 @@ impl Campaigns {
 /// The holder's side.
 #[derive(Debug, Default)]
 pub struct Holder {
-    letting_go: Option<(Session, bool)>,
+    letting_go: Option<Session>,
+    /// The executor said that it let go, and is to say what it has now.
+    answered: bool,
     not_before: Option<Moment>,
 }
 
@@ -222,7 +224,8 @@ impl Holder {
         let due = over && if everything { holds.anything } else { holds.by_lease };
         if due {
             let session = board.session();
-            self.letting_go = Some((session, deposed));
+            self.letting_go = Some(session);
+            self.answered = false;
             // Said again if nothing comes of it: the executor may have begun anew.
             self.not_before = Some(now.after(patience));
             return LetGo::Now { session, everything };
@@ -230,11 +233,15 @@ impl Holder {
         if deposed { LetGo::Renew } else { LetGo::Nothing }
     }
 
-    /// The executor let go in `session`.
+    /// The executor says that it let go in `session`.
     pub fn on_let_go(&mut self, session: Session) {
-        if self.letting_go.is_some_and(|(letting_go, _)| letting_go == session) {
-            self.letting_go = None;
-            self.not_before = None;
+        self.answered |= self.letting_go == Some(session);
+    }
+
+    /// The executor said all that it has. Now it is known what was let go.
+    pub fn on_inventory(&mut self) {
+        if self.answered {
+            *self = Holder::default();
         }
     }
 

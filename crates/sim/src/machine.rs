@@ -2,7 +2,7 @@
 
 use heart_model::{
     Act, Activity, BootId, Epoch, FromExecutor, Guard, Instant, Inventory, Moment, NodeId, NodeName, Order, Outcome,
-    Report, ResourceName, ResourceSpec, Session, SessionNumber, Spec, ToExecutor,
+    Report, ResourceName, ResourceSpec, Session, Spec, ToExecutor,
 };
 use heart_node::{
     agreement::{Ticket, Write},
@@ -53,7 +53,6 @@ pub(crate) struct Kernel {
     /// Until when the gate is open; `None` for what no lease guards.
     open_until: Option<Moment>,
     epoch: Epoch,
-    session: SessionNumber,
 }
 
 /// A file that survives a power cut as far as it was made durable.
@@ -284,8 +283,7 @@ impl Machine {
                 inventory.activity = Activity::Running;
                 let guarded = self.executor.specs.get(&order.resource).is_none_or(|spec| spec.guard == Guard::Lease);
                 let open_until = guarded.then(Moment::default);
-                let kernel =
-                    Kernel { present: true, open_until, epoch: order.epoch, session: order.session.number };
+                let kernel = Kernel { present: true, open_until, epoch: order.epoch };
                 self.kernel.insert(order.resource.clone(), kernel);
                 self.refresh_gates(now);
                 self.executor.known.insert(order.resource.clone(), inventory.clone());

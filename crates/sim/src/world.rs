@@ -590,7 +590,11 @@ impl World {
             Fault::StallDisk(node) => self.disk(node, true),
             Fault::MendDisk(node) => self.disk(node, false),
             Fault::LoseDisk(node) => {
-                if self.machines[node].power == Power::Off {
+                // With the only log of a history, or while others have none, it would be no loss of one
+                // disk but of the history.
+                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
+                let kept = others.filter(|(_, machine)| machine.disk.durable.is_some()).count();
+                if self.machines[node].power == Power::Off && kept + 1 == self.machines.len() && kept > 0 {
                     self.tell(format!("{} gets an empty disk", name(self, node)));
                     self.machines[node].disk.durable = None;
                 }

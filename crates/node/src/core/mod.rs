@@ -174,7 +174,7 @@ pub struct Core {
     disk_works: bool,
     told_leader: Option<(NodeId, Term)>,
     rejoin: rejoin::Rejoin,
-    pending_writes: Vec<Write>,
+    compact_now: bool,
     wall: u64,
 }
 
@@ -208,7 +208,7 @@ impl Core {
             disk_works: true,
             told_leader: None,
             rejoin: rejoin::Rejoin::default(),
-            pending_writes: Vec::new(),
+            compact_now: false,
             wall: 0,
             names,
             ids,
@@ -354,6 +354,7 @@ impl Core {
                 let text = rejoin::describe(&change, &self.names);
                 self.ledger.note(index, 0, What::Members { text });
                 self.rejoin.on_changed(now);
+                self.compact_now |= rejoin::takes_in(&change);
                 continue;
             }
             let Ok(entry) = ledger::read(&entry.data) else { continue };
@@ -541,6 +542,7 @@ impl Core {
                 self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
                 self.executor_told = true;
                 self.told_leader = None;
+                self.holder.on_inventory();
             }
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
@@ -575,7 +577,6 @@ impl Core {
             self.give(order, out);
         }
         self.readmit(now, board);
-        out.actions.extend(self.pending_writes.drain(..).map(Action::Write));
     }
 
     fn give(&mut self, order: Order, out: &mut Out) {
@@ -595,7 +596,7 @@ impl Core {
 
     fn compact(&mut self, out: &mut Out) {
         let Some(agreement) = &mut self.agreement else { return };
-        if agreement.length() > LOG_ENTRIES_MAX {
+        if ::core::mem::take(&mut self.compact_now) || agreement.length() > LOG_ENTRIES_MAX {
             out.actions.extend(agreement.compact(&self.ledger.save()).map(Action::Write));
         }
     }

@@ -134,7 +134,7 @@ impl Core {
         if envelope.asks_for_vote && (follows || self.listening_until.is_some()) {
             return;
         }
-        self.adopt(now, board, envelope, out);
+        self.adopt(board, envelope, bytes, out);
         let Some(agreement) = &mut self.agreement else { return };
         if envelope.asks_for_vote {
             agreement.forget_leader();

@@ -10,7 +10,7 @@ use raft::eraftpb::{ConfChangeType, ConfChangeV2};
 
 use super::{Action, Core, Out, founders, pace};
 use crate::{
-    agreement::{Agreement, Change, Envelope, Founders, RaftId, Ticket, Write},
+    agreement::{Agreement, Change, Envelope, Founders, RaftId, Ticket, Write, nothing_here},
     board::{Board, flag},
     journal::Recovered,
     ledger::Ledger,
@@ -105,11 +105,15 @@ impl Core {
         board.set_flags((board.flags() | flag::LOG_LOST) & !(flag::VIRGIN | flag::LISTENING));
     }
 
-    /// A leader spoke to an identity of ours that we do not have yet: it is our new one.
-    pub(super) fn adopt(&mut self, _now: Moment, board: &Board, envelope: Envelope, out: &mut Out) {
-        let ours = envelope.to.node() == self.ids[self.slot];
-        let newer = self.agreement.as_ref().is_none_or(|known| known.me() < envelope.to);
-        if !(ours && newer && envelope.is_from_leader && board.flags() & flag::LOG_LOST != 0) {
+    /// A leader spoke to this node, which has no log: a snapshot that takes it in as a learner is
+    /// its new beginning; to anything else it says that it has nothing.
+    pub(super) fn adopt(&mut self, board: &Board, envelope: Envelope, bytes: &[u8], out: &mut Out) {
+        let lost = board.flags() & flag::LOG_LOST != 0 && self.agreement.is_none();
+        if !lost || envelope.to.node() != self.ids[self.slot] {
+            return;
+        }
+        if !envelope.takes_in {
+            self.send_all(nothing_here(bytes).into_iter().collect(), out);
             return;
         }
         let recovered = Recovered { raft_id: envelope.to.0, ..Recovered::default() };
@@ -151,10 +155,7 @@ impl Core {
         match newest {
             // It has acknowledged something under the newest identity, and lost it again.
             Some(id) if lost && (voters.contains(&id) || agreement.matched(id) > Some(LogIndex(0))) => {
-                // Only a snapshot tells a newcomer who the members are.
-                let write = agreement.compact(&self.ledger.save());
                 let next = RaftId::new(node, id.incarnation() + 1);
-                self.pending_writes.extend(write);
                 agreement.propose_change(&[(next, Change::AddLearner)])
             }
             Some(id) if !lost && learners.contains(&id) => self.promote(slot, id),
@@ -174,6 +175,11 @@ impl Core {
         }
         caught_up && !changes.is_empty() && agreement.propose_change(&changes)
     }
+}
+
+/// Whether a change takes in a newcomer: only a snapshot made after it tells who the members are.
+pub(super) fn takes_in(change: &ConfChangeV2) -> bool {
+    change.changes.iter().any(|single| single.get_change_type() == ConfChangeType::AddLearnerNode)
 }
 
 /// A change of members, for people.
