@@ -120,9 +120,12 @@ impl Conductor {
     pub fn on_inventory(&mut self, node: &NodeName, session: Session, all: Vec<Inventory>) {
         let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
         self.facts.insert(node.clone(), Facts { session, resources });
-        // It may have forgotten what it was told.
-        let id = node.id();
-        self.given.retain(|_, given| given.order.node != id);
+        self.forget_orders(node.id());
+    }
+
+    /// What this node was told may not have reached it, or it has forgotten: tell it again.
+    pub fn forget_orders(&mut self, node: NodeId) {
+        self.given.retain(|_, given| given.order.node != node);
     }
 
     /// A resource of a node changed.

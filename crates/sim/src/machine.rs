@@ -144,6 +144,12 @@ impl Machine {
         }
     }
 
+    /// The core that runs on it, if one does.
+    #[must_use]
+    pub fn core(&self) -> Option<&Core> {
+        self.core.as_ref()
+    }
+
     /// What its clocks show at a true time.
     pub(crate) fn now(&self, now: Nanos) -> Moment {
         Moment { boottime: self.boottime.read(now), raw: self.raw.read(now) }

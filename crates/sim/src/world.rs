@@ -594,7 +594,8 @@ impl World {
                 // disk but of the history.
                 let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
                 let kept = others.filter(|(_, machine)| machine.disk.durable.is_some()).count();
-                if self.machines[node].power == Power::Off && kept + 1 == self.machines.len() && kept > 0 {
+                let voters = self.settings.spec.voters().count();
+                if self.machines[node].power == Power::Off && kept + 1 == self.machines.len() && voters > 2 {
                     self.tell(format!("{} gets an empty disk", name(self, node)));
                     self.machines[node].disk.durable = None;
                 }

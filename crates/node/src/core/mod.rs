@@ -172,7 +172,10 @@ pub struct Core {
     listening_until: Option<Moment>,
     next_tick: Moment,
     disk_works: bool,
-    told_leader: Option<(NodeId, Term)>,
+    /// Who was told what this node has: the leader, its term, and the stream it was told over.
+    told_leader: Option<(NodeId, Term, u64)>,
+    /// The streams that orders went over, by slot.
+    ordered_over: Vec<u64>,
     rejoin: rejoin::Rejoin,
     compact_now: bool,
     wall: u64,
@@ -207,6 +210,7 @@ impl Core {
             next_tick: now,
             disk_works: true,
             told_leader: None,
+            ordered_over: vec![0; names.len()],
             rejoin: rejoin::Rejoin::default(),
             compact_now: false,
             wall: 0,
@@ -456,7 +460,8 @@ impl Core {
                 out.actions.push(Action::Note(format!("leading term {term}")));
             }
         }
-        let leader = self.leader(now, board);
+        let over = |leader: NodeId| self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot));
+        let leader = self.leader(now, board).map(|(leader, term)| (leader, term, over(leader)));
         if leader.is_some() && leader != self.told_leader && self.executor_told && !self.holder.is_letting_go() {
             self.told_leader = leader;
             let all = self.inventory.values().cloned().collect();
@@ -566,6 +571,11 @@ impl Core {
             session: board.session(),
             may_judge: self.listening_until.is_none() && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
+        for (slot, over) in self.ordered_over.iter_mut().enumerate() {
+            if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
+                conductor.forget_orders(self.ids[slot]);
+            }
+        }
         let work = conductor.run(now, &score);
         for change in work.proposals {
             let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
