@@ -12,7 +12,8 @@
 use heart_model::{LogIndex, NodeId, Term};
 use prost::Message as _;
 use raft::{
-    Config, GetEntriesContext, INVALID_ID, RaftState, RawNode, StateRole, Storage, StorageError,
+    Config, GetEntriesContext, INVALID_ID, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole, Storage,
+    StorageError,
     eraftpb::{
         ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
         Snapshot,
@@ -92,6 +93,8 @@ pub struct Pace {
     pub heartbeat_ticks: usize,
 }
 
+/// Ticks after which a snapshot that was not acknowledged is sent again.
+const SNAPSHOT_TICKS: u64 = 6;
 /// Bytes of entries in one message; one entry may be longer.
 const MESSAGE_BYTES: u64 = 256 * 1024;
 /// Messages to one follower that are under way at a time.
@@ -207,6 +210,7 @@ pub struct Agreement {
     applied: u64,
     /// The place of the last applied entry that changed which nodes vote.
     configured_at: u64,
+    ticks: u64,
 }
 
 impl ::core::fmt::Debug for Agreement {
@@ -260,6 +264,7 @@ impl Agreement {
             committed: VecDeque::new(),
             applied,
             configured_at,
+            ticks: 0,
         }
     }
 
@@ -386,6 +391,25 @@ impl Agreement {
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
         self.raw.tick();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(SNAPSHOT_TICKS) {
+            // A snapshot that did not arrive is sent again; raft waits for somebody to say so.
+            self.on_unreachable(None);
+        }
+    }
+
+    /// What was under way to a node, or to all, may be gone.
+    pub fn on_unreachable(&mut self, node: Option<NodeId>) {
+        let concerned = |id: u64| node.is_none_or(|node| RaftId(id).node() == node);
+        let prs = self.raw.raft.prs().iter().filter(|(id, _)| **id != self.me.0 && concerned(**id));
+        let of: Vec<(u64, ProgressState)> = prs.map(|(&id, progress)| (id, progress.state)).collect();
+        for (id, state) in of {
+            if state == ProgressState::Snapshot {
+                self.raw.report_snapshot(id, SnapshotStatus::Failure);
+            } else if node.is_some() {
+                self.raw.report_unreachable(id);
+            }
+        }
     }
 
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
@@ -634,16 +658,20 @@ fn encode(message: &Message) -> (NodeId, Vec<u8>) {
     (RaftId(message.to).node(), message.encode_to_vec())
 }
 
-/// What a node without a log answers to entries for an identity that it does not have: that it has
-/// nothing, so that the leader sends a snapshot. It acknowledges nothing.
+/// What a node without a log answers a leader for an identity that it does not have: that it is
+/// there and has nothing, so that the leader sends a snapshot. It acknowledges nothing.
 #[must_use]
 pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-    let message = Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
-    let mut answer = self::message(MessageType::MsgAppendResponse, message.term);
-    answer.to = message.from;
-    answer.from = message.to;
-    answer.index = message.index;
-    answer.reject = true;
+    let asked = Message::decode(bytes).ok()?;
+    let mut answer = match asked.get_msg_type() {
+        MessageType::MsgAppend => message(MessageType::MsgAppendResponse, asked.term),
+        MessageType::MsgHeartbeat => message(MessageType::MsgHeartbeatResponse, asked.term),
+        _ => return None,
+    };
+    answer.reject = asked.get_msg_type() == MessageType::MsgAppend;
+    answer.index = asked.index;
+    answer.to = asked.from;
+    answer.from = asked.to;
     Some(encode(&answer))
 }
 
