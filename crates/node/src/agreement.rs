@@ -195,6 +195,8 @@ struct Unpersisted {
     /// The number of raft's `Ready`; none for a rewrite of the file.
     ready: Option<u64>,
     commit: u64,
+    /// The place of a snapshot that was taken over with it.
+    restored: Option<u64>,
     /// Leave once this is durable, never before.
     messages: Vec<Message>,
 }
@@ -390,6 +392,9 @@ impl Agreement {
 
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
+        if self.is_restoring() {
+            return;
+        }
         self.raw.tick();
         self.ticks += 1;
         if self.ticks.is_multiple_of(SNAPSHOT_TICKS) {
@@ -415,7 +420,7 @@ impl Agreement {
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
     pub fn campaign(&mut self) {
         let term = self.raw.raft.term;
-        if self.leads() || !self.is_voter(self.me) {
+        if self.leads() || !self.is_voter(self.me) || self.is_restoring() {
             return;
         }
         self.raw.raft.become_follower(term, INVALID_ID);
@@ -517,7 +522,8 @@ impl Agreement {
             let ticket = self.ticket();
             let commit = self.raw.store().hard_state.commit;
             output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
-            self.unpersisted.push_back(Unpersisted { ticket, ready: Some(number), commit, messages });
+            let restored = batch.snapshot.as_ref().map(|snapshot| snapshot.get_metadata().index);
+            self.unpersisted.push_back(Unpersisted { ticket, ready: Some(number), commit, restored, messages });
         }
     }
 
@@ -548,8 +554,17 @@ impl Agreement {
             if let Some(number) = write.ready {
                 self.raw.on_persist_ready(number);
             }
+            if let Some(index) = write.restored {
+                self.raw.advance_apply_to(index);
+            }
         }
         output
+    }
+
+    /// Whether a snapshot was taken over that the disk does not have yet. Until it has, raft cannot
+    /// look at its own log.
+    fn is_restoring(&self) -> bool {
+        self.unpersisted.iter().any(|write| write.restored.is_some())
     }
 
     /// The next entry to apply. A change of the configuration is applied here, and only once its
@@ -593,7 +608,7 @@ impl Agreement {
         store.snapshot = snapshot;
         let commit = store.hard_state.commit;
         let ticket = self.ticket();
-        self.unpersisted.push_back(Unpersisted { ticket, ready: None, commit, messages: Vec::new() });
+        self.unpersisted.push_back(Unpersisted { ticket, ready: None, commit, restored: None, messages: Vec::new() });
         Some(Write { ticket, replaces: true, bytes: self.file() })
     }
 }
