@@ -13,6 +13,8 @@ use crate::{
 /// A configuration as written.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
+    /// The tables that are there, whether readable or not.
+    pub(crate) present: Vec<String>,
     pub(crate) cluster: Option<ClusterDraft>,
     pub(crate) timing: TimingDraft,
     pub(crate) links: Vec<LinkDraft>,
@@ -106,7 +108,7 @@ const TABLES: &[&str] = &["cluster", "timing", "link", "node", "resource", "grou
 impl Draft {
     /// Takes a document apart.
     pub(crate) fn read(root: &Table, mistakes: &mut Vec<Mistake>) -> Draft {
-        let mut draft = Draft::default();
+        let mut draft = Draft { present: present(root), ..Draft::default() };
         for entry in &root.entries {
             match entry.key.as_str() {
                 "cluster" => {
@@ -235,13 +237,13 @@ fn link(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> Li
 }
 
 fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> NodeDraft {
+    let mut present = present(table);
+    if table.entries.iter().any(|entry| matches!(entry.value.kind, Kind::Table(_))) {
+        // Its name is cut short by a point; whatever it needs is further down.
+        present.push("addresses".into());
+    }
     let mut keys = Keys::new(table, place("node", &name), mistakes);
-    let draft = NodeDraft {
-        addresses: keys.texts("addresses"),
-        voter: keys.boolean("voter"),
-        present: present(table),
-        name,
-    };
+    let draft = NodeDraft { addresses: keys.texts("addresses"), voter: keys.boolean("voter"), present, name };
     keys.finish();
     draft
 }

@@ -60,8 +60,8 @@ impl<'t, 'm> Keys<'t, 'm> {
         }
     }
 
-    /// A list of texts; a single text counts as a list of one. Items of another type are reported
-    /// and left out.
+    /// A list of texts; a single text counts as a list of one. Nothing if an item is of another
+    /// type: its neighbours cannot be told apart from first, second, third any more.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Written<Vec<Written<String>>>> {
         let value = self.value(key)?;
         let items = match &value.kind {
@@ -69,14 +69,12 @@ impl<'t, 'm> Keys<'t, 'm> {
             Kind::Text(_) => std::slice::from_ref(value),
             _ => return self.wrong(key, value, "a list of texts"),
         };
-        let mut texts = Vec::new();
-        for item in items {
-            match &item.kind {
-                Kind::Text(text) => texts.push(Written { value: text.clone(), span: item.span }),
-                _ => self.wrong(key, item, "a list of texts").unwrap_or(()),
-            }
-        }
-        Some(Written { value: texts, span: value.span })
+        let mut text = |item: &Value| match &item.kind {
+            Kind::Text(text) => Some(Written { value: text.clone(), span: item.span }),
+            _ => self.wrong(key, item, "a list of texts"),
+        };
+        let texts: Vec<Option<Written<String>>> = items.iter().map(&mut text).collect();
+        Some(Written { value: texts.into_iter().collect::<Option<_>>()?, span: value.span })
     }
 
     pub(crate) fn table(&mut self, key: &'static str) -> Option<&'t Table> {
@@ -107,7 +105,7 @@ impl<'t, 'm> Keys<'t, 'm> {
                     .label("unknown key");
             let hint = match (&entry.value.kind, words::meant(&entry.key, &self.known)) {
                 (_, Some(word)) => format!("did you mean `{word}`?"),
-                (Kind::Table(_), None) => dotted_name(&self.place, &key),
+                (Kind::Table(below), None) => dotted_name(&self.place, &entry.key, below),
                 (_, None) => format!("the keys are {}", words::list(&self.known, "and")),
             };
             self.mistakes.push(mistake.hint(hint));
@@ -116,11 +114,16 @@ impl<'t, 'm> Keys<'t, 'm> {
 }
 
 /// A name with points in it, such as that of a machine, reads as a table in a table.
-fn dotted_name(place: &str, key: &str) -> String {
-    match place.trim_matches(['[', ']']).split_once('.') {
-        Some((kind, name)) => format!("a name with points needs quotes: `[{kind}.\"{name}.{key}\"]`"),
-        None => format!("`{place}` has no tables in it"),
+fn dotted_name(place: &str, key: &str, mut below: &Table) -> String {
+    let Some((kind, name)) = place.trim_matches(['[', ']']).split_once('.') else {
+        return format!("`{place}` has no tables in it");
+    };
+    let mut name = format!("{name}.{key}");
+    while let [Entry { key, value: Value { kind: Kind::Table(table), .. }, .. }] = below.entries.as_slice() {
+        name = format!("{name}.{key}");
+        below = table;
     }
+    format!("a name with points needs quotes: `[{kind}.\"{}\"]`", cut(&name, 63))
 }
 
 /// What a key for a length of time takes.

@@ -53,7 +53,7 @@ pub struct Checked {
 /// Every mistake there is, warnings too, if at least one of them is an error.
 pub fn read(file_name: &str, bytes: &[u8], environment: &dyn Environment) -> Result<Checked, Report> {
     let text = text_of(file_name, bytes)?;
-    let (root, mut mistakes) = toml::parse(text);
+    let toml::Parsed { root, mut mistakes, doubtful } = toml::parse(text);
     let broken = !mistakes.is_empty();
     if root.entries.is_empty() && !broken {
         let empty = Mistake::of_file(Code::Empty, "nothing is written in this file").hint(LEAST);
@@ -62,8 +62,14 @@ pub fn read(file_name: &str, bytes: &[u8], environment: &dyn Environment) -> Res
     let mut said = Vec::new();
     let draft = draft::Draft::read(&root, &mut said);
     let spec = check::check(&draft, environment, &mut said);
-    // What seems to be absent may only be unreadable: first things first.
-    said.retain(|mistake| !(broken && mistake.code.is_about_absence()));
+    // First things first: what seems to be absent may only be unreadable, and what seems to be
+    // wrong on a line that is broken may be something else.
+    let in_doubt = |at: usize| doubtful.iter().any(|part| (part.start..part.end).contains(&at));
+    said.retain(|mistake| {
+        let absent = broken && mistake.code.is_about_absence();
+        let doubted = mistake.span.is_some_and(|span| in_doubt(span.start));
+        !absent && !doubted
+    });
     mistakes.extend(said);
     let report = Report::new(file_name, text, mistakes);
     match spec {
@@ -73,8 +79,8 @@ pub fn read(file_name: &str, bytes: &[u8], environment: &dyn Environment) -> Res
 }
 
 /// The least that a configuration consists of.
-const LEAST: &str =
-    "the least is\n  [cluster]\n  name = \"web\"\n\n  [node.ada]\n  addresses = [\"10.0.0.1\"]";
+const LEAST: &str = "write at least `[cluster]` with `name = \"web\"`, and `[node.ada]` with \
+    `addresses = [\"10.0.0.1\"]`";
 
 fn text_of<'b>(file_name: &str, bytes: &'b [u8]) -> Result<&'b str, Report> {
     if bytes.len() > CONFIGURATION_BYTES_MAX {

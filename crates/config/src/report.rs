@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use annotate_snippets::{
-    AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str, renderer::DecorStyle,
+    Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
+    renderer::DecorStyle,
 };
 use serde::Serialize;
 
@@ -152,6 +153,10 @@ impl Report {
         }
     }
 
+    fn snippet<'r>(&'r self, window: &Window<'r>) -> Snippet<'r, Annotation<'r>> {
+        Snippet::source(window.text).path(self.file.as_str()).line_start(window.line).fold(false)
+    }
+
     fn groups<'r>(&'r self, mistake: &'r Mistake, lines: &Lines<'r>) -> Vec<Group<'r>> {
         let level = match mistake.severity() {
             Severity::Error => Level::ERROR,
@@ -162,14 +167,13 @@ impl Report {
             None => title.element(Origin::path(self.file.as_str())),
             Some(span) => match lines.window(span) {
                 Some(window) => {
-                    let label = AnnotationKind::Primary.span(window.span).label(mistake.label.as_str());
-                    title.element(
-                        Snippet::source(window.text)
-                            .path(self.file.as_str())
-                            .line_start(window.line)
-                            .fold(false)
-                            .annotation(label),
-                    )
+                    let label =
+                        AnnotationKind::Primary.span(window.span.clone()).label(mistake.label.as_str());
+                    let beside = mistake.related.iter().filter_map(|(span, text)| {
+                        let other = lines.window(*span).filter(|other| other.line == window.line)?;
+                        Some(AnnotationKind::Context.span(other.span).label(text.as_str()))
+                    });
+                    title.element(self.snippet(&window).annotation(label).annotations(beside))
                 }
                 None => {
                     let Position { line, column } = lines.position(span.start);
@@ -178,15 +182,10 @@ impl Report {
             },
         };
         for (span, text) in &mistake.related {
-            if let Some(window) = lines.window(*span) {
-                let label = AnnotationKind::Context.span(window.span).label(text.as_str());
-                group = group.element(
-                    Snippet::source(window.text)
-                        .path(self.file.as_str())
-                        .line_start(window.line)
-                        .fold(false)
-                        .annotation(label),
-                );
+            let here = mistake.span.and_then(|span| lines.window(span)).map(|window| window.line);
+            if let Some(window) = lines.window(*span).filter(|window| Some(window.line) != here) {
+                let label = AnnotationKind::Context.span(window.span.clone()).label(text.as_str());
+                group = group.element(self.snippet(&window).annotation(label));
             }
         }
         let mut groups = vec![group];

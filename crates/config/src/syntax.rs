@@ -2,11 +2,13 @@
 
 use toml_parser::{Expected, ParseError};
 
-use crate::{Code, Mistake, Span};
+use crate::{Code, Mistake, Span, tree::cut};
+
+/// What is said of a key or a comma with nothing behind it.
+pub(crate) const NO_VALUE: &str = "missing value";
 
 /// What the parser says, what we say, and the way out.
 const WORDS: &[(&str, &str, &str)] = &[
-    ("string values must be quoted", "a text has to stand in quotes", "write it as \"…\""),
     ("unclosed table", "this header has no closing bracket", "end it with `]`"),
     ("unclosed array table", "this header has no closing brackets", "end it with `]`"),
     ("unclosed array", "this list is never closed", "end it with `]`"),
@@ -19,9 +21,13 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("missing comma between key-value pairs", "two entries stand side by side", "put a comma between them"),
     ("extra comma in array", "there is a comma too many", "remove one of them"),
     ("extra comma in inline table", "there is a comma too many", "remove one of them"),
-    ("key with no value", "this key has no value", "write `key = value`, or put a `#` before a remark"),
+    (
+        "key with no value",
+        "there is no `=` behind this key",
+        "write `key = value`, or put a `#` before a remark",
+    ),
     ("missing value for key", "this key has no value", "write a value after the `=`"),
-    ("missing value", "a value is missing", "write one"),
+    (NO_VALUE, "a value is missing", "write one behind the `=`, or remove the key"),
     (
         "missing assignment between key-value pairs",
         "there is no `=` between key and value",
@@ -59,19 +65,70 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("unexpected content", "this does not belong here", "remove it, or put a `#` before a remark"),
 ];
 
-/// What the parser found, in our words.
-pub(crate) fn explain(text: &str, fault: &ParseError) -> Mistake {
-    let description = fault.description();
+/// Where a fault is.
+pub(crate) fn place(text: &str, fault: &ParseError) -> Span {
     let place = fault.unexpected().or(fault.context());
-    let at = place.map_or(Span::new(text.len(), text.len()), |place| Span::new(place.start(), place.end()));
-    if description.contains("quote") && fault.expected().is_some_and(expects_quote) {
-        return Mistake::at(Code::Syntax, at, "a text is never closed")
-            .label("it should have ended here")
-            .hint("put the closing quote at its end");
+    place.map_or(Span::new(text.len(), text.len()), |place| Span::new(place.start(), place.end()))
+}
+
+/// What the parser found, in our words, and the lines it found it on. The first fault of a line
+/// is said; those behind it mostly follow from it.
+pub(crate) fn explain(text: &str, faults: &[ParseError]) -> (Vec<Mistake>, Vec<Span>) {
+    let mut places: Vec<(Span, &ParseError)> =
+        faults.iter().map(|fault| (place(text, fault), fault)).collect();
+    places.sort_by_key(|(at, _)| at.start);
+    let (mut mistakes, mut lines) = (Vec::new(), Vec::<Span>::new());
+    for (at, fault) in places {
+        if lines.last().is_some_and(|line| at.start < line.end) {
+            continue;
+        }
+        lines.push(line_of(text, at.start));
+        mistakes.push(say(text, at, fault));
     }
-    let known = WORDS.iter().find(|(said, _, _)| description == *said);
-    match known {
-        Some((_, message, hint)) => Mistake::at(Code::Syntax, at, *message).label("here").hint(*hint),
+    (mistakes, lines)
+}
+
+/// The line around a place, with its end.
+fn line_of(text: &str, at: usize) -> Span {
+    let bytes = text.as_bytes();
+    let at = at.min(bytes.len());
+    let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let end = bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end);
+    Span::new(start, end + 1)
+}
+
+/// A list or a table in braces that begins at `start` and is never closed.
+pub(crate) fn unclosed(text: &str, start: usize) -> Mistake {
+    let (message, closing) = match text.as_bytes().get(start) {
+        Some(b'{') => ("this table is never closed", "}"),
+        _ => ("this list is never closed", "]"),
+    };
+    Mistake::at(Code::Syntax, Span::new(start, start + 1), message)
+        .label("opened here")
+        .hint(format!("end it with `{closing}`"))
+}
+
+fn say(text: &str, at: Span, fault: &ParseError) -> Mistake {
+    let description = fault.description();
+    let mistake = |message: &str, hint: &str| Mistake::at(Code::Syntax, at, message).label("here").hint(hint);
+    if description == "missing escaped value" {
+        return mistake(
+            "a backslash begins a special character, and this is none",
+            "write `\\\\` for a backslash, or put the text in single quotes",
+        );
+    }
+    if fault.expected().is_some_and(expects_quote) {
+        return mistake("a text is never closed", "put the closing quote at its end");
+    }
+    if description == "invalid unquoted key" && text[at.start..].starts_with(':') {
+        return mistake("there is a colon where an `=` belongs", "write `key = value`");
+    }
+    if description == "string values must be quoted" {
+        let found = cut(text.get(at.start..at.end).unwrap_or_default(), 40);
+        return mistake("a text has to stand in quotes", &format!("write it as \"{found}\""));
+    }
+    match WORDS.iter().find(|(said, _, _)| description == *said) {
+        Some((_, message, hint)) => mistake(message, hint),
         None => Mistake::at(Code::Syntax, at, description)
             .label("here")
             .maybe_hint(fault.expected().map(expected)),

@@ -20,22 +20,44 @@ use crate::{
 pub(crate) const DEPTH_MAX: usize = 16;
 /// Most mistakes of form that are reported; after so many, the text is something else.
 const REPORTED_MAX: usize = 50;
+/// Most faults that the parser may find; several of them can be one mistake.
+const FAULTS_MAX: usize = 200;
+
+/// A text that was taken apart.
+pub(crate) struct Parsed {
+    pub(crate) root: Table,
+    /// What is wrong with its form.
+    pub(crate) mistakes: Vec<Mistake>,
+    /// Parts of the text that were perhaps read as something else than what was meant: what seems
+    /// to be wrong there otherwise may be a consequence.
+    pub(crate) doubtful: Vec<Span>,
+}
 
 /// Reads a text. What is broken is left out of the tree and reported.
-pub(crate) fn parse(text: &str) -> (Table, Vec<Mistake>) {
+pub(crate) fn parse(text: &str) -> Parsed {
     let source = Source::new(text);
     let tokens = source.lex().into_vec();
     let mut builder = Builder::new(source);
     let mut faults = Vec::new();
     let mut sink = |fault: ParseError| {
-        if faults.len() < REPORTED_MAX {
+        if faults.len() < FAULTS_MAX {
             faults.push(fault);
         }
     };
     parse_document(&tokens, &mut ValidateWhitespace::new(&mut builder, source), &mut sink);
     let mut mistakes = builder.mistakes;
-    mistakes.extend(faults.iter().map(|fault| syntax::explain(text, fault)));
-    (nest(&mut builder.tables, 0), mistakes)
+    let mut doubtful = Vec::new();
+    if let Some(start) = builder.unclosed {
+        mistakes.retain(|mistake| mistake.span.is_none_or(|span| span.start < start));
+        faults.retain(|fault| syntax::place(text, fault).start < start);
+        mistakes.push(syntax::unclosed(text, start));
+        doubtful.push(Span::new(start, text.len() + 1));
+    }
+    let (said, lines) = syntax::explain(text, &faults);
+    mistakes.extend(said);
+    mistakes.truncate(REPORTED_MAX);
+    doubtful.extend(lines);
+    Parsed { root: nest(&mut builder.tables, 0), mistakes, doubtful }
 }
 
 /// How a table came to be, which decides who may add to it.
@@ -91,7 +113,15 @@ struct Builder<'t> {
     path: Vec<Key>,
     /// Where the header began that is being read.
     header: Option<usize>,
+    /// Where the first bracket or brace is that is never closed.
+    unclosed: Option<usize>,
     mistakes: Vec<Mistake>,
+}
+
+/// The name of a table, for messages.
+fn shown(path: &[Key]) -> String {
+    let keys: Vec<String> = path.iter().take(DEPTH_MAX).map(|key| cut(&key.text, 40)).collect();
+    keys.join(".")
 }
 
 fn span(place: Place) -> Span {
@@ -108,6 +138,7 @@ impl<'t> Builder<'t> {
             open: 0,
             path: Vec::new(),
             header: None,
+            unclosed: None,
             mistakes: Vec::new(),
         };
         builder.grow(Span::default(), Origin::Header, 0);
@@ -198,21 +229,18 @@ impl<'t> Builder<'t> {
         let fresh = !self.tables[table].index.contains_key(&last.text);
         let Some(table) = self.descend(table, last, Origin::Header) else { return };
         if !fresh && self.tables[table].origin != Origin::Implied {
-            let name: Vec<String> = path.iter().map(|key| cut(&key.text, 40)).collect();
+            let name = shown(&path);
+            // What is in it goes nowhere: that it is there twice is said once.
             self.report(
-                Mistake::at(
-                    Code::DuplicateTable,
-                    header,
-                    format!("the table `[{}]` is written twice", name.join(".")),
-                )
-                .label("again here")
-                .hint("put everything into one of them, or rename one")
-                .related(self.tables[table].span, "first here"),
+                Mistake::at(Code::DuplicateTable, header, format!("the table `[{name}]` is written twice"))
+                    .label("again here")
+                    .hint("put everything into one of them, or rename one")
+                    .related(self.tables[table].span, "first here"),
             );
-        } else {
-            self.tables[table].span = header;
-            self.tables[table].origin = Origin::Header;
+            return;
         }
+        self.tables[table].span = header;
+        self.tables[table].origin = Origin::Header;
         self.here = table;
     }
 
@@ -284,6 +312,10 @@ impl<'t> Builder<'t> {
             return self.place(Value { span: span(at), kind: Kind::Broken }, None);
         }
         let Some(frame) = self.frames.pop() else { return };
+        if at.is_empty() {
+            // The parser closes it for us. The outermost comes last, and is the one to be named.
+            self.unclosed = Some(frame.start);
+        }
         self.path = frame.path;
         let span = Span::new(frame.start, at.end());
         match frame.content {
@@ -343,11 +375,11 @@ impl EventReceiver for Builder<'_> {
     fn array_table_close(&mut self, at: Place, _error: &mut dyn ErrorSink) {
         let Some(start) = self.header.take() else { return };
         let header = Span::new(start, at.end());
-        let name: Vec<String> = self.path.iter().map(|key| cut(&key.text, 40)).collect();
+        let name = shown(&self.path);
         self.report(
             Mistake::at(Code::ListOfTables, header, "double brackets make a list of tables")
                 .label("nothing in this file is one")
-                .hint(format!("write `[{}]`", name.join("."))),
+                .hint(format!("write `[{name}]`")),
         );
         self.open_table(header);
     }
@@ -379,13 +411,22 @@ impl EventReceiver for Builder<'_> {
     }
 
     fn scalar(&mut self, at: Place, encoding: Option<Encoding>, error: &mut dyn ErrorSink) {
+        if at.is_empty() {
+            // The parser puts a value where there is none.
+            error.report_error(ParseError::new(syntax::NO_VALUE).with_unexpected(at));
+            return self.place(Value { span: span(at), kind: Kind::Broken }, None);
+        }
         let value = self.value(at, encoding, error);
         self.place(value, None);
     }
 
-    fn newline(&mut self, _at: Place, _error: &mut dyn ErrorSink) {
+    fn newline(&mut self, at: Place, _error: &mut dyn ErrorSink) {
+        // A header ends with its line, closed or not: what follows belongs to it.
+        if let Some(start) = self.header.take() {
+            self.open_table(Span::new(start, at.start()));
+        }
         // A key that never got its value must not become part of the next one.
-        if self.frames.is_empty() && self.header.is_none() {
+        if self.frames.is_empty() {
             self.path.clear();
         }
     }

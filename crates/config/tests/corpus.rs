@@ -104,7 +104,7 @@ fn every_valid_file_is_read_and_printing_keeps_its_meaning() {
     assert!(files.len() >= 15, "only {} files", files.len());
     for path in files {
         match read(&name(&path), &fs::read(&path).unwrap(), &Machine) {
-            Err(report) => wrong.push(format!("{}", report.render_text(false))),
+            Err(report) => wrong.push(report.render_text(false)),
             Ok(checked) => {
                 compare(&path, &checked.warnings, &mut wrong);
                 let printed = print(&checked.spec);

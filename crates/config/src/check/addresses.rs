@@ -99,7 +99,7 @@ pub(super) fn of_resource(written: &Written<String>, mistakes: &mut Vec<Mistake>
     let Some(prefix) = prefix else { return };
     let most = bits(ip);
     let refused = |message: String, hint: String| {
-        Mistake::at(Code::InvalidPrefix, written.span, message).label("prefix length").hint(hint)
+        Mistake::at(Code::InvalidPrefix, written.span, message).label("with this prefix length").hint(hint)
     };
     let Some(prefix) = prefix.parse::<u8>().ok().filter(|length| (1..=most).contains(length)) else {
         let shown = cut(prefix, 20);

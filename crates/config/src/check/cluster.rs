@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use heart_model::{ClusterSpec, Duration, LINKS_MAX, Link, LinkKind, Name, Profile, Timing};
 
-use super::{addresses, length, missing_key, name, too_many, unknown_word, word};
+use super::{absent, addresses, length, missing_key, name, too_many, unknown_word, word};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
     draft::{ClusterDraft, Draft, LinkDraft, TimingDraft},
@@ -25,17 +25,19 @@ pub(super) fn cluster(
     mistakes: &mut Vec<Mistake>,
 ) -> Option<ClusterSpec> {
     let Some(written) = &draft.cluster else {
-        mistakes.push(
-            Mistake::of_file(Code::MissingCluster, "there is no table `[cluster]`")
-                .hint("begin the file with `[cluster]` and `name = \"…\"`"),
-        );
+        if absent("cluster", &draft.present) {
+            mistakes.push(
+                Mistake::of_file(Code::MissingCluster, "there is no table `[cluster]`")
+                    .hint("begin the file with `[cluster]` and `name = \"…\"`"),
+            );
+        }
         links(draft, PORT, mistakes);
         return None;
     };
     let port = port(written, mistakes);
     let links = links(draft, port, mistakes);
     let key_file = key_file(written, environment, mistakes);
-    if !written.present.iter().any(|key| key == "name") {
+    if absent("name", &written.present) {
         let way_out = "write `name = \"…\"`: nodes ignore what they hear of clusters with another name";
         mistakes.push(missing_key("name", "[cluster]", written.span, way_out));
     }
@@ -72,7 +74,7 @@ fn key_file(written: &ClusterDraft, environment: &dyn Environment, mistakes: &mu
         Found::Missing => mistakes.push(
             Mistake::at(Code::MissingFile, at, format!("the key file `{}` is not there", cut(path, 60)))
                 .label("no such file on this machine")
-                .hint("copy it from a node that has it, or make the first one with `heart key`"),
+                .hint("copy it from a node that has it; `heart init` makes one for a new cluster"),
         ),
         Found::Present(facts) if facts.exposed => mistakes.push(
             Mistake::at(
@@ -119,7 +121,7 @@ fn link(written: &LinkDraft, port: u16, mistakes: &mut Vec<Mistake>) -> Option<(
         ("address", "write the address that all nodes listen to, such as `address = \"239.1.2.3\"`"),
         ("interface", "write where it leaves, such as `interface = \"eth1\"`"),
     ] {
-        if !written.present.iter().any(|present| present == key) {
+        if absent(key, &written.present) {
             mistakes.push(missing_key(key, &place, written.name.span, way_out));
         }
     }
@@ -165,7 +167,7 @@ fn link_address(
         }
         (LinkKind::Broadcast, IpAddr::V6(_)) => Some((
             "is an IPv6 address, which knows no broadcast",
-            "use `kind = \"multicast\"`, for example to ff02::1:694",
+            "use `kind = \"multicast\"`, for example with `address = \"ff02::694\"`",
         )),
         (LinkKind::Broadcast, ip) if ip.is_multicast() => {
             Some(("is a multicast address", "write `kind = \"multicast\"`"))
@@ -278,7 +280,7 @@ fn relation(written: &TimingDraft, timing: &Timing) -> Option<Option<Mistake>> {
     let least = whole_milliseconds((let_go + heartbeat * 3) * 100 / 88);
     Some(Some(
         Mistake::at(Code::SlowHeartbeat, at, message)
-            .label(format!("a lease lasts {}; it needs {}", print(rounded(lease)), print(rounded(needed))))
+            .label(format!("a lease lasts {}; it needs {}", about(lease), about(needed)))
             .hint(format!(
                 "three heartbeats have to fit into a lease, with room: `lost_after = \"{}\"` would do, or a \
                  shorter `heartbeat`",
@@ -287,8 +289,13 @@ fn relation(written: &TimingDraft, timing: &Timing) -> Option<Option<Mistake>> {
     ))
 }
 
-fn rounded(length: Duration) -> Duration {
-    Duration::from_micros(u64::try_from(length.as_micros()).unwrap_or(u64::MAX))
+/// In milliseconds, with a tenth: what a reader needs to compare.
+fn about(length: Duration) -> String {
+    let tenths = length.as_micros() / 100;
+    match tenths % 10 {
+        0 => format!("{}ms", tenths / 10),
+        tenth => format!("{}.{tenth}ms", tenths / 10),
+    }
 }
 
 fn whole_milliseconds(length: Duration) -> Duration {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{GroupName, GroupSpec, ResourceName};
 
-use super::{missing_key, name, prefers, resources};
+use super::{absent, missing_key, name, prefers, resources};
 use crate::{
     Code, Mistake, Span, Written,
     draft::{Draft, GroupDraft},
@@ -90,14 +90,19 @@ fn twice(member: &Written<String>, group: &GroupDraft, other: &GroupDraft, first
         )
     };
     let twice = Mistake::at(Code::MemberTwice, member.span, message).label("again here");
-    twice.hint("a resource has one place: remove it from the other").related(first, "first here")
+    let hint = if group.name.value == other.name.value {
+        "name it once, where it shall start"
+    } else {
+        "a resource has one place: remove it from one of the groups"
+    };
+    twice.hint(hint).related(first, "first here")
 }
 
 fn emptiness(group: &GroupDraft, mistakes: &mut Vec<Mistake>) {
     let name = cut(&group.name.value, 40);
     let way_out = "write its resources in the order in which they start: `members = [\"…\", \"…\"]`";
     match &group.members {
-        None if !group.present.iter().any(|key| key == "members") => {
+        None if absent("members", &group.present) => {
             mistakes.push(missing_key("members", &format!("[group.{name}]"), group.name.span, way_out));
         }
         Some(list) if list.value.is_empty() => mistakes.push(

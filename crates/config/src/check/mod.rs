@@ -51,6 +51,7 @@ fn name<T>(
         text => format!("`{}` cannot be the name of a {what}", cut(text, 40)),
     };
     let place = match refused {
+        NameError::Character(' ') => "a space cannot be in a name".into(),
         NameError::Character(found) => format!("`{}` cannot be in a name", cut(&found.to_string(), 1)),
         NameError::Start(found) => format!("begins with `{found}`"),
         NameError::Long => format!("{} characters", written.value.chars().count()),
@@ -156,6 +157,13 @@ fn too_many(count: usize, most: usize, what: &str, at: Span, mistakes: &mut Vec<
         let message = format!("there are {count} {what}, and there may be {most}");
         mistakes.push(Mistake::at(Code::TooMany, at, message).label("the first one too many"));
     }
+}
+
+/// Whether `key` is not there. A key that is only written wrongly is; what is wrong with it is
+/// said where it stands.
+fn absent<T: AsRef<str>>(key: &str, present: &[T]) -> bool {
+    let is_meant = |word: &T| word.as_ref() == key || words::meant(word.as_ref(), &[key]).is_some();
+    !present.iter().any(is_meant)
 }
 
 fn missing_key(key: &str, place: &str, at: Span, way_out: &str) -> Mistake {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, VOTERS_MAX};
 
-use super::{addresses, missing_key, name, too_many};
+use super::{absent, addresses, missing_key, name, too_many};
 use crate::{
     Code, Mistake, Span,
     draft::{Draft, NodeDraft},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<NodeName, NodeSpec> {
-    if draft.nodes.is_empty() {
+    if draft.nodes.is_empty() && absent("node", &draft.present) {
         let none = Mistake::of_file(Code::NoNodes, "there are no nodes");
         mistakes.push(none.hint("write a table such as `[node.ada]` with `addresses = [\"10.0.0.1\"]`"));
     }
@@ -51,7 +51,7 @@ fn addresses_of(node: &NodeDraft, mistakes: &mut Vec<Mistake>) -> Vec<LinkAddres
     let place = format!("[node.{}]", cut(&node.name.value, 40));
     let way_out = "write one address for each link: `addresses = [\"10.0.0.1\", \"10.1.0.1\"]`";
     let Some(list) = &node.addresses else {
-        if !node.present.iter().any(|key| key == "addresses") {
+        if absent("addresses", &node.present) {
             mistakes.push(missing_key("addresses", &place, node.name.span, way_out));
         }
         return Vec::new();
@@ -120,7 +120,7 @@ fn judge(nodes: &[NodeDraft], voters: usize, mistakes: &mut Vec<Mistake>) {
             }
         }
         _ if voters.is_multiple_of(2) => {
-            even(voters, saying(true).next_back().map(|said| said.span), mistakes)
+            even(voters, saying(true).next_back().map(|said| said.span), mistakes);
         }
         _ => {}
     }

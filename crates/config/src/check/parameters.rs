@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{AgentInfo, AgentRef, ParameterInfo, ParameterKind, Value as Model};
 
-use super::{addresses, unknown_word};
+use super::{absent, addresses, unknown_word};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
     draft::{RESOURCE_KEYS, ResourceDraft, model_value},
@@ -33,7 +33,10 @@ pub(super) fn parameters(
     }
     if let Some(info) = info {
         let at = resource.agent.as_ref().map_or(resource.name.span, |agent| agent.span);
-        entries(right, info, at, built_in, mistakes);
+        let present: Vec<&str> =
+            resource.beside.iter().chain(inside).map(|entry| entry.key.as_str()).collect();
+        entries(right, info, built_in, mistakes);
+        needed(info, &present, at, mistakes);
     }
     if built_in {
         command_file(right, environment, mistakes);
@@ -52,7 +55,8 @@ pub(super) fn parameters(
     let model = |entry: &Entry| {
         model_value(&entry.key, &entry.value, mistakes).map(|value| (entry.key.clone(), value))
     };
-    right.iter().filter_map(model).collect()
+    let is_known = |entry: &&Entry| info.is_none() || known.iter().any(|one| one.name == entry.key);
+    right.iter().filter(is_known).filter_map(model).collect()
 }
 
 fn misplaced(entry: &Entry, resource: &ResourceDraft, agent: &AgentRef, known: &[ParameterInfo]) -> Mistake {
@@ -79,7 +83,7 @@ fn misplaced(entry: &Entry, resource: &ResourceDraft, agent: &AgentRef, known: &
 
 /// Compares what is written with what there is. What an agent of somebody else takes is text in
 /// the end, so that only names are compared there.
-fn entries(written: &[Entry], info: &AgentInfo, at: Span, strict: bool, mistakes: &mut Vec<Mistake>) {
+fn entries(written: &[Entry], info: &AgentInfo, strict: bool, mistakes: &mut Vec<Mistake>) {
     let names: Vec<&str> = info.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     for entry in written {
         match info.parameters.iter().find(|parameter| parameter.name == entry.key) {
@@ -88,15 +92,17 @@ fn entries(written: &[Entry], info: &AgentInfo, at: Span, strict: bool, mistakes
             None => mistakes.push(unknown(entry, &format!("`{}`", info.agent), &names, strict)),
         }
     }
+}
+
+/// Reports what the agent needs and nobody wrote, at either place.
+fn needed(info: &AgentInfo, present: &[&str], at: Span, mistakes: &mut Vec<Mistake>) {
     for parameter in info.parameters.iter().filter(|parameter| parameter.required) {
-        if !written.iter().any(|entry| entry.key == parameter.name) {
+        if absent(&parameter.name, present) {
             let message = format!("`{}` needs `{}`", info.agent, parameter.name);
-            let summary = if parameter.summary.is_empty() { "a value" } else { &parameter.summary };
-            mistakes.push(
-                Mistake::at(Code::MissingParameter, at, message)
-                    .label(format!("`{}` is missing", parameter.name))
-                    .hint(format!("{}: {summary}", parameter.name)),
-            );
+            let missing = Mistake::at(Code::MissingParameter, at, message)
+                .label(format!("`{}` is missing", parameter.name));
+            let hint = format!("`{}`: {}", parameter.name, parameter.summary);
+            mistakes.push(if parameter.summary.is_empty() { missing } else { missing.hint(hint) });
         }
     }
 }
@@ -130,7 +136,8 @@ fn value(key: &str, value: &Value, kind: &ParameterKind, mistakes: &mut Vec<Mist
             if !(1..=100).contains(number) {
                 mistakes.push(
                     Mistake::at(Code::NumberRange, value.span, format!("`{key}` may be from 1 to 100"))
-                        .label("out of bounds"),
+                        .label("out of bounds")
+                        .hint("leave it away for the usual number"),
                 );
             }
         }

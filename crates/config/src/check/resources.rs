@@ -6,7 +6,7 @@ use heart_model::{
     AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
 };
 
-use super::{length, missing_key, name, parameters, prefers, too_many, word};
+use super::{absent, length, missing_key, name, parameters, prefers, too_many, word};
 use crate::{
     Code, Environment, Found, Mistake, Written,
     agents::builtin_agents,
@@ -97,7 +97,7 @@ fn spec(
     let prefers = prefers(resource.prefers.as_ref(), draft, mistakes);
     let choices = [("lease", Guard::Lease), ("fence", Guard::Fence), ("none", Guard::None)];
     let wanted = word(resource.guard.as_ref(), "guard", &choices, mistakes);
-    if !resource.present.iter().any(|key| key == "agent") {
+    if absent("agent", &resource.present) {
         let place = format!("[resource.{}]", cut(&resource.name.value, 40));
         let way_out =
             "say what runs it: `agent = \"ip\"`, `agent = \"process\"` or `agent = \"ocf:heartbeat:NAME\"`";
