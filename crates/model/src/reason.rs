@@ -74,6 +74,8 @@ pub enum Reason {
     },
     /// Too few voters take part to decide anything.
     NoQuorum,
+    /// The configuration does not name it any more.
+    Removed,
     /// No node can run it; each with its reason.
     Nowhere {
         /// Every node, and why not there.
@@ -157,6 +159,7 @@ impl fmt::Display for Reason {
                 write!(to, "waits until the lease of {node} has surely run out")
             }
             Reason::StopStuck { node, message } => write!(to, "could not be stopped on {node}: {message}"),
+            Reason::Removed => to.write_str("the configuration does not name it any more"),
             Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
             Reason::Nowhere { refusals } => {
                 to.write_str("can run nowhere:")?;

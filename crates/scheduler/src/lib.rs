@@ -1,1 +1,56 @@
-//! To be written.
+//! What should run where, and why.
+//!
+//! [`plan`] is a function of what should be and what is. It looks at no clock and remembers
+//! nothing: whoever leads next comes to the same plan from the same facts, and a plan that was
+//! carried out leads to an empty one. It works in a few passes over plain data:
+//!
+//! 1. *facts*: what is known, in the shape in which the other passes ask for it;
+//! 2. *candidates*: where each unit may run, and why not elsewhere;
+//! 3. *placement*: where it shall run: where it is, if it can; else where it is preferred; else
+//!    where least runs;
+//! 4. *steps*: what has to be done for that, and what waits for what.
+//!
+//! Every pass adds its reasons, so that a decision and its explanation cannot differ.
+//!
+//! A *unit* is what is placed as a whole: a group, or a resource that is in none.
+//!
+//! Invariants: nothing healthy moves because something else failed, or because a node came back.
+//! Nothing is started while it may still run elsewhere, except where its guard makes that safe.
+#![no_std]
+extern crate alloc;
+
+mod candidates;
+mod facts;
+mod placement;
+mod steps;
+
+use alloc::{collections::BTreeMap, vec, vec::Vec};
+
+use heart_model::{NodeName, Plan, Reason, ResourceName, ResourceState, Spec, Status};
+
+use facts::Facts;
+
+/// Plans what has to be done so that everything runs where it should.
+#[must_use]
+pub fn plan(spec: &Spec, status: &Status) -> Plan {
+    if !status.quorum {
+        return undecided(spec, status);
+    }
+    let facts = Facts::of(spec, status);
+    let candidates = candidates::candidates(&facts);
+    let places = placement::place(&facts, &candidates);
+    steps::steps(&facts, &places)
+}
+
+/// Without a quorum everything stays as it is.
+fn undecided(spec: &Spec, status: &Status) -> Plan {
+    let names = spec.resources.keys().chain(status.resources.keys());
+    let place = |name: &ResourceName| match status.resources.get(name).map(|resource| &resource.state) {
+        Some(ResourceState::Granted { node, .. }) => Some(node.clone()),
+        Some(ResourceState::Ungranted) | None => None,
+    };
+    let placement: BTreeMap<ResourceName, Option<NodeName>> =
+        names.map(|name| (name.clone(), place(name))).collect();
+    let reasons = placement.keys().map(|name| (name.clone(), vec![Reason::NoQuorum])).collect();
+    Plan { placement, steps: Vec::new(), reasons }
+}
