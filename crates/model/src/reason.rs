@@ -15,6 +15,11 @@ pub enum Reason {
         /// Where it is.
         node: NodeName,
     },
+    /// It does not run, and starts again where it did: nothing speaks against it.
+    Again {
+        /// Where it was.
+        node: NodeName,
+    },
     /// The configuration prefers this node, and it can be had.
     Preferred {
         /// The node.
@@ -129,7 +134,7 @@ impl fmt::Display for Refusal {
             Refusal::Leaving => to.write_str("it is leaving"),
             Refusal::Standby => to.write_str("it is in standby"),
             Refusal::Failed { failures, limit, resource } => {
-                write!(to, "{resource} failed there {failures} times (limit {limit})")
+                write!(to, "{resource} failed there {failures} of {limit} times")
             }
             Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
         }
@@ -142,8 +147,9 @@ impl fmt::Display for Reason {
             Reason::Stays { node } => {
                 write!(to, "runs on {node} and stays: nothing healthy moves without need")
             }
+            Reason::Again { node } => write!(to, "starts again on {node}: nothing speaks against it"),
             Reason::Preferred { node } => write!(to, "the configuration prefers {node}"),
-            Reason::Spread { node, load } => write!(to, "{node} has least to do ({load} resources)"),
+            Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
             Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
@@ -162,9 +168,9 @@ impl fmt::Display for Reason {
             Reason::Removed => to.write_str("the configuration does not name it any more"),
             Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
             Reason::Nowhere { refusals } => {
-                to.write_str("can run nowhere:")?;
-                for (node, refusal) in refusals {
-                    write!(to, " not on {node}: {refusal};")?;
+                to.write_str("can run nowhere")?;
+                for (place, (node, refusal)) in refusals.iter().enumerate() {
+                    write!(to, "{} not on {node}: {refusal}", if place == 0 { ":" } else { ";" })?;
                 }
                 Ok(())
             }

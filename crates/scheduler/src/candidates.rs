@@ -8,22 +8,28 @@ use heart_model::{Activity, NodeName, NodeState, Refusal};
 use crate::facts::{Facts, Holding, Member, Node, NodeFacts, Unit};
 
 /// Why a unit may not run on some of the nodes.
-pub(crate) struct Candidates {
-    refused: BTreeMap<Node, Refusal>,
+pub(crate) struct Candidates<'c> {
+    /// What holds for every unit, by node.
+    of_nodes: &'c [Option<Refusal>],
+    /// What holds for this one.
+    own: BTreeMap<Node, Refusal>,
 }
 
-impl Candidates {
+impl Candidates<'_> {
     /// Why the unit may not run there; nothing if it may.
     pub(crate) fn refusal(&self, node: Node) -> Option<&Refusal> {
-        self.refused.get(&node)
+        self.of_nodes[node].as_ref().or_else(|| self.own.get(&node))
     }
 }
 
+/// Why nothing new may run on each of the nodes.
+pub(crate) fn of_nodes(facts: &Facts<'_>) -> Vec<Option<Refusal>> {
+    facts.nodes.iter().map(of_node).collect()
+}
+
 /// Looks at every unit.
-pub(crate) fn candidates(facts: &Facts<'_>) -> Vec<Candidates> {
-    let of_nodes: BTreeMap<Node, Refusal> =
-        facts.nodes.iter().enumerate().filter_map(|(number, node)| Some((number, of_node(node)?))).collect();
-    facts.units.iter().map(|unit| of_unit(facts, unit, &of_nodes)).collect()
+pub(crate) fn candidates<'c>(facts: &Facts<'_>, of_nodes: &'c [Option<Refusal>]) -> Vec<Candidates<'c>> {
+    facts.units.iter().map(|unit| Candidates { of_nodes, own: of_unit(facts, unit) }).collect()
 }
 
 /// Why nothing new may run on a node.
@@ -40,8 +46,9 @@ fn of_node(node: &NodeFacts<'_>) -> Option<Refusal> {
     }
 }
 
-fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>, of_nodes: &BTreeMap<Node, Refusal>) -> Candidates {
-    let mut refused = of_nodes.clone();
+/// Where its members failed too often.
+fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>) -> BTreeMap<Node, Refusal> {
+    let mut refused = BTreeMap::new();
     for member in &unit.members {
         for name in member.status.iter().flat_map(|status| status.failures.keys()) {
             if let (true, Some(node)) = (is_worn_out(member, name), facts.number(name)) {
@@ -51,7 +58,7 @@ fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>, of_nodes: &BTreeMap<Node, Refusal
             }
         }
     }
-    Candidates { refused }
+    refused
 }
 
 /// Whether a resource failed on a node as often as it may. While it runs there, or is about to,

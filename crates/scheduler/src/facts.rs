@@ -73,7 +73,7 @@ pub(crate) enum Holding<'f> {
     },
     /// Its holder is lost and may still act under it.
     Lost { node: &'f NodeName },
-    /// Its holder was not heard yet, so that nothing is known.
+    /// Its holder was not heard yet, or is not admitted yet: nothing is known.
     Unheard { node: &'f NodeName },
 }
 
@@ -162,8 +162,8 @@ fn holding<'f>(state: &'f ResourceState, status: &'f Status) -> Holding<'f> {
         _ if over => Holding::Free,
         NodeState::Fenced => Holding::Free,
         NodeState::Lost => Holding::Lost { node },
-        NodeState::Absent => Holding::Unheard { node },
-        NodeState::Joining | NodeState::Online | NodeState::Leaving => Holding::Live { node, activity },
+        NodeState::Absent | NodeState::Joining => Holding::Unheard { node },
+        NodeState::Online | NodeState::Leaving => Holding::Live { node, activity },
     }
 }
 

@@ -37,7 +37,8 @@ pub fn plan(spec: &Spec, status: &Status) -> Plan {
         return undecided(spec, status);
     }
     let facts = Facts::of(spec, status);
-    let candidates = candidates::candidates(&facts);
+    let of_nodes = candidates::of_nodes(&facts);
+    let candidates = candidates::candidates(&facts, &of_nodes);
     let places = placement::place(&facts, &candidates);
     steps::steps(&facts, &places)
 }

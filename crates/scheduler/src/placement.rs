@@ -4,7 +4,8 @@
 //! see how much each node has to do already: first where they are preferred, else where least
 //! runs, else by name.
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
+use core::cmp::Reverse;
 use heart_model::{NodeName, Reason, Refusal};
 
 use crate::{
@@ -21,32 +22,58 @@ pub(crate) struct Place<'f> {
     pub(crate) keep: usize,
     /// Why, cause first.
     pub(crate) reasons: Vec<Reason>,
+    /// Why the other members can run nowhere.
+    pub(crate) nowhere: Option<Reason>,
+}
+
+impl<'f> Place<'f> {
+    /// A place for the whole unit.
+    fn whole(unit: &Unit<'f>, target: &'f NodeName, reasons: Vec<Reason>) -> Place<'f> {
+        Place { target: Some(target), keep: unit.members.len(), reasons, nowhere: None }
+    }
 }
 
 /// Places every unit.
-pub(crate) fn place<'f>(facts: &Facts<'f>, candidates: &[Candidates]) -> Vec<Place<'f>> {
+pub(crate) fn place<'f>(facts: &Facts<'f>, candidates: &[Candidates<'_>]) -> Vec<Place<'f>> {
     let mut loads: Vec<u32> = vec![0; facts.nodes.len()];
-    let mut places: Vec<Option<Place<'f>>> = Vec::new();
-    for (unit, candidates) in facts.units.iter().zip(candidates) {
-        let place = stay(facts, unit, candidates);
-        if let Some(node) = place.as_ref().and_then(|place| facts.number(place.target?)) {
-            loads[node] += weight(unit);
+    let mut places: Vec<Option<Place<'f>>> = facts.units.iter().map(|_| None).collect();
+    // Those that have a choice come last, so that they see what the others leave.
+    for turn in [stay, go_where_preferred, go_where_least_runs] {
+        for (number, unit) in facts.units.iter().enumerate().filter(|(_, unit)| !unit.members.is_empty()) {
+            if places[number].is_some() {
+                continue;
+            }
+            places[number] = turn(facts, unit, &candidates[number], &loads);
+            let target = places[number].as_ref().and_then(|place| facts.number(place.target?));
+            if let Some(node) = target {
+                loads[node] += weight(unit);
+            }
         }
-        places.push(place);
     }
-    let units = facts.units.iter().zip(candidates);
-    units
-        .zip(places)
-        .map(|((unit, candidates), place)| {
-            place.unwrap_or_else(|| {
-                let place = go(facts, unit, candidates, &loads);
-                if let Some(node) = place.target.and_then(|name| facts.number(name)) {
-                    loads[node] += weight(unit);
-                }
-                place
-            })
-        })
-        .collect()
+    let nowhere = || Place { target: None, keep: 0, reasons: Vec::new(), nowhere: None };
+    places.into_iter().map(|place| place.unwrap_or_else(nowhere)).collect()
+}
+
+/// The place of a unit that has to go somewhere and is told where, or by its preferences.
+fn go_where_preferred<'f>(
+    facts: &Facts<'f>,
+    unit: &Unit<'f>,
+    candidates: &Candidates<'_>,
+    loads: &[u32],
+) -> Option<Place<'f>> {
+    let place = go(facts, unit, candidates, loads);
+    let spread = |reason: &Reason| matches!(reason, Reason::Spread { .. });
+    (!place.reasons.iter().any(spread)).then_some(place)
+}
+
+/// The place of a unit that has to go somewhere.
+fn go_where_least_runs<'f>(
+    facts: &Facts<'f>,
+    unit: &Unit<'f>,
+    candidates: &Candidates<'_>,
+    loads: &[u32],
+) -> Option<Place<'f>> {
+    Some(go(facts, unit, candidates, loads))
 }
 
 fn weight(unit: &Unit<'_>) -> u32 {
@@ -60,11 +87,12 @@ fn home<'f>(facts: &Facts<'f>, unit: &Unit<'f>) -> Option<&'f NodeName> {
         Holding::Live { node, .. } => Some(node),
         Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
     };
-    let holders: Vec<&NodeName> = unit.members.iter().filter_map(live).collect();
-    let most = holders.iter().map(|node| holders.iter().filter(|other| other == &node).count()).max();
-    let most_live =
-        holders.iter().find(|node| Some(holders.iter().filter(|other| other == node).count()) == most);
-    most_live.copied().or_else(|| {
+    let mut holders: BTreeMap<&NodeName, (usize, Reverse<usize>)> = BTreeMap::new();
+    for (place, node) in unit.members.iter().filter_map(live).enumerate() {
+        holders.entry(node).or_insert((0, Reverse(place))).0 += 1;
+    }
+    let most_live = holders.into_iter().max_by_key(|(_, weight)| *weight).map(|(node, _)| node);
+    most_live.or_else(|| {
         unit.members.iter().find_map(|member| {
             let (node, session) = member.status?.last.as_ref()?;
             let number = facts.number(node)?;
@@ -82,21 +110,21 @@ fn unheard<'f>(unit: &Unit<'f>) -> Option<&'f NodeName> {
 }
 
 /// The place of a unit that has one already: it stays, or goes where a person asked for.
-fn stay<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates) -> Option<Place<'f>> {
-    let all = unit.members.len();
+fn stay<'f>(
+    facts: &Facts<'f>,
+    unit: &Unit<'f>,
+    candidates: &Candidates<'_>,
+    _loads: &[u32],
+) -> Option<Place<'f>> {
     if let Some(node) = unheard(unit) {
-        let reasons = vec![Reason::NotOn { node: node.clone(), refusal: Refusal::Absent }];
-        return Some(Place { target: Some(node), keep: all, reasons });
+        let refusal = facts.number(node).and_then(|number| candidates.refusal(number)).cloned();
+        let refusal = refusal.unwrap_or(Refusal::Absent);
+        let reasons = vec![Reason::NotOn { node: node.clone(), refusal }];
+        return Some(Place::whole(unit, node, reasons));
     }
     let home = home(facts, unit)?;
     let number = facts.number(home)?;
-    let may_stay = match candidates.refusal(number) {
-        None => true,
-        // It acts there; that the node is joining says no more than that nothing new goes there.
-        Some(Refusal::Joining) => true,
-        Some(_) => false,
-    };
-    if !may_stay {
+    if candidates.refusal(number).is_some() {
         return None;
     }
     let mut reasons = Vec::new();
@@ -104,14 +132,14 @@ fn stay<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates) -> Opti
         reasons.push(Reason::Asked { to: asked.to.cloned() });
         match wish(facts, asked, candidates) {
             Wish::To(node) => {
-                return Some(Place { target: Some(facts.nodes[node].name), keep: all, reasons });
+                return Some(Place::whole(unit, facts.nodes[node].name, reasons));
             }
             Wish::Anywhere => return None,
             Wish::Unfulfilled(refusals) => reasons.extend(refusals),
         }
     }
     reasons.push(Reason::Stays { node: home.clone() });
-    Some(Place { target: Some(home), keep: all, reasons })
+    Some(Place::whole(unit, home, reasons))
 }
 
 /// What can become of a request to move.
@@ -122,7 +150,7 @@ enum Wish {
     Unfulfilled(Vec<Reason>),
 }
 
-fn wish(facts: &Facts<'_>, asked: &Asked<'_>, candidates: &Candidates) -> Wish {
+fn wish(facts: &Facts<'_>, asked: &Asked<'_>, candidates: &Candidates<'_>) -> Wish {
     let not_on = |node: Node| {
         let refusal = candidates.refusal(node)?.clone();
         Some(Reason::NotOn { node: facts.nodes[node].name.clone(), refusal })
@@ -145,34 +173,42 @@ fn wish(facts: &Facts<'_>, asked: &Asked<'_>, candidates: &Candidates) -> Wish {
 }
 
 /// The place of a unit that has to go somewhere.
-fn go<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates, loads: &[u32]) -> Place<'f> {
-    let all = unit.members.len();
+fn go<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates<'_>, loads: &[u32]) -> Place<'f> {
     let home = home(facts, unit);
     let mut reasons = causes(facts, unit, candidates, home);
-    let mut avoid = None;
+    // From where somebody wants it gone it does not go, wherever it is now.
+    let avoid = unit.asked.as_ref().and_then(|asked| facts.number(asked.from));
     if let Some(asked) = unit.asked.as_ref().filter(|asked| home.is_none_or(|home| home == asked.from)) {
         reasons.push(Reason::Asked { to: asked.to.cloned() });
         match wish(facts, asked, candidates) {
-            Wish::To(node) => {
-                return Place { target: Some(facts.nodes[node].name), keep: all, reasons };
-            }
-            Wish::Anywhere => avoid = facts.number(asked.from),
+            Wish::To(node) => return Place::whole(unit, facts.nodes[node].name, reasons),
+            Wish::Anywhere => {}
             Wish::Unfulfilled(refusals) => reasons.extend(refusals),
         }
     }
-    if let Some(node) = choose(facts, unit, candidates, loads, avoid, &mut reasons) {
-        return Place { target: Some(facts.nodes[node].name), keep: all, reasons };
+    let chosen = choose(facts, unit, candidates, loads, avoid, &mut reasons)
+        .or_else(|| choose(facts, unit, candidates, loads, None, &mut reasons));
+    if let Some(node) = chosen {
+        return Place::whole(unit, facts.nodes[node].name, reasons);
     }
-    reasons.push(nowhere(facts, candidates));
+    let nowhere = Some(nowhere(facts, candidates));
     match home.and_then(|home| Some((home, worn_out(facts, unit, candidates, home)?))) {
-        Some((home, keep)) => Place { target: Some(home), keep, reasons },
-        None => Place { target: None, keep: 0, reasons },
+        Some((home, keep)) => {
+            reasons.push(Reason::Stays { node: home.clone() });
+            Place { target: Some(home), keep, reasons, nowhere }
+        }
+        None => Place { target: None, keep: 0, reasons, nowhere },
     }
 }
 
 /// How many members may stay where they are although one behind them has worn out there: there is
 /// no use in stopping them when there is nowhere to go.
-fn worn_out(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates, home: &NodeName) -> Option<usize> {
+fn worn_out(
+    facts: &Facts<'_>,
+    unit: &Unit<'_>,
+    candidates: &Candidates<'_>,
+    home: &NodeName,
+) -> Option<usize> {
     let number = facts.number(home)?;
     match candidates.refusal(number)? {
         Refusal::Failed { .. } => {
@@ -186,7 +222,7 @@ fn worn_out(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates, home: &
 fn causes(
     facts: &Facts<'_>,
     unit: &Unit<'_>,
-    candidates: &Candidates,
+    candidates: &Candidates<'_>,
     home: Option<&NodeName>,
 ) -> Vec<Reason> {
     let lost = unit.members.iter().find_map(|member| match member.holding {
@@ -207,7 +243,7 @@ fn causes(
 fn choose(
     facts: &Facts<'_>,
     unit: &Unit<'_>,
-    candidates: &Candidates,
+    candidates: &Candidates<'_>,
     loads: &[u32],
     avoid: Option<Node>,
     reasons: &mut Vec<Reason>,
@@ -223,7 +259,8 @@ fn choose(
             }
         };
         let passed_over = Reason::NotOn { node: name(node), refusal };
-        if !reasons.contains(&passed_over) {
+        let said = Reason::NodeLost { node: name(node) };
+        if !reasons.contains(&passed_over) && !reasons.contains(&said) {
             reasons.push(passed_over);
         }
     }
@@ -234,7 +271,7 @@ fn choose(
     Some(node)
 }
 
-fn nowhere(facts: &Facts<'_>, candidates: &Candidates) -> Reason {
+fn nowhere(facts: &Facts<'_>, candidates: &Candidates<'_>) -> Reason {
     let refusal = |(number, node): (Node, &crate::facts::NodeFacts<'_>)| {
         Some((node.name.clone(), candidates.refusal(number)?.clone()))
     };

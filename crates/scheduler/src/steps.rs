@@ -3,7 +3,11 @@
 //! Within a unit: stops first, from the last member to the first; then what is taken over; then
 //! starts, from the first to the last. Units do not wait for each other.
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec,
+    vec::Vec,
+};
 use heart_model::{Activity, Guard, NodeName, Plan, Reason, ResourceName, Step, StepAction};
 
 use crate::{
@@ -40,21 +44,50 @@ fn blocked(unit: &Unit<'_>) -> Option<Reason> {
 }
 
 fn unit_steps(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) {
-    let blocked = blocked(unit);
-    let mut waits: Vec<Option<Reason>> = vec![blocked.clone(); unit.members.len()];
-    if blocked.is_none() {
+    let mut waits: Vec<Option<Reason>> = vec![blocked(unit); unit.members.len()];
+    let first = plan.steps.len();
+    if waits.first().is_some_and(Option::is_none) {
         let stops = stops(plan, unit, place);
         starts(plan, unit, place, &stops, &mut waits);
     }
+    let busy: BTreeSet<ResourceName> = plan.steps[first..].iter().map(|step| step.resource.clone()).collect();
     for (number, (member, wait)) in unit.members.iter().zip(waits).enumerate() {
-        let target = place.target.filter(|_| number < place.keep).cloned();
+        let target = place.target.filter(|_| number < place.keep);
+        let runs = matches!(member.holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target);
+        let settled = runs && !busy.contains(member.name);
         let mut reasons: Vec<Reason> = failure(member).into_iter().collect();
-        reasons.extend(place.reasons.iter().cloned());
+        match target {
+            Some(_) => {
+                reasons.extend(place.reasons.iter().filter_map(|reason| here(reason, member, settled)));
+            }
+            None => {
+                let stays = |reason: &&Reason| matches!(reason, Reason::Stays { .. });
+                reasons.extend(place.reasons.iter().filter(|reason| !stays(reason)).cloned());
+                reasons.extend(place.nowhere.clone());
+            }
+        }
         reasons.extend(unit.group.map(|group| Reason::WithGroup { group: group.clone() }));
-        let settled = matches!(member.holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target.as_ref());
         reasons.extend(wait.filter(|_| !settled));
         plan.reasons.insert(member.name.clone(), reasons);
-        plan.placement.insert(member.name.clone(), target);
+        plan.placement.insert(member.name.clone(), target.cloned());
+    }
+}
+
+/// A reason of the unit, as it holds for one member: what does not run does not stay, it starts
+/// again; and what never ran there only goes with its group.
+fn here(reason: &Reason, member: &Member<'_>, settled: bool) -> Option<Reason> {
+    let Reason::Stays { node } = reason else { return Some(reason.clone()) };
+    let ran_there = match member.holding {
+        Holding::Live { node: holder, .. } => holder == node,
+        Holding::Free => {
+            member.status.and_then(|status| status.last.as_ref()).is_some_and(|(last, _)| last == node)
+        }
+        Holding::Lost { .. } | Holding::Unheard { .. } => false,
+    };
+    match (settled, ran_there) {
+        (true, _) => Some(reason.clone()),
+        (false, true) => Some(Reason::Again { node: node.clone() }),
+        (false, false) => None,
     }
 }
 

@@ -1,5 +1,4 @@
 //! A world without time in which plans are carried out.
-#![expect(missing_docs, reason = "of the tests only")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
@@ -156,7 +155,7 @@ impl World {
             },
             StepAction::Start => {
                 let elsewhere = holder.is_some_and(|(node, _)| node != step.node) && self.may_act(name);
-                if elsewhere || !matches!(there, Some(NodeState::Online | NodeState::Joining)) {
+                if elsewhere || there != Some(NodeState::Online) {
                     return Err(format!("{name} must not start on {}", step.node));
                 }
                 self.grant(name, &step.node, Activity::Running);
@@ -185,5 +184,28 @@ impl World {
             );
         }
         plan
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, resource) in &self.spec.resources {
+            let (guard, limit, prefers) = (resource.guard, resource.failures_max, &resource.prefers);
+            writeln!(to, "{name}: guard {guard:?}, limit {limit}, prefers {prefers:?}")?;
+        }
+        for (name, group) in &self.spec.groups {
+            writeln!(to, "{name}: {:?}, prefers {:?}", group.members, group.prefers)?;
+        }
+        for (name, node) in &self.status.nodes {
+            writeln!(to, "{name}: {:?} {:?}", node.state, node.session)?;
+        }
+        for (name, status) in &self.status.resources {
+            writeln!(
+                to,
+                "{name}: {:?}, failures {:?}, last {:?}",
+                status.state, status.failures, status.last
+            )?;
+        }
+        writeln!(to, "{:?}", self.status.intents)
     }
 }
