@@ -24,7 +24,7 @@ fn or(default: &str, parameter: ParameterInfo) -> ParameterInfo {
 }
 
 fn ip() -> AgentInfo {
-    use ParameterKind::{Address, Integer, Text};
+    use ParameterKind::{Address, Duration, Integer, Text};
     AgentInfo {
         agent: AgentRef::BuiltIn("ip".into()),
         summary: "An IP address that is always on one of the nodes".into(),
@@ -34,23 +34,25 @@ fn ip() -> AgentInfo {
             .into(),
         parameters: vec![
             required(parameter("address", Address, "The address, with its prefix length: \"10.0.0.100/24\"")),
+            parameter("prefix", Integer, "The prefix length, if it does not stand with the address"),
             parameter("interface", Text, "Where it is added; else the interface that is in its network"),
             parameter("broadcast", Address, "The broadcast address, if it is not the last of the network"),
-            parameter("label", Text, "A label for old tools, such as \"eth0:web\""),
-            or("5", parameter("announce", Integer, "How often neighbours are told, from 1 to 100")),
+            parameter("label", Text, "A label for old tools, such as \"web\""),
+            or(
+                "3ms",
+                parameter(
+                    "detect",
+                    Duration,
+                    "How long another host has to say that it has the address; `false` asks nobody",
+                ),
+            ),
         ],
         guard: Guard::Lease,
     }
 }
 
 fn process() -> AgentInfo {
-    use ParameterKind::{Command, Duration, Environment, Table, Text};
-    let ready = vec![
-        parameter("tcp", Text, "It accepts connections at this address and port: \"127.0.0.1:80\""),
-        parameter("http", Text, "It answers a request for this URL with success"),
-        parameter("file", Text, "This file exists"),
-        parameter("after", Duration, "It has run for so long"),
-    ];
+    use ParameterKind::{Boolean, Command, Environment, Integer, OneOf, Text};
     AgentInfo {
         agent: AgentRef::BuiltIn("process".into()),
         summary: "A program that runs in the foreground".into(),
@@ -63,13 +65,24 @@ fn process() -> AgentInfo {
             or("root", parameter("user", Text, "Who runs it")),
             or("/", parameter("directory", Text, "Where it runs")),
             parameter("environment", Environment, "Variables it gets, beside a few usual ones"),
-            or("SIGTERM", parameter("stop_signal", ParameterKind::OneOf(signals()), "What asks it to end")),
-            parameter("ready", Table(ready), "When it counts as started; else at once"),
+            or("none", parameter("ready", Text, READY)),
+            or(
+                "TERM",
+                parameter("stop_signal", OneOf(SIGNALS.map(String::from).into()), "What asks it to end"),
+            ),
+            or("1048576", parameter("log_size", Integer, "How much of its output is kept, in bytes")),
+            parameter(
+                "contain",
+                Boolean,
+                "Whether all its processes end with it; as long as a lease guards it, they do",
+            ),
         ],
         guard: Guard::Lease,
     }
 }
 
-fn signals() -> Vec<String> {
-    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL"].map(String::from).into()
-}
+/// When a program counts as started.
+pub(crate) const READY: &str = "\"none\" for at once, a length of time such as \"500ms\", \"tcp:ADDRESS:PORT\", \
+                                \"file:PATH\", or \"notify\" if it says so itself";
+
+const SIGNALS: [&str; 8] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL"];

@@ -84,7 +84,7 @@ pub struct ParameterInfo {
 }
 
 /// What may be written for a parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParameterKind {
     /// `true` or `false`.
@@ -103,8 +103,6 @@ pub enum ParameterKind {
     Environment,
     /// One of these words.
     OneOf(Vec<String>),
-    /// Named values, each described in turn.
-    Table(Vec<ParameterInfo>),
 }
 
 /// How an operation of an agent ended.

@@ -36,12 +36,16 @@ fn unusable(ip: IpAddr) -> Option<(&'static str, &'static str)> {
         IpAddr::V4(v4) if v4.is_broadcast() => {
             Some(("is a broadcast address", "write an address of one machine"))
         }
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some((
+        _ if is_link_local(ip) => Some((
             "is a link-local address, which means something else on every interface",
             "give the interface an address of its own, such as one in fd00::/8",
         )),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 fn refuse_unusable(ip: IpAddr, at: Span, mistakes: &mut Vec<Mistake>) -> bool {
@@ -93,7 +97,8 @@ pub(super) fn of_resource(written: &Written<String>, mistakes: &mut Vec<Mistake>
             .push(no_address(written, "write an address with its prefix length, such as \"10.0.0.100/24\""));
         return;
     };
-    if refuse_unusable(ip, written.span, mistakes) {
+    // A link-local one can be held, if the interface is named: `compare` looks at that.
+    if !is_link_local(ip) && refuse_unusable(ip, written.span, mistakes) {
         return;
     }
     let Some(prefix) = prefix else { return };
@@ -144,6 +149,13 @@ pub(super) fn compare(draft: &Draft, mistakes: &mut Vec<Mistake>) {
         let owner = format!("resource `{}`", cut(&resource.name.value, 40));
         claim(&mut owners, ip, &owner, address.value.span, mistakes);
         let named = resource.beside.iter().any(|entry| entry.key == "interface");
+        if is_link_local(ip) && !named {
+            let message =
+                format!("`{ip}` is a link-local address, which means something else on every interface");
+            let nowhere = Mistake::at(Code::UnusableAddress, address.value.span, message);
+            mistakes.push(nowhere.label("on which interface?").hint("add `interface = \"eth0\"`"));
+            continue;
+        }
         let prefix = prefix.and_then(|prefix| prefix.parse().ok()).filter(|&prefix| prefix <= bits(ip));
         let usual = if ip.is_ipv4() { 24 } else { 64 };
         let near = |node: &IpAddr| same_network(*node, ip, prefix.unwrap_or(usual));

@@ -7,6 +7,7 @@ use heart_model::{AgentInfo, AgentRef, ParameterInfo, ParameterKind, Value as Mo
 use super::{absent, addresses, unknown_word};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
+    agents::READY,
     draft::{RESOURCE_KEYS, ResourceDraft, model_value},
     duration, keys,
     tree::{Entry, Kind, Value, cut},
@@ -53,10 +54,21 @@ pub(super) fn parameters(
         }
     }
     let model = |entry: &Entry| {
-        model_value(&entry.key, &entry.value, mistakes).map(|value| (entry.key.clone(), value))
+        let value = model_value(&entry.key, &entry.value, mistakes)?;
+        let kind = known.iter().find(|one| one.name == entry.key).map(|one| &one.kind);
+        Some((entry.key.clone(), if built_in { settled(&entry.key, value, kind) } else { value }))
     };
     let is_known = |entry: &&Entry| info.is_none() || known.iter().any(|one| one.name == entry.key);
     right.iter().filter(is_known).filter_map(model).collect()
+}
+
+/// Lengths of time are passed on in one unit, so that nobody else has to know all of them.
+fn settled(key: &str, value: Model, kind: Option<&ParameterKind>) -> Model {
+    let is_length = matches!(kind, Some(ParameterKind::Duration)) || key == "ready";
+    match value.as_text().and_then(|text| duration::read(text).ok()).filter(|_| is_length) {
+        Some(length) => Model::Text(format!("{}ms", length.as_micros().div_ceil(1000))),
+        None => value,
+    }
 }
 
 fn misplaced(entry: &Entry, resource: &ResourceDraft, agent: &AgentRef, known: &[ParameterInfo]) -> Mistake {
@@ -133,14 +145,15 @@ fn value(key: &str, value: &Value, kind: &ParameterKind, mistakes: &mut Vec<Mist
     match (kind, &value.kind) {
         (_, Kind::Broken) | (ParameterKind::Boolean, Kind::Boolean(_)) => {}
         (ParameterKind::Integer, Kind::Integer(number)) => {
-            if !(1..=100).contains(number) {
-                mistakes.push(
-                    Mistake::at(Code::NumberRange, value.span, format!("`{key}` may be from 1 to 100"))
-                        .label("out of bounds")
-                        .hint("leave it away for the usual number"),
-                );
+            let (least, most) = bounds(key);
+            if !(least..=most).contains(number) {
+                let message = format!("`{key}` may be from {least} to {most}");
+                let out = Mistake::at(Code::NumberRange, value.span, message).label("out of bounds");
+                mistakes.push(out.hint("leave it away for the usual number"));
             }
         }
+        (ParameterKind::Duration, Kind::Boolean(_)) if key == "detect" => {}
+        (ParameterKind::Text, Kind::Text(text)) if key == "ready" => ready(text, value.span, mistakes),
         (ParameterKind::Text, Kind::Text(text)) => plain(key, text, value.span, mistakes),
         (ParameterKind::Duration, Kind::Text(text)) => {
             if let Err(way_out) = duration::read(text) {
@@ -165,19 +178,11 @@ fn value(key: &str, value: &Value, kind: &ParameterKind, mistakes: &mut Vec<Mist
             }
         }
         (ParameterKind::OneOf(choices), Kind::Text(text)) => {
-            if !choices.contains(text) {
+            let short = text.strip_prefix("SIG").filter(|_| key == "stop_signal").unwrap_or(text);
+            if !choices.iter().any(|choice| choice == short) {
                 let known: Vec<&str> = choices.iter().map(String::as_str).collect();
                 let written = Written { value: text.clone(), span: value.span };
                 mistakes.push(unknown_word(&written, key, &known));
-            }
-        }
-        (ParameterKind::Table(parameters), Kind::Table(table)) => {
-            let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-            for entry in &table.entries {
-                match parameters.iter().find(|parameter| parameter.name == entry.key) {
-                    Some(parameter) => self::value(&entry.key, &entry.value, &parameter.kind, mistakes),
-                    None => mistakes.push(unknown(entry, &format!("`{key}`"), &names, false)),
-                }
             }
         }
         _ => keys::wrong_type(mistakes, key, value, takes(kind)),
@@ -192,7 +197,30 @@ fn takes(kind: &ParameterKind) -> &'static str {
         ParameterKind::Duration => keys::TAKES_DURATION,
         ParameterKind::Command => "a list of texts: the program and its arguments",
         ParameterKind::Environment => "a table of texts, such as { LANG = \"C\" }",
-        ParameterKind::Table(_) => "a table",
+    }
+}
+
+/// From where to where a number of a built-in agent may go.
+fn bounds(key: &str) -> (i64, i64) {
+    match key {
+        "prefix" => (1, 128),
+        "log_size" => (0, 1024 * 1024 * 1024),
+        _ => (0, i64::from(u32::MAX)),
+    }
+}
+
+/// When a program counts as started.
+fn ready(text: &str, at: Span, mistakes: &mut Vec<Mistake>) {
+    let fits = match text.split_once(':') {
+        Some(("tcp", address)) => address.parse::<std::net::SocketAddr>().is_ok(),
+        Some(("file", path)) => path.starts_with('/'),
+        Some(_) => false,
+        None => matches!(text, "none" | "notify") || duration::read(text).is_ok(),
+    };
+    if !fits {
+        let message = format!("`ready` cannot be `{}`", cut(text, 40));
+        let refused = Mistake::at(Code::UnknownWord, at, message).label("cannot be waited for");
+        mistakes.push(refused.hint(format!("write {READY}")));
     }
 }
 
