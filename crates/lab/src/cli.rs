@@ -49,6 +49,9 @@ enum Command {
         /// The nodes' names, separated by commas
         #[arg(long, value_delimiter = ',')]
         names: Vec<String>,
+        /// End the lab when this command ends
+        #[arg(long)]
+        foreground: bool,
     },
     /// End a lab and everything in it
     Down,
@@ -182,7 +185,7 @@ pub fn cli(cli: Cli) -> ExitCode {
 fn obey(cli: Cli) -> Result<ExitCode> {
     let name = &cli.which.lab;
     match cli.command {
-        Command::Up { nodes, names } => up(name, nodes, &names)?,
+        Command::Up { nodes, names, foreground } => up(name, nodes, &names, foreground)?,
         Command::Down => Lab::attach(name)?.stop()?,
         Command::Exec { machine, words } => return exec(&Lab::attach(name)?, &machine, words),
         Command::Fault(fault) => {
@@ -196,9 +199,9 @@ fn obey(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(name: &str, nodes: usize, names: &[String]) -> Result<()> {
+fn up(name: &str, nodes: usize, names: &[String], foreground: bool) -> Result<()> {
     let began = Stamp::now();
-    let mut builder = Lab::builder().nodes(nodes).name(name).keep(true);
+    let mut builder = Lab::builder().nodes(nodes).name(name).keep(!foreground);
     if !names.is_empty() {
         builder = builder.names(&borrowed(names));
     }
@@ -206,7 +209,16 @@ fn up(name: &str, nodes: usize, names: &[String]) -> Result<()> {
     println!("lab `{name}` is up after {}", milliseconds(Stamp::now().since(began)));
     status(&lab, false)?;
     let first = lab.nodes().next().unwrap_or(CLIENT);
-    println!("\nTry: heart lab exec {first} -- ip address\nEnd: heart lab down");
+    println!(
+        "\nTry: heart lab exec {first} -- ip address\nEnd: {}",
+        if foreground { "^C" } else { "heart lab down" }
+    );
+    if foreground {
+        // Whoever ends this program ends the lab: its holder notices.
+        loop {
+            std::thread::park();
+        }
+    }
     Ok(())
 }
 
@@ -238,7 +250,7 @@ fn exec(lab: &Lab, machine: &str, words: Vec<String>) -> Result<ExitCode> {
     let streams: [OwnedFd; 3] =
         [own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?, own(std::io::stderr().as_fd())?];
     let environment = std::env::var("TERM").map(|term| ("TERM".into(), term)).into_iter().collect();
-    let process = Process::start_on(&lab.node(machine), CommandLine { words, environment }, streams)?;
+    let process = Process::start_on(&lab.node(machine), CommandLine { words, environment }, &streams)?;
     loop {
         match process.wait(LOOK_EVERY)? {
             None => {}

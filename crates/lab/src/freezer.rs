@@ -80,6 +80,14 @@ impl Freezer {
         }
     }
 
+    /// Forgets a machine's freeze when its life is over.
+    pub(crate) fn forget(&self, machine: &str) -> Result<()> {
+        match self {
+            Freezer::Groups(group) => set_frozen(&group.join(machine), false),
+            Freezer::Signals => Ok(()),
+        }
+    }
+
     /// Removes the lab's groups; called from outside when everything has ended.
     pub(crate) fn remove(lab: &str) {
         for mount in MOUNTS {

@@ -28,7 +28,7 @@ use crate::{
     faults::{Faults, switches},
     freezer::Freezer,
     init::drain,
-    layout::{Layout, SWITCH, SWITCHES, bridge},
+    layout::{Layout, SWITCH, SWITCHES, bridge, bridge_mac},
     machine::{self, Machine, Power},
     message::{CommandLine, Exit, FromInit, Reply, Request, Status, Target, ToInit},
     netlink::{link::Links, nft::Rules},
@@ -115,7 +115,7 @@ fn set_up(layout: Layout, listener: OwnedFd) -> Result<Hold> {
     let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     let mut links = Links::open()?;
     for switch in 0..SWITCHES {
-        links.add_bridge(&bridge(switch)).context("cannot make a switch")?;
+        links.add_bridge(&bridge(switch), bridge_mac(switch)).context("cannot make a switch")?;
     }
     let machines = (0..layout.machines()).map(Machine::new).collect();
     Ok(Hold {
@@ -223,7 +223,7 @@ impl Hold {
             Request::Status => answer(&connection, Ok(Reply::Status(self.status()))),
             Request::Spawn { machine, command } => self.on_spawn(connection, &machine, command, streams),
             Request::Signal { machine, target, signal } => {
-                self.on_signal(connection, &machine, target, signal)
+                self.on_signal(connection, &machine, target, signal);
             }
             fault => {
                 let outcome = self.on_fault(fault).map(|at| Reply::Done { at });
@@ -347,6 +347,8 @@ impl Hold {
         let at = Stamp::now();
         for &index in &machines {
             self.machines[index].await_death(&self.layout, &mut self.links)?;
+            // Its control group outlives it, and its next life must not begin frozen.
+            self.freezer.forget(self.layout.machine_name(index))?;
             self.on_machine_died(index);
         }
         Ok(at)

@@ -68,7 +68,7 @@ pub(crate) fn run() -> Result<()> {
         let (ordered, ended) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
         if ended {
             drain(&signals);
-            report_ended(&holder, &mut children)?;
+            report_ended(&holder, &mut children);
         }
         if ordered {
             let Some((order, streams)) = wire::receive(&holder)? else { return Ok(()) };
@@ -104,13 +104,13 @@ fn obey(order: ToInit, streams: Vec<OwnedFd>, children: &mut Children) -> Option
     }
 }
 
-fn report_ended(holder: &OwnedFd, children: &mut Children) -> Result<()> {
+/// A holder that does not listen any more is about to end, and this machine with it.
+fn report_ended(holder: &OwnedFd, children: &mut Children) {
     for ended in children.reap() {
         if let Some(id) = ended.id.filter(|&id| id != OWN) {
-            wire::send(holder, &FromInit::Exited { id, exit: ended.exit })?;
+            let _ = wire::send(holder, &FromInit::Exited { id, exit: ended.exit });
         }
     }
-    Ok(())
 }
 
 fn become_machine(layout: &Layout, index: usize, children: &mut Children) -> Result<()> {

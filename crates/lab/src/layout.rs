@@ -145,6 +145,11 @@ impl Layout {
     }
 }
 
+/// A bridge's own address: no machine's, and known, so that answers to it end at the bridge.
+pub(crate) fn bridge_mac(switch: usize) -> [u8; 6] {
+    [0x02, 0x68, 0xff, 0, u8::try_from(switch).unwrap_or(u8::MAX), 0]
+}
+
 /// The name of a bridge.
 pub(crate) fn bridge(switch: usize) -> String {
     format!("switch{switch}")

@@ -27,6 +27,7 @@
 
 mod children;
 mod cli;
+mod demo;
 mod faults;
 mod freezer;
 mod hidden;

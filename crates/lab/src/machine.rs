@@ -91,7 +91,9 @@ impl Machine {
             Power::Off => Ok(()),
             Power::On(_) => {
                 let port = layout.port(self.index, switch);
-                links.set_up(&[port.clone()], up).with_context(|| format!("cannot set port {port}"))
+                links
+                    .set_up(std::slice::from_ref(&port), up)
+                    .with_context(|| format!("cannot set port {port}"))
             }
         }
     }

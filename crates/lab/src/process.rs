@@ -50,7 +50,7 @@ impl Process {
         let (stdin, our_in) = pipe_with(PipeFlags::CLOEXEC)?;
         let (our_out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (our_err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        let mut process = Process::start_on(node, command, [stdin, stdout, stderr])?;
+        let mut process = Process::start_on(node, command, &[stdin, stdout, stderr])?;
         process.stdin = Some(File::from(our_in));
         process.stdout = Some(File::from(our_out));
         process.stderr = Some(File::from(our_err));
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Starts a program on streams of the caller's.
-    pub(crate) fn start_on(node: &Node<'_>, command: CommandLine, streams: [OwnedFd; 3]) -> Result<Process> {
+    pub(crate) fn start_on(node: &Node<'_>, command: CommandLine, streams: &[OwnedFd; 3]) -> Result<Process> {
         let connection = node.lab.dial()?;
         let words = command.words.join(" ");
         let request = Request::Spawn { machine: node.name.clone(), command };

@@ -27,6 +27,9 @@ use crate::layout::Layout;
 pub(crate) const PROGRAMS: &str = "/run/lab/bin";
 /// Directories of the root that are not laid under a layer.
 const SPECIAL: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "lost+found"];
+/// Directories that belong to the machine, also in a user namespace, where the host's belong to
+/// nobody and nothing can be made in them.
+const OWN: [&str; 4] = ["/var/lib", "/var/log", "/var/tmp", "/var/cache"];
 /// What a machine gets of the host's devices.
 const DEVICES: [&str; 8] = ["null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun"];
 
@@ -81,8 +84,12 @@ fn layer_over(lower: &Path, layer: &Path, target: &Path) -> Result<()> {
     for directory in [&upper, &work, &target.to_path_buf()] {
         fs::create_dir_all(directory)?;
     }
-    let mode = fs::metadata(lower)?.permissions();
-    fs::set_permissions(&upper, mode)?;
+    own_directory(lower, &upper)?;
+    for directory in OWN.iter().filter_map(|own| Path::new(own).strip_prefix(lower).ok()) {
+        if lower.join(directory).is_dir() {
+            own_directory(&lower.join(directory), &upper.join(directory))?;
+        }
+    }
     let options =
         format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     match mount("overlay", target, "overlay", MountFlags::empty(), CString::new(options)?.as_c_str()) {
@@ -91,6 +98,12 @@ fn layer_over(lower: &Path, layer: &Path, target: &Path) -> Result<()> {
         // such a directory is shared with the host.
         Err(_) => Ok(mount_bind_recursive(lower, target)?),
     }
+}
+
+/// Makes a directory in the machine's layer, with the mode of the host's.
+fn own_directory(lower: &Path, upper: &Path) -> io::Result<()> {
+    fs::create_dir_all(upper)?;
+    fs::set_permissions(upper, fs::metadata(lower)?.permissions())
 }
 
 fn mount_fresh(kind: &str, target: &Path, options: &str) -> Result<()> {
@@ -139,21 +152,18 @@ fn change_root(root: &Path) -> Result<()> {
 
 /// The files that say who a machine is.
 fn identity(layout: &Layout, name: &str) -> Result<()> {
+    // Replaced, not rewritten: in a user namespace the host's own file belongs to nobody.
     let write = |path: &str, text: &str| -> Result<()> {
-        fs::write(path, text).with_context(|| format!("cannot write {path}"))
+        let fresh = format!("{path}.heart-lab");
+        fs::write(&fresh, text)
+            .and_then(|()| fs::rename(&fresh, path))
+            .with_context(|| format!("cannot write {path}"))
     };
     write("/etc/hostname", &format!("{name}\n"))?;
     write("/etc/hosts", &layout.hosts())?;
     write("/etc/machine-id", &format!("{:032x}\n", machine_id(&layout.name, name)))?;
-    for (directory, mode) in [("/run/lock", 0o1777), ("/var/tmp", 0o1777)] {
-        make_directory(Path::new(directory), mode)?;
-    }
-    Ok(())
-}
-
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    fs::create_dir_all("/run/lock")?;
+    Ok(fs::set_permissions("/run/lock", fs::Permissions::from_mode(0o1777))?)
 }
 
 /// The same at every boot, another for every machine and lab (FNV-1a over both names).

@@ -46,12 +46,13 @@ impl Links {
     }
 
     /// Makes a bridge. It floods multicast: there is no querier to learn groups from.
-    pub(crate) fn add_bridge(&mut self, name: &str) -> io::Result<()> {
+    pub(crate) fn add_bridge(&mut self, name: &str, mac: [u8; 6]) -> io::Result<()> {
         let info = |m: Message| {
             m.text(IFLA_INFO_KIND, "bridge")
                 .nest(IFLA_INFO_DATA, |m| m.attribute(IFLA_BR_MCAST_SNOOPING, &[0]))
         };
-        let message = new_link(IFF_UP).text(IFLA_IFNAME, name).nest(IFLA_LINKINFO, info);
+        let message =
+            new_link(IFF_UP).text(IFLA_IFNAME, name).attribute(IFLA_ADDRESS, &mac).nest(IFLA_LINKINFO, info);
         self.0.request(&[message])
     }
 

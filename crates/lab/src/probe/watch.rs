@@ -8,7 +8,7 @@
 //! Resolution: two owners are seen if they overlap for more than one interval.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::Ipv4Addr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -22,7 +22,11 @@ use super::{
     Events, Feed,
     ask::{PRIORITY, print_line},
 };
-use crate::{Lab, Stamp, layout::SWITCH, netlink, sys, wire};
+use crate::{
+    Lab, Stamp,
+    layout::{SWITCH, bridge_mac},
+    netlink, sys, wire,
+};
 
 /// How often the ports are looked up again: a node that boots has new ones.
 const LOOKUP_EVERY: Duration = Duration::from_millis(50);
@@ -124,7 +128,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let (address, every) = (address.parse()?, Duration::from_micros(every.parse()?));
     let _ = sys::run_real_time(PRIORITY);
     let socket = sys::arp_socket().context("cannot open a packet socket")?;
-    let (mut ports, mut looked_up) = (BTreeMap::new(), None);
+    let (mut ports, mut looked_up) = (Vec::new(), None);
     let mut known = None;
     loop {
         let began = Stamp::now();
@@ -132,9 +136,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             ports = node_ports(nodes.len())?;
             looked_up = Some(began);
         }
-        for &port in ports.values() {
+        for &(port, switch) in &ports {
             // A port that is down or gone cannot ask, and its node not answer.
-            let _ = sys::send_frame(socket.as_fd(), port, &question(address));
+            let _ = sys::send_frame(socket.as_fd(), port, &question(address, switch));
         }
         let Some(owners) = collect(&socket, address, nodes, began.after(every))? else { return Ok(()) };
         if known.as_ref() != Some(&owners) {
@@ -178,40 +182,38 @@ fn collect(
     }
 }
 
-/// The ports of the nodes, by name; the client is not asked.
-fn node_ports(nodes: usize) -> Result<BTreeMap<String, u32>> {
+/// The ports of the nodes and their switches; the client is not asked.
+fn node_ports(nodes: usize) -> Result<Vec<(u32, usize)>> {
     let text = std::fs::read_to_string("/proc/thread-self/net/dev")?;
     let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
-    let is_node = |name: &&str| {
-        let number = name.strip_prefix('p').and_then(|rest| rest.split_once('.')?.0.parse::<usize>().ok());
-        number.is_some_and(|number| number <= nodes)
+    let port = |name: &str| {
+        let (number, switch) = name.strip_prefix('p')?.split_once('.')?;
+        let (number, switch): (usize, usize) = (number.parse().ok()?, switch.parse().ok()?);
+        // A port may vanish between the listing and the look-up.
+        (number <= nodes).then_some((netlink::link::index(name).ok()?, switch))
     };
-    // A port may vanish between the listing and the look-up.
-    Ok(names
-        .filter(is_node)
-        .filter_map(|name| Some((name.to_owned(), netlink::link::index(name).ok()?)))
-        .collect())
+    Ok(names.filter_map(port).collect())
 }
 
 /// "Who has `address`?", from nobody: a question that leaves no trace in anybody's tables.
-fn question(address: Ipv4Addr) -> [u8; FRAME] {
+///
+/// The switch asks in its own name, so that the answer ends there: the socket sees what is for
+/// the switch, not what is on its way through.
+fn question(address: Ipv4Addr, switch: usize) -> [u8; FRAME] {
     let mut frame = [0; FRAME];
     frame[0..6].fill(0xff);
-    frame[6..12].copy_from_slice(&ASKER);
+    frame[6..12].copy_from_slice(&bridge_mac(switch));
     frame[12..14].copy_from_slice(&[0x08, 0x06]);
     frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
-    frame[22..28].copy_from_slice(&ASKER);
+    frame[22..28].copy_from_slice(&bridge_mac(switch));
     frame[38..42].copy_from_slice(&address.octets());
     frame
 }
 
-/// In whose name the watch asks: locally administered, and no machine's.
-const ASKER: [u8; 6] = [0x02, 0x68, 0xff, 0, 0, 0xff];
-
 /// The number of the node that says in this frame that it has `address`.
 fn answerer(frame: &[u8], address: Ipv4Addr) -> Option<u8> {
     let arp = frame.get(14..FRAME)?;
-    let is_reply = frame[12..14] == [0x08, 0x06] && arp[7] == ARP_REPLY && frame[0..6] == ASKER;
+    let is_reply = frame[12..14] == [0x08, 0x06] && arp[7] == ARP_REPLY;
     (is_reply && arp[14..18] == address.octets() && arp[8..10] == [0x02, 0x68]).then(|| arp[13])
 }
 
@@ -235,9 +237,8 @@ mod tests {
     #[test]
     fn an_answer_names_its_node() {
         let address = Ipv4Addr::new(10, 77, 0, 100);
-        let mut frame = question(address);
+        let mut frame = question(address, 0);
         assert_eq!(answerer(&frame, address), None, "our own question");
-        frame[0..6].copy_from_slice(&ASKER);
         frame[21] = ARP_REPLY;
         frame[22..28].copy_from_slice(&[0x02, 0x68, 0, 0, 1, 3]);
         frame[28..32].copy_from_slice(&address.octets());

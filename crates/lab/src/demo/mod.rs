@@ -1,0 +1,3 @@
+//! The demonstration: a cluster on one machine, broken before your eyes.
+
+pub(crate) mod service;
