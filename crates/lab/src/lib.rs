@@ -47,6 +47,7 @@ mod sys;
 mod wire;
 
 pub use cli::{Cli, cli};
+pub use demo::{Options as DemoOptions, demo};
 pub use hidden::hidden_main;
 pub use lab::{Builder, Lab, Node};
 pub use layout::{CLIENT, Network, SWITCH, SWITCHES};

@@ -1,6 +1,6 @@
 //! A web server that says on which node it runs: the service of the demo.
 //!
-//! `lab-http NAME PORT`. Real HTTP over TCP, as little of it as a browser, `curl` and the probe
+//! `lab-http [NAME] PORT`; without a name it is the machine's. Real HTTP over TCP, as little of it as a browser, `curl` and the probe
 //! need: every request gets the same page, one connection at a time.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::system::uname;
 
 /// Longest head of a request.
 const HEAD_MAX: u64 = 8 * 1024;
@@ -18,13 +19,17 @@ const REQUEST_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Serves until it is killed.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let [name, port] = arguments else { bail!("usage: lab-http NAME PORT") };
+    let (name, port) = match arguments {
+        [port] => (uname().nodename().to_string_lossy().into_owned(), port),
+        [name, port] => (name.clone(), port),
+        _ => bail!("usage: lab-http [NAME] PORT"),
+    };
     let port: u16 = port.parse().with_context(|| format!("`{port}` is no port"))?;
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
         .with_context(|| format!("cannot listen on port {port}"))?;
     for stream in listener.incoming() {
         // One client's trouble is not the next one's.
-        let _ = stream.map_err(Into::into).and_then(|stream| serve(stream, name));
+        let _ = stream.map_err(Into::into).and_then(|stream| serve(stream, &name));
     }
     Ok(())
 }
