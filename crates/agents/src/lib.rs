@@ -10,11 +10,17 @@
 //! Beside the agents stand the things that let go without them: the [`gate`] in the kernel for
 //! addresses, and the [`process::keeper`] for processes.
 
+mod agent;
 pub mod clock;
 pub mod gate;
+pub mod ip;
 pub mod lease;
 mod netlink;
+mod notice;
+mod parameters;
 mod sys;
 pub mod wait;
 
+pub use agent::{Agent, Job, Stop};
 pub use lease::{LeaseView, ToldLease};
+pub use notice::{Happened, NOTICES_MAX, Notice, NoticeSender, Notices, notices};

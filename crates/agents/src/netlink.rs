@@ -153,8 +153,6 @@ fn length16(length: usize) -> u16 {
 pub(crate) struct Message<'a> {
     /// Its type.
     pub(crate) kind: u16,
-    /// The port of whoever caused it; 0 is the kernel.
-    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) body: &'a [u8],
 }
@@ -167,10 +165,9 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
             return None;
         }
         let kind = short(bytes, 4)?;
-        let port = number(bytes, 12)?;
         let body = &bytes[HEADER..length];
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message { kind, port, body })
+        Some(Message { kind, body })
     })
 }
 
@@ -213,13 +210,13 @@ impl AsFd for Socket {
 }
 
 impl Socket {
-    /// Opens a socket of `protocol` that also hears `groups` (a bit for each).
-    pub(crate) fn open(protocol: Protocol, groups: u32) -> io::Result<Socket> {
+    /// Opens a socket of `protocol` (none: routes and addresses) that also hears `groups` (a bit for each).
+    pub(crate) fn open(protocol: Option<Protocol>, groups: u32) -> io::Result<Socket> {
         let fd = rustix::net::socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,
             SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            Some(protocol),
+            protocol,
         )?;
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         let address = SocketAddrNetlink::try_from(rustix::net::getsockname(&fd)?)?;

@@ -12,7 +12,7 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 
 /// The size of a value as the kernel wants to know it.
 fn size<T>() -> libc::socklen_t {
-    libc::socklen_t::try_from(mem::size_of::<T>()).expect("options are small")
+    libc::socklen_t::try_from(size_of::<T>()).expect("options are small")
 }
 
 fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
@@ -69,6 +69,11 @@ pub(crate) fn hear_others_only(fd: BorrowedFd<'_>, port: u32) -> io::Result<()> 
 /// Lets a packet socket hear nothing at all.
 pub(crate) fn hear_nothing(fd: BorrowedFd<'_>) -> io::Result<()> {
     attach(fd, &mut [instruction(RETURN, 0, 0, 0)])
+}
+
+/// Lets a socket hear everything that is for it.
+pub(crate) fn hear_all(fd: BorrowedFd<'_>) -> io::Result<()> {
+    attach(fd, &mut [instruction(RETURN, 0, 0, u32::MAX)])
 }
 
 /// Lets a packet socket for ARP hear only what `address` says or probes for.

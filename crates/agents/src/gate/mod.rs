@@ -36,6 +36,8 @@ const REQUESTS_MAX: usize = 64;
 enum Wish {
     /// Close these from now on.
     Manage(Vec<IpAddr>),
+    /// Close these, then open them if there is a lease, in one transaction.
+    Reclaim(Vec<IpAddr>),
     /// Let these pass while the lease holds.
     Open(Vec<IpAddr>),
     /// Close these again.
@@ -92,6 +94,14 @@ impl Gate {
     /// When the kernel refuses; then nothing has changed.
     pub fn manage(&self, addresses: &[IpAddr]) -> io::Result<()> {
         self.ask(Wish::Manage(addresses.to_vec()))
+    }
+
+    /// Manages addresses that an earlier process had opened, without a gap if there is a lease.
+    ///
+    /// # Errors
+    /// When the kernel refuses; then nothing has changed.
+    pub fn reclaim(&self, addresses: &[IpAddr]) -> io::Result<()> {
+        self.ask(Wish::Reclaim(addresses.to_vec()))
     }
 
     /// Lets these managed addresses pass as long as the lease goes on.

@@ -74,8 +74,8 @@ impl Warden {
         wake: Option<OwnedFd>,
         bell: Arc<Bell>,
     ) -> io::Result<Warden> {
-        let requests = Socket::open(netlink::NETFILTER, 0)?;
-        let events = Socket::open(netlink::NETFILTER, EVENTS)?;
+        let requests = Socket::open(Some(netlink::NETFILTER), 0)?;
+        let events = Socket::open(Some(netlink::NETFILTER), EVENTS)?;
         sys::hear_others_only(events.as_fd(), requests.port())?;
         let warden = Warden {
             lease,
@@ -151,6 +151,7 @@ impl Warden {
     fn fulfil(&mut self, wish: &Wish) -> io::Result<()> {
         match wish {
             Wish::Manage(addresses) => self.manage(addresses),
+            Wish::Reclaim(addresses) => self.reclaim(addresses),
             Wish::Open(addresses) => self.open(addresses),
             Wish::Close(addresses) => self.close(addresses),
             Wish::Forget(addresses) => self.forget(addresses),
@@ -174,6 +175,11 @@ impl Warden {
             self.doors = before;
         }
         done
+    }
+
+    fn reclaim(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+        self.mark(addresses, Door::Open);
+        self.install()
     }
 
     fn open(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
