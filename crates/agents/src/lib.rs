@@ -18,6 +18,7 @@ pub mod lease;
 mod netlink;
 mod notice;
 mod parameters;
+pub mod process;
 mod sys;
 pub mod wait;
 

@@ -157,3 +157,184 @@ pub(crate) fn icmp6_socket(kind: u8) -> io::Result<OwnedFd> {
     set_option(std::os::fd::AsFd::as_fd(&fd), libc::IPPROTO_ICMPV6, 1, &filter)?;
     Ok(fd)
 }
+
+/// Kills this process, even if it is stopped, at a time that is pushed forward.
+pub(crate) struct DeathTimer(libc::timer_t);
+
+impl DeathTimer {
+    /// Makes the timer; it is not armed yet.
+    pub(crate) fn new() -> io::Result<DeathTimer> {
+        // SAFETY: all zeroes is a valid `sigevent`.
+        let mut event: libc::sigevent = unsafe { mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGKILL;
+        let mut timer: libc::timer_t = std::ptr::null_mut();
+        // SAFETY: both pointers are to live values of the right type.
+        check(unsafe { libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer) })?;
+        Ok(DeathTimer(timer))
+    }
+
+    /// Sets the time of death, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) fn set(&self, at: u64) -> io::Result<()> {
+        let at = at.max(1);
+        let time = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: (at / 1_000_000_000).cast_signed(),
+                tv_nsec: (at % 1_000_000_000).cast_signed(),
+            },
+        };
+        // SAFETY: the timer was made by `new` and is never deleted; `time` lives through the call.
+        check(unsafe {
+            libc::timer_settime(self.0, libc::TIMER_ABSTIME, &raw const time, std::ptr::null_mut())
+        })
+        .map(drop)
+    }
+}
+
+/// Blocks these signals in this thread, and makes them readable instead.
+pub(crate) fn signals(wanted: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: all zeroes is a valid `sigset_t`; the pointers are to live values throughout.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in wanted {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        check(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))?;
+        let fd = check(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, and the number of the new one.
+    Parent(i32),
+}
+
+/// Forks. Only for processes with one thread: the child may do everything then.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the keeper has one thread, so no lock can be held by a thread that is missing in
+    // the child.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// Children that this thread forks from now on live in a process namespace of their own.
+pub(crate) fn contain_children() -> io::Result<()> {
+    // SAFETY: this flag changes only what later forks do.
+    check(unsafe { libc::unshare(libc::CLONE_NEWPID) }).map(drop)
+}
+
+/// Gives this process a `/proc` that fits its process namespace, which nobody else sees.
+pub(crate) fn own_proc() -> io::Result<()> {
+    // SAFETY: only this process's view of the mounts changes; it has one thread. All pointers are
+    // to constant texts that end with a zero byte, or null where that is allowed.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS))?;
+        let none = std::ptr::null();
+        let slave = libc::MS_SLAVE | libc::MS_REC;
+        check(libc::mount(none, c"/".as_ptr(), none, slave, none.cast()))?;
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        check(libc::mount(c"proc".as_ptr(), c"/proc".as_ptr(), c"proc".as_ptr(), flags, none.cast()))
+            .map(drop)
+    }
+}
+
+/// Who a service runs as.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    user: u32,
+    group: u32,
+    groups: Vec<u32>,
+}
+
+/// Looks a user up, with all groups. `None` if there is no such user.
+pub(crate) fn identity(name: &str) -> Option<Identity> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: the name ends with a zero byte. The answer is read before anybody can ask again:
+    // the keeper has one thread.
+    let (user, group) = unsafe {
+        let entry = libc::getpwnam(name.as_ptr()).as_ref()?;
+        (entry.pw_uid, entry.pw_gid)
+    };
+    let mut groups = vec![0u32; GROUPS_MAX];
+    let mut count = i32::try_from(GROUPS_MAX).expect("a small number");
+    // SAFETY: `groups` has room for as many as `count` says.
+    let found = unsafe { libc::getgrouplist(name.as_ptr(), group, groups.as_mut_ptr(), &raw mut count) };
+    let found = usize::try_from(found).ok()?;
+    groups.truncate(found);
+    Some(Identity { user, group, groups })
+}
+
+/// Most groups of one user that are kept.
+const GROUPS_MAX: usize = 256;
+
+/// Lets a command begin its life in a new session, as `identity`, in a control group if one is
+/// given, and die with the thread that starts it.
+pub(crate) fn prepare_service(
+    command: &mut std::process::Command,
+    identity: Option<Identity>,
+    cgroup: Option<OwnedFd>,
+) {
+    use std::os::unix::process::CommandExt as _;
+    let become_service = move || {
+        if let Some(procs) = &cgroup {
+            rustix::io::write(procs, b"0")?;
+        }
+        rustix::process::setsid()?;
+        if let Some(identity) = &identity {
+            // SAFETY: the list lives through the call; the other two take numbers.
+            unsafe {
+                check(libc::setgroups(identity.groups.len(), identity.groups.as_ptr()))?;
+                check(libc::setgid(identity.group))?;
+                check(libc::setuid(identity.user))?;
+            }
+        }
+        // Signals that the keeper blocks would stay blocked in the service.
+        // SAFETY: an empty set is made and used in place.
+        unsafe {
+            let mut none: libc::sigset_t = mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
+        }
+        // Last: a change of user clears it.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(become_service) };
+}
+
+/// Sends a signal to a process.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // Negative and small numbers mean groups, everybody, or ourselves.
+    if pid <= 1 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Sends a signal to a process group.
+pub(crate) fn kill_group(group: i32, signal: i32) -> io::Result<()> {
+    if group <= 1 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::kill(-group, signal) }).map(drop)
+}
+
+/// Sends a signal to every process that this one can see but itself. Only for the first process
+/// of a namespace: elsewhere that is everybody.
+pub(crate) fn kill_all(signal: i32) {
+    if rustix::process::getpid().as_raw_nonzero().get() == 1 {
+        // SAFETY: no pointers are passed.
+        unsafe { libc::kill(-1, signal) };
+    }
+}
