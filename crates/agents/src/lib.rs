@@ -17,11 +17,15 @@ pub mod ip;
 pub mod lease;
 mod netlink;
 mod notice;
+pub mod ocf;
 mod parameters;
 pub mod process;
+mod registry;
+mod run;
 mod sys;
 pub mod wait;
 
 pub use agent::{Agent, Job, Stop};
 pub use lease::{LeaseView, ToldLease};
 pub use notice::{Happened, NOTICES_MAX, Notice, NoticeSender, Notices, notices};
+pub use registry::{Agents, Setup};

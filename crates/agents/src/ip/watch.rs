@@ -125,9 +125,8 @@ impl Owned {
     fn tend(&mut self, desk: &Desk, now: Instant) {
         if self.announce_at().is_some_and(|at| now >= at) {
             self.announced.0 += 1;
-            match desk.route().interface(self.held.interface) {
-                Ok(Some(interface)) => self.announce_once(desk, &interface),
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(interface)) = desk.route().interface(self.held.interface) {
+                self.announce_once(desk, &interface);
             }
         }
         if self.extend_at.is_some_and(|at| now >= at) {

@@ -144,7 +144,9 @@ impl ProcessAgent {
         if let Some(found) = self.find(job) {
             let gone = how == Stop::Orderly && {
                 pidfd_send_signal(&found.fd, Signal::TERM).ok();
-                wait_gone(&found.fd, job.deadline)
+                // Cancelling a stop means: faster.
+                wait::any(&[found.fd.as_fd(), job.cancel.as_fd()], Some(job.deadline))
+                    .is_ok_and(|ready| ready[0])
             };
             if !gone {
                 pidfd_send_signal(&found.fd, Signal::KILL).ok();
