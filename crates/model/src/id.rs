@@ -157,9 +157,26 @@ impl fmt::Debug for NodeId {
 }
 
 /// One life of a node: a random number drawn once per boot and kept in `/run` (SAFETY rule 8).
+///
+/// As text, and so in JSON: 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct BootId(pub u128);
+
+impl From<BootId> for String {
+    fn from(boot: BootId) -> String {
+        alloc::format!("{:032x}", boot.0)
+    }
+}
+
+impl TryFrom<String> for BootId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<BootId, &'static str> {
+        let number = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32);
+        number.map(BootId).ok_or("a boot is 32 hexadecimal digits")
+    }
+}
 
 impl fmt::Display for BootId {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {

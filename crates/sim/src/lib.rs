@@ -1,1 +1,28 @@
-//! To be written.
+//! The simulated world: many nodes, one thread, one seed.
+//!
+//! The nodes are the real ones, `heart-node`, driven as the daemon drives them; the network, the
+//! disks, the clocks, the kernels and the executors are simulated, and so is what goes wrong. After
+//! every step the standing claims are checked: one leader a term, one owner a resource at every
+//! instant of true time, nothing owned without a right to it, nothing committed lost.
+//!
+//! A world is its seed: the same seed gives the same events. A failure is a seed.
+
+mod chance;
+pub mod chaos;
+mod claims;
+mod machine;
+mod world;
+
+pub use chance::Chance;
+pub use claims::Broken;
+pub use machine::{Machine, Power};
+pub use world::{Fault, World, WorldSettings};
+
+/// True time in nanoseconds since the world began.
+pub type Nanos = u64;
+
+/// Milliseconds as [`Nanos`].
+#[must_use]
+pub const fn ms(count: u64) -> Nanos {
+    count * 1_000_000
+}

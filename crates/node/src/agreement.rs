@@ -1,0 +1,679 @@
+//! Agreement: the log that all voters have in the same order.
+//!
+//! Raft, by the `raft` crate, driven without IO: messages come in and go out as values, what must
+//! be durable goes out with a ticket, and what waits for the disk waits here, where the simulator
+//! sees it. This module adds what the crate leaves to its user: the store in memory, one write for
+//! entries, term, vote and commit index (SAFETY rule 15), a configuration change is applied only
+//! once its commit is durable, and a node whose log is shorter than it once said never panics but
+//! says that it lost its log (rule 16).
+//!
+//! When to campaign is not decided here: liveness drives elections, see [`crate::ownership`].
+
+use heart_model::{LogIndex, NodeId, Term};
+use prost::Message as _;
+use raft::{
+    Config, GetEntriesContext, INVALID_ID, RaftState, RawNode, StateRole, Storage, StorageError,
+    eraftpb::{
+        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
+        Snapshot,
+    },
+};
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::journal::{Batch, Recovered};
+
+/// A voter's identity in the log: which node, and how often it had to begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RaftId(pub u64);
+
+impl RaftId {
+    /// The `incarnation`th identity of `node`, counted from 1.
+    #[must_use]
+    pub fn new(node: NodeId, incarnation: u32) -> RaftId {
+        RaftId(u64::from(incarnation) << 32 | u64::from(node.0))
+    }
+
+    /// The node it belongs to.
+    #[must_use]
+    pub fn node(self) -> NodeId {
+        NodeId(self.0 as u32)
+    }
+
+    /// How often that node began anew, this time included.
+    #[must_use]
+    pub fn incarnation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Names one write to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What must be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which write it is; they are made in order.
+    pub ticket: Ticket,
+    /// Replaces the whole file, instead of being appended.
+    pub replaces: bool,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What came out of a step.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Messages to send, encoded, with the node they go to.
+    pub messages: Vec<(NodeId, Vec<u8>)>,
+    /// What must be made durable.
+    pub writes: Vec<Write>,
+    /// Entries that were appended just now, durable or not (SAFETY rule 4 acts on these).
+    pub appended: Vec<Entry>,
+    /// The state to take over whole, before any entry that is applied after.
+    pub restored: Option<Snapshot>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is no message, or not for this identity.
+    NotForUs,
+    /// It proves that this log is shorter than it once was: never vote with it again (rule 16).
+    LogLost,
+}
+
+/// How the crate's own timers run; they are back-stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Ticks without a leader before it campaigns by itself.
+    pub election_ticks: usize,
+    /// Ticks between two of a leader's own heartbeats.
+    pub heartbeat_ticks: usize,
+}
+
+/// Bytes of entries in one message; one entry may be longer.
+const MESSAGE_BYTES: u64 = 256 * 1024;
+/// Messages to one follower that are under way at a time.
+const INFLIGHT_MAX: usize = 64;
+/// Bytes of proposals that a leader takes before a quorum has them.
+const UNCOMMITTED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The log in memory, as raft reads it. The disk is a step behind; raft knows how far.
+#[derive(Debug, Default)]
+struct Store {
+    hard_state: HardState,
+    snapshot: Snapshot,
+    entries: VecDeque<Entry>,
+    conf: ConfState,
+}
+
+impl Store {
+    fn snapshot_index(&self) -> u64 {
+        self.snapshot.get_metadata().index
+    }
+
+    /// The place before the first entry, and its term.
+    fn before(&self) -> (u64, u64) {
+        (self.snapshot.get_metadata().index, self.snapshot.get_metadata().term)
+    }
+
+    fn last(&self) -> u64 {
+        self.entries.back().map_or(self.before().0, |entry| entry.index)
+    }
+
+    fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        let keep = first.index.saturating_sub(self.before().0 + 1);
+        self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    fn term_at(&self, index: u64) -> Option<u64> {
+        let (before, term) = self.before();
+        if index == before {
+            return Some(term);
+        }
+        self.entries.get(usize::try_from(index.checked_sub(before + 1)?).ok()?).map(|entry| entry.term)
+    }
+}
+
+impl Storage for Store {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState { hard_state: self.hard_state.clone(), conf_state: self.conf.clone() })
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        let first = self.before().0 + 1;
+        if low < first {
+            return Err(StorageError::Compacted.into());
+        }
+        let limit = max_size.into().unwrap_or(u64::MAX);
+        let mut size = 0;
+        let (from, count) = ((low - first) as usize, (high - low) as usize);
+        let fits = |entry: &&Entry| {
+            let is_first = size == 0;
+            size += entry.encoded_len() as u64;
+            is_first || size <= limit
+        };
+        Ok(self.entries.iter().skip(from).take(count).take_while(fits).cloned().collect())
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        let lost = if index < self.before().0 { StorageError::Compacted } else { StorageError::Unavailable };
+        self.term_at(index).ok_or_else(|| lost.into())
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.before().0 + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        if self.snapshot_index() == 0 || self.snapshot_index() < request_index {
+            return Err(StorageError::SnapshotTemporarilyUnavailable.into());
+        }
+        Ok(self.snapshot.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Unpersisted {
+    ticket: Ticket,
+    /// The number of raft's `Ready`; none for a rewrite of the file.
+    ready: Option<u64>,
+    commit: u64,
+    /// Leave once this is durable, never before.
+    messages: Vec<Message>,
+}
+
+/// See the module.
+pub struct Agreement {
+    raw: RawNode<Store>,
+    me: RaftId,
+    next_ticket: Ticket,
+    unpersisted: VecDeque<Unpersisted>,
+    durable_commit: u64,
+    committed: VecDeque<Entry>,
+    applied: u64,
+    /// The place of the last applied entry that changed which nodes vote.
+    configured_at: u64,
+}
+
+impl ::core::fmt::Debug for Agreement {
+    fn fmt(&self, to: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        write!(to, "{:?} in term {}, applied {}", self.me, self.term(), self.applied)
+    }
+}
+
+impl Agreement {
+    /// Takes up a log, or begins an empty one with `founders` as its first configuration.
+    ///
+    /// # Panics
+    /// When the pace is not one that raft can keep: a programming error.
+    #[must_use]
+    pub fn new(me: RaftId, recovered: Recovered, founders: &Founders, pace: Pace) -> Agreement {
+        let founding = ConfState::from((founders.voters.clone(), founders.learners.clone()));
+        let fresh = recovered.snapshot.get_metadata().index == 0;
+        let conf = if fresh { founding } else { recovered.snapshot.get_metadata().get_conf_state().clone() };
+        let applied = recovered.snapshot.get_metadata().index;
+        let configured_at = configured_at(recovered.snapshot.get_data());
+        let durable_commit = recovered.hard_state.commit.max(applied);
+        let store = Store {
+            hard_state: recovered.hard_state,
+            snapshot: recovered.snapshot,
+            entries: recovered.entries.into(),
+            conf,
+        };
+        let config = Config {
+            id: me.0,
+            election_tick: pace.election_ticks,
+            // One value only, so that raft's own generator has nothing to choose.
+            min_election_tick: pace.election_ticks,
+            max_election_tick: pace.election_ticks + 1,
+            heartbeat_tick: pace.heartbeat_ticks,
+            applied,
+            max_size_per_msg: MESSAGE_BYTES,
+            max_inflight_msgs: INFLIGHT_MAX,
+            max_uncommitted_size: UNCOMMITTED_BYTES,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&config, store, &logger).expect("the pace is one that raft can keep");
+        Agreement {
+            raw,
+            me,
+            next_ticket: Ticket(1),
+            unpersisted: VecDeque::new(),
+            durable_commit,
+            committed: VecDeque::new(),
+            applied,
+            configured_at,
+        }
+    }
+
+    /// The whole file for a log that begins with what this one holds.
+    #[must_use]
+    pub fn file(&self) -> Vec<u8> {
+        let store = self.raw.store();
+        let batch = Batch {
+            raft_id: Some(self.me.0),
+            hard_state: Some(store.hard_state.clone()),
+            snapshot: (store.snapshot_index() > 0).then(|| store.snapshot.clone()),
+            entries: store.entries.iter().cloned().collect(),
+        };
+        batch.encode_framed()
+    }
+
+    /// This node's identity in the log.
+    #[must_use]
+    pub fn me(&self) -> RaftId {
+        self.me
+    }
+
+    /// The current term.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        Term(self.raw.raft.term)
+    }
+
+    /// Whether this node leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// The leader, as far as the log knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        Some(self.raw.raft.leader_id).filter(|&id| id != INVALID_ID).map(|id| RaftId(id).node())
+    }
+
+    /// Term and place of the last entry.
+    #[must_use]
+    pub fn last(&self) -> (Term, LogIndex) {
+        let log = &self.raw.raft.raft_log;
+        (Term(log.last_term()), LogIndex(log.last_index()))
+    }
+
+    /// The place up to which entries were handed out to be applied.
+    #[must_use]
+    pub fn applied(&self) -> LogIndex {
+        LogIndex(self.applied)
+    }
+
+    /// The place up to which a quorum has the log, as far as known here.
+    #[must_use]
+    pub fn commit(&self) -> LogIndex {
+        LogIndex(self.raw.raft.raft_log.committed)
+    }
+
+    /// Whether an entry of the current term is committed: before that a leader does not know what
+    /// its predecessors committed.
+    #[must_use]
+    pub fn has_committed_in_term(&self) -> bool {
+        self.raw.raft.commit_to_current_term()
+    }
+
+    /// How many writes are on their way to the disk.
+    #[must_use]
+    pub fn writes_under_way(&self) -> usize {
+        self.unpersisted.len()
+    }
+
+    /// How many entries lie behind the snapshot.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.raw.store().entries.len()
+    }
+
+    /// Whether the node with this identity votes in the configuration that is in force.
+    #[must_use]
+    pub fn is_voter(&self, id: RaftId) -> bool {
+        self.raw.store().conf.voters.contains(&id.0)
+    }
+
+    /// The configuration that is in force: voters and learners.
+    #[must_use]
+    pub fn members(&self) -> (Vec<RaftId>, Vec<RaftId>) {
+        let ids = |ids: &[u64]| ids.iter().copied().map(RaftId).collect();
+        (ids(&self.raw.store().conf.voters), ids(&self.raw.store().conf.learners))
+    }
+
+    /// How far the follower with this identity has the log, if we lead.
+    #[must_use]
+    pub fn matched(&self, id: RaftId) -> Option<LogIndex> {
+        let progress = self.raw.raft.prs().get(id.0).filter(|_| self.leads())?;
+        Some(LogIndex(progress.matched))
+    }
+
+    /// The last voter configuration that was appended, committed or not: the place of the entry that
+    /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
+    /// is the same node to this.
+    #[must_use]
+    pub fn appended_configuration(&self) -> (LogIndex, BTreeSet<NodeId>) {
+        let store = self.raw.store();
+        let mut voters: BTreeSet<u64> = store.conf.voters.iter().copied().collect();
+        let mut at = self.configured_at;
+        for entry in store.entries.iter().filter(|entry| entry.index > self.applied) {
+            let Some(change) = conf_change(entry) else { continue };
+            let before = nodes(&voters);
+            for single in &change.changes {
+                if single.get_change_type() == ConfChangeType::AddNode {
+                    voters.insert(single.node_id);
+                } else {
+                    voters.remove(&single.node_id);
+                }
+            }
+            if nodes(&voters) != before {
+                at = entry.index;
+            }
+        }
+        (LogIndex(at), nodes(&voters))
+    }
+
+    /// One tick of the back-stop timers.
+    pub fn tick(&mut self) {
+        self.raw.tick();
+    }
+
+    /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
+    pub fn campaign(&mut self) {
+        let term = self.raw.raft.term;
+        if self.leads() || !self.is_voter(self.me) {
+            return;
+        }
+        self.raw.raft.become_follower(term, INVALID_ID);
+        let hurry = Message { to: self.me.0, from: self.me.0, ..message(MessageType::MsgTimeoutNow, term) };
+        let _ = self.raw.step(hurry);
+    }
+
+    /// Stops leading at once.
+    pub fn step_down(&mut self) {
+        if self.leads() {
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, INVALID_ID);
+        }
+    }
+
+    /// Forgets whom it follows, so that raft's own refusals do not hold up a campaign that a quorum
+    /// of voters wants.
+    pub fn forget_leader(&mut self) {
+        if !self.leads() && self.raw.raft.leader_id != INVALID_ID {
+            self.raw.raft.leader_id = INVALID_ID;
+        }
+    }
+
+    /// Proposes an entry. False if we do not lead, or too much is under way.
+    pub fn propose(&mut self, data: Vec<u8>) -> bool {
+        self.leads() && self.raw.propose(Vec::new(), data).is_ok()
+    }
+
+    /// Proposes a change of members, all in one. False if we do not lead, or another change is
+    /// under way.
+    pub fn propose_change(&mut self, changes: &[(RaftId, Change)]) -> bool {
+        let single = |&(id, change): &(RaftId, Change)| {
+            let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
+            single.set_change_type(match change {
+                Change::AddVoter => ConfChangeType::AddNode,
+                Change::AddLearner => ConfChangeType::AddLearnerNode,
+                Change::Remove => ConfChangeType::RemoveNode,
+            });
+            single
+        };
+        let change = ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
+        self.leads() && !self.raw.raft.has_pending_conf() && self.raw.propose_conf_change(Vec::new(), change).is_ok()
+    }
+
+    /// Takes a message in.
+    ///
+    /// # Errors
+    /// When it is not for us, or proves that this log was cut.
+    pub fn on_message(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        let message = Message::decode(bytes).map_err(|_| Refused::NotForUs)?;
+        if message.to != self.me.0 || is_local(message.get_msg_type()) {
+            return Err(Refused::NotForUs);
+        }
+        // The leader never sends a commit index beyond what this node acknowledged.
+        if message.get_msg_type() == MessageType::MsgHeartbeat && message.commit > self.last().1.0 {
+            return Err(Refused::LogLost);
+        }
+        let _ = self.raw.step(message);
+        Ok(())
+    }
+
+    /// Hands out everything that came of what was put in.
+    pub fn pump(&mut self) -> Output {
+        let mut output = Output::default();
+        while self.raw.has_ready() {
+            self.take_ready(&mut output);
+        }
+        output
+    }
+
+    fn take_ready(&mut self, output: &mut Output) {
+        let mut ready = self.raw.ready();
+        output.messages.extend(ready.take_messages().iter().map(encode));
+        let mut batch = Batch::default();
+        if !ready.snapshot().get_metadata().eq(&raft::eraftpb::SnapshotMetadata::default()) {
+            self.restore(ready.snapshot().clone());
+            batch.snapshot = Some(ready.snapshot().clone());
+            output.restored = Some(ready.snapshot().clone());
+        }
+        if let Some(hard_state) = ready.hs() {
+            self.raw.mut_store().hard_state = hard_state.clone();
+            batch.hard_state = Some(hard_state.clone());
+        }
+        batch.entries = ready.take_entries();
+        self.raw.mut_store().append(&batch.entries);
+        self.committed.extend(ready.take_committed_entries());
+        let (number, messages) = (ready.number(), ready.take_persisted_messages());
+        self.raw.advance_append_async(ready);
+        output.appended.extend(batch.entries.iter().cloned());
+        let nothing = batch == Batch::default();
+        if nothing && self.unpersisted.is_empty() {
+            self.raw.on_persist_ready(number);
+            output.messages.extend(messages.iter().map(encode));
+        } else if nothing {
+            let last = self.unpersisted.back_mut().expect("not empty");
+            last.ready = Some(number);
+            last.messages.extend(messages);
+        } else {
+            let ticket = self.ticket();
+            let commit = self.raw.store().hard_state.commit;
+            output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
+            self.unpersisted.push_back(Unpersisted { ticket, ready: Some(number), commit, messages });
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) {
+        let index = snapshot.get_metadata().index;
+        self.configured_at = configured_at(snapshot.get_data());
+        let store = self.raw.mut_store();
+        store.conf = snapshot.get_metadata().get_conf_state().clone();
+        store.entries.clear();
+        store.snapshot = snapshot;
+        self.committed.clear();
+        self.applied = index;
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket = Ticket(ticket.0 + 1);
+        ticket
+    }
+
+    /// The disk has this write, and all before it.
+    pub fn on_durable(&mut self, ticket: Ticket) -> Output {
+        let mut output = Output::default();
+        while self.unpersisted.front().is_some_and(|write| write.ticket <= ticket) {
+            let write = self.unpersisted.pop_front().expect("looked at above");
+            self.durable_commit = self.durable_commit.max(write.commit);
+            output.messages.extend(write.messages.iter().map(encode));
+            if let Some(number) = write.ready {
+                self.raw.on_persist_ready(number);
+            }
+        }
+        output
+    }
+
+    /// The next entry to apply. A change of the configuration is applied here, and only once its
+    /// commit is durable (SAFETY rule 15).
+    pub fn next_committed(&mut self) -> Option<Entry> {
+        let entry = self.committed.front()?;
+        let change = conf_change(entry);
+        if change.is_some() && entry.index > self.durable_commit {
+            return None;
+        }
+        let entry = self.committed.pop_front()?;
+        if let Some(change) = change {
+            if let Ok(conf) = self.raw.apply_conf_change(&change) {
+                let before = nodes(&self.raw.store().conf.voters);
+                if nodes(&conf.voters) != before {
+                    self.configured_at = entry.index;
+                }
+                self.raw.mut_store().conf = conf;
+            }
+        }
+        self.applied = entry.index;
+        self.raw.advance_apply_to(entry.index);
+        Some(entry)
+    }
+
+    /// Replaces the log up to what was applied by `state`, which is the state after it. Returns the
+    /// write; `None` if nothing was applied since the last time.
+    pub fn compact(&mut self, state: &[u8]) -> Option<Write> {
+        let configured_at = self.configured_at;
+        let index = self.applied;
+        if index <= self.raw.store().snapshot_index() {
+            return None;
+        }
+        let store = self.raw.mut_store();
+        let term = store.term_at(index)?;
+        let mut snapshot = Snapshot { data: with_configured_at(configured_at, state), ..Snapshot::default() };
+        snapshot.mut_metadata().index = index;
+        snapshot.mut_metadata().term = term;
+        snapshot.mut_metadata().set_conf_state(store.conf.clone());
+        store.entries.retain(|entry| entry.index > index);
+        store.snapshot = snapshot;
+        let commit = store.hard_state.commit;
+        let ticket = self.ticket();
+        self.unpersisted.push_back(Unpersisted { ticket, ready: None, commit, messages: Vec::new() });
+        Some(Write { ticket, replaces: true, bytes: self.file() })
+    }
+}
+
+/// The members that a log begins with, as the configuration file has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Founders {
+    /// Raft ids of the voters.
+    pub voters: Vec<u64>,
+    /// Raft ids of the members beyond them.
+    pub learners: Vec<u64>,
+}
+
+/// A change of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It votes from now on.
+    AddVoter,
+    /// It follows, without a vote.
+    AddLearner,
+    /// It is a member no longer.
+    Remove,
+}
+
+/// The change of configuration that an entry carries, if it does.
+#[must_use]
+pub fn conf_change(entry: &Entry) -> Option<ConfChangeV2> {
+    (entry.get_entry_type() == EntryType::EntryConfChangeV2)
+        .then(|| ConfChangeV2::decode(entry.data.as_slice()).ok())
+        .flatten()
+}
+
+/// The state that a snapshot carries.
+#[must_use]
+pub fn state_of(snapshot: &Snapshot) -> &[u8] {
+    snapshot.get_data().get(8..).unwrap_or_default()
+}
+
+fn nodes<'a>(ids: impl IntoIterator<Item = &'a u64>) -> BTreeSet<NodeId> {
+    ids.into_iter().map(|&id| RaftId(id).node()).collect()
+}
+
+fn with_configured_at(at: u64, state: &[u8]) -> Vec<u8> {
+    [&at.to_le_bytes(), state].concat()
+}
+
+fn configured_at(data: &[u8]) -> u64 {
+    data.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn message(kind: MessageType, term: u64) -> Message {
+    let mut message = Message { term, ..Message::default() };
+    message.set_msg_type(kind);
+    message
+}
+
+fn is_local(kind: MessageType) -> bool {
+    raft::raw_node::is_local_msg(kind)
+}
+
+fn encode(message: &Message) -> (NodeId, Vec<u8>) {
+    (RaftId(message.to).node(), message.encode_to_vec())
+}
+
+/// What a node without a log answers to entries for an identity that it does not have: that it has
+/// nothing, so that the leader sends a snapshot. It acknowledges nothing.
+#[must_use]
+pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
+    let message = Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
+    let mut answer = self::message(MessageType::MsgAppendResponse, message.term);
+    answer.to = message.from;
+    answer.from = message.to;
+    answer.index = message.index;
+    answer.reject = true;
+    Some(encode(&answer))
+}
+
+/// What the core has to know of a raft message without being raft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// To which identity.
+    pub to: RaftId,
+    /// From which.
+    pub from: RaftId,
+    /// It asks for a vote, or whether it would get one.
+    pub asks_for_vote: bool,
+    /// It is a snapshot in which the receiver is a learner: whoever takes it up votes with nothing
+    /// that it may have forgotten.
+    pub takes_in: bool,
+    /// Its term.
+    pub term: Term,
+}
+
+/// Reads what the core has to know of an encoded message.
+#[must_use]
+pub fn envelope(bytes: &[u8]) -> Option<Envelope> {
+    let message = Message::decode(bytes).ok()?;
+    let kind = message.get_msg_type();
+    Some(Envelope {
+        to: RaftId(message.to),
+        from: RaftId(message.from),
+        asks_for_vote: matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote),
+        takes_in: kind == MessageType::MsgSnapshot
+            && message.get_snapshot().get_metadata().get_conf_state().learners.contains(&message.to),
+        term: Term(message.term),
+    })
+}

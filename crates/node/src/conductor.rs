@@ -1,0 +1,497 @@
+//! The leader's work: from what is known to what is ordered.
+//!
+//! Whenever something changes, the conductor builds the [`Status`], has it planned, and does of the
+//! plan what can be done now: it proposes entries, and orders what the ledger already allows. It
+//! remembers little, and nothing that matters: the next leader starts with an empty conductor and
+//! the same ledger, asks every node what it has, and goes on (DESIGN §5, *Conductor*).
+//!
+//! What makes a takeover safe is the ledger's `until_gone` together with [`Conductor::may_start`]:
+//! the new owner is told to start only when enough voters said that their promise to the old one
+//! has run out (SAFETY rule 7).
+
+use heart_model::{
+    Act, Activity, Duration, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState, NodeStatus,
+    Order, OrderId, Outcome, Plan, Report, ResourceName, ResourceState, ResourceStatus, Session, Spec, Status,
+    StepAction, Term,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ledger::{Change, Ledger, NewGrant, ResourceLedger},
+    ownership::{Sights, session_of},
+};
+
+/// What the conductor looks at.
+#[derive(Debug)]
+pub struct Score<'a> {
+    /// The names of all nodes, by slot.
+    pub names: &'a [NodeName],
+    /// The configuration file of this node, with its digest.
+    pub file: (&'a Spec, u64),
+    /// What the log says.
+    pub ledger: &'a Ledger,
+    /// Up to where it was applied.
+    pub applied: LogIndex,
+    /// What is seen of the others.
+    pub sights: &'a Sights,
+    /// The session this node is in.
+    pub session: Session,
+    /// This node has listened long enough to say that another is lost.
+    pub may_judge: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// To propose.
+    pub proposals: Vec<Change>,
+    /// To send.
+    pub orders: Vec<Order>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    session: Session,
+    resources: BTreeMap<ResourceName, Inventory>,
+}
+
+#[derive(Debug)]
+struct Given {
+    order: Order,
+    until: Moment,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Conductor {
+    term: Term,
+    since: Moment,
+    lost_after: Duration,
+    orders: u64,
+    facts: BTreeMap<NodeName, Facts>,
+    over: BTreeMap<(NodeName, Session), BTreeSet<NodeId>>,
+    given: BTreeMap<ResourceName, Given>,
+    not_before: BTreeMap<ResourceName, Moment>,
+    proposed: Vec<Change>,
+    plan: Plan,
+    status: Status,
+    deadline: Option<Moment>,
+}
+
+impl Conductor {
+    /// Begins with the leadership of `term`.
+    #[must_use]
+    pub fn new(now: Moment, term: Term, lost_after: Duration) -> Conductor {
+        Conductor {
+            term,
+            since: now,
+            lost_after,
+            orders: 0,
+            facts: BTreeMap::new(),
+            over: BTreeMap::new(),
+            given: BTreeMap::new(),
+            not_before: BTreeMap::new(),
+            proposed: Vec::new(),
+            plan: Plan::default(),
+            status: Status::default(),
+            deadline: None,
+        }
+    }
+
+    /// The plan under way.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the plan was made from.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// When to look again although nothing happened.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    /// A node told all that it has.
+    pub fn on_inventory(&mut self, node: &NodeName, session: Session, all: Vec<Inventory>) {
+        let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
+        self.facts.insert(node.clone(), Facts { session, resources });
+        // It may have forgotten what it was told.
+        let id = node.id();
+        self.given.retain(|_, given| given.order.node != id);
+    }
+
+    /// A resource of a node changed.
+    pub fn on_changed(&mut self, node: &NodeName, inventory: Inventory) {
+        if let Some(facts) = self.facts.get_mut(node) {
+            facts.resources.insert(inventory.resource.clone(), inventory);
+        }
+    }
+
+    /// A node says how an order ended.
+    pub fn on_report(&mut self, now: Moment, node: &NodeName, report: Report) {
+        let resource = report.resource.resource.clone();
+        if self.given.get(&resource).is_some_and(|given| given.order.id == report.id) {
+            self.given.remove(&resource);
+        }
+        if matches!(report.outcome, Outcome::Refused(_)) {
+            // Asking again at once would only be refused again.
+            self.not_before.insert(resource, now.after(self.lost_after / 4));
+        }
+        self.on_changed(node, report.resource);
+    }
+
+    /// A voter says that its promise to a session that was taken over has run out.
+    pub fn on_over(&mut self, voter: NodeId, node: NodeName, session: Session) {
+        self.over.entry((node, session)).or_default().insert(voter);
+    }
+
+    /// An entry was applied, whether it held or not.
+    pub fn on_applied(&mut self, change: &Change) {
+        self.proposed.retain(|proposed| proposed != change);
+        if let Change::Admit { node, session } = change {
+            self.over.retain(|(of, old), _| of != node || old == session);
+        }
+    }
+
+    /// What can be done now.
+    pub fn run(&mut self, now: Moment, score: &Score<'_>) -> Work {
+        let mut work = Work::default();
+        self.deadline = None;
+        self.join(score, &mut work);
+        let Some(spec) = &score.ledger.spec else { return self.finish(work) };
+        self.status = self.build_status(spec, score);
+        self.tell(score, &mut work);
+        if self.waits_for_facts(now) {
+            return self.finish(work);
+        }
+        self.plan = heart_scheduler::plan(spec, &self.status);
+        self.fulfil_intents(spec, &mut work);
+        self.take_over(score, &mut work);
+        self.grant(score, &mut work);
+        self.order(now, spec, score, &mut work);
+        self.finish(work)
+    }
+
+    /// Leaves out what is already on its way.
+    fn finish(&mut self, mut work: Work) -> Work {
+        work.proposals.retain(|change| !self.proposed.contains(change));
+        work
+    }
+
+    /// The caller proposed this and raft took it.
+    pub fn on_proposed(&mut self, change: Change) {
+        self.proposed.push(change);
+    }
+
+    /// The configuration, and sessions that want to take part.
+    fn join(&self, score: &Score<'_>, work: &mut Work) {
+        let (spec, digest) = score.file;
+        let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
+        let agreed = others.clone().all(|seen| seen.digest == digest);
+        if score.ledger.era == 0 {
+            work.proposals.push(Change::Found { era: score.session.boot.0 as u64 | 1 });
+        }
+        if score.ledger.spec.is_none() || (score.ledger.digest != digest && agreed) {
+            work.proposals.push(Change::Configure { digest, spec: Box::new(spec.clone()) });
+        }
+        let own = (score.sights.me, score.session);
+        let sessions = others.filter(|seen| seen.both_ways).map(|seen| (seen.slot, session_of(seen)));
+        for (slot, session) in sessions.chain([own]) {
+            let name = &score.names[slot];
+            let Some(node) = score.ledger.nodes.get(name) else { continue };
+            let is_over = node.taken_over.is_some_and(|over| over.boot == session.boot && over.number >= session.number);
+            if node.session != Some(session) && !is_over {
+                work.proposals.push(Change::Admit { node: name.clone(), session });
+            }
+        }
+    }
+
+    fn build_status(&self, spec: &Spec, score: &Score<'_>) -> Status {
+        let node = |(slot, name): (usize, &NodeName)| {
+            let ledger = score.ledger.nodes.get(name);
+            let session = ledger.and_then(|node| node.session);
+            let state = self.node_state(slot, name, session, score);
+            (name.clone(), NodeStatus { state, session })
+        };
+        let resource = |name: &ResourceName| {
+            let ledger = score.ledger.resources.get(name).cloned().unwrap_or_default();
+            let status = ResourceStatus {
+                state: self.resource_state(spec, name, &ledger),
+                failures: ledger.failures,
+                last_failure: ledger.last_failure,
+            };
+            (name.clone(), status)
+        };
+        let known: BTreeSet<&ResourceName> = spec.resources.keys().chain(score.ledger.resources.keys()).collect();
+        Status {
+            nodes: score.names.iter().enumerate().map(node).collect(),
+            resources: known.into_iter().map(resource).collect(),
+            intents: score.ledger.intents.clone(),
+            quorum: true,
+        }
+    }
+
+    fn node_state(&self, slot: usize, name: &NodeName, session: Option<Session>, score: &Score<'_>) -> NodeState {
+        let seen = if slot == score.sights.me {
+            Some(score.session)
+        } else {
+            score.sights.heard(slot).map(session_of)
+        };
+        let Some(session) = session else {
+            let over = score.ledger.nodes.get(name).is_some_and(|node| node.taken_over.is_some());
+            return match (seen, over) {
+                (Some(_), _) => NodeState::Joining,
+                (None, true) => NodeState::Lost,
+                (None, false) => NodeState::Absent,
+            };
+        };
+        if score.may_judge && score.sights.is_lost(slot) {
+            return NodeState::Lost;
+        }
+        let told = self.facts.get(name).is_some_and(|facts| facts.session == session);
+        if seen == Some(session) && told { NodeState::Online } else { NodeState::Joining }
+    }
+
+    fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
+        let Some(grant) = &ledger.grant else {
+            let guard = spec.resources.get(name).map_or(Guard::None, |resource| resource.guard);
+            let last = ledger.until_gone.last().filter(|_| guard == Guard::Fence);
+            return last.map_or(ResourceState::Ungranted, |(node, session)| ResourceState::Granted {
+                node: node.clone(),
+                session: *session,
+                epoch: ledger.epoch,
+                activity: Activity::Running,
+            });
+        };
+        let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session);
+        let activity = match facts {
+            None => grant.activity.clone(),
+            Some(facts) => match facts.resources.get(name) {
+                Some(inventory) if inventory.closed >= grant.epoch => return ResourceState::Ungranted,
+                Some(inventory) if inventory.epoch == grant.epoch => inventory.activity.clone(),
+                Some(_) | None => Activity::Stopped,
+            },
+        };
+        ResourceState::Granted { node: grant.node.clone(), session: grant.session, epoch: grant.epoch, activity }
+    }
+
+    /// What the log should know: failures, and how things are.
+    fn tell(&self, score: &Score<'_>, work: &mut Work) {
+        for (name, ledger) in &score.ledger.resources {
+            let Some(grant) = &ledger.grant else { continue };
+            let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session);
+            let Some(inventory) = facts.and_then(|facts| facts.resources.get(name)) else { continue };
+            if inventory.epoch != grant.epoch {
+                continue;
+            }
+            if let Activity::Failed(message) = &inventory.activity {
+                if ledger.failed_epoch < grant.epoch {
+                    work.proposals.push(Change::Failure {
+                        resource: name.clone(),
+                        node: grant.node.clone(),
+                        epoch: grant.epoch,
+                        message: message.clone(),
+                    });
+                }
+            }
+            let lasting = !matches!(inventory.activity, Activity::Starting | Activity::Stopping);
+            if lasting && inventory.activity != grant.activity {
+                work.proposals.push(Change::Report {
+                    resource: name.clone(),
+                    epoch: grant.epoch,
+                    activity: inventory.activity.clone(),
+                });
+            }
+        }
+    }
+
+    /// A new leader plans only once every node that takes part has told what it has; one that does
+    /// not is not waited for longer than lost-after. A failure that was proposed is counted first.
+    fn waits_for_facts(&mut self, now: Moment) -> bool {
+        if self.proposed.iter().any(|change| matches!(change, Change::Failure { .. })) {
+            return true;
+        }
+        let patience = self.since.after(self.lost_after);
+        let silent = self.status.nodes.values().any(|node| node.state == NodeState::Joining && node.session.is_some());
+        if silent && !now.has_surely_reached(patience) {
+            self.wake_at(patience);
+            return true;
+        }
+        false
+    }
+
+    fn wake_at(&mut self, at: Moment) {
+        let sooner = self.deadline.is_none_or(|deadline| at.boottime < deadline.boottime);
+        if sooner {
+            self.deadline = Some(at);
+        }
+    }
+
+    /// A move is over as soon as everything it moved runs where it should.
+    fn fulfil_intents(&self, spec: &Spec, work: &mut Work) {
+        for intent in &self.status.intents {
+            let Intent::Move { resource, from, to } = intent else { continue };
+            let alone = [resource.clone()];
+            let members = spec.group_of(resource).map_or(alone.as_slice(), |(_, group)| &group.members);
+            let arrived = |name: &ResourceName| {
+                let state = self.status.resources.get(name).map(|resource| &resource.state);
+                matches!(state, Some(ResourceState::Granted { node, activity: Activity::Running, .. })
+                    if node != from && to.as_ref().is_none_or(|to| to == node))
+            };
+            if members.iter().all(arrived) {
+                work.proposals.push(Change::Withdraw(intent.clone()));
+            }
+        }
+    }
+
+    /// Takes from each lost node what the plan wants elsewhere, all in one entry (SAFETY rule 7).
+    fn take_over(&self, score: &Score<'_>, work: &mut Work) {
+        let mut from: BTreeMap<&NodeName, (Session, Vec<NewGrant>)> = BTreeMap::new();
+        for step in self.plan.steps.iter().filter(|step| step.action == StepAction::TakeOver) {
+            let Some(ledger) = score.ledger.resources.get(&step.resource) else { continue };
+            let Some(grant) = &ledger.grant else { continue };
+            let new = self.new_grant(&step.resource, &step.node, ledger, score);
+            from.entry(&grant.node).or_insert((grant.session, Vec::new())).1.extend(new);
+        }
+        for (node, (session, grants)) in from {
+            work.proposals.push(Change::TakeOver { node: node.clone(), session, grants });
+        }
+    }
+
+    fn new_grant(
+        &self,
+        resource: &ResourceName,
+        node: &NodeName,
+        ledger: &ResourceLedger,
+        score: &Score<'_>,
+    ) -> Option<NewGrant> {
+        let session = score.ledger.nodes.get(node)?.session?;
+        Some(NewGrant { resource: resource.clone(), node: node.clone(), session, epoch: ledger.epoch.next() })
+    }
+
+    /// Grants what nobody holds to where the plan starts it, and closes what its holder closed.
+    fn grant(&self, score: &Score<'_>, work: &mut Work) {
+        let starts: BTreeMap<&ResourceName, &NodeName> = self
+            .plan
+            .steps
+            .iter()
+            .filter(|step| step.action == StepAction::Start)
+            .map(|step| (&step.resource, &step.node))
+            .collect();
+        let mut grants = Vec::new();
+        for (name, ledger) in &score.ledger.resources {
+            let new = starts.get(name).and_then(|node| self.new_grant(name, node, ledger, score));
+            match &ledger.grant {
+                None => grants.extend(new),
+                Some(grant) if self.is_closed(name, ledger) => work.proposals.push(Change::Close {
+                    resource: name.clone(),
+                    epoch: grant.epoch,
+                    grants: new.into_iter().collect(),
+                }),
+                Some(_) => {}
+            }
+        }
+        if !grants.is_empty() {
+            work.proposals.push(Change::Grant { grants });
+        }
+    }
+
+    fn is_closed(&self, name: &ResourceName, ledger: &ResourceLedger) -> bool {
+        let Some(grant) = &ledger.grant else { return false };
+        let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session);
+        let inventory = facts.and_then(|facts| facts.resources.get(name));
+        inventory.is_some_and(|inventory| inventory.closed >= grant.epoch)
+    }
+
+    /// Orders the steps that nothing stands before and that the ledger allows.
+    fn order(&mut self, now: Moment, spec: &Spec, score: &Score<'_>, work: &mut Work) {
+        for place in 0..self.plan.steps.len() {
+            let step = &self.plan.steps[place];
+            let act = match step.action {
+                StepAction::Start => Act::Start,
+                StepAction::Stop => Act::Stop,
+                StepAction::TakeOver => continue,
+            };
+            if !step.after.is_empty() {
+                continue;
+            }
+            let (resource, node) = (step.resource.clone(), step.node.clone());
+            let Some(ledger) = score.ledger.resources.get(&resource) else { continue };
+            let Some(grant) = ledger.grant.clone().filter(|grant| grant.node == node) else { continue };
+            let closed = self.is_closed(&resource, ledger);
+            if closed || (act == Act::Start && !self.may_start(spec, &resource, ledger, score)) {
+                continue;
+            }
+            if self.is_given(now, &resource, &grant, act) {
+                continue;
+            }
+            let timeouts = spec.resources.get(&resource).map(|resource| resource.timeouts);
+            let wait = timeouts.map_or(self.lost_after, |timeouts| match act {
+                Act::Start => timeouts.start,
+                Act::Stop => timeouts.stop,
+            });
+            self.orders += 1;
+            let order = Order {
+                id: OrderId { term: self.term, number: self.orders },
+                commit: score.applied,
+                node: node.id(),
+                session: grant.session,
+                resource: resource.clone(),
+                epoch: grant.epoch,
+                act,
+            };
+            let until = now.after(wait * 2 + self.lost_after);
+            self.given.insert(resource, Given { order: order.clone(), until });
+            self.wake_at(until);
+            work.orders.push(order);
+        }
+        let given = self.given.values().map(|given| given.until).min_by_key(|at| at.boottime);
+        given.into_iter().for_each(|at| self.wake_at(at));
+    }
+
+    /// Whether the same was ordered and is under way, or was refused a moment ago.
+    fn is_given(&mut self, now: Moment, resource: &ResourceName, grant: &crate::ledger::Grant, act: Act) -> bool {
+        if let Some(&until) = self.not_before.get(resource) {
+            if !now.has_surely_reached(until) {
+                self.wake_at(until);
+                return true;
+            }
+            self.not_before.remove(resource);
+        }
+        self.given.get(resource).is_some_and(|given| {
+            given.order.epoch == grant.epoch
+                && given.order.session == grant.session
+                && given.order.act == act
+                && !now.has_surely_reached(given.until)
+        })
+    }
+
+    /// Whether everybody who held it before is known to have let go (SAFETY rule 7).
+    #[must_use]
+    pub fn may_start(
+        &self,
+        spec: &Spec,
+        resource: &ResourceName,
+        ledger: &ResourceLedger,
+        score: &Score<'_>,
+    ) -> bool {
+        let guard = spec.resources.get(resource).map_or(Guard::Fence, |resource| resource.guard);
+        ledger.until_gone.iter().all(|(node, session)| match guard {
+            Guard::None => true,
+            Guard::Fence => false,
+            Guard::Lease => {
+                let over = self.over.get(&(node.clone(), *session));
+                let votes = |id: &&NodeId| {
+                    let slot = score.names.iter().position(|name| name.id() == **id);
+                    slot.is_some_and(|slot| score.sights.voters >> slot & 1 == 1)
+                };
+                over.is_some_and(|voters| voters.iter().filter(votes).count() >= score.sights.quorum())
+            }
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! What cores say to each other, and what people ask them.
+
+use heart_model::{Intent, Inventory, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Status};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::Happened;
+
+/// A message between two cores. Messages of the log travel beside these, in their own encoding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// From the leader: do this.
+    Order(Order),
+    /// To the leader: how an order ended.
+    Report(Report),
+    /// To the leader: all that this node has.
+    Inventory {
+        /// In which session.
+        session: Session,
+        /// What.
+        all: Vec<Inventory>,
+    },
+    /// To the leader: a resource changed.
+    Changed(Inventory),
+    /// To the leader: my promise to this session, whose takeover I appended, has run out.
+    Over {
+        /// Of which node.
+        node: NodeName,
+        /// Which session.
+        session: Session,
+    },
+    /// To the leader: somebody asked this here.
+    Ask {
+        /// Names the question.
+        id: u64,
+        /// What was asked.
+        request: Request,
+    },
+    /// From the leader: the answer.
+    Answer {
+        /// Names the question.
+        id: u64,
+        /// What to say.
+        response: Response,
+    },
+}
+
+/// What people ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Request {
+    /// How everything is.
+    Status,
+    /// Why a resource is where it is, or is not.
+    Why {
+        /// Which.
+        resource: ResourceName,
+    },
+    /// What happened, newest last.
+    Log {
+        /// At most so many entries.
+        limit: usize,
+    },
+    /// Move a resource, with its group.
+    Move {
+        /// Which.
+        resource: ResourceName,
+        /// Where to; anywhere else if not said.
+        to: Option<NodeName>,
+    },
+    /// Run nothing on a node.
+    Standby {
+        /// Which.
+        node: NodeName,
+    },
+    /// Let a node run things again.
+    Resume {
+        /// Which.
+        node: NodeName,
+    },
+    /// Forget failures.
+    Forgive {
+        /// Of what; of everything if not said.
+        resource: Option<ResourceName>,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "answer")]
+pub enum Response {
+    /// How everything is.
+    Status(Box<StatusView>),
+    /// Why.
+    Why {
+        /// The causes, first cause first.
+        reasons: Vec<Reason>,
+        /// What will be done about it, as far as planned.
+        next: Vec<String>,
+    },
+    /// What happened.
+    Log {
+        /// Oldest first.
+        timeline: Vec<Happened>,
+    },
+    /// It was agreed on and will be done.
+    Accepted {
+        /// What, for people.
+        text: String,
+    },
+    /// It will not be done.
+    Refused {
+        /// Why.
+        error: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+/// The state of the cluster as one node sees it, completed by the leader where there is one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The node that answered.
+    pub node: String,
+    /// The leader, if one is heard.
+    pub leader: Option<String>,
+    /// The term.
+    pub term: u64,
+    /// Whether a quorum of voters takes part.
+    pub quorum: bool,
+    /// How many voters there are, and how many are heard.
+    pub voters: (usize, usize),
+    /// Every node.
+    pub nodes: std::collections::BTreeMap<String, NodeView>,
+    /// Every resource.
+    pub resources: std::collections::BTreeMap<String, ResourceView>,
+    /// What people asked for.
+    pub intents: Vec<Intent>,
+    /// What is wrong, worst first.
+    pub problems: Vec<String>,
+    /// What will happen next.
+    pub next: Vec<String>,
+    /// The facts and the plan they led to; only the leader has them.
+    pub planned: Option<(Status, Plan)>,
+}
+
+/// One node, for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// `online`, `joining`, `lost`, `absent`, `standby`, …
+    pub state: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether the node that answered hears it, link by link.
+    pub links: Vec<bool>,
+    /// Milliseconds that its lease still lasts; only of the node that answered.
+    pub lease_ms: Option<u64>,
+}
+
+/// One resource, for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceView {
+    /// `running`, `starting`, `stopping`, `failed`, `stopped`, `stuck`.
+    pub state: String,
+    /// Where, if somebody holds it.
+    pub node: Option<String>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Since when, in milliseconds since 1970 by the leader's wall clock.
+    pub since: Option<u64>,
+    /// The agent that runs it.
+    pub agent: String,
+    /// Its group, if it is in one.
+    pub group: Option<String>,
+    /// Failures by node.
+    pub failures: std::collections::BTreeMap<String, u32>,
+    /// Why it is where it is, in a sentence.
+    pub why: Option<String>,
+}

@@ -1,0 +1,679 @@
+//! The deciding half of a node: agreement, ownership and, on the leader, the conductor.
+//!
+//! This file only routes: each stage is a type of its own with its own tests, and what they have to
+//! say to each other passes through here in a fixed order, once per event. Messages in, the log
+//! pumped, entries applied, the holder's and the voter's duties, an election if one is due, the
+//! conductor if we lead, messages out.
+
+mod message;
+mod peers;
+mod requests;
+mod rejoin;
+
+use heart_model::{
+    BootId, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
+    ResourceName, Spec, Term, Timing, ToExecutor,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+pub use message::{Message, NodeView, Request, Response, ResourceView, StatusView};
+use peers::Peers;
+
+use crate::{
+    agreement::{self, Agreement, Founders, Pace, RaftId, Ticket, Write},
+    board::{Board, flag},
+    conductor::{Conductor, Score},
+    journal::Recovered,
+    ledger::{self, Change, Ledger, What},
+    ownership::{Campaigns, Holder, Holds, LetGo, Revoked, Sights, candidates},
+    pulse::Sighting,
+};
+
+/// Orders that wait until their owner has applied enough; more are dropped and given again.
+const ORDERS_WAITING_MAX: usize = 256;
+/// Entries behind the last snapshot before the log is compacted.
+const LOG_ENTRIES_MAX: usize = 512;
+/// Questions of people that wait for the leader's answer; more are refused.
+const QUESTIONS_MAX: usize = 256;
+
+/// What a core is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's name.
+    pub me: NodeName,
+    /// What the configuration file says.
+    pub spec: Spec,
+    /// The digest of that file.
+    pub digest: u64,
+    /// Chance for spreading retries.
+    pub seed: u64,
+    /// The board was handed over by an earlier core of this boot.
+    pub handed_over: bool,
+}
+
+impl Settings {
+    /// The names of all nodes by slot: in order of their numbers.
+    #[must_use]
+    pub fn names(&self) -> Vec<NodeName> {
+        let mut names: Vec<NodeName> = self.spec.nodes.keys().cloned().collect();
+        names.sort_unstable_by_key(NodeName::id);
+        names
+    }
+}
+
+/// What was found of this node's log.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// There was none.
+    Empty,
+    /// It was taken up.
+    Recovered(Recovered),
+    /// It was there but cannot be used: the node comes back under a new identity.
+    Damaged,
+}
+
+/// What reaches the core.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The time asked for by [`Action::WakeAt`] has come, or the lease changed.
+    Wake,
+    /// What is known of a node changed.
+    Sight(Sighting),
+    /// A piece of the stream of another core.
+    Segment {
+        /// From whom.
+        from: NodeId,
+        /// In which life.
+        boot: BootId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// The disk has this write, and all before it.
+    Durable(Ticket),
+    /// The disk has refused or not answered for long; or it answers again.
+    Disk {
+        /// Whether it works.
+        works: bool,
+    },
+    /// The executor said something.
+    Executor(FromExecutor),
+    /// The executor began anew and knows nothing.
+    ExecutorBegan,
+    /// Somebody on this node asks.
+    Request {
+        /// Names the question.
+        id: u64,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// What the core asks of the world.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Seal this and send it over all links.
+    Send {
+        /// To the node in this slot.
+        to: usize,
+        /// By way of the node in this slot, if it is not heard itself.
+        via: Option<usize>,
+        /// What: a segment of the stream.
+        bytes: Vec<u8>,
+    },
+    /// Make this durable, then say so.
+    Write(Write),
+    /// Tell the executor.
+    Execute(ToExecutor),
+    /// Answer a question.
+    Reply {
+        /// Which.
+        id: u64,
+        /// What to say.
+        response: Response,
+    },
+    /// Have the pulse tell everybody soon.
+    Poke,
+    /// Step again no later than this.
+    WakeAt(Moment),
+    /// For the log of this node's system.
+    Note(String),
+}
+
+/// What one step has come to so far.
+#[derive(Debug, Default)]
+struct Out {
+    actions: Vec<Action>,
+    /// For other cores.
+    messages: Vec<(usize, Vec<u8>)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    names: Vec<NodeName>,
+    ids: Vec<NodeId>,
+    slot: usize,
+    timing: Timing,
+    /// None while this node has no identity in the log: it waits to be given one (SAFETY rule 16).
+    agreement: Option<Agreement>,
+    ledger: Ledger,
+    sights: Sights,
+    peers: Peers,
+    holder: Holder,
+    revoked: Revoked,
+    campaigns: Campaigns,
+    conductor: Option<Conductor>,
+    inventory: BTreeMap<ResourceName, Inventory>,
+    executor_told: bool,
+    orders: VecDeque<Order>,
+    questions: BTreeMap<u64, Moment>,
+    began: Moment,
+    listening_until: Option<Moment>,
+    next_tick: Moment,
+    disk_works: bool,
+    told_leader: Option<(NodeId, Term)>,
+    rejoin: rejoin::Rejoin,
+    compact_now: bool,
+    wall: u64,
+}
+
+impl Core {
+    /// Takes up a node's life. The board was begun for this boot, or handed over.
+    #[must_use]
+    pub fn new(now: Moment, settings: Settings, log: Log, board: &Board) -> Core {
+        let names = settings.names();
+        let ids: Vec<NodeId> = names.iter().map(NodeName::id).collect();
+        let slot = names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
+        let timing = settings.spec.timing;
+        let virgin = matches!(log, Log::Empty);
+        let mut core = Core {
+            slot,
+            timing,
+            agreement: None,
+            ledger: Ledger::default(),
+            sights: Sights::new(slot, names.len()),
+            peers: Peers::new(names.len(), board.next_frame(), timing),
+            holder: Holder::default(),
+            revoked: Revoked::default(),
+            campaigns: Campaigns::new(settings.seed),
+            conductor: None,
+            inventory: BTreeMap::new(),
+            executor_told: false,
+            orders: VecDeque::new(),
+            questions: BTreeMap::new(),
+            began: now,
+            listening_until: Some(now.after(timing.lost_after)).filter(|_| !settings.handed_over),
+            next_tick: now,
+            disk_works: true,
+            told_leader: None,
+            rejoin: rejoin::Rejoin::default(),
+            compact_now: false,
+            wall: 0,
+            names,
+            ids,
+            settings,
+        };
+        board.set_leading(None);
+        board.set_progress(now);
+        let mut flags = if core.listening_until.is_some() { flag::LISTENING } else { 0 };
+        match log {
+            Log::Empty => flags |= flag::VIRGIN,
+            Log::Damaged => flags |= flag::LOG_LOST,
+            Log::Recovered(recovered) => core.take_up(recovered, board),
+        }
+        if virgin {
+            core.found();
+        }
+        board.set_flags(flags);
+        core.show(board);
+        core
+    }
+
+    /// The only way in. `wall` is the wall clock in milliseconds since 1970, for people only.
+    #[must_use]
+    pub fn step(&mut self, now: Moment, wall: u64, board: &Board, event: Event) -> Vec<Action> {
+        let mut out = Out::default();
+        board.set_progress(now);
+        self.wall = wall;
+        match event {
+            Event::Wake => {}
+            Event::Sight(sighting) => self.on_sight(sighting),
+            Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
+            Event::Durable(ticket) => self.on_durable(ticket, &mut out),
+            Event::Disk { works } => self.on_disk(board, works, &mut out),
+            Event::Executor(said) => self.on_executor(now, said, &mut out),
+            Event::ExecutorBegan => self.executor_told = false,
+            Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
+        }
+        self.settle(now, board, &mut out);
+        self.peers.flush(now, &self.sights, &mut out);
+        out.actions.push(Action::WakeAt(self.next_deadline(now, board)));
+        out.actions
+    }
+
+    /// Everything that follows, in its fixed order.
+    fn settle(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        self.tick(now);
+        self.meet_history(board, out);
+        self.listen(now, board);
+        self.pump(now, board, out);
+        self.hold(now, board, out);
+        self.vouch(now, board, out);
+        self.elect(now, board, out);
+        self.follow(now, board, out);
+        self.obey(now, board, out);
+        self.conduct(now, board, out);
+        self.pump(now, board, out);
+        self.compact(out);
+        self.give_up_questions(now, board, out);
+        self.show(board);
+    }
+
+    fn on_sight(&mut self, sighting: Sighting) {
+        let slot = sighting.slot;
+        if self.sights.seen[slot].is_some_and(|seen| seen.boot != sighting.boot) {
+            self.peers.forget(slot);
+        }
+        self.sights.seen[slot] = Some(sighting);
+    }
+
+    fn on_durable(&mut self, ticket: Ticket, out: &mut Out) {
+        if let Some(agreement) = &mut self.agreement {
+            let output = agreement.on_durable(ticket);
+            self.send_all(output.messages, out);
+        }
+    }
+
+    fn on_disk(&mut self, board: &Board, works: bool, out: &mut Out) {
+        if self.disk_works != works {
+            let said = if works { "the disk answers again" } else { "the disk does not answer: this node is sick" };
+            out.actions.push(Action::Note(said.into()));
+        }
+        self.disk_works = works;
+        let flags = board.flags() & !flag::SICK;
+        board.set_flags(if works { flags } else { flags | flag::SICK });
+        out.actions.push(Action::Poke);
+    }
+
+    fn tick(&mut self, now: Moment) {
+        if now.has_surely_reached(self.next_tick) {
+            self.next_tick = now.after(self.timing.lost_after / 2);
+            if let Some(agreement) = &mut self.agreement {
+                agreement.tick();
+            }
+        }
+    }
+
+    /// Ends the time in which this node only listens, because it may have promised something
+    /// before it was started (SAFETY rules 5 and 13).
+    fn listen(&mut self, now: Moment, board: &Board) {
+        let virgin = board.flags() & flag::VIRGIN != 0;
+        let Some(until) = self.listening_until else { return };
+        let over = if virgin { self.may_found(now) } else { now.has_surely_reached(until) };
+        if over {
+            self.listening_until = None;
+            board.set_flags(board.flags() & !flag::LISTENING);
+        }
+    }
+
+    /// Takes what raft has to say, until it has nothing more.
+    fn pump(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        for _ in 0..ROUNDS_MAX {
+            let Some(agreement) = &mut self.agreement else { return };
+            let output = agreement.pump();
+            if let Some(snapshot) = &output.restored {
+                self.restore(agreement::state_of(snapshot), out);
+            }
+            self.revoke(&output.appended, board);
+            out.actions.extend(output.writes.into_iter().map(Action::Write));
+            self.send_all(output.messages, out);
+            if !self.apply(now, board) {
+                return;
+            }
+        }
+    }
+
+    fn restore(&mut self, state: &[u8], out: &mut Out) {
+        match Ledger::restore(state) {
+            Ok(ledger) => self.ledger = ledger,
+            Err(error) => {
+                out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
+            }
+        }
+        self.executor_told = false;
+    }
+
+    /// Applies what was committed. Whether there was anything.
+    fn apply(&mut self, now: Moment, board: &Board) -> bool {
+        let mut any = false;
+        while let Some(entry) = self.agreement.as_mut().and_then(Agreement::next_committed) {
+            any = true;
+            let index = LogIndex(entry.index);
+            if let Some(change) = agreement::conf_change(&entry) {
+                let text = rejoin::describe(&change, &self.names);
+                self.ledger.note(index, 0, What::Members { text });
+                self.rejoin.on_changed(now);
+                self.compact_now |= rejoin::takes_in(&change);
+                continue;
+            }
+            let Ok(entry) = ledger::read(&entry.data) else { continue };
+            self.ledger.apply(index, &entry);
+            if matches!(entry.change, Change::Configure { .. }) {
+                self.executor_told = false;
+            }
+            if let Some(conductor) = &mut self.conductor {
+                conductor.on_applied(&entry.change);
+            }
+        }
+        self.show(board);
+        any
+    }
+
+    /// A voter that appends a takeover promises nothing more to that session (SAFETY rule 4).
+    fn revoke(&mut self, appended: &[raft::eraftpb::Entry], board: &Board) {
+        for entry in appended {
+            let Ok(entry) = ledger::read(&entry.data) else { continue };
+            let Change::TakeOver { node, session, .. } = entry.change else { continue };
+            if let Some(slot) = self.names.iter().position(|name| *name == node) {
+                self.revoked.on_appended(board, self.slot, slot, session);
+            }
+        }
+    }
+
+    /// The holder's duty: let go at the end of the lease (SAFETY rules 8 and 9).
+    fn hold(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let holds = self.holds();
+        let below_half = self.sights.voters_heard() * 2 < self.sights.voters.count_ones() as usize;
+        match self.holder.on_lease(now, board, holds, below_half, self.timing.lost_after) {
+            LetGo::Nothing => {}
+            LetGo::Now { session, everything } => {
+                let why = if board.is_deposed() { "it was taken over" } else { "its lease is over" };
+                out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
+                out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
+            }
+            LetGo::Renew => self.begin_session(board, out),
+        }
+    }
+
+    fn holds(&self) -> Holds {
+        let guard = |name: &ResourceName| {
+            let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+            spec.resources.get(name).map_or(Guard::Lease, |resource| resource.guard)
+        };
+        let held = || self.inventory.values().filter(|inventory| is_held(inventory));
+        Holds {
+            by_lease: held().any(|inventory| guard(&inventory.resource) == Guard::Lease),
+            anything: held().next().is_some(),
+        }
+    }
+
+    fn begin_session(&mut self, board: &Board, out: &mut Out) {
+        board.begin_session(board.session().number.next());
+        out.actions.push(Action::Note(format!("session {} begins", board.session())));
+        out.actions.push(Action::Poke);
+        self.told_leader = None;
+    }
+
+    /// The voter's duty: say when its promise to a session that was taken over has run out.
+    fn vouch(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        for (slot, session) in self.revoked.newly_over(now, board) {
+            self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
+        }
+    }
+
+    /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
+    fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let backed = !now.may_have_reached(board.lease_until());
+        let Some(agreement) = &mut self.agreement else { return };
+        if agreement.leads() {
+            let works = self.disk_works || agreement.members().0.len() == 1;
+            let established = self.conductor.is_some();
+            if (established && !backed) || !works {
+                agreement.step_down();
+                out.actions.push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
+            }
+        } else {
+            let order = candidates(&self.sights, board, now).filter(|_| backed);
+            if order.is_some() {
+                agreement.forget_leader();
+            }
+            if self.campaigns.is_due(now, self.slot, order.as_deref(), &self.timing) {
+                agreement.campaign();
+            }
+        }
+        self.pump(now, board, out);
+    }
+
+    /// Takes up or lays down leadership; tells a new leader what this node has.
+    fn follow(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let leads = self.agreement.as_ref().filter(|agreement| agreement.leads()).map(Agreement::term);
+        if board.leading() != leads {
+            board.set_leading(leads);
+            out.actions.push(Action::Poke);
+            self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
+            if let Some(term) = leads {
+                out.actions.push(Action::Note(format!("leading term {term}")));
+            }
+        }
+        let leader = self.leader(now, board);
+        if leader.is_some() && leader != self.told_leader && self.executor_told && !self.holder.is_letting_go() {
+            self.told_leader = leader;
+            let all = self.inventory.values().cloned().collect();
+            self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
+            for (slot, session) in self.revoked.all_over() {
+                self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
+            }
+        }
+    }
+
+    /// The leader this node goes by, and its term.
+    fn leader(&self, now: Moment, board: &Board) -> Option<(NodeId, Term)> {
+        let agreement = self.agreement.as_ref()?;
+        if agreement.leads() {
+            return Some((self.ids[self.slot], agreement.term()));
+        }
+        let known = agreement.leader().map(|leader| (leader, agreement.term()));
+        known.or_else(|| board.leader_heard(now).filter(|(leader, _)| *leader != self.ids[self.slot]))
+    }
+
+    /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
+    fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        if !self.executor_told {
+            if let Some(spec) = &self.ledger.spec {
+                let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+                out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
+                out.actions.push(Action::Execute(ToExecutor::Inventory));
+            }
+        }
+        let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
+        let (ready, wait): (Vec<Order>, Vec<Order>) =
+            ::core::mem::take(&mut self.orders).into_iter().partition(|order| order.commit <= applied);
+        self.orders = wait.into();
+        for order in ready {
+            match self.refusal(now, board, &order) {
+                None => out.actions.push(Action::Execute(ToExecutor::Obey(order))),
+                Some(why) => self.refuse(now, &order, why, out),
+            }
+        }
+    }
+
+    fn refusal(&self, now: Moment, board: &Board, order: &Order) -> Option<&'static str> {
+        if self.agreement.as_ref().is_some_and(|agreement| order.id.term < agreement.term()) {
+            return Some("its leader has been replaced");
+        }
+        if order.session != board.session() || self.holder.is_letting_go() {
+            return Some("the session it was given in is over");
+        }
+        if !self.ledger.holds(&self.settings.me, order.session, &order.resource, order.epoch) {
+            return Some("this node holds no such grant");
+        }
+        let is_start = order.act == heart_model::Act::Start;
+        if is_start && (board.is_deposed() || now.may_have_reached(board.lease_until())) {
+            return Some("this node has no lease");
+        }
+        None
+    }
+
+    fn refuse(&mut self, now: Moment, order: &Order, why: &str, out: &mut Out) {
+        let known = self.inventory.get(&order.resource).cloned();
+        let resource = known.unwrap_or_else(|| Inventory {
+            resource: order.resource.clone(),
+            epoch: order.epoch,
+            session: order.session,
+            activity: heart_model::Activity::Stopped,
+            closed: heart_model::Epoch(0),
+        });
+        let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
+        self.tell_leader(Message::Report(report), now, out);
+    }
+
+    fn on_executor(&mut self, now: Moment, said: FromExecutor, out: &mut Out) {
+        match said {
+            FromExecutor::Report(report) => {
+                self.inventory.insert(report.resource.resource.clone(), report.resource.clone());
+                self.tell_leader(Message::Report(report), now, out);
+            }
+            FromExecutor::Changed(inventory) => {
+                self.inventory.insert(inventory.resource.clone(), inventory.clone());
+                self.tell_leader(Message::Changed(inventory), now, out);
+            }
+            FromExecutor::Inventory(all) => {
+                self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
+                self.executor_told = true;
+                self.told_leader = None;
+                self.holder.on_inventory();
+            }
+            FromExecutor::LetGo { session } => {
+                self.holder.on_let_go(session);
+                out.actions.push(Action::Execute(ToExecutor::Inventory));
+            }
+        }
+    }
+
+    /// The leader's work.
+    fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let Some(conductor) = &mut self.conductor else { return };
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term()) else {
+            return;
+        };
+        let score = Score {
+            names: &self.names,
+            file: (&self.settings.spec, self.settings.digest),
+            ledger: &self.ledger,
+            applied: agreement.applied(),
+            sights: &self.sights,
+            session: board.session(),
+            may_judge: self.listening_until.is_none() && now.has_surely_reached(self.began.after(self.timing.lost_after)),
+        };
+        let work = conductor.run(now, &score);
+        for change in work.proposals {
+            let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
+            if agreement.propose(ledger::write(&entry)) {
+                conductor.on_proposed(entry.change);
+            }
+        }
+        for order in work.orders {
+            self.give(order, out);
+        }
+        self.readmit(now, board);
+    }
+
+    fn give(&mut self, order: Order, out: &mut Out) {
+        let Some(slot) = self.ids.iter().position(|id| *id == order.node) else { return };
+        if slot == self.slot {
+            self.accept(order);
+        } else {
+            self.send(slot, &Message::Order(order), out);
+        }
+    }
+
+    fn accept(&mut self, order: Order) {
+        if self.orders.len() < ORDERS_WAITING_MAX {
+            self.orders.push_back(order);
+        }
+    }
+
+    fn compact(&mut self, out: &mut Out) {
+        let Some(agreement) = &mut self.agreement else { return };
+        if ::core::mem::take(&mut self.compact_now) || agreement.length() > LOG_ENTRIES_MAX {
+            out.actions.extend(agreement.compact(&self.ledger.save()).map(Action::Write));
+        }
+    }
+
+    /// Puts on the board what the pulse has to tell everybody.
+    fn show(&mut self, board: &Board) {
+        let Some(agreement) = &self.agreement else {
+            board.set_era(0, 0);
+            return;
+        };
+        let (log_term, log_index) = agreement.last();
+        board.set_log(agreement.term(), log_term, log_index);
+        if log_index.0 > 0 {
+            board.set_flags(board.flags() & !flag::VIRGIN);
+        }
+        board.set_era(self.ledger.era, agreement.me().incarnation());
+        let (at, voters) = agreement.appended_configuration();
+        let set = (0..self.ids.len()).filter(|&slot| voters.contains(&self.ids[slot]));
+        self.sights.voters = set.fold(0, |set, slot| set | 1 << slot);
+        board.set_configuration(at, self.sights.voters);
+    }
+
+    fn next_deadline(&self, now: Moment, board: &Board) -> Moment {
+        let lease = Some(board.lease_until()).filter(|&until| !now.may_have_reached(until));
+        let listen = self.listening_until;
+        let judge = Some(self.began.after(self.timing.lost_after));
+        let others = [
+            lease,
+            listen,
+            judge,
+            self.campaigns.next_deadline(),
+            self.holder.next_deadline(),
+            self.revoked.next_deadline(board),
+            self.conductor.as_ref().and_then(Conductor::next_deadline),
+            self.peers.next_deadline(),
+            self.rejoin.next_deadline(),
+            self.questions.values().min_by_key(|at| at.boottime).copied(),
+        ];
+        let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
+        soon.chain([self.next_tick]).min_by_key(|at| at.boottime).unwrap_or(self.next_tick)
+    }
+
+    /// The state that the log has led to. For tests and tools.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Whether this node leads, and in which term. For tests and tools.
+    #[must_use]
+    pub fn leading(&self) -> Option<Term> {
+        self.agreement.as_ref().filter(|agreement| agreement.leads()).map(Agreement::term)
+    }
+}
+
+/// Rounds of messages that one step may cause inside this node.
+const ROUNDS_MAX: usize = 64;
+
+fn is_held(inventory: &Inventory) -> bool {
+    !matches!(inventory.activity, heart_model::Activity::Stopped)
+}
+
+/// A message of the log, as opposed to one of [`Message`].
+const LOG_MESSAGE: u8 = 0;
+/// A [`Message`] as JSON.
+const PLAIN_MESSAGE: u8 = 1;
+
+/// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
+/// twice that (SAFETY, "The rules").
+fn pace(slot: usize) -> Pace {
+    Pace { election_ticks: 6 + slot, heartbeat_ticks: 1 }
+}
+
+fn founders(spec: &Spec) -> Founders {
+    let ids = |voter: bool| {
+        let nodes = spec.nodes.iter().filter(move |(_, node)| node.voter == voter);
+        nodes.map(|(name, _)| RaftId::new(name.id(), 1).0).collect()
+    };
+    Founders { voters: ids(true), learners: ids(false) }
+}

@@ -1,0 +1,167 @@
+//! The streams to all other cores, and what comes in over them.
+
+use heart_model::{BootId, Moment, NodeId, Timing};
+
+use super::{Action, Core, LOG_MESSAGE, Message, Out, PLAIN_MESSAGE};
+use crate::{
+    agreement::{self, Refused},
+    board::Board,
+    ownership::Sights,
+    stream::Stream,
+};
+
+/// One stream a slot.
+#[derive(Debug)]
+pub(super) struct Peers {
+    streams: Vec<(Option<BootId>, Stream)>,
+}
+
+impl Peers {
+    pub(super) fn new(nodes: usize, id: u64, timing: Timing) -> Peers {
+        let resend_after = (timing.heartbeat / 2).clamp(RESEND_MIN, RESEND_MAX);
+        // Restarting a stream counts its number up; a later core of this boot starts beyond.
+        let stream = |_| (None, Stream::new(id << 20, resend_after));
+        Peers { streams: (0..nodes).map(stream).collect() }
+    }
+
+    /// The node in `slot` is in another life: what was under way to the last one is gone.
+    pub(super) fn forget(&mut self, slot: usize) {
+        self.streams[slot].1.restart();
+    }
+
+    /// Takes a segment in; returns the messages that it completes.
+    fn on_segment(&mut self, slot: usize, boot: BootId, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let (known, stream) = &mut self.streams[slot];
+        if known.is_some_and(|known| known != boot) {
+            *stream = stream.for_a_new_life();
+        }
+        *known = Some(boot);
+        stream.on_segment(bytes)
+    }
+
+    pub(super) fn flush(&mut self, now: Moment, sights: &Sights, out: &mut Out) {
+        for (slot, message) in out.messages.drain(..) {
+            self.streams[slot].1.send(&message);
+        }
+        for (to, (_, stream)) in self.streams.iter_mut().enumerate() {
+            if stream.is_idle() {
+                continue;
+            }
+            let heard = sights.heard(to).is_some_and(|seen| seen.both_ways);
+            let via = if heard { None } else { sights.relay_to(to) };
+            if !heard && via.is_none() && sights.heard(to).is_none() {
+                // Nobody to hear it; raft and conductor ask again when there is.
+                stream.restart();
+                continue;
+            }
+            let segments = stream.poll(now);
+            out.actions.extend(segments.into_iter().map(|bytes| Action::Send { to, via, bytes }));
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.streams.iter().filter_map(|(_, stream)| stream.next_deadline()).min_by_key(|at| at.boottime)
+    }
+}
+
+/// Shortest time before a segment is sent again.
+const RESEND_MIN: ::core::time::Duration = ::core::time::Duration::from_millis(2);
+/// Longest time before a segment is sent again for the first time.
+const RESEND_MAX: ::core::time::Duration = ::core::time::Duration::from_millis(40);
+
+impl Core {
+    pub(super) fn send_all(&mut self, messages: Vec<(NodeId, Vec<u8>)>, out: &mut Out) {
+        for (to, bytes) in messages {
+            if let Some(slot) = self.ids.iter().position(|id| *id == to).filter(|&slot| slot != self.slot) {
+                out.messages.push((slot, [&[LOG_MESSAGE], bytes.as_slice()].concat()));
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, slot: usize, message: &Message, out: &mut Out) {
+        let bytes = serde_json::to_vec(message).expect("a message is plain data with text keys");
+        out.messages.push((slot, [&[PLAIN_MESSAGE], bytes.as_slice()].concat()));
+    }
+
+    /// Tells the leader, if there is one; a new leader asks for everything anyway.
+    pub(super) fn tell_leader(&mut self, message: Message, now: Moment, out: &mut Out) {
+        match self.told_leader.map(|(leader, _)| leader) {
+            Some(leader) if leader == self.ids[self.slot] => {
+                self.on_message(now, self.slot, message, out);
+            }
+            Some(leader) => {
+                if let Some(slot) = self.ids.iter().position(|id| *id == leader) {
+                    self.send(slot, &message, out);
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn on_segment(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        from: NodeId,
+        boot: BootId,
+        bytes: &[u8],
+        out: &mut Out,
+    ) {
+        let Some(slot) = self.ids.iter().position(|id| *id == from) else { return };
+        for message in self.peers.on_segment(slot, boot, bytes) {
+            match message.split_first() {
+                Some((&LOG_MESSAGE, bytes)) => self.on_log_message(now, board, slot, bytes, out),
+                Some((&PLAIN_MESSAGE, bytes)) => {
+                    if let Ok(message) = serde_json::from_slice::<Message>(bytes) {
+                        self.on_message(now, slot, message, out);
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn on_log_message(&mut self, now: Moment, board: &Board, from: usize, bytes: &[u8], out: &mut Out) {
+        let Some(envelope) = agreement::envelope(bytes) else { return };
+        let theirs = self.sights.seen[from].map_or(0, |seen| seen.era);
+        let ours = self.ledger.era;
+        if theirs != 0 && ours != 0 && theirs != ours {
+            return;
+        }
+        // Votes are refused while a leader is heard, forced ones too (SAFETY rule 13), and by who has
+        // not listened long enough to know.
+        let follows = board.leader_heard(now).is_some_and(|(leader, _)| leader != envelope.from.node());
+        if envelope.asks_for_vote && (follows || self.listening_until.is_some()) {
+            return;
+        }
+        self.adopt(board, envelope, bytes, out);
+        let Some(agreement) = &mut self.agreement else { return };
+        if envelope.asks_for_vote {
+            agreement.forget_leader();
+        }
+        match agreement.on_message(bytes) {
+            Ok(()) | Err(Refused::NotForUs) => {}
+            Err(Refused::LogLost) => self.lose_log(board, out),
+        }
+    }
+
+    /// A message of another core, or of this one to itself.
+    pub(super) fn on_message(&mut self, now: Moment, from: usize, message: Message, out: &mut Out) {
+        match message {
+            Message::Order(order) => self.accept(order),
+            Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
+            Message::Answer { id, response } => self.on_answer(id, response, out),
+            Message::Report(_) | Message::Inventory { .. } | Message::Changed(_) | Message::Over { .. } => {
+                let Some(conductor) = &mut self.conductor else { return };
+                let name = &self.names[from];
+                match message {
+                    Message::Report(report) => conductor.on_report(now, name, report),
+                    Message::Changed(inventory) => conductor.on_changed(name, inventory),
+                    Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
+                    Message::Over { node, session } => conductor.on_over(name.id(), node, session),
+                    Message::Order(_) | Message::Ask { .. } | Message::Answer { .. } => {}
+                }
+            }
+        }
+    }
+}

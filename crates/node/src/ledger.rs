@@ -1,0 +1,476 @@
+//! What the log says: the state that every node computes from the same entries.
+//!
+//! The leader proposes, but whether an entry holds is decided here, when it is applied, by rules
+//! that look at nothing but the state before it. So a proposal that was overtaken by events, or of
+//! a leader that had been replaced, changes nothing.
+//!
+//! Invariant: a resource has at most one live grant. It ends only by its holder's close, by a
+//! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
+
+use heart_model::{
+    Activity, BootId, Epoch, Intent, LogIndex, NodeName, ResourceName, Session, SessionNumber, Spec,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Version of the entries that this code writes.
+pub const VERSION: u16 = 1;
+/// How many entries of the timeline are kept.
+pub const TIMELINE_MAX: usize = 1000;
+/// Longest message that is kept with a failure, in bytes.
+pub const MESSAGE_MAX: usize = 500;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Version of its form.
+    pub v: u16,
+    /// When the leader wrote it, by its own wall clock, in milliseconds since 1970. For people.
+    pub at: u64,
+    /// What it changes.
+    pub change: Change,
+}
+
+/// A grant that an entry gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewGrant {
+    /// Of what.
+    pub resource: ResourceName,
+    /// To whom.
+    pub node: NodeName,
+    /// In which of its sessions.
+    pub session: Session,
+    /// Under which epoch: one more than the last.
+    pub epoch: Epoch,
+}
+
+/// What an entry changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A history begins.
+    Found {
+        /// Its number, drawn by its first leader.
+        era: u64,
+    },
+    /// The configuration is this from now on.
+    Configure {
+        /// The digest of the file it was read from.
+        digest: u64,
+        /// What it says.
+        spec: Box<Spec>,
+    },
+    /// A session of a node may be given grants. Whatever an earlier one held is over: a node
+    /// begins a session only after it let everything go, and a boot only after the last one.
+    Admit {
+        /// Whose.
+        node: NodeName,
+        /// Which.
+        session: Session,
+    },
+    /// A lost node loses what it held; who appends this promises nothing more to that session.
+    TakeOver {
+        /// The lost node.
+        node: NodeName,
+        /// The session that is over.
+        session: Session,
+        /// Who gets what it held.
+        grants: Vec<NewGrant>,
+    },
+    /// Grants of what nobody holds.
+    Grant {
+        /// Which.
+        grants: Vec<NewGrant>,
+    },
+    /// The holder stopped it, and will not start it again under this epoch.
+    Close {
+        /// What.
+        resource: ResourceName,
+        /// Which grant is over.
+        epoch: Epoch,
+        /// What is granted in the same breath.
+        grants: Vec<NewGrant>,
+    },
+    /// The holder said how it is. For people, and for who leads next.
+    Report {
+        /// What.
+        resource: ResourceName,
+        /// Under which grant.
+        epoch: Epoch,
+        /// How it is.
+        activity: Activity,
+    },
+    /// It failed; counts against the node.
+    Failure {
+        /// What.
+        resource: ResourceName,
+        /// Where.
+        node: NodeName,
+        /// Under which grant; each counts once.
+        epoch: Epoch,
+        /// What was said.
+        message: String,
+    },
+    /// Failures are forgotten.
+    Forgive {
+        /// Of what; of everything if not said.
+        resource: Option<ResourceName>,
+        /// Where; everywhere if not said.
+        node: Option<NodeName>,
+    },
+    /// A person wants something.
+    Intend(Intent),
+    /// A person wants it no longer, or it is fulfilled.
+    Withdraw(Intent),
+}
+
+/// A right to run a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Who has it.
+    pub node: NodeName,
+    /// In which session.
+    pub session: Session,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// What the holder does with it, as reported last.
+    pub activity: Activity,
+    /// Since when, by the leader's wall clock, in milliseconds since 1970.
+    pub since: u64,
+}
+
+/// What the log says of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceLedger {
+    /// The last epoch that was given.
+    pub epoch: Epoch,
+    /// Who has the right to run it.
+    pub grant: Option<Grant>,
+    /// Sessions that were taken over while they held it: each must be known to have let go before
+    /// it is started elsewhere.
+    pub until_gone: Vec<(NodeName, Session)>,
+    /// The last node that held it.
+    pub last_node: Option<NodeName>,
+    /// Failures by node.
+    pub failures: BTreeMap<NodeName, u32>,
+    /// What was said of the last failure on each node.
+    pub last_failure: BTreeMap<NodeName, String>,
+    /// The last epoch of which a failure was counted.
+    pub failed_epoch: Epoch,
+}
+
+/// What the log says of one node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeLedger {
+    /// The session that may be given grants.
+    pub session: Option<Session>,
+    /// The last session that was taken over.
+    pub taken_over: Option<Session>,
+}
+
+/// An entry of the timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Happened {
+    /// Where it stands in the log.
+    pub index: LogIndex,
+    /// The entry; a configuration without its text.
+    pub at: u64,
+    /// What it changed.
+    pub what: What,
+}
+
+/// What the timeline keeps of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A configuration came into force.
+    Configured {
+        /// Its digest.
+        digest: u64,
+    },
+    /// Any other change, whole.
+    Changed(Change),
+    /// A voter or member came, went or changed its part.
+    Members {
+        /// What was changed, for people.
+        text: String,
+    },
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The history this is the state of; zero before its first entry.
+    pub era: u64,
+    /// The configuration in force.
+    pub spec: Option<Spec>,
+    /// The digest of the file it came from.
+    pub digest: u64,
+    /// By node.
+    pub nodes: BTreeMap<NodeName, NodeLedger>,
+    /// By resource.
+    pub resources: BTreeMap<ResourceName, ResourceLedger>,
+    /// What people asked for.
+    pub intents: Vec<Intent>,
+    /// What happened, oldest first.
+    pub timeline: VecDeque<Happened>,
+}
+
+impl Ledger {
+    /// Reads a snapshot.
+    ///
+    /// # Errors
+    /// When the bytes are no state of a version that this code understands.
+    pub fn restore(bytes: &[u8]) -> Result<Ledger, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The state as a snapshot.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("the state is plain data with text keys")
+    }
+
+    /// Applies an entry. Returns whether it held; what does not hold changes nothing.
+    pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> bool {
+        let held = self.change(entry);
+        if held {
+            let what = match &entry.change {
+                Change::Configure { digest, .. } => What::Configured { digest: *digest },
+                change => What::Changed(change.clone()),
+            };
+            self.note(index, entry.at, what);
+        }
+        self.check();
+        held
+    }
+
+    /// Adds to the timeline.
+    pub fn note(&mut self, index: LogIndex, at: u64, what: What) {
+        self.timeline.push_back(Happened { index, at, what });
+        if self.timeline.len() > TIMELINE_MAX {
+            self.timeline.pop_front();
+        }
+    }
+
+    fn change(&mut self, entry: &Entry) -> bool {
+        match &entry.change {
+            Change::Found { era } => self.found(*era),
+            Change::Configure { digest, spec } => self.configure(*digest, spec),
+            Change::Admit { node, session } => self.admit(node, *session),
+            Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
+            Change::Grant { grants } => self.grant_all(entry.at, grants),
+            Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),
+            Change::Report { resource, epoch, activity } => self.report(entry.at, resource, *epoch, activity),
+            Change::Failure { resource, node, epoch, message } => self.fail(resource, node, *epoch, message),
+            Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
+            Change::Intend(intent) => self.intend(intent),
+            Change::Withdraw(intent) => self.withdraw(intent),
+        }
+    }
+
+    fn found(&mut self, era: u64) -> bool {
+        let first = self.era == 0 && era != 0;
+        if first {
+            self.era = era;
+        }
+        first
+    }
+
+    fn configure(&mut self, digest: u64, spec: &Spec) -> bool {
+        self.digest = digest;
+        self.spec = Some(spec.clone());
+        for name in spec.resources.keys() {
+            self.resources.entry(name.clone()).or_default();
+        }
+        for name in spec.nodes.keys() {
+            self.nodes.entry(name.clone()).or_default();
+        }
+        true
+    }
+
+    fn admit(&mut self, node: &NodeName, session: Session) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let old = |known: Option<Session>| known.is_some_and(|known| known.boot == session.boot && known.number >= session.number);
+        if old(ledger.session) || old(ledger.taken_over) {
+            return false;
+        }
+        ledger.session = Some(session);
+        for resource in self.resources.values_mut() {
+            if resource.grant.as_ref().is_some_and(|grant| grant.node == *node && grant.session != session) {
+                resource.grant = None;
+            }
+            resource.until_gone.retain(|(holder, _)| holder != node);
+        }
+        true
+    }
+
+    fn take_over(&mut self, at: u64, node: &NodeName, session: Session, grants: &[NewGrant]) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        if ledger.session != Some(session) || grants.iter().any(|grant| grant.node == *node) {
+            return false;
+        }
+        ledger.session = None;
+        ledger.taken_over = Some(session);
+        for resource in self.resources.values_mut() {
+            if resource.grant.as_ref().is_some_and(|grant| grant.node == *node) {
+                resource.grant = None;
+                resource.until_gone.push((node.clone(), session));
+            }
+        }
+        self.grant_all(at, grants);
+        true
+    }
+
+    /// Each grant holds or not by itself: what was overtaken by events is left out.
+    fn grant_all(&mut self, at: u64, grants: &[NewGrant]) -> bool {
+        grants.iter().fold(false, |any, grant| self.grant(at, grant) || any)
+    }
+
+    fn grant(&mut self, at: u64, new: &NewGrant) -> bool {
+        let session = self.nodes.get(&new.node).and_then(|node| node.session);
+        let Some(resource) = self.resources.get_mut(&new.resource) else { return false };
+        if resource.grant.is_some() || new.epoch != resource.epoch.next() || session != Some(new.session) {
+            return false;
+        }
+        resource.epoch = new.epoch;
+        resource.last_node = Some(new.node.clone());
+        resource.grant = Some(Grant {
+            node: new.node.clone(),
+            session: new.session,
+            epoch: new.epoch,
+            activity: Activity::Stopped,
+            since: at,
+        });
+        true
+    }
+
+    fn close(&mut self, at: u64, resource: &ResourceName, epoch: Epoch, grants: &[NewGrant]) -> bool {
+        let Some(ledger) = self.resources.get_mut(resource) else { return false };
+        if ledger.grant.as_ref().is_none_or(|grant| grant.epoch != epoch) {
+            return false;
+        }
+        ledger.grant = None;
+        self.grant_all(at, grants);
+        self.forget_removed();
+        true
+    }
+
+    /// A resource that is in no configuration any more and has no grant leaves the state.
+    fn forget_removed(&mut self) {
+        let Some(spec) = &self.spec else { return };
+        self.resources.retain(|name, ledger| {
+            spec.resources.contains_key(name) || ledger.grant.is_some() || !ledger.until_gone.is_empty()
+        });
+    }
+
+    fn report(&mut self, at: u64, resource: &ResourceName, epoch: Epoch, activity: &Activity) -> bool {
+        let Some(ledger) = self.resources.get_mut(resource) else { return false };
+        let Some(grant) = ledger.grant.as_mut().filter(|grant| grant.epoch == epoch) else { return false };
+        if grant.activity == *activity {
+            return false;
+        }
+        grant.activity = activity.clone();
+        grant.since = at;
+        if *activity == Activity::Running {
+            // It runs, so whoever held it before was known to be gone.
+            ledger.until_gone.clear();
+        }
+        true
+    }
+
+    fn fail(&mut self, resource: &ResourceName, node: &NodeName, epoch: Epoch, message: &str) -> bool {
+        let Some(ledger) = self.resources.get_mut(resource) else { return false };
+        if epoch <= ledger.failed_epoch {
+            return false;
+        }
+        ledger.failed_epoch = epoch;
+        *ledger.failures.entry(node.clone()).or_default() += 1;
+        ledger.last_failure.insert(node.clone(), clip(message));
+        true
+    }
+
+    fn forgive(&mut self, resource: Option<&ResourceName>, node: Option<&NodeName>) -> bool {
+        let mut any = false;
+        for (name, ledger) in &mut self.resources {
+            if resource.is_some_and(|only| only != name) {
+                continue;
+            }
+            let before = ledger.failures.len();
+            ledger.failures.retain(|at, _| node.is_some_and(|only| only != at));
+            ledger.last_failure.retain(|at, _| node.is_some_and(|only| only != at));
+            any |= ledger.failures.len() != before;
+        }
+        any
+    }
+
+    fn intend(&mut self, intent: &Intent) -> bool {
+        let same_subject = |known: &Intent| match (known, intent) {
+            (Intent::Standby { node: a }, Intent::Standby { node: b }) => a == b,
+            (Intent::Move { resource: a, .. }, Intent::Move { resource: b, .. }) => a == b,
+            (Intent::Standby { .. }, Intent::Move { .. }) | (Intent::Move { .. }, Intent::Standby { .. }) => false,
+        };
+        if self.intents.contains(intent) {
+            return false;
+        }
+        self.intents.retain(|known| !same_subject(known));
+        self.intents.push(intent.clone());
+        true
+    }
+
+    fn withdraw(&mut self, intent: &Intent) -> bool {
+        let before = self.intents.len();
+        self.intents.retain(|known| known != intent);
+        self.intents.len() != before
+    }
+
+    /// Whether `node` holds this grant in this session.
+    #[must_use]
+    pub fn holds(&self, node: &NodeName, session: Session, resource: &ResourceName, epoch: Epoch) -> bool {
+        let grant = self.resources.get(resource).and_then(|resource| resource.grant.as_ref());
+        grant.is_some_and(|grant| grant.node == *node && grant.session == session && grant.epoch == epoch)
+    }
+
+    /// Sessions that were taken over, by node.
+    pub fn taken_over(&self) -> impl Iterator<Item = (&NodeName, Session)> {
+        self.nodes.iter().filter_map(|(name, node)| Some((name, node.taken_over?)))
+    }
+
+    /// Whether a session number of `boot` is new to `node`.
+    #[must_use]
+    pub fn next_session(&self, node: &NodeName, boot: BootId) -> SessionNumber {
+        let known = self.nodes.get(node);
+        let of_boot = |session: Option<Session>| session.filter(|session| session.boot == boot).map(|session| session.number);
+        let last = known.and_then(|node| of_boot(node.session).max(of_boot(node.taken_over)));
+        last.unwrap_or_default().next()
+    }
+
+    fn check(&self) {
+        for (name, resource) in &self.resources {
+            let Some(grant) = &resource.grant else { continue };
+            assert!(grant.epoch <= resource.epoch, "{name}: a grant is never newer than the last one given");
+            let session = self.nodes.get(&grant.node).and_then(|node| node.session);
+            assert_eq!(session, Some(grant.session), "{name}: only an admitted session holds a grant");
+        }
+    }
+}
+
+/// Cuts a message to what is kept.
+fn clip(message: &str) -> String {
+    let end = (0..=MESSAGE_MAX.min(message.len())).rev().find(|&end| message.is_char_boundary(end));
+    message[..end.unwrap_or(0)].to_string()
+}
+
+/// Reads an entry.
+///
+/// # Errors
+/// When the bytes are no entry of a version that this code understands.
+pub fn read(bytes: &[u8]) -> Result<Entry, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+/// Writes an entry.
+#[must_use]
+pub fn write(entry: &Entry) -> Vec<u8> {
+    serde_json::to_vec(entry).expect("an entry is plain data with text keys")
+}

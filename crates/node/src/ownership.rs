@@ -1,0 +1,315 @@
+//! Who may own things, seen from both sides.
+//!
+//! As a *holder* a node lets go when its lease ends or its session is taken over, and begins a new
+//! session only after everything was let go (SAFETY rule 8). As a *voter* it revokes a session at
+//! the moment it appends the takeover, and says when its own promise has run out (rules 4 and 7).
+//! And from what all voters say of each other it judges whether a node is lost (rule 6) and whether
+//! the cluster is without a leader (rule 13).
+
+use heart_model::{LogIndex, Moment, NodeId, Session, Term, Timing};
+use std::collections::BTreeMap;
+
+use crate::{
+    board::{Board, flag},
+    chance::Chance,
+    pulse::Sighting,
+};
+
+/// What is known of all nodes, by slot.
+#[derive(Clone, Debug)]
+pub struct Sights {
+    /// This node's slot.
+    pub me: usize,
+    /// The voters that this node knows of last: a set of slots.
+    pub voters: u64,
+    /// What was seen of each; nothing of ourselves.
+    pub seen: Vec<Option<Sighting>>,
+}
+
+impl Sights {
+    /// Nobody was seen yet.
+    #[must_use]
+    pub fn new(me: usize, nodes: usize) -> Sights {
+        Sights { me, voters: 0, seen: vec![None; nodes] }
+    }
+
+    /// How many voters make a quorum.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.voters.count_ones() as usize / 2 + 1
+    }
+
+    fn is_voter(&self, slot: usize) -> bool {
+        self.voters >> slot & 1 == 1
+    }
+
+    fn voter_slots(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.seen.len()).filter(|&slot| self.is_voter(slot))
+    }
+
+    /// What was seen of the node in `slot`, if it is heard now.
+    #[must_use]
+    pub fn heard(&self, slot: usize) -> Option<&Sighting> {
+        self.seen[slot].as_ref().filter(|seen| seen.heard == Some(true))
+    }
+
+    /// Whether `voter` says that it hears the node in `slot` both ways. A voter that we do not hear
+    /// says nothing.
+    fn says_it_hears(&self, voter: usize, slot: usize) -> bool {
+        if voter == self.me {
+            return self.heard(slot).is_some_and(|seen| seen.both_ways);
+        }
+        self.heard(voter).is_some_and(|seen| seen.hears >> slot & 1 == 1)
+    }
+
+    /// Whether the node in `slot` is lost: fewer than a quorum of voters hear it both ways, itself
+    /// counted if it votes (SAFETY rule 6).
+    #[must_use]
+    pub fn is_lost(&self, slot: usize) -> bool {
+        if slot == self.me {
+            return false;
+        }
+        let voices = self.voter_slots().filter(|&voter| voter == slot || self.says_it_hears(voter, slot));
+        voices.count() < self.quorum()
+    }
+
+    /// How many voters this node hears both ways, itself included if it votes.
+    #[must_use]
+    pub fn voters_heard(&self) -> usize {
+        self.voter_slots().filter(|&voter| voter == self.me || self.says_it_hears(self.me, voter)).count()
+    }
+
+    /// The set of nodes that this node hears both ways.
+    #[must_use]
+    pub fn hears(&self) -> u64 {
+        let heard = |slot: &usize| self.says_it_hears(self.me, *slot);
+        (0..self.seen.len()).filter(heard).fold(0, |set, slot| set | 1 << slot)
+    }
+
+    /// A node that hears `slot` both ways and that we hear: whom to ask to pass something on.
+    #[must_use]
+    pub fn relay_to(&self, slot: usize) -> Option<usize> {
+        let can = |via: &usize| {
+            *via != slot && self.heard(*via).is_some_and(|seen| seen.both_ways && seen.hears >> slot & 1 == 1)
+        };
+        (0..self.seen.len()).find(can)
+    }
+}
+
+/// What a voter brings to an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Merit {
+    log: (Term, LogIndex),
+    hears: u32,
+    /// Any fixed order will do for the rest: the lower slot first.
+    slot: ::core::cmp::Reverse<usize>,
+}
+
+/// The order in which the voters that report no leader shall campaign, best first; `None` unless a
+/// quorum of the voters reports so (SAFETY rule 13).
+#[must_use]
+pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usize>> {
+    let me_flags = board.flags();
+    let (_, log_term, log_index) = board.log();
+    let mut without = 0;
+    let mut merits = Vec::new();
+    for slot in sights.voter_slots() {
+        let (flags, follows, log, hears) = if slot == sights.me {
+            (me_flags, board.leader_heard(now).map(|(leader, _)| leader), (log_term, log_index), sights.hears())
+        } else {
+            let Some(seen) = sights.heard(slot).filter(|seen| seen.both_ways) else { continue };
+            (seen.flags, seen.follows, seen.log, seen.hears)
+        };
+        if follows.is_some() || flags & flag::LISTENING != 0 {
+            continue;
+        }
+        without += 1;
+        if flags & (flag::SICK | flag::LOG_LOST) == 0 {
+            merits.push(Merit { log, hears: hears.count_ones(), slot: ::core::cmp::Reverse(slot) });
+        }
+    }
+    merits.sort_unstable_by(|a, b| b.cmp(a));
+    (without >= sights.quorum()).then(|| merits.into_iter().map(|merit| merit.slot.0).collect())
+}
+
+/// When this node campaigns.
+#[derive(Debug)]
+pub struct Campaigns {
+    chance: Chance,
+    next: Option<Moment>,
+}
+
+impl Campaigns {
+    /// None under way. The seed spreads the retries of different nodes.
+    #[must_use]
+    pub fn new(seed: u64) -> Campaigns {
+        Campaigns { chance: Chance::new(seed), next: None }
+    }
+
+    /// Whether to campaign now, given the order of the candidates. The best does so at once; the
+    /// next one if nothing came of it, and so on, each again with jitter.
+    pub fn is_due(&mut self, now: Moment, me: usize, order: Option<&[usize]>, timing: &Timing) -> bool {
+        let Some(rank) = order.and_then(|order| order.iter().position(|&slot| slot == me)) else {
+            self.next = None;
+            return false;
+        };
+        let patience = timing.lost_after / 4;
+        let due = *self.next.get_or_insert_with(|| now.after(patience * rank as u32));
+        if !now.has_surely_reached(due) {
+            return false;
+        }
+        let jitter = self.chance.below(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1));
+        self.next = Some(now.after(patience + ::core::time::Duration::from_nanos(jitter)));
+        true
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.next
+    }
+}
+
+/// The holder's side.
+#[derive(Debug, Default)]
+pub struct Holder {
+    letting_go: Option<Session>,
+    /// The executor said that it let go, and is to say what it has now.
+    answered: bool,
+    not_before: Option<Moment>,
+}
+
+/// What the holder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// Something that is guarded by a lease.
+    pub by_lease: bool,
+    /// Anything at all.
+    pub anything: bool,
+}
+
+/// What the holder has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetGo {
+    /// Nothing.
+    Nothing,
+    /// Have the executor let go of what is guarded by the lease, or of everything.
+    Now {
+        /// In which session.
+        session: Session,
+        /// Of everything.
+        everything: bool,
+    },
+    /// The session was taken over and nothing is held: begin the next one.
+    Renew,
+}
+
+impl Holder {
+    /// What follows from the lease. What was let go is closed for good, so the session itself ends
+    /// only when it was taken over. Below half of the voters nothing may run on (SAFETY rule 9).
+    pub fn on_lease(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        holds: Holds,
+        below_half: bool,
+        patience: ::core::time::Duration,
+    ) -> LetGo {
+        if self.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
+            return LetGo::Nothing;
+        }
+        let deposed = board.is_deposed();
+        let over = deposed || now.may_have_reached(board.lease_until());
+        let everything = deposed || (over && below_half);
+        let due = over && if everything { holds.anything } else { holds.by_lease };
+        if due {
+            let session = board.session();
+            self.letting_go = Some(session);
+            self.answered = false;
+            // Said again if nothing comes of it: the executor may have begun anew.
+            self.not_before = Some(now.after(patience));
+            return LetGo::Now { session, everything };
+        }
+        if deposed { LetGo::Renew } else { LetGo::Nothing }
+    }
+
+    /// The executor says that it let go in `session`.
+    pub fn on_let_go(&mut self, session: Session) {
+        self.answered |= self.letting_go == Some(session);
+    }
+
+    /// The executor said all that it has. Now it is known what was let go.
+    pub fn on_inventory(&mut self) {
+        if self.answered {
+            *self = Holder::default();
+        }
+    }
+
+    /// Whether something is being let go.
+    #[must_use]
+    pub fn is_letting_go(&self) -> bool {
+        self.letting_go.is_some()
+    }
+
+    /// When to look again.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.not_before
+    }
+}
+
+/// The voter's side: sessions it revoked, until its own promise to each has run out.
+#[derive(Debug, Default)]
+pub struct Revoked {
+    /// By slot: the session, and whether the promise has run out.
+    sessions: BTreeMap<usize, (Session, bool)>,
+}
+
+impl Revoked {
+    /// This voter appended a takeover: no more promises for that session.
+    pub fn on_appended(&mut self, board: &Board, me: usize, slot: usize, session: Session) {
+        board.revoke(slot, session);
+        if slot == me && session.boot == board.boot() {
+            board.depose(session.number);
+        }
+        self.sessions.insert(slot, (session, false));
+    }
+
+    /// The sessions whose promise has run out since the last look.
+    pub fn newly_over(&mut self, now: Moment, board: &Board) -> Vec<(usize, Session)> {
+        let mut over = Vec::new();
+        for (&slot, (session, told)) in &mut self.sessions {
+            if !*told && now.has_surely_reached(board.promised_until(slot)) {
+                *told = true;
+                over.push((slot, *session));
+            }
+        }
+        over
+    }
+
+    /// All sessions whose promise has run out, for a new leader.
+    #[must_use]
+    pub fn all_over(&self) -> Vec<(usize, Session)> {
+        self.sessions.iter().filter(|(_, (_, told))| *told).map(|(&slot, &(session, _))| (slot, session)).collect()
+    }
+
+    /// When the next promise runs out.
+    #[must_use]
+    pub fn next_deadline(&self, board: &Board) -> Option<Moment> {
+        let open = self.sessions.iter().filter(|(_, (_, told))| !told);
+        open.map(|(&slot, _)| board.promised_until(slot)).min_by_key(|at| at.boottime)
+    }
+}
+
+/// The node that a sighting speaks of, with its session.
+#[must_use]
+pub fn session_of(seen: &Sighting) -> Session {
+    Session { boot: seen.boot, number: seen.session }
+}
+
+
+/// A node's number as a place among `members`, which are in order.
+#[must_use]
+pub fn slot_of(members: &[NodeId], id: NodeId) -> Option<usize> {
+    members.binary_search(&id).ok()
+}

@@ -1,0 +1,748 @@
+//! Heartbeats, liveness, promises and the lease.
+//!
+//! Silence is the only evidence there is, and it proves nothing: a full queue is silent, too. So
+//! this half of the node only ever says *heard* or *lost*; what follows from it is for the core.
+//!
+//! A beat answers the beats of everybody else. If a voter sends it, each answer is a promise: "for
+//! P I shall not say that you are lost", counted from when the voter received what it answers. The
+//! receiver of Q such answers holds a lease, counted from when it *sent* what they answer (SAFETY
+//! rules 1 and 2). Nothing that delays, copies or loses a datagram can make the lease longer.
+//!
+//! Invariant: after [`Pulse::new`], stepping allocates nothing; the actions go into a list that the
+//! caller keeps.
+
+use heart_model::{BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term, Timing};
+
+use crate::{
+    beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
+    board::{Board, flag},
+    frame::{BODY_MAX, ClusterKey, Datagram, Kind, Opener, Rejected, Sealer},
+};
+
+/// How many of our own beats are remembered: an answer to an older one earns nothing.
+pub const BEATS_REMEMBERED: usize = 512;
+/// Shortest time between two beats if the later is sent out of turn.
+const URGENT_GAP: Duration = Duration::from_millis(1);
+
+/// A member of the cluster, as the pulse needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub id: NodeId,
+    /// Whether the configuration file lets it vote: voters send their beats to everybody, others
+    /// to the voters.
+    pub voter: bool,
+}
+
+/// What a pulse is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node.
+    pub me: NodeId,
+    /// All nodes, this one too, in order of their numbers. A node's place is its *slot*.
+    pub members: Vec<Member>,
+    /// How many links there are.
+    pub links: usize,
+    /// How fast to react.
+    pub timing: Timing,
+    /// The cluster's key.
+    pub key: ClusterKey,
+    /// A digest of the configuration file.
+    pub digest: u64,
+}
+
+/// What reaches the pulse.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The time asked for by [`Action::WakeAt`] has come.
+    Wake,
+    /// A datagram came in over a link. It is opened in place.
+    Datagram {
+        /// Over which link.
+        link: usize,
+        /// What.
+        bytes: &'a mut [u8],
+    },
+    /// The core changed something that others should hear of soon.
+    Poke,
+}
+
+/// What the pulse asks of the world.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a datagram keeps its room inside, so that nothing is allocated")]
+pub enum Action {
+    /// Send this over a link to every node that [`Pulse::sends_to`].
+    Beat {
+        /// Over which link.
+        link: usize,
+        /// What.
+        datagram: Datagram,
+    },
+    /// Send this over all links to one node: it was passed on through us.
+    Forward {
+        /// To whom: a slot.
+        to: usize,
+        /// What.
+        datagram: Datagram,
+    },
+    /// Hand this to the core: a piece of the stream of a node whose boot is known to speak now.
+    Deliver {
+        /// From whom.
+        from: NodeId,
+        /// In which life.
+        boot: BootId,
+        /// What.
+        body: Datagram,
+    },
+    /// Tell the core that what is known of a node has changed.
+    Sight(Sighting),
+    /// The lease was renewed, or is over: the board has it.
+    Lease,
+    /// Step again no later than this.
+    WakeAt(Moment),
+}
+
+/// What is known of one node. Slots are places in [`Settings::members`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The node's slot.
+    pub slot: usize,
+    /// Heard within lost-after; `None` if it was never heard.
+    pub heard: Option<bool>,
+    /// It hears us, too.
+    pub both_ways: bool,
+    /// The life in which it was heard last.
+    pub boot: BootId,
+    /// The session it said it is in.
+    pub session: SessionNumber,
+    /// What it tells of itself; see [`flag`].
+    pub flags: u64,
+    /// It leads, with authority.
+    pub leads: bool,
+    /// Its term.
+    pub term: Term,
+    /// The leader it hears with authority.
+    pub follows: Option<NodeId>,
+    /// Term and place of its last log entry.
+    pub log: (Term, LogIndex),
+    /// The nodes it hears both ways: a set of slots.
+    pub hears: u64,
+    /// The links it is heard over: a set of places.
+    pub links: u64,
+    /// The digest of its configuration file.
+    pub digest: u64,
+    /// The history its log belongs to; zero while it has none.
+    pub era: u64,
+    /// How often it had to begin its log anew; zero while it has no identity.
+    pub incarnation: u32,
+}
+
+/// How well a node is heard over one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkView {
+    /// When the last beat came in over it.
+    pub heard_at: Option<Moment>,
+    /// How many beats came in over it in this life of ours.
+    pub beats: u64,
+}
+
+/// Counts of what was not taken, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// Not of ours at all, or of another cluster, version or sender.
+    pub foreign: u64,
+    /// Seen before, or too old to know.
+    pub replayed: u64,
+    /// Another key, or changed on the way.
+    pub forged: u64,
+    /// Of a life that is over or not proven.
+    pub old_boot: u64,
+}
+
+/// What the last beat of a node told, with when it came.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    boot: BootId,
+    at: Moment,
+    beat: Beat,
+    /// When we sent the newest of our beats that it answered.
+    answered: Option<Moment>,
+    /// Until when our lease may count on this voter, and under which configuration.
+    vouches_until: Option<(Moment, LogIndex)>,
+    hears: u64,
+}
+
+/// A boot that says it speaks.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    boot: BootId,
+    /// Our last beat when it first did: only an answer to a later one proves anything.
+    before: u64,
+    session: SessionNumber,
+    sequence: u64,
+}
+
+#[derive(Debug)]
+struct Peer {
+    member: Member,
+    heard: Option<Heard>,
+    links: [LinkView; LINKS_MAX],
+    /// A boot that says it speaks, without proof yet.
+    claim: Option<Claim>,
+    told: Option<Sighting>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pulse {
+    settings: Settings,
+    slot: usize,
+    sealer: Sealer,
+    opener: Opener,
+    /// For each slot; the opener's list has the same order.
+    peers: Vec<Peer>,
+    sent: Vec<(u64, Moment)>,
+    next_beat: Moment,
+    last_beat: Option<Moment>,
+    /// Verdicts count silence from here at the earliest: the start, or the end of our last stall.
+    listening_since: Moment,
+    urgent: bool,
+    led: bool,
+    rejections: Rejections,
+    stalls: u64,
+    session: SessionNumber,
+}
+
+impl Pulse {
+    /// A pulse that has heard nobody yet. The board was begun for this boot, or handed over.
+    ///
+    /// # Panics
+    /// When this node is not among the members, or there are too many of something.
+    #[must_use]
+    pub fn new(now: Moment, settings: Settings, board: &Board) -> Pulse {
+        let members = &settings.members;
+        assert!(members.len() <= NODES_MAX && settings.links <= LINKS_MAX);
+        assert!(members.is_sorted_by_key(|member| member.id), "slots are in order of the numbers");
+        let slot = members.iter().position(|member| member.id == settings.me).expect("this node is a member");
+        let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
+        let peer = |&member: &Member| Peer {
+            member,
+            heard: None,
+            links: [LinkView::default(); LINKS_MAX],
+            claim: None,
+            told: None,
+        };
+        Pulse {
+            slot,
+            sealer: Sealer::new(&settings.key, settings.me, board.boot()),
+            opener: Opener::new(&settings.key, &ids),
+            peers: members.iter().map(peer).collect(),
+            sent: vec![(0, Moment::default()); BEATS_REMEMBERED],
+            next_beat: now,
+            last_beat: None,
+            listening_since: now,
+            urgent: false,
+            led: false,
+            rejections: Rejections::default(),
+            stalls: 0,
+            session: board.session().number,
+            settings,
+        }
+    }
+
+    /// The only way in. Actions are added to `actions`, in order.
+    pub fn step(&mut self, now: Moment, board: &Board, event: Event<'_>, actions: &mut Vec<Action>) {
+        self.notice_stall(now);
+        match event {
+            Event::Wake => {}
+            Event::Datagram { link, bytes } => self.on_datagram(now, board, link, bytes, actions),
+            Event::Poke => self.urgent = true,
+        }
+        self.settle(now, board, actions);
+        actions.push(Action::WakeAt(self.next_deadline(now)));
+    }
+
+    /// Whether beats go to the node in this slot: voters speak to all, all speak to voters.
+    #[must_use]
+    pub fn sends_to(&self, slot: usize) -> bool {
+        let voters = |slot: usize| self.settings.members[slot].voter;
+        slot != self.slot && (voters(slot) || voters(self.slot))
+    }
+
+    /// How the node in `slot` is heard over each link.
+    #[must_use]
+    pub fn links(&self, slot: usize) -> &[LinkView] {
+        &self.peers[slot].links[..self.settings.links]
+    }
+
+    /// What was not taken so far.
+    #[must_use]
+    pub fn rejections(&self) -> Rejections {
+        self.rejections
+    }
+
+    /// How often this pulse was late by more than a heartbeat.
+    #[must_use]
+    pub fn stalls(&self) -> u64 {
+        self.stalls
+    }
+
+    fn notice_stall(&mut self, now: Moment) {
+        // A beat that is late by more than a heartbeat means that we did not listen either.
+        if now.longest_since(self.next_beat) > self.settings.timing.heartbeat {
+            self.stalls += 1;
+            self.listening_since = now;
+        }
+    }
+
+    fn on_datagram(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        link: usize,
+        bytes: &mut [u8],
+        actions: &mut Vec<Action>,
+    ) {
+        let opened = match self.opener.open(bytes) {
+            Ok(opened) => opened,
+            Err(rejected) => return self.count(rejected),
+        };
+        let (slot, boot, admitted) = (opened.peer, opened.boot, opened.admitted);
+        match opened.kind {
+            Kind::Beat => {
+                // `body` borrows the datagram, not the opener.
+                let body = opened.body;
+                if let Some((beat, acks)) = beat::read(body) {
+                    self.on_beat(now, board, link, slot, boot, beat, acks);
+                }
+            }
+            Kind::Stream if admitted => {
+                let from = self.settings.members[slot].id;
+                let body = Datagram::copy_of(opened.body).expect("a body is shorter than a datagram");
+                actions.push(Action::Deliver { from, boot, body });
+            }
+            Kind::Relay if admitted => self.pass_on(opened.body, actions),
+            Kind::Stream | Kind::Relay => self.count(Rejected::OldBoot),
+        }
+    }
+
+    fn pass_on(&self, body: &[u8], actions: &mut Vec<Action>) {
+        let Some((to, inner)) = body.split_first_chunk::<4>() else { return };
+        let to = NodeId(u32::from_le_bytes(*to));
+        let slot = self.settings.members.iter().position(|member| member.id == to);
+        if let (Some(to), Some(datagram)) = (slot.filter(|&slot| slot != self.slot), Datagram::copy_of(inner)) {
+            actions.push(Action::Forward { to, datagram });
+        }
+    }
+
+    fn count(&mut self, rejected: Rejected) {
+        let counts = &mut self.rejections;
+        *match rejected {
+            Rejected::NotAFrame | Rejected::OtherCluster | Rejected::Unknown | Rejected::Stranger => {
+                &mut counts.foreign
+            }
+            Rejected::Replayed => &mut counts.replayed,
+            Rejected::Forged => &mut counts.forged,
+            Rejected::OldBoot => &mut counts.old_boot,
+        } += 1;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one datagram")]
+    fn on_beat(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        link: usize,
+        slot: usize,
+        boot: BootId,
+        beat: Beat,
+        acks: beat::Acks<'_>,
+    ) {
+        let mine = Mine { boot: beat::boot_tag(board.boot()), last: board.last_beat(), me: self.settings.me };
+        self.turn_session(board);
+        let answer = acks.clone().find_map(|ack| mine.answer(ack));
+        if self.opener.admitted(slot) != Some(boot) && !self.believe(slot, boot, beat, &mine, answer) {
+            return;
+        }
+        let peer = &mut self.peers[slot];
+        if let Some(view) = peer.links.get_mut(link) {
+            *view = LinkView { heard_at: Some(now), beats: view.beats + 1 };
+        }
+        // Several links carry the same beat: the first copy counts.
+        if peer.heard.is_some_and(|heard| heard.boot == boot && heard.beat.sequence >= beat.sequence) {
+            return;
+        }
+        let before = peer.heard.filter(|heard| heard.boot == boot);
+        let sent_at = answer.and_then(|(sequence, _)| sent_at(&self.sent, sequence));
+        let answered = before.and_then(|heard| heard.answered).max_by_boottime(sent_at);
+        let hears = hears(&self.settings.members, acks);
+        peer.heard = Some(Heard {
+            boot,
+            at: now,
+            beat,
+            answered,
+            vouches_until: before.and_then(|heard| heard.vouches_until),
+            hears,
+        });
+        self.on_answer(board, slot, beat, answer, sent_at);
+        // Store the promise first; what is revoked is read when the answer is sent (rule 4).
+        board.promise(slot, now.after(self.settings.timing.lost_after));
+        self.follow(now, board, slot, beat);
+    }
+
+    /// Whether a boot that was not known to speak now has just proven that it does: it answered a
+    /// beat of ours that we sent after it first claimed to be there. A recording cannot.
+    fn believe(
+        &mut self,
+        slot: usize,
+        boot: BootId,
+        beat: Beat,
+        mine: &Mine,
+        answer: Option<(u64, Ack)>,
+    ) -> bool {
+        let peer = &mut self.peers[slot];
+        let known = peer.claim.filter(|claim| claim.boot == boot);
+        let before = known.map_or(mine.last, |claim| claim.before);
+        if known.is_some() && answer.is_some_and(|(sequence, _)| sequence > before) {
+            self.opener.admit(slot, boot);
+            peer.claim = None;
+            peer.heard = None;
+            self.urgent = true;
+            return true;
+        }
+        self.urgent |= known.is_none();
+        peer.claim = Some(Claim { boot, before, session: beat.session, sequence: beat.sequence });
+        false
+    }
+
+    /// What a beat's answer to ours says for our lease.
+    fn on_answer(
+        &mut self,
+        board: &Board,
+        slot: usize,
+        beat: Beat,
+        answer: Option<(u64, Ack)>,
+        sent_at: Option<Moment>,
+    ) {
+        let Some((_, ack)) = answer else { return };
+        let session = board.session();
+        if ack.session != session.number.0 as u32 {
+            return;
+        }
+        if ack.deposed {
+            board.depose(session.number);
+            self.peers.iter_mut().filter_map(|peer| peer.heard.as_mut()).for_each(|heard| heard.vouches_until = None);
+            return;
+        }
+        let Some(sent_at) = sent_at.filter(|_| ack.vouches && !beat.promise.is_zero()) else { return };
+        let lease = Timing { lost_after: beat.promise, ..self.settings.timing }.lease();
+        if let Some(heard) = &mut self.peers[slot].heard {
+            heard.vouches_until = Some((sent_at.after(lease), beat.configuration));
+        }
+    }
+
+    /// Notes whether a leader speaks with authority (SAFETY rule 14).
+    fn follow(&mut self, now: Moment, board: &Board, slot: usize, beat: Beat) {
+        let id = self.settings.members[slot].id;
+        let heard = board.leader_heard(now);
+        if beat.leads {
+            if heard.is_none_or(|(leader, term)| leader == id || term <= beat.term) {
+                board.set_leader_heard(Some((id, beat.term)), now.after(self.settings.timing.lost_after));
+                self.urgent |= heard.is_none();
+            }
+        } else if heard.is_some_and(|(leader, _)| leader == id) {
+            // It says itself that it leads no longer.
+            board.set_leader_heard(None, now);
+            self.urgent = true;
+        }
+    }
+
+    /// Everything that follows from the time alone, and the beat if one is due.
+    fn settle(&mut self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
+        self.turn_session(board);
+        self.lead(now, board);
+        for slot in 0..self.peers.len() {
+            self.sight(now, board, slot, actions);
+        }
+        let soonest = self.last_beat.map_or(now, |at| at.after(URGENT_GAP));
+        let due = now.may_have_reached(self.next_beat);
+        if due || (self.urgent && now.may_have_reached(soonest)) {
+            self.send_beat(now, board, actions);
+        }
+        let before = board.lease_until();
+        let until = self.lease_until(board);
+        if !board.is_deposed() && until.boottime > before.boottime {
+            board.set_lease_until(until);
+        }
+        if board.lease_until() != before {
+            actions.push(Action::Lease);
+        }
+    }
+
+    /// Whether this node leads with authority, and what it then hears of itself.
+    fn lead(&mut self, now: Moment, board: &Board) {
+        let leads = self.leads(now, board).is_some();
+        if leads != self.led {
+            self.led = leads;
+            self.urgent = true;
+        }
+        match self.leads(now, board) {
+            Some(term) => {
+                board.set_leader_heard(Some((self.settings.me, term)), now.after(self.settings.timing.lost_after));
+            }
+            None => {
+                if board.leader_heard(now).is_some_and(|(leader, _)| leader == self.settings.me) {
+                    board.set_leader_heard(None, now);
+                }
+            }
+        }
+    }
+
+    fn leads(&self, now: Moment, board: &Board) -> Option<Term> {
+        let fresh = now.longest_since(board.progress()) < self.settings.timing.lost_after;
+        let backed = !now.may_have_reached(self.quorum_until(board));
+        board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
+    }
+
+    /// Until when a quorum of voters stands behind this node, deposed or not.
+    fn quorum_until(&self, board: &Board) -> Moment {
+        self.until(board, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
+    }
+
+    /// The end of the lease: the Qth newest of what the voters of one configuration vouch for.
+    fn lease_until(&self, board: &Board) -> Moment {
+        self.quorum_until(board)
+    }
+
+    fn until(&self, board: &Board, vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>) -> Moment {
+        let (configuration, voters) = board.configuration();
+        let quorum = voters.count_ones() as usize / 2 + 1;
+        let mut ends = [Moment::default(); heart_model::VOTERS_MAX];
+        let mut count = 0;
+        for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
+            let end = if slot == self.slot {
+                // A voter's promise to itself counts likewise, unless it revoked it itself.
+                let own = self.last_beat.map(|at| (at.after(self.settings.timing.lease()), configuration));
+                own.filter(|_| !board.is_revoked(slot, board.session()))
+            } else {
+                vouches(slot)
+            };
+            if let (Some((end, _)), Some(place)) = (end.filter(|&(_, at)| at == configuration), ends.get_mut(count)) {
+                *place = end;
+                count += 1;
+            }
+        }
+        if voters == 0 || count < quorum {
+            return Moment::default();
+        }
+        let ends = &mut ends[..count];
+        ends.sort_unstable_by_key(|end| ::core::cmp::Reverse(end.boottime));
+        ends[quorum - 1]
+    }
+
+    fn is_heard(&self, now: Moment, slot: usize) -> Option<bool> {
+        let wait = self.settings.timing.lost_after;
+        let silent = |at: Moment| now.has_surely_reached(at.later(self.listening_since).after(wait));
+        match &self.peers[slot].heard {
+            Some(heard) => Some(!silent(heard.at)),
+            None => silent(self.listening_since).then_some(false),
+        }
+    }
+
+    fn is_both_ways(&self, now: Moment, slot: usize) -> bool {
+        let wait = self.settings.timing.lost_after;
+        let answered = self.peers[slot].heard.and_then(|heard| heard.answered);
+        self.is_heard(now, slot) == Some(true)
+            && answered.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+    }
+
+    fn links_heard(&self, now: Moment, slot: usize) -> u64 {
+        let wait = self.settings.timing.lost_after;
+        let heard = |view: &LinkView| {
+            view.heard_at.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+        };
+        self.links(slot).iter().enumerate().filter(|(_, view)| heard(view)).fold(0, |set, (link, _)| set | 1 << link)
+    }
+
+    /// Tells the core what changed about the node in `slot`, and everybody if it was lost.
+    fn sight(&mut self, now: Moment, board: &Board, slot: usize, actions: &mut Vec<Action>) {
+        if slot == self.slot {
+            return;
+        }
+        let (heard, both_ways) = (self.is_heard(now, slot), self.is_both_ways(now, slot));
+        let Some(last) = self.peers[slot].heard else { return };
+        let alive = heard == Some(true);
+        let sighting = Sighting {
+            slot,
+            heard,
+            both_ways,
+            boot: last.boot,
+            session: last.beat.session,
+            flags: u64::from(last.beat.flags),
+            leads: alive && last.beat.leads,
+            term: last.beat.term,
+            follows: last.beat.follows.filter(|_| alive),
+            log: (last.beat.log_term, last.beat.log_index),
+            hears: if alive { last.hears } else { 0 },
+            links: self.links_heard(now, slot),
+            digest: last.beat.digest,
+            era: last.beat.era,
+            incarnation: last.beat.incarnation,
+        };
+        let told = self.peers[slot].told;
+        if told == Some(sighting) {
+            return;
+        }
+        if told.is_none_or(|told| told.heard != heard || told.both_ways != both_ways) {
+            self.urgent = true;
+        }
+        if !alive && board.leader_heard(now).is_none() {
+            self.urgent = true;
+        }
+        self.peers[slot].told = Some(sighting);
+        actions.push(Action::Sight(sighting));
+    }
+
+    fn send_beat(&mut self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
+        self.urgent = false;
+        self.next_beat = now.after(self.settings.timing.heartbeat);
+        self.last_beat = Some(now);
+        let sequence = board.next_beat();
+        self.sent[sequence as usize % BEATS_REMEMBERED] = (sequence, now);
+        let votes = self.votes(board);
+        if votes {
+            board.promise(self.slot, now.after(self.settings.timing.lost_after));
+        }
+        let (term, log_term, log_index) = board.log();
+        let leads = self.leads(now, board);
+        let mut beat = Beat {
+            sequence,
+            session: board.session().number,
+            link: 0,
+            leads: leads.is_some(),
+            flags: board.flags() as u8,
+            term: leads.unwrap_or(term),
+            follows: board.leader_heard(now).map(|(leader, _)| leader),
+            log_term,
+            log_index,
+            configuration: board.configuration().0,
+            promise: if votes { self.settings.timing.lost_after } else { Duration::ZERO },
+            digest: self.settings.digest,
+            era: board.era().0,
+            incarnation: board.era().1,
+        };
+        for link in 0..self.settings.links {
+            beat.link = link as u8;
+            let mut body = [0; BEAT_MAX];
+            let length = beat::write(&beat, self.acks(now, board), &mut body);
+            let datagram = self.sealer.seal(Kind::Beat, board.next_frame(), &body[..length]);
+            actions.push(Action::Beat { link, datagram });
+        }
+    }
+
+    fn votes(&self, board: &Board) -> bool {
+        board.configuration().1 >> self.slot & 1 == 1 && board.flags() & flag::LOG_LOST == 0
+    }
+
+    /// What was vouched for an earlier session counts for nothing in a new one.
+    fn turn_session(&mut self, board: &Board) {
+        let session = board.session().number;
+        if session != self.session {
+            self.session = session;
+            self.last_beat = None;
+            self.urgent = true;
+            self.peers.iter_mut().filter_map(|peer| peer.heard.as_mut()).for_each(|heard| heard.vouches_until = None);
+        }
+    }
+
+    fn acks<'a>(&'a self, now: Moment, board: &'a Board) -> impl Iterator<Item = Ack> + 'a {
+        let heard = |slot: usize| self.peers[slot].heard.map(|heard| (slot, heard));
+        let of_heard = move |(slot, heard): (usize, Heard)| {
+            let deposed = board.is_revoked(slot, Session { boot: heard.boot, number: heard.beat.session });
+            Ack {
+                node: self.settings.members[slot].id,
+                boot: beat::boot_tag(heard.boot),
+                session: heard.beat.session.0 as u32,
+                sequence: heard.beat.sequence as u32,
+                heard: self.is_heard(now, slot) == Some(true),
+                both_ways: self.is_both_ways(now, slot),
+                deposed,
+                vouches: !deposed,
+            }
+        };
+        // A boot without proof gets no promise, but the answer that it needs for its proof.
+        let of_claim = |peer: &Peer| {
+            peer.claim.map(|claim| Ack {
+                node: peer.member.id,
+                boot: beat::boot_tag(claim.boot),
+                session: claim.session.0 as u32,
+                sequence: claim.sequence as u32,
+                heard: false,
+                both_ways: false,
+                deposed: false,
+                vouches: false,
+            })
+        };
+        let claims = self.peers.iter().filter_map(of_claim).take(CLAIMS_MAX);
+        (0..self.peers.len()).filter_map(heard).map(of_heard).chain(claims)
+    }
+
+    fn next_deadline(&self, now: Moment) -> Moment {
+        let wait = self.settings.timing.lost_after;
+        let silences = self.peers.iter().filter_map(|peer| {
+            let heard = peer.heard?;
+            let lost_at = heard.at.later(self.listening_since).after(wait);
+            let deaf_at = heard.answered.map(|at| at.later(self.listening_since).after(wait));
+            [Some(lost_at), deaf_at].into_iter().flatten().filter(|&at| !now.has_surely_reached(at)).min_by_key(|at| at.boottime)
+        });
+        let urgent = self.urgent.then(|| {
+            self.last_beat.map_or(now, |at| at.after(URGENT_GAP))
+        });
+        silences.chain(urgent).chain([self.next_beat]).min_by_key(|at| at.boottime).unwrap_or(self.next_beat)
+    }
+}
+
+/// How to tell an answer to us.
+struct Mine {
+    me: NodeId,
+    boot: u32,
+    last: u64,
+}
+
+impl Mine {
+    fn answer(&self, ack: Ack) -> Option<(u64, Ack)> {
+        (ack.node == self.me && ack.boot == self.boot)
+            .then(|| beat::whole_sequence(ack.sequence, self.last))
+            .flatten()
+            .map(|sequence| (sequence, ack))
+    }
+}
+
+trait LaterOption {
+    fn max_by_boottime(self, other: Option<Moment>) -> Option<Moment>;
+}
+
+impl LaterOption for Option<Moment> {
+    fn max_by_boottime(self, other: Option<Moment>) -> Option<Moment> {
+        match (self, other) {
+            (Some(a), Some(b)) => Some(a.later(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+fn sent_at(sent: &[(u64, Moment)], sequence: u64) -> Option<Moment> {
+    let (number, at) = sent[sequence as usize % BEATS_REMEMBERED];
+    (number == sequence).then_some(at)
+}
+
+/// The set of slots that a node says it hears both ways.
+fn hears(members: &[Member], acks: beat::Acks<'_>) -> u64 {
+    acks.filter(|ack| ack.both_ways).fold(0, |set, ack| {
+        let slot = members.binary_search_by_key(&ack.node, |member| member.id);
+        slot.map_or(set, |slot| set | 1 << slot)
+    })
+}
+
+const _: () = assert!(NODES_MAX <= 64, "sets of slots are 64 bits");
+const _: () = assert!(BEAT_MAX <= BODY_MAX, "a beat fits a frame");

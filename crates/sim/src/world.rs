@@ -1,0 +1,645 @@
+//! The world: what happens, in the order of true time.
+
+use heart_model::{
+    Act, FromExecutor, NodeId, NodeName, Order, ResourceName, Spec, ToExecutor,
+};
+use heart_node::{
+    board::flag,
+    core::{Action as CoreAction, Event as CoreEvent, Request, Response},
+    frame::Kind,
+    pulse::{Action as PulseAction, Event as PulseEvent},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Broken, Chance, Machine, Nanos, Power, claims::Claims, ms};
+
+/// Most events that a world may see in one millisecond of true time: more is a loop without an end.
+const EVENTS_PER_MS_MAX: u64 = 100_000;
+/// The shortest wait a driver makes, so that two clocks that disagree do not make it spin.
+const WAIT_MIN: Nanos = 200_000;
+
+/// How a world is.
+#[derive(Clone, Debug)]
+pub struct WorldSettings {
+    /// What all nodes are configured to do.
+    pub spec: Spec,
+    /// What is drawn.
+    pub seed: u64,
+    /// Clocks are wrong by up to so many parts per million.
+    pub drift_ppm: u64,
+    /// Datagrams take from .0 to .1.
+    pub delay: (Nanos, Nanos),
+    /// Datagrams lost, of 1000.
+    pub loss: u64,
+    /// Datagrams delivered twice, of 1000.
+    pub doubles: u64,
+    /// A write takes from .0 to .1 to become durable.
+    pub sync: (Nanos, Nanos),
+    /// An operation of an agent takes from .0 to .1.
+    pub operation: (Nanos, Nanos),
+}
+
+impl WorldSettings {
+    /// A quiet world with good clocks.
+    #[must_use]
+    pub fn quiet(spec: Spec, seed: u64) -> WorldSettings {
+        WorldSettings {
+            spec,
+            seed,
+            drift_ppm: 100,
+            delay: (100_000, 400_000),
+            loss: 0,
+            doubles: 0,
+            sync: (100_000, 1_000_000),
+            operation: (1_000_000, 2_000_000),
+        }
+    }
+}
+
+/// What can go wrong, and be mended. Machines are places in the list of nodes by name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Power is lost.
+    PowerCut(usize),
+    /// Power is back.
+    PowerOn(usize),
+    /// Everything of Heart on the machine stands still; its kernel runs on.
+    Freeze {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// Only the core stands still; heartbeats go on.
+    StallCore {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// The core process is killed and comes back at once.
+    KillCore(usize),
+    /// Datagrams from one machine to another are lost.
+    Cut {
+        /// From which.
+        from: usize,
+        /// To which.
+        to: usize,
+    },
+    /// All machines hear each other again.
+    Heal,
+    /// The disk does not answer.
+    StallDisk(usize),
+    /// The disk answers again.
+    MendDisk(usize),
+    /// The disk is replaced by an empty one; only while the power is off.
+    LoseDisk(usize),
+    /// The service of a resource dies, wherever it runs.
+    KillService(ResourceName),
+    /// Starts of a resource fail on this machine, or work again.
+    BreakStarts {
+        /// Where.
+        node: usize,
+        /// Whether they fail.
+        broken: bool,
+    },
+    /// Datagrams lost from now on, of 1000.
+    Loss(u64),
+    /// Somebody asks a machine.
+    Ask {
+        /// Which machine.
+        node: usize,
+        /// What.
+        request: Request,
+    },
+}
+
+#[derive(Debug)]
+enum Happening {
+    Datagram { to: usize, link: usize, bytes: Vec<u8> },
+    Core { node: usize, boots: u64, event: CoreEvent },
+    Poke { node: usize },
+    Sync { node: usize, boots: u64 },
+    Perform { node: usize, boots: u64, order: Order },
+    Gate { node: usize, boots: u64 },
+    Fault(Fault),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    settings: WorldSettings,
+    digest: u64,
+    now: Nanos,
+    chance: Chance,
+    machines: Vec<Machine>,
+    /// Slots as the nodes count them: machine by slot.
+    by_slot: Vec<usize>,
+    queue: BTreeMap<(Nanos, u64), Happening>,
+    sequence: u64,
+    cut: BTreeSet<(usize, usize)>,
+    broken_starts: BTreeSet<usize>,
+    claims: Claims,
+    owners: BTreeMap<ResourceName, Option<usize>>,
+    starts: BTreeMap<ResourceName, u64>,
+    questions: u64,
+    /// What was answered to [`Fault::Ask`], newest last.
+    pub answers: Vec<Response>,
+    told: Vec<String>,
+    keep_notes: bool,
+    events: u64,
+}
+
+impl World {
+    /// A world of machines that are all switched off.
+    #[must_use]
+    pub fn new(settings: WorldSettings) -> World {
+        let mut chance = Chance::new(settings.seed);
+        let drift = |chance: &mut Chance| {
+            chance.between(0, 2 * settings.drift_ppm) as i64 - settings.drift_ppm as i64
+        };
+        let machines: Vec<Machine> = settings
+            .spec
+            .nodes
+            .keys()
+            .map(|name| {
+                let (a, b) = (drift(&mut chance), drift(&mut chance));
+                Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
+            })
+            .collect();
+        let mut by_slot: Vec<usize> = (0..machines.len()).collect();
+        by_slot.sort_unstable_by_key(|&place| machines[place].id);
+        World {
+            digest: 1,
+            now: 0,
+            chance,
+            machines,
+            by_slot,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            cut: BTreeSet::new(),
+            broken_starts: BTreeSet::new(),
+            claims: Claims::default(),
+            owners: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            questions: 0,
+            answers: Vec::new(),
+            told: Vec::new(),
+            keep_notes: false,
+            events: 0,
+            settings,
+        }
+    }
+
+    /// Keeps what the nodes note, beside who owns what: for `replay`.
+    pub fn keep_notes(&mut self) {
+        self.keep_notes = true;
+    }
+
+    /// The true time.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.now
+    }
+
+    /// How many events there were.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How many machines there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// The machine at a place.
+    #[must_use]
+    pub fn machine(&self, place: usize) -> &Machine {
+        &self.machines[place]
+    }
+
+    /// Who answers for a resource now.
+    #[must_use]
+    pub fn owner(&self, resource: &ResourceName) -> Option<usize> {
+        self.machines.iter().position(|machine| machine.owns(resource, self.now).is_some())
+    }
+
+    /// Who leads now, in the newest term.
+    #[must_use]
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |place: &usize| self.machines[*place].core.as_ref().and_then(|core| core.leading());
+        (0..self.machines.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
+    }
+
+    /// How often a resource was started so far.
+    #[must_use]
+    pub fn starts(&self, resource: &ResourceName) -> u64 {
+        self.starts.get(resource).copied().unwrap_or(0)
+    }
+
+    /// What happened since the last call, a line each.
+    pub fn take_story(&mut self) -> Vec<String> {
+        ::core::mem::take(&mut self.told)
+    }
+
+    fn tell(&mut self, line: String) {
+        let seconds = self.now as f64 / 1e9;
+        self.told.push(format!("{seconds:.3} {line}"));
+    }
+
+    fn push(&mut self, at: Nanos, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), happening);
+    }
+
+    /// Lets a fault happen after `wait`.
+    pub fn schedule(&mut self, wait: Nanos, fault: Fault) {
+        self.push(self.now + wait, Happening::Fault(fault));
+    }
+
+    /// Switches everything on, at once.
+    pub fn boot_all(&mut self) {
+        (0..self.machines.len()).for_each(|place| self.schedule(0, Fault::PowerOn(place)));
+    }
+
+    /// Runs for so long.
+    ///
+    /// # Errors
+    /// The first claim that did not hold.
+    pub fn run(&mut self, lasts: Nanos) -> Result<(), Broken> {
+        let end = self.now + lasts;
+        let budget = self.events + (lasts / ms(1) + 1) * EVENTS_PER_MS_MAX;
+        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.events += 1;
+            if self.events > budget {
+                return Err(Broken { at: self.now, what: "the world does not come to rest".into() });
+            }
+            match next {
+                Next::Pulse(node) => self.step_pulse(node, PulseEvent::Wake)?,
+                Next::Core(node) => self.step_core(node, CoreEvent::Wake)?,
+                Next::Queued => {
+                    let (_, happening) = self.queue.pop_first().expect("it was the next");
+                    self.happen(happening)?;
+                }
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn next(&self) -> Option<(Nanos, Next)> {
+        let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, Next::Queued));
+        let machines = self.machines.iter().enumerate();
+        let wakes = machines.flat_map(|(node, machine)| {
+            let core = machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until);
+            let pulse = machine.pulse_wake.max(machine.frozen_until);
+            let on = machine.power == Power::On;
+            [(pulse, Next::Pulse(node)), (core, Next::Core(node))].into_iter().filter(move |_| on)
+        });
+        wakes.chain(queued).min_by_key(|(at, _)| *at)
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        match happening {
+            Happening::Datagram { to, link, mut bytes } => {
+                if self.postpone(to, |_| 0).is_some() {
+                    let at = self.machines[to].frozen_until;
+                    self.push(at, Happening::Datagram { to, link, bytes });
+                    return Ok(());
+                }
+                self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut bytes })
+            }
+            Happening::Poke { node } => match self.postpone(node, |_| 0) {
+                Some(at) => {
+                    self.push(at, Happening::Poke { node });
+                    Ok(())
+                }
+                None => self.step_pulse(node, PulseEvent::Poke),
+            },
+            Happening::Core { node, boots, event } => {
+                if self.machines[node].boots != boots {
+                    return Ok(());
+                }
+                match self.postpone(node, |machine| machine.core_stalled_until) {
+                    Some(at) => {
+                        self.push(at, Happening::Core { node, boots, event });
+                        Ok(())
+                    }
+                    None => self.step_core(node, event),
+                }
+            }
+            Happening::Sync { node, boots } => self.sync(node, boots),
+            Happening::Perform { node, boots, order } => self.perform(node, boots, order),
+            Happening::Gate { node, boots } => self.gate(node, boots),
+            Happening::Fault(fault) => self.on_fault(fault),
+        }
+    }
+
+    /// When a machine that stands still can take an event.
+    fn postpone(&self, node: usize, more: impl Fn(&Machine) -> Nanos) -> Option<Nanos> {
+        let machine = &self.machines[node];
+        Some(machine.frozen_until.max(more(machine))).filter(|&at| at > self.now)
+    }
+
+    fn step_pulse(&mut self, node: usize, event: PulseEvent<'_>) -> Result<(), Broken> {
+        let machine = &mut self.machines[node];
+        let local = machine.now(self.now);
+        let Some(pulse) = &mut machine.pulse else { return Ok(()) };
+        let mut actions = Vec::new();
+        pulse.step(local, &machine.board, event, &mut actions);
+        for action in actions {
+            self.perform_pulse(node, action)?;
+        }
+        Ok(())
+    }
+
+    fn perform_pulse(&mut self, node: usize, action: PulseAction) -> Result<(), Broken> {
+        match action {
+            PulseAction::Beat { link, datagram } => {
+                for slot in 0..self.by_slot.len() {
+                    if self.machines[node].pulse.as_ref().is_some_and(|pulse| pulse.sends_to(slot)) {
+                        self.transmit(node, self.by_slot[slot], link, datagram.bytes());
+                    }
+                }
+            }
+            PulseAction::Forward { to, datagram } => self.transmit_all(node, to, datagram.bytes()),
+            PulseAction::Deliver { from, boot, body } => {
+                self.to_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
+            }
+            PulseAction::Sight(sighting) => self.to_core(node, CoreEvent::Sight(sighting)),
+            PulseAction::Lease => self.to_core(node, CoreEvent::Wake),
+            PulseAction::WakeAt(at) => {
+                let machine = &mut self.machines[node];
+                machine.pulse_wake = machine.when(at).max(self.now + WAIT_MIN);
+            }
+        }
+        Ok(())
+    }
+
+    /// From one process of a node to another: a few microseconds.
+    fn to_core(&mut self, node: usize, event: CoreEvent) {
+        let wait = self.chance.between(5_000, 50_000);
+        let boots = self.machines[node].boots;
+        self.push(self.now + wait, Happening::Core { node, boots, event });
+    }
+
+    fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
+        let to = self.by_slot[slot];
+        let links = self.settings.spec.nodes[&self.machines[from].name].addresses.len();
+        (0..links).for_each(|link| self.transmit(from, to, link, bytes));
+    }
+
+    fn transmit(&mut self, from: usize, to: usize, link: usize, bytes: &[u8]) {
+        if self.cut.contains(&(from, to)) || self.chance.happens(self.settings.loss) {
+            return;
+        }
+        let copies = 1 + u64::from(self.chance.happens(self.settings.doubles));
+        for _ in 0..copies {
+            let wait = self.chance.between(self.settings.delay.0, self.settings.delay.1);
+            self.push(self.now + wait, Happening::Datagram { to, link, bytes: bytes.to_vec() });
+        }
+    }
+
+    fn step_core(&mut self, node: usize, event: CoreEvent) -> Result<(), Broken> {
+        let machine = &mut self.machines[node];
+        let local = machine.now(self.now);
+        let Some(core) = &mut machine.core else { return Ok(()) };
+        let actions = core.step(local, self.now / ms(1), &machine.board, event);
+        self.claims.on_core(self.now, &self.machines[node])?;
+        for action in actions {
+            self.perform_core(node, action)?;
+        }
+        Ok(())
+    }
+
+    fn perform_core(&mut self, node: usize, action: CoreAction) -> Result<(), Broken> {
+        match action {
+            CoreAction::Send { to, via, bytes } => self.send(node, to, via, &bytes),
+            CoreAction::Write(write) => {
+                let machine = &mut self.machines[node];
+                machine.disk.waiting.push_back(write);
+                let boots = machine.boots;
+                let wait = self.chance.between(self.settings.sync.0, self.settings.sync.1);
+                self.push(self.now + wait, Happening::Sync { node, boots });
+            }
+            CoreAction::Execute(told) => self.execute(node, told)?,
+            CoreAction::Reply { response, .. } => self.answers.push(response),
+            CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
+            CoreAction::WakeAt(at) => {
+                let machine = &mut self.machines[node];
+                machine.core_wake = machine.when(at).max(self.now + WAIT_MIN);
+            }
+            CoreAction::Note(note) => {
+                if self.keep_notes {
+                    let name = self.machines[node].name.clone();
+                    self.tell(format!("{name}: {note}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, node: usize, to: usize, via: Option<usize>, bytes: &[u8]) {
+        let machine = &self.machines[node];
+        let sealed = machine.sealer.seal(Kind::Stream, machine.board.next_frame(), bytes);
+        let Some(via) = via else { return self.transmit_all(node, to, sealed.bytes()) };
+        let target: NodeId = self.machines[self.by_slot[to]].id;
+        let body = [&target.0.to_le_bytes(), sealed.bytes()].concat();
+        let relayed = machine.sealer.seal(Kind::Relay, machine.board.next_frame(), &body);
+        self.transmit_all(node, via, relayed.bytes());
+    }
+
+    fn execute(&mut self, node: usize, told: ToExecutor) -> Result<(), Broken> {
+        let boots = self.machines[node].boots;
+        match told {
+            ToExecutor::Obey(order) => {
+                let (low, high) = self.settings.operation;
+                let wait = self.chance.between(low, high);
+                self.push(self.now + wait, Happening::Perform { node, boots, order });
+            }
+            ToExecutor::LetGo { session, everything } => {
+                let said = self.machines[node].let_go(session, everything);
+                self.look(None)?;
+                self.to_core(node, CoreEvent::Executor(said));
+            }
+            ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
+                if let Some(said) = self.machines[node].on_configure(&told) {
+                    self.to_core(node, CoreEvent::Executor(said));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, node: usize, boots: u64, order: Order) -> Result<(), Broken> {
+        if self.machines[node].boots != boots || self.machines[node].power == Power::Off {
+            return Ok(());
+        }
+        if let Some(at) = self.postpone(node, |_| 0) {
+            self.push(at, Happening::Perform { node, boots, order });
+            return Ok(());
+        }
+        let works = !self.broken_starts.contains(&node);
+        let before = self.machines[node].inventory(&order.resource).epoch;
+        let said = self.machines[node].perform(self.now, &order, works);
+        if order.act == Act::Start && self.machines[node].inventory(&order.resource).epoch != before {
+            *self.starts.entry(order.resource.clone()).or_default() += 1;
+            self.push(self.now + ms(1), Happening::Gate { node, boots });
+        }
+        self.look(Some(&order.resource))?;
+        self.to_core(node, CoreEvent::Executor(said));
+        Ok(())
+    }
+
+    /// The gate thread wakes about every third of a lease while anything is open.
+    fn gate(&mut self, node: usize, boots: u64) -> Result<(), Broken> {
+        let machine = &mut self.machines[node];
+        if machine.boots != boots || machine.power == Power::Off || machine.kernel.is_empty() {
+            return Ok(());
+        }
+        if let Some(at) = self.postpone(node, |_| 0) {
+            self.push(at, Happening::Gate { node, boots });
+            return Ok(());
+        }
+        let opened = self.machines[node].refresh_gates(self.now);
+        for resource in &opened {
+            self.look(Some(resource))?;
+        }
+        let every = self.settings.spec.timing.lease() / 4;
+        self.push(self.now + every.as_nanos() as u64, Happening::Gate { node, boots });
+        Ok(())
+    }
+
+    fn sync(&mut self, node: usize, boots: u64) -> Result<(), Broken> {
+        let machine = &mut self.machines[node];
+        if machine.boots != boots || machine.power == Power::Off {
+            return Ok(());
+        }
+        if machine.disk_stalled {
+            self.push(self.now + ms(5), Happening::Sync { node, boots });
+            return Ok(());
+        }
+        if let Some(ticket) = machine.sync() {
+            self.to_core(node, CoreEvent::Durable(ticket));
+        }
+        Ok(())
+    }
+
+    /// Checks who owns what, and tells it.
+    fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
+        let all: Vec<ResourceName> = match only {
+            Some(one) => vec![one.clone()],
+            None => self.settings.spec.resources.keys().cloned().collect(),
+        };
+        for resource in all {
+            self.claims.on_kernel(self.now, &resource, &self.machines)?;
+            let owner = self.owner(&resource);
+            let known = self.owners.insert(resource.clone(), owner).flatten();
+            if known != owner {
+                let line = match owner {
+                    Some(place) => format!("{} runs {resource}", self.machines[place].name),
+                    None => format!("nobody runs {resource}"),
+                };
+                self.tell(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_fault(&mut self, fault: Fault) -> Result<(), Broken> {
+        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        match fault {
+            Fault::PowerCut(node) => {
+                self.tell(format!("{} loses power", name(self, node)));
+                self.machines[node].cut_power();
+                self.look(None)?;
+            }
+            Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
+                self.tell(format!("{} is switched on", name(self, node)));
+                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                self.claims.on_boot(&self.machines[node].name);
+                self.machines[node].boot(self.now, &spec, digest);
+            }
+            Fault::PowerOn(_) => {}
+            Fault::Freeze { node, lasts } => {
+                self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].frozen_until = self.now + lasts;
+            }
+            Fault::StallCore { node, lasts } => {
+                self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].core_stalled_until = self.now + lasts;
+            }
+            Fault::KillCore(node) if self.machines[node].power == Power::On => {
+                self.tell(format!("the core of {} is killed", name(self, node)));
+                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                self.claims.on_boot(&self.machines[node].name);
+                self.machines[node].restart_core(self.now, &spec, digest);
+            }
+            Fault::KillCore(_) => {}
+            Fault::Cut { from, to } => {
+                self.tell(format!("{} does not reach {}", name(self, from), name(self, to)));
+                self.cut.insert((from, to));
+            }
+            Fault::Heal => {
+                self.tell("the network is whole".into());
+                self.cut.clear();
+            }
+            Fault::StallDisk(node) => self.disk(node, true),
+            Fault::MendDisk(node) => self.disk(node, false),
+            Fault::LoseDisk(node) => {
+                // With the only log of a history, or while others have none, it would be no loss of one
+                // disk but of the history.
+                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
+                let kept = others.filter(|(_, machine)| machine.disk.durable.is_some()).count();
+                if self.machines[node].power == Power::Off && kept + 1 == self.machines.len() && kept > 0 {
+                    self.tell(format!("{} gets an empty disk", name(self, node)));
+                    self.machines[node].disk.durable = None;
+                }
+            }
+            Fault::KillService(resource) => {
+                if let Some(node) = self.owner(&resource) {
+                    self.tell(format!("{resource} dies on {}", name(self, node)));
+                    let said = self.machines[node].kill_service(&resource);
+                    said.into_iter().for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
+                    self.look(Some(&resource))?;
+                }
+            }
+            Fault::BreakStarts { node, broken } => {
+                if broken {
+                    self.broken_starts.insert(node);
+                } else {
+                    self.broken_starts.remove(&node);
+                }
+            }
+            Fault::Loss(loss) => self.settings.loss = loss,
+            Fault::Ask { node, request } => {
+                self.questions += 1;
+                let id = self.questions;
+                self.to_core(node, CoreEvent::Request { id, request });
+            }
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self, node: usize, stalled: bool) {
+        let name = self.machines[node].name.clone();
+        self.tell(format!("the disk of {name} {}", if stalled { "does not answer" } else { "answers again" }));
+        self.machines[node].disk_stalled = stalled;
+        self.to_core(node, CoreEvent::Disk { works: !stalled });
+    }
+
+    /// Whether the node at `place` has a log that it may use.
+    #[must_use]
+    pub fn takes_part(&self, place: usize) -> bool {
+        self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
+    }
+}
+
+enum Next {
+    Pulse(usize),
+    Core(usize),
+    Queued,
+}
