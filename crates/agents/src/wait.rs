@@ -73,6 +73,16 @@ impl Bell {
         rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
     }
 
+    /// A descriptor that can be read at once and for ever.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn rung() -> io::Result<OwnedFd> {
+        let bell = Bell::new()?;
+        bell.ring();
+        Ok(bell.0)
+    }
+
     /// Takes note of all ringing so far.
     pub fn silence(&self) {
         rustix::io::read(&self.0, &mut [0u8; 8]).ok();

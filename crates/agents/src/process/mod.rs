@@ -81,8 +81,7 @@ impl ProcessAgent {
         let record = Record::read(&self.record_path(job)).ok()?;
         let fd = pidfd_open(Pid::from_raw(record.keeper)?, PidfdFlags::empty()).ok()?;
         // The number may have gone to another process since: its start tells.
-        (plan::started_at(record.keeper) == Some(record.keeper_started) && !has_ended(&fd))
-            .then_some(Found { fd, record })
+        (still_is(record.keeper, record.keeper_started) && !has_ended(&fd)).then_some(Found { fd, record })
     }
 
     fn try_start(&self, job: &Job<'_>) -> Result<(), Outcome> {
@@ -171,6 +170,11 @@ impl ProcessAgent {
     /// Kills what a dead keeper may have left; whether nothing is left.
     fn sweep(&self, job: &Job<'_>) -> bool {
         let Ok(record) = Record::read(&self.record_path(job)) else { return true };
+        if let Some(keeper) =
+            Pid::from_raw(record.keeper).filter(|_| still_is(record.keeper, record.keeper_started))
+        {
+            waitid(WaitId::Pid(keeper), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok();
+        }
         if let Some(cgroup) = &record.cgroup {
             cgroup::kill(Path::new(cgroup));
         }
@@ -178,7 +182,7 @@ impl ProcessAgent {
         let Some(pid) = Pid::from_raw(pid) else { return true };
         // Opened before the start is read: what is killed is what was looked at.
         let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
-        if plan::started_at(pid.as_raw_nonzero().get()) != Some(started) {
+        if !still_is(pid.as_raw_nonzero().get(), started) {
             return true;
         }
         rustix::process::kill_process_group(pid, Signal::KILL).ok();
@@ -220,6 +224,11 @@ fn read_report(job: &Job<'_>, report: &impl AsFd) -> Result<String, Outcome> {
     Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
+/// Whether this is the process that was meant, and not a later one with its number.
+fn still_is(pid: i32, started: u64) -> bool {
+    plan::started_at(pid) == Some(started)
+}
+
 fn has_ended(fd: &OwnedFd) -> bool {
     wait::any(&[fd.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0])
 }
@@ -254,7 +263,8 @@ impl Agent for ProcessAgent {
     }
 
     fn watch(&self, job: &Job<'_>) -> Option<OwnedFd> {
-        self.find(job).map(|found| found.fd)
+        // It may have ended just after it became ready: that is to be heard, too.
+        self.find(job).map(|found| found.fd).or_else(|| wait::Bell::rung().ok())
     }
 
     fn info(&self) -> Result<AgentInfo, String> {
