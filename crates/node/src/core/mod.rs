@@ -246,7 +246,7 @@ impl Core {
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
-            Event::Executor(said) => self.on_executor(now, said, &mut out),
+            Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => self.executor_told = false,
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
@@ -533,7 +533,7 @@ impl Core {
         self.tell_leader(Message::Report(report), now, out);
     }
 
-    fn on_executor(&mut self, now: Moment, said: FromExecutor, out: &mut Out) {
+    fn on_executor(&mut self, now: Moment, board: &Board, said: FromExecutor, out: &mut Out) {
         match said {
             FromExecutor::Report(report) => {
                 self.inventory.insert(report.resource.resource.clone(), report.resource.clone());
@@ -547,7 +547,9 @@ impl Core {
                 self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
                 self.executor_told = true;
                 self.told_leader = None;
-                self.holder.on_inventory();
+                if self.holder.on_inventory() {
+                    self.begin_session(board, out);
+                }
             }
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
