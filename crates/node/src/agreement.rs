@@ -14,8 +14,8 @@ use prost::Message as _;
 use raft::{
     Config, GetEntriesContext, INVALID_ID, RaftState, RawNode, StateRole, Storage, StorageError,
     eraftpb::{
-        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
-        Snapshot,
+        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message,
+        MessageType, Snapshot,
     },
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -432,8 +432,11 @@ impl Agreement {
             });
             single
         };
-        let change = ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
-        self.leads() && !self.raw.raft.has_pending_conf() && self.raw.propose_conf_change(Vec::new(), change).is_ok()
+        let change =
+            ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
+        self.leads()
+            && !self.raw.raft.has_pending_conf()
+            && self.raw.propose_conf_change(Vec::new(), change).is_ok()
     }
 
     /// Takes a message in.
@@ -638,7 +641,8 @@ fn encode(message: &Message) -> (NodeId, Vec<u8>) {
 /// nothing, so that the leader sends a snapshot. It acknowledges nothing.
 #[must_use]
 pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-    let message = Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
+    let message =
+        Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
     let mut answer = self::message(MessageType::MsgAppendResponse, message.term);
     answer.to = message.from;
     answer.from = message.to;
