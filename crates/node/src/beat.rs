@@ -260,7 +260,16 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let ack = Ack { node: NodeId(1), boot: 2, session: 3, sequence: 4, heard: true, both_ways: false, deposed: true, vouches: false };
+        let ack = Ack {
+            node: NodeId(1),
+            boot: 2,
+            session: 3,
+            sequence: 4,
+            heard: true,
+            both_ways: false,
+            deposed: true,
+            vouches: false,
+        };
         let all = [ack, Ack { node: NodeId(9), heard: false, ..ack }];
         let mut bytes = [0; BEAT_MAX];
         let length = write(&beat(), all.into_iter(), &mut bytes);

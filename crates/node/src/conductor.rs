@@ -10,9 +10,9 @@
 //! has run out (SAFETY rule 7).
 
 use heart_model::{
-    Act, Activity, Duration, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState, NodeStatus,
-    Order, OrderId, Outcome, Plan, Report, ResourceName, ResourceState, ResourceStatus, Session, Spec, Status,
-    StepAction, Term,
+    Act, Activity, Duration, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
+    NodeStatus, Order, OrderId, Outcome, Plan, Report, ResourceName, ResourceState, ResourceStatus, Session,
+    Spec, Status, StepAction, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,7 +207,9 @@ impl Conductor {
         for (slot, session) in sessions.chain([own]) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
-            let is_over = node.taken_over.is_some_and(|over| over.boot == session.boot && over.number >= session.number);
+            let is_over = node
+                .taken_over
+                .is_some_and(|over| over.boot == session.boot && over.number >= session.number);
             if node.session != Some(session) && !is_over {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
@@ -234,7 +236,8 @@ impl Conductor {
             };
             (name.clone(), status)
         };
-        let known: BTreeSet<&ResourceName> = spec.resources.keys().chain(score.ledger.resources.keys()).collect();
+        let known: BTreeSet<&ResourceName> =
+            spec.resources.keys().chain(score.ledger.resources.keys()).collect();
         Status {
             nodes: score.names.iter().enumerate().map(node).collect(),
             resources: known.into_iter().map(resource).collect(),
@@ -243,7 +246,13 @@ impl Conductor {
         }
     }
 
-    fn node_state(&self, slot: usize, name: &NodeName, session: Option<Session>, score: &Score<'_>) -> NodeState {
+    fn node_state(
+        &self,
+        slot: usize,
+        name: &NodeName,
+        session: Option<Session>,
+        score: &Score<'_>,
+    ) -> NodeState {
         let seen = if slot == score.sights.me {
             Some(score.session)
         } else {
@@ -284,7 +293,12 @@ impl Conductor {
                 Some(_) | None => Activity::Stopped,
             },
         };
-        ResourceState::Granted { node: grant.node.clone(), session: grant.session, epoch: grant.epoch, activity }
+        ResourceState::Granted {
+            node: grant.node.clone(),
+            session: grant.session,
+            epoch: grant.epoch,
+            activity,
+        }
     }
 
     /// What the log should know: failures, and how things are.
@@ -324,7 +338,8 @@ impl Conductor {
             return true;
         }
         let patience = self.since.after(self.lost_after);
-        let silent = self.status.nodes.values().any(|node| node.state == NodeState::Joining && node.session.is_some());
+        let silent =
+            self.status.nodes.values().any(|node| node.state == NodeState::Joining && node.session.is_some());
         if silent && !now.has_surely_reached(patience) {
             self.wake_at(patience);
             return true;
@@ -462,7 +477,13 @@ impl Conductor {
     }
 
     /// Whether the same was ordered and is under way, or was refused a moment ago.
-    fn is_given(&mut self, now: Moment, resource: &ResourceName, grant: &crate::ledger::Grant, act: Act) -> bool {
+    fn is_given(
+        &mut self,
+        now: Moment,
+        resource: &ResourceName,
+        grant: &crate::ledger::Grant,
+        act: Act,
+    ) -> bool {
         if let Some(&until) = self.not_before.get(resource) {
             if !now.has_surely_reached(until) {
                 self.wake_at(until);

@@ -241,7 +241,9 @@ impl Window {
     fn is_fresh(&self, counter: u64) -> bool {
         let (word, bit) = Window::bit(counter);
         counter > self.newest
-            || (counter > self.floor && counter.saturating_add(WINDOW) > self.newest && self.seen[word] & bit == 0)
+            || (counter > self.floor
+                && counter.saturating_add(WINDOW) > self.newest
+                && self.seen[word] & bit == 0)
     }
 
     fn mark(&mut self, counter: u64) {

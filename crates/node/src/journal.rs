@@ -201,7 +201,8 @@ mod tests {
             batch(0, &[entry(2, 2, "x")]),
         ]
         .concat();
-        let terms: Vec<u64> = recover(&whole).expect("whole").entries.iter().map(|entry| entry.term).collect();
+        let terms: Vec<u64> =
+            recover(&whole).expect("whole").entries.iter().map(|entry| entry.term).collect();
         assert_eq!(terms, [1, 2]);
     }
 

@@ -291,7 +291,9 @@ impl Ledger {
 
     fn admit(&mut self, node: &NodeName, session: Session) -> bool {
         let Some(ledger) = self.nodes.get_mut(node) else { return false };
-        let old = |known: Option<Session>| known.is_some_and(|known| known.boot == session.boot && known.number >= session.number);
+        let old = |known: Option<Session>| {
+            known.is_some_and(|known| known.boot == session.boot && known.number >= session.number)
+        };
         if old(ledger.session) || old(ledger.taken_over) {
             return false;
         }
@@ -408,7 +410,9 @@ impl Ledger {
         let same_subject = |known: &Intent| match (known, intent) {
             (Intent::Standby { node: a }, Intent::Standby { node: b }) => a == b,
             (Intent::Move { resource: a, .. }, Intent::Move { resource: b, .. }) => a == b,
-            (Intent::Standby { .. }, Intent::Move { .. }) | (Intent::Move { .. }, Intent::Standby { .. }) => false,
+            (Intent::Standby { .. }, Intent::Move { .. }) | (Intent::Move { .. }, Intent::Standby { .. }) => {
+                false
+            }
         };
         if self.intents.contains(intent) {
             return false;
@@ -440,7 +444,9 @@ impl Ledger {
     #[must_use]
     pub fn next_session(&self, node: &NodeName, boot: BootId) -> SessionNumber {
         let known = self.nodes.get(node);
-        let of_boot = |session: Option<Session>| session.filter(|session| session.boot == boot).map(|session| session.number);
+        let of_boot = |session: Option<Session>| {
+            session.filter(|session| session.boot == boot).map(|session| session.number)
+        };
         let last = known.and_then(|node| of_boot(node.session).max(of_boot(node.taken_over)));
         last.unwrap_or_default().next()
     }

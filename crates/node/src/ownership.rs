@@ -115,7 +115,12 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
     let mut merits = Vec::new();
     for slot in sights.voter_slots() {
         let (flags, follows, log, hears) = if slot == sights.me {
-            (me_flags, board.leader_heard(now).map(|(leader, _)| leader), (log_term, log_index), sights.hears())
+            (
+                me_flags,
+                board.leader_heard(now).map(|(leader, _)| leader),
+                (log_term, log_index),
+                sights.hears(),
+            )
         } else {
             let Some(seen) = sights.heard(slot).filter(|seen| seen.both_ways) else { continue };
             (seen.flags, seen.follows, seen.log, seen.hears)
@@ -295,7 +300,11 @@ impl Revoked {
     /// All sessions whose promise has run out, for a new leader.
     #[must_use]
     pub fn all_over(&self) -> Vec<(usize, Session)> {
-        self.sessions.iter().filter(|(_, (_, told))| *told).map(|(&slot, &(session, _))| (slot, session)).collect()
+        self.sessions
+            .iter()
+            .filter(|(_, (_, told))| *told)
+            .map(|(&slot, &(session, _))| (slot, session))
+            .collect()
     }
 
     /// When the next promise runs out.
@@ -311,7 +320,6 @@ impl Revoked {
 pub fn session_of(seen: &Sighting) -> Session {
     Session { boot: seen.boot, number: seen.session }
 }
-
 
 /// A node's number as a place among `members`, which are in order.
 #[must_use]

@@ -11,7 +11,9 @@
 //! Invariant: after [`Pulse::new`], stepping allocates nothing; the actions go into a list that the
 //! caller keeps.
 
-use heart_model::{BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term, Timing};
+use heart_model::{
+    BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term, Timing,
+};
 
 use crate::{
     beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
@@ -69,7 +71,10 @@ pub enum Event<'a> {
 
 /// What the pulse asks of the world.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a datagram keeps its room inside, so that nothing is allocated")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a datagram keeps its room inside, so that nothing is allocated"
+)]
 pub enum Action {
     /// Send this over a link to every node that [`Pulse::sends_to`].
     Beat {
@@ -330,7 +335,8 @@ impl Pulse {
         let Some((to, inner)) = body.split_first_chunk::<4>() else { return };
         let to = NodeId(u32::from_le_bytes(*to));
         let slot = self.settings.members.iter().position(|member| member.id == to);
-        if let (Some(to), Some(datagram)) = (slot.filter(|&slot| slot != self.slot), Datagram::copy_of(inner)) {
+        if let (Some(to), Some(datagram)) = (slot.filter(|&slot| slot != self.slot), Datagram::copy_of(inner))
+        {
             actions.push(Action::Forward { to, datagram });
         }
     }
@@ -431,7 +437,10 @@ impl Pulse {
         }
         if ack.deposed {
             board.depose(session.number);
-            self.peers.iter_mut().filter_map(|peer| peer.heard.as_mut()).for_each(|heard| heard.vouches_until = None);
+            self.peers
+                .iter_mut()
+                .filter_map(|peer| peer.heard.as_mut())
+                .for_each(|heard| heard.vouches_until = None);
             return;
         }
         let Some(sent_at) = sent_at.filter(|_| ack.vouches && !beat.promise.is_zero()) else { return };
@@ -488,7 +497,10 @@ impl Pulse {
         }
         match self.leads(now, board) {
             Some(term) => {
-                board.set_leader_heard(Some((self.settings.me, term)), now.after(self.settings.timing.lost_after));
+                board.set_leader_heard(
+                    Some((self.settings.me, term)),
+                    now.after(self.settings.timing.lost_after),
+                );
             }
             None => {
                 if board.leader_heard(now).is_some_and(|(leader, _)| leader == self.settings.me) {
@@ -527,7 +539,9 @@ impl Pulse {
             } else {
                 vouches(slot)
             };
-            if let (Some((end, _)), Some(place)) = (end.filter(|&(_, at)| at == configuration), ends.get_mut(count)) {
+            if let (Some((end, _)), Some(place)) =
+                (end.filter(|&(_, at)| at == configuration), ends.get_mut(count))
+            {
                 *place = end;
                 count += 1;
             }
@@ -559,9 +573,14 @@ impl Pulse {
     fn links_heard(&self, now: Moment, slot: usize) -> u64 {
         let wait = self.settings.timing.lost_after;
         let heard = |view: &LinkView| {
-            view.heard_at.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+            view.heard_at
+                .is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
         };
-        self.links(slot).iter().enumerate().filter(|(_, view)| heard(view)).fold(0, |set, (link, _)| set | 1 << link)
+        self.links(slot)
+            .iter()
+            .enumerate()
+            .filter(|(_, view)| heard(view))
+            .fold(0, |set, (link, _)| set | 1 << link)
     }
 
     /// Tells the core what changed about the node in `slot`, and everybody if it was lost.
@@ -651,7 +670,10 @@ impl Pulse {
             self.session = session;
             self.last_beat = None;
             self.urgent = true;
-            self.peers.iter_mut().filter_map(|peer| peer.heard.as_mut()).for_each(|heard| heard.vouches_until = None);
+            self.peers
+                .iter_mut()
+                .filter_map(|peer| peer.heard.as_mut())
+                .for_each(|heard| heard.vouches_until = None);
         }
     }
 
@@ -693,11 +715,13 @@ impl Pulse {
             let heard = peer.heard?;
             let lost_at = heard.at.later(self.listening_since).after(wait);
             let deaf_at = heard.answered.map(|at| at.later(self.listening_since).after(wait));
-            [Some(lost_at), deaf_at].into_iter().flatten().filter(|&at| !now.has_surely_reached(at)).min_by_key(|at| at.boottime)
+            [Some(lost_at), deaf_at]
+                .into_iter()
+                .flatten()
+                .filter(|&at| !now.has_surely_reached(at))
+                .min_by_key(|at| at.boottime)
         });
-        let urgent = self.urgent.then(|| {
-            self.last_beat.map_or(now, |at| at.after(URGENT_GAP))
-        });
+        let urgent = self.urgent.then(|| self.last_beat.map_or(now, |at| at.after(URGENT_GAP)));
         silences.chain(urgent).chain([self.next_beat]).min_by_key(|at| at.boottime).unwrap_or(self.next_beat)
     }
 }

@@ -80,8 +80,13 @@ impl Stream {
             let (bytes, behind) = rest.split_at(rest.len().min(ROOM));
             rest = behind;
             self.queued += bytes.len();
-            let segment =
-                Segment { number: self.next_number, last: piece == pieces, bytes: bytes.to_vec(), sent: None, tries: 0 };
+            let segment = Segment {
+                number: self.next_number,
+                last: piece == pieces,
+                bytes: bytes.to_vec(),
+                sent: None,
+                tries: 0,
+            };
             self.out.push_back(segment);
             self.next_number += 1;
         }
@@ -232,8 +237,10 @@ mod tests {
     fn messages_arrive_in_order_and_once_over_a_network_that_loses_doubles_and_reorders() {
         for seed in 0..20 {
             let mut chance = Chance::new(seed);
-            let mut ends = [Stream::new(1, Duration::from_millis(5)), Stream::new(1, Duration::from_millis(5))];
-            let sent: Vec<Vec<u8>> = (0..60u32).map(|n| n.to_le_bytes().repeat(1 + n as usize * 40)).collect();
+            let mut ends =
+                [Stream::new(1, Duration::from_millis(5)), Stream::new(1, Duration::from_millis(5))];
+            let sent: Vec<Vec<u8>> =
+                (0..60u32).map(|n| n.to_le_bytes().repeat(1 + n as usize * 40)).collect();
             let mut got = Vec::new();
             let mut wire: Vec<(usize, Vec<u8>)> = Vec::new();
             for ms in 0..3_000 {

@@ -5,8 +5,8 @@
 //! the healing as such.
 
 use heart_model::{
-    AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name, NodeName,
-    NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
+    AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
+    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
 };
 use std::collections::BTreeMap;
 
@@ -63,7 +63,12 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
     };
     let group = GroupSpec { members: vec![resource("address"), resource("site")], prefers: vec![name(0)] };
     Spec {
-        cluster: ClusterSpec { name: Name::new("web").expect("a name"), key_file: String::new(), port: 694, links: vec![] },
+        cluster: ClusterSpec {
+            name: Name::new("web").expect("a name"),
+            key_file: String::new(),
+            port: 694,
+            links: vec![],
+        },
         timing,
         nodes: (0..voters + members).map(node).collect(),
         resources: [
@@ -226,12 +231,17 @@ fn play(world: &mut World, chance: &mut Chance, nodes: usize, lost_after: Nanos)
     calm(world, nodes);
     world.run(lost_after * CALM)?;
     settled(world, "after the faults")?;
-    let before: Vec<u64> = ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
+    let before: Vec<u64> =
+        ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
     world.run(lost_after * 5)?;
     settled(world, "and later")?;
-    let after: Vec<u64> = ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
+    let after: Vec<u64> =
+        ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
     if before != after {
-        return Err(Broken { at: world.now(), what: "something was restarted although nothing was wrong".into() });
+        return Err(Broken {
+            at: world.now(),
+            what: "something was restarted although nothing was wrong".into(),
+        });
     }
     Ok(())
 }
@@ -249,7 +259,10 @@ fn calm(world: &mut World, nodes: usize) {
 fn settled(world: &World, when: &str) -> Result<(), Broken> {
     for one in ["address", "site", "cache"] {
         if world.owner(&resource(one)).is_none() {
-            return Err(Broken { at: world.now(), what: format!("nobody runs {one}, {when}: all is well, but for that") });
+            return Err(Broken {
+                at: world.now(),
+                what: format!("nobody runs {one}, {when}: all is well, but for that"),
+            });
         }
     }
     if let Some(place) = (0..world.size()).find(|&place| !world.takes_part(place)) {

@@ -71,16 +71,21 @@ impl Claims {
         resource: &ResourceName,
         machines: &[Machine],
     ) -> Result<(), Broken> {
-        let owners: Vec<(&NodeName, Epoch)> =
-            machines.iter().filter_map(|machine| Some((&machine.name, machine.owns(resource, at)?))).collect();
+        let owners: Vec<(&NodeName, Epoch)> = machines
+            .iter()
+            .filter_map(|machine| Some((&machine.name, machine.owns(resource, at)?)))
+            .collect();
         if owners.len() > 1 {
-            let all: Vec<String> = owners.iter().map(|(name, epoch)| format!("{name} (epoch {epoch})")).collect();
+            let all: Vec<String> =
+                owners.iter().map(|(name, epoch)| format!("{name} (epoch {epoch})")).collect();
             return Err(Broken { at, what: format!("{resource} has two owners: {}", all.join(" and ")) });
         }
         if let Some(&(name, epoch)) = owners.first() {
             let newest = self.newest.entry(resource.clone()).or_default();
             if epoch < *newest {
-                let what = format!("{name} owns {resource} in epoch {epoch}, but epoch {newest} was started already");
+                let what = format!(
+                    "{name} owns {resource} in epoch {epoch}, but epoch {newest} was started already"
+                );
                 return Err(Broken { at, what });
             }
             *newest = epoch;

@@ -1,8 +1,8 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
 use heart_model::{
-    Act, Activity, BootId, Epoch, FromExecutor, Guard, Instant, Inventory, Moment, NodeId, NodeName, Order, Outcome,
-    Report, ResourceName, ResourceSpec, Session, Spec, ToExecutor,
+    Act, Activity, BootId, Epoch, FromExecutor, Guard, Instant, Inventory, Moment, NodeId, NodeName, Order,
+    Outcome, Report, ResourceName, ResourceSpec, Session, Spec, ToExecutor,
 };
 use heart_node::{
     agreement::{Ticket, Write},
@@ -293,7 +293,8 @@ impl Machine {
                 inventory.epoch = order.epoch;
                 inventory.session = order.session;
                 inventory.activity = Activity::Running;
-                let guarded = self.executor.specs.get(&order.resource).is_none_or(|spec| spec.guard == Guard::Lease);
+                let guarded =
+                    self.executor.specs.get(&order.resource).is_none_or(|spec| spec.guard == Guard::Lease);
                 let open_until = guarded.then(Moment::default);
                 let kernel = Kernel { present: true, open_until, epoch: order.epoch };
                 self.kernel.insert(order.resource.clone(), kernel);

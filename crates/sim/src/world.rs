@@ -1,8 +1,6 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{
-    Act, FromExecutor, NodeId, NodeName, Order, ResourceName, Spec, ToExecutor,
-};
+use heart_model::{Act, FromExecutor, NodeId, NodeName, Order, ResourceName, Spec, ToExecutor};
 use heart_node::{
     board::flag,
     core::{Action as CoreAction, Core, Event as CoreEvent, Request, Response},
@@ -603,7 +601,8 @@ impl World {
                 if let Some(node) = self.owner(&resource) {
                     self.tell(format!("{resource} dies on {}", name(self, node)));
                     let said = self.machines[node].kill_service(&resource);
-                    said.into_iter().for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
+                    said.into_iter()
+                        .for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
                     self.look(Some(&resource))?;
                 }
             }
@@ -626,7 +625,10 @@ impl World {
 
     fn disk(&mut self, node: usize, stalled: bool) {
         let name = self.machines[node].name.clone();
-        self.tell(format!("the disk of {name} {}", if stalled { "does not answer" } else { "answers again" }));
+        self.tell(format!(
+            "the disk of {name} {}",
+            if stalled { "does not answer" } else { "answers again" }
+        ));
         self.machines[node].disk_stalled = stalled;
         self.to_core(node, CoreEvent::Disk { works: !stalled });
     }

@@ -32,7 +32,12 @@ fn spec(nodes: &[&str]) -> Spec {
         prefers: vec![name(nodes[0])],
     };
     Spec {
-        cluster: ClusterSpec { name: Name::new("web").expect("a name"), key_file: String::new(), port: 694, links: vec![] },
+        cluster: ClusterSpec {
+            name: Name::new("web").expect("a name"),
+            key_file: String::new(),
+            port: 694,
+            links: vec![],
+        },
         timing: Timing::of(Profile::Default),
         nodes: nodes.iter().enumerate().map(node).collect(),
         resources: [(resource("address"), one("ip")), (resource("site"), one("process"))].into(),

@@ -7,8 +7,8 @@
 
 mod message;
 mod peers;
-mod requests;
 mod rejoin;
+mod requests;
 
 use heart_model::{
     BootId, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
@@ -16,7 +16,7 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-pub use message::{Message, NodeView, Request, Response, ResourceView, StatusView};
+pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
 
 use crate::{
@@ -187,7 +187,8 @@ impl Core {
     pub fn new(now: Moment, settings: Settings, log: Log, board: &Board) -> Core {
         let names = settings.names();
         let ids: Vec<NodeId> = names.iter().map(NodeName::id).collect();
-        let slot = names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
+        let slot =
+            names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
         let timing = settings.spec.timing;
         let virgin = matches!(log, Log::Empty);
         let mut core = Core {
@@ -291,7 +292,8 @@ impl Core {
 
     fn on_disk(&mut self, board: &Board, works: bool, out: &mut Out) {
         if self.disk_works != works {
-            let said = if works { "the disk answers again" } else { "the disk does not answer: this node is sick" };
+            let said =
+                if works { "the disk answers again" } else { "the disk does not answer: this node is sick" };
             out.actions.push(Action::Note(said.into()));
         }
         self.disk_works = works;
@@ -435,7 +437,8 @@ impl Core {
             let established = self.conductor.is_some();
             if (established && !backed) || !works {
                 agreement.step_down();
-                out.actions.push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
+                out.actions
+                    .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
             let order = candidates(&self.sights, board, now).filter(|_| backed);
@@ -460,9 +463,15 @@ impl Core {
                 out.actions.push(Action::Note(format!("leading term {term}")));
             }
         }
-        let over = |leader: NodeId| self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot));
+        let over = |leader: NodeId| {
+            self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot))
+        };
         let leader = self.leader(now, board).map(|(leader, term)| (leader, term, over(leader)));
-        if leader.is_some() && leader != self.told_leader && self.executor_told && !self.holder.is_letting_go() {
+        if leader.is_some()
+            && leader != self.told_leader
+            && self.executor_told
+            && !self.holder.is_letting_go()
+        {
             self.told_leader = leader;
             let all = self.inventory.values().cloned().collect();
             self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
@@ -486,7 +495,8 @@ impl Core {
     fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
         if !self.executor_told {
             if let Some(spec) = &self.ledger.spec {
-                let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+                let resources =
+                    spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
                 out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
                 out.actions.push(Action::Execute(ToExecutor::Inventory));
             }
@@ -561,7 +571,8 @@ impl Core {
     /// The leader's work.
     fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let Some(conductor) = &mut self.conductor else { return };
-        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term()) else {
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
+        else {
             return;
         };
         let score = Score {
@@ -571,7 +582,8 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
-            may_judge: self.listening_until.is_none() && now.has_surely_reached(self.began.after(self.timing.lost_after)),
+            may_judge: self.listening_until.is_none()
+                && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
         for (slot, over) in self.ordered_over.iter_mut().enumerate() {
             if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {

@@ -67,7 +67,8 @@ impl Core {
 
     /// Whether this node, which has no log, may vote for the first leader of a new history.
     pub(super) fn may_found(&self, now: Moment) -> bool {
-        let voters: Vec<usize> = (0..self.ids.len()).filter(|&slot| self.sights.voters >> slot & 1 == 1).collect();
+        let voters: Vec<usize> =
+            (0..self.ids.len()).filter(|&slot| self.sights.voters >> slot & 1 == 1).collect();
         let agrees = |&&slot: &&usize| {
             slot == self.slot
                 || self.sights.heard(slot).is_some_and(|seen| {
@@ -84,7 +85,11 @@ impl Core {
         let votes = self.settings.spec.nodes[&self.settings.me].voter;
         let late = board.flags() & flag::VIRGIN != 0 && self.listening_until.is_some() && votes;
         let others = (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot));
-        if late && others.into_iter().any(|seen| seen.flags & (flag::VIRGIN | flag::LOG_LOST) == 0 && seen.log.1.0 > 0) {
+        if late
+            && others
+                .into_iter()
+                .any(|seen| seen.flags & (flag::VIRGIN | flag::LOG_LOST) == 0 && seen.log.1.0 > 0)
+        {
             self.lose_log(board, out);
         }
     }
@@ -122,7 +127,8 @@ impl Core {
         // Tickets start over with the new log, so this write counts as before the first.
         let bytes = agreement.file();
         out.actions.push(Action::Write(Write { ticket: Ticket(0), replaces: true, bytes }));
-        out.actions.push(Action::Note(format!("taking part again as incarnation {}", envelope.to.incarnation())));
+        out.actions
+            .push(Action::Note(format!("taking part again as incarnation {}", envelope.to.incarnation())));
         self.agreement = Some(agreement);
         board.set_flags(board.flags() & !flag::LOG_LOST);
     }
@@ -191,7 +197,9 @@ pub(super) fn describe(change: &ConfChangeV2, names: &[NodeName]) -> String {
         match single.get_change_type() {
             ConfChangeType::AddNode => format!("{name} votes (incarnation {})", id.incarnation()),
             ConfChangeType::AddLearnerNode => format!("{name} follows (incarnation {})", id.incarnation()),
-            ConfChangeType::RemoveNode => format!("{name} is no member any more (incarnation {})", id.incarnation()),
+            ConfChangeType::RemoveNode => {
+                format!("{name} is no member any more (incarnation {})", id.incarnation())
+            }
         }
     };
     change.changes.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,9 @@
 
 use heart_model::{Activity, Intent, Moment, NodeName, Plan, Reason, ResourceName, StepAction};
 
-use super::{Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView};
+use super::{
+    Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
+};
 use crate::{
     board::Board,
     ledger::{Change, Entry, VERSION, write},
@@ -13,7 +15,14 @@ const ANSWER_WAIT: u32 = 4;
 
 impl Core {
     /// Somebody on this node asks. What only the leader knows is asked of it.
-    pub(super) fn on_request(&mut self, now: Moment, board: &Board, id: u64, request: Request, out: &mut Out) {
+    pub(super) fn on_request(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        id: u64,
+        request: Request,
+        out: &mut Out,
+    ) {
         let leader = self.leader(now, board).map(|(leader, _)| leader);
         let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader));
         match slot {
@@ -46,8 +55,12 @@ impl Core {
 
     /// Answers alone the questions that the leader left open.
     pub(super) fn give_up_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let late: Vec<u64> =
-            self.questions.iter().filter(|(_, until)| now.has_surely_reached(**until)).map(|(&id, _)| id).collect();
+        let late: Vec<u64> = self
+            .questions
+            .iter()
+            .filter(|(_, until)| now.has_surely_reached(**until))
+            .map(|(&id, _)| id)
+            .collect();
         for id in late {
             self.questions.remove(&id);
             self.reply(now, board, id, no_leader(), out);
@@ -70,9 +83,10 @@ impl Core {
             Request::Status => Response::Status(Box::new(self.view())),
             Request::Log { limit } => self.log(limit),
             Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
-            Request::Move { .. } | Request::Standby { .. } | Request::Resume { .. } | Request::Forgive { .. } => {
-                no_leader()
-            }
+            Request::Move { .. }
+            | Request::Standby { .. }
+            | Request::Resume { .. }
+            | Request::Forgive { .. } => no_leader(),
         }
     }
 
@@ -84,7 +98,10 @@ impl Core {
             Request::Why { resource } => self.why(&resource),
             Request::Move { resource, to } => self.ask_to_move(resource, to),
             Request::Standby { node } => match self.known_node(&node) {
-                Ok(()) => self.intend(Change::Intend(Intent::Standby { node: node.clone() }), format!("{node} goes to standby")),
+                Ok(()) => self.intend(
+                    Change::Intend(Intent::Standby { node: node.clone() }),
+                    format!("{node} goes to standby"),
+                ),
                 Err(refused) => refused,
             },
             Request::Resume { node } => match self.known_node(&node) {
@@ -113,7 +130,10 @@ impl Core {
     fn resume(&mut self, node: NodeName) -> Response {
         let intent = Intent::Standby { node: node.clone() };
         if !self.ledger.intents.contains(&intent) {
-            return refused(format!("{node} is not in standby"), "`heart status` shows which nodes are".into());
+            return refused(
+                format!("{node} is not in standby"),
+                "`heart status` shows which nodes are".into(),
+            );
         }
         self.intend(Change::Withdraw(intent), format!("{node} may run things again"))
     }
@@ -128,7 +148,10 @@ impl Core {
             return refused(format!("{resource} runs nowhere, so it cannot be moved"), hint);
         };
         if to.as_ref() == Some(&grant.node) {
-            return refused(format!("{resource} is on {} already", grant.node), "nothing has to be done".into());
+            return refused(
+                format!("{resource} is on {} already", grant.node),
+                "nothing has to be done".into(),
+            );
         }
         let from = grant.node.clone();
         let text = match &to {
@@ -140,7 +163,10 @@ impl Core {
 
     fn no_resource(&self, resource: &ResourceName) -> Response {
         let names: Vec<String> = self.ledger.resources.keys().map(|name| format!("`{name}`")).collect();
-        refused(format!("no resource is called `{resource}`"), format!("the resources are {}", names.join(", ")))
+        refused(
+            format!("no resource is called `{resource}`"),
+            format!("the resources are {}", names.join(", ")),
+        )
     }
 
     fn intend(&mut self, change: Change, text: String) -> Response {
@@ -164,7 +190,10 @@ impl Core {
         let mut view = StatusView {
             cluster: self.settings.spec.cluster.name.to_string(),
             intents: self.ledger.intents.clone(),
-            planned: self.conductor.as_ref().map(|conductor| (conductor.status().clone(), conductor.plan().clone())),
+            planned: self
+                .conductor
+                .as_ref()
+                .map(|conductor| (conductor.status().clone(), conductor.plan().clone())),
             ..StatusView::default()
         };
         for (slot, name) in self.names.iter().enumerate() {
@@ -219,11 +248,13 @@ impl Core {
     fn add_local_view(&self, now: Moment, board: &Board, view: &mut StatusView) {
         view.node = self.settings.me.to_string();
         view.term = board.log().0.0;
-        let leader = self.leader(now, board).and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
+        let leader =
+            self.leader(now, board).and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
         view.leader = leader.map(|slot| self.names[slot].to_string());
         view.voters = (self.sights.voters.count_ones() as usize, self.sights.voters_heard());
         view.quorum = !now.may_have_reached(board.lease_until());
-        let links = self.settings.spec.nodes[&self.settings.me].addresses.len() + self.settings.spec.cluster.links.len();
+        let links = self.settings.spec.nodes[&self.settings.me].addresses.len()
+            + self.settings.spec.cluster.links.len();
         for (slot, name) in self.names.iter().enumerate() {
             let Some(node) = view.nodes.get_mut(name.as_str()) else { continue };
             if slot == self.slot {
@@ -273,7 +304,8 @@ fn next_steps(plan: &Plan, only: Option<&ResourceName>) -> Vec<String> {
 fn problems(view: &StatusView) -> Vec<String> {
     let mut problems = Vec::new();
     if !view.quorum {
-        problems.push(format!("{} hears {} of {} voters: no quorum", view.node, view.voters.1, view.voters.0));
+        problems
+            .push(format!("{} hears {} of {} voters: no quorum", view.node, view.voters.1, view.voters.0));
     } else if view.leader.is_none() {
         problems.push("no leader is heard".into());
     }
