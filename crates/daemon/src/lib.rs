@@ -1,1 +1,4 @@
-//! To be written.
+//! The processes of a node.
+
+pub mod channel;
+pub mod executor;

@@ -58,7 +58,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         parameters: BTreeMap::new(),
         guard: Guard::Lease,
         timeouts,
-        failures_max: 3,
+        failures_max: 1000,
         prefers: Vec::new(),
     };
     let group = GroupSpec { members: vec![resource("address"), resource("site")], prefers: vec![name(0)] };

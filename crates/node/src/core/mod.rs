@@ -574,6 +574,7 @@ impl Core {
         for (slot, over) in self.ordered_over.iter_mut().enumerate() {
             if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
                 conductor.forget_orders(self.ids[slot]);
+                agreement.on_unreachable(Some(self.ids[slot]));
             }
         }
         let work = conductor.run(now, &score);
@@ -653,6 +654,12 @@ impl Core {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Whether this node votes under the identity it has. For tests and tools.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| agreement.is_voter(agreement.me()))
     }
 
     /// Whether this node leads, and in which term. For tests and tools.

@@ -1,0 +1,113 @@
+//! How an OCF agent describes itself: XML, read with bounds.
+
+use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
+use roxmltree::{Document, Node, ParsingOptions};
+
+/// Longest description that is read.
+const TEXT_MAX: usize = 256 * 1024;
+/// Most parts that a description may have; the largest known has some 2,000.
+const PARTS_MAX: u32 = 20_000;
+/// Most parameters of one agent.
+const PARAMETERS_MAX: usize = 512;
+
+/// Reads the answer to `meta-data`.
+pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
+    if text.len() > TEXT_MAX {
+        return Err(format!("its description is longer than {TEXT_MAX} bytes"));
+    }
+    // Most agents name a document type, which is not followed.
+    let options = ParsingOptions { allow_dtd: true, nodes_limit: PARTS_MAX, ..ParsingOptions::default() };
+    let document = Document::parse_with_options(text.trim_start(), options)
+        .map_err(|error| format!("its description is no XML: {error}"))?;
+    let root = document.root_element();
+    if !root.has_tag_name("resource-agent") {
+        return Err(format!("its description is about a `{}`", root.tag_name().name()));
+    }
+    let parameters = root
+        .children()
+        .filter(|node| node.has_tag_name("parameters"))
+        .flat_map(|node| node.children())
+        .filter(|node| node.has_tag_name("parameter"))
+        .take(PARAMETERS_MAX)
+        .filter_map(parameter)
+        .collect();
+    Ok(AgentInfo {
+        agent,
+        summary: words(root, "shortdesc"),
+        description: words(root, "longdesc"),
+        parameters,
+        // What it does is not known, so nothing less than proof will do.
+        guard: Guard::Fence,
+    })
+}
+
+fn parameter(node: Node<'_, '_>) -> Option<ParameterInfo> {
+    let content = node.children().find(|child| child.has_tag_name("content"));
+    let kind = match content.and_then(|content| content.attribute("type")) {
+        Some("boolean") => ParameterKind::Boolean,
+        Some("integer") => ParameterKind::Integer,
+        Some("select") => ParameterKind::OneOf(
+            content
+                .into_iter()
+                .flat_map(|content| content.children())
+                .filter_map(|option| option.attribute("value").map(str::to_owned))
+                .take(PARAMETERS_MAX)
+                .collect(),
+        ),
+        Some(_) | None => ParameterKind::Text,
+    };
+    Some(ParameterInfo {
+        name: node.attribute("name")?.to_owned(),
+        summary: words(node, "shortdesc"),
+        kind,
+        required: matches!(node.attribute("required"), Some("1" | "true")),
+        default: content.and_then(|content| content.attribute("default")).map(str::to_owned),
+    })
+}
+
+/// The text of the first child with this name, without the white space around it.
+fn words(node: Node<'_, '_>, name: &str) -> String {
+    let child = node.children().find(|child| child.has_tag_name(name));
+    child.and_then(|child| child.text()).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent() -> AgentRef {
+        AgentRef::Ocf { provider: "heartbeat".into(), kind: "Test".into() }
+    }
+
+    #[test]
+    fn a_description_is_read() {
+        let text = r#"<?xml version="1.0"?><!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
+            <resource-agent name="Test"><version>1.0</version>
+            <longdesc lang="en"> Long. </longdesc><shortdesc lang="en">Short.</shortdesc>
+            <parameters>
+            <parameter name="ip" unique="1" required="1"><longdesc>x</longdesc><shortdesc>IP</shortdesc>
+              <content type="string" default=""/></parameter>
+            <parameter name="count"><content type="integer" default="3"/></parameter>
+            <parameter name="how"><content type="select"><option value="a"/><option value="b"/></content></parameter>
+            </parameters></resource-agent>"#;
+        let info = read(agent(), text).unwrap();
+        assert_eq!((info.summary.as_str(), info.description.as_str()), ("Short.", "Long."));
+        let found: Vec<_> =
+            info.parameters.iter().map(|p| (p.name.as_str(), p.required, p.default.as_deref())).collect();
+        assert_eq!(found, [("ip", true, Some("")), ("count", false, Some("3")), ("how", false, None)]);
+        assert_eq!(info.parameters[2].kind, ParameterKind::OneOf(vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn what_is_no_description_is_refused() {
+        for (text, said) in [
+            ("", "no XML"),
+            ("<a", "no XML"),
+            ("<fence/>", "about a `fence`"),
+            (&"x".repeat(TEXT_MAX + 1), "longer than"),
+            (&format!("<resource-agent>{}</resource-agent>", "<a/>".repeat(30_000)), "no XML"),
+        ] {
+            assert!(read(agent(), text).unwrap_err().contains(said), "{said}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Agents of the Open Cluster Framework, as distributions ship them, unmodified.
+//!
+//! An agent is a program: `OCF_ROOT/resource.d/PROVIDER/TYPE ACTION`. Parameters are environment
+//! variables, the answer is an exit code, and a line on standard error says why. We set what
+//! version 1.1 of the interface asks for, and what agents have come to expect from Pacemaker.
+
+mod metadata;
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Outcome};
+
+use crate::{
+    agent::{Agent, Job, Stop},
+    parameters::plain,
+    run::{self, End, Ended},
+    wait::Bell,
+};
+
+/// Where distributions put agents.
+pub const OCF_ROOT: &str = "/usr/lib/ocf";
+/// What agents put before the reason for a failure.
+const REASON: &str = "ocf-exit-reason:";
+/// How long an agent may take to describe itself.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(20);
+/// Where the programs are that agents call.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One OCF agent.
+#[derive(Clone, Debug)]
+pub struct OcfAgent {
+    root: PathBuf,
+    provider: String,
+    kind: String,
+    node: String,
+}
+
+impl OcfAgent {
+    /// The agent `ocf:PROVIDER:KIND` below `root`, on the node of this name.
+    ///
+    /// # Errors
+    /// When there is no such agent on this machine.
+    pub fn new(root: PathBuf, provider: &str, kind: &str, node: &str) -> Result<OcfAgent, String> {
+        let agent =
+            OcfAgent { root, provider: provider.to_owned(), kind: kind.to_owned(), node: node.to_owned() };
+        let path = agent.path();
+        if path.is_file() {
+            Ok(agent)
+        } else {
+            Err(format!(
+                "this node has no agent ocf:{provider}:{kind}: {} is missing (Debian: package resource-agents)",
+                path.display()
+            ))
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.join("resource.d").join(&self.provider).join(&self.kind)
+    }
+
+    fn command(&self, action: &str) -> Command {
+        let mut command = Command::new(self.path());
+        command
+            .arg(action)
+            .env_clear()
+            .env("PATH", SEARCH_PATH)
+            .env("LC_ALL", "C")
+            .env("OCF_ROOT", &self.root)
+            .env("OCF_RA_VERSION_MAJOR", "1")
+            .env("OCF_RA_VERSION_MINOR", "1")
+            .env("OCF_RESOURCE_TYPE", &self.kind)
+            .env("OCF_RESOURCE_PROVIDER", &self.provider)
+            .env("__OCF_ACTION", action);
+        command
+    }
+
+    /// Runs one action on one resource; its exit code as an outcome.
+    fn act(&self, action: &str, interval: Duration, job: &Job<'_>) -> Outcome {
+        let mut command = self.command(action);
+        command
+            .env("OCF_RESOURCE_INSTANCE", job.resource.as_str())
+            .env("OCF_RESKEY_CRM_meta_name", action)
+            .env("OCF_RESKEY_CRM_meta_interval", interval.as_millis().to_string())
+            .env("OCF_RESKEY_CRM_meta_on_node", &self.node)
+            .env("OCF_RESKEY_crm_feature_set", "3.16.2")
+            .env("HEART_EPOCH", job.epoch.to_string())
+            .env("HEART_SESSION", job.session.to_string());
+        let left = job.deadline.saturating_duration_since(Instant::now());
+        command.env("OCF_RESKEY_CRM_meta_timeout", left.as_millis().to_string());
+        for (name, value) in &job.spec.parameters {
+            command.env(format!("OCF_RESKEY_{name}"), plain(value));
+        }
+        match run::run(command, job.deadline, job.cancel) {
+            Ok(ended) => outcome(&ended),
+            Err(error) => Outcome::Unable(format!("cannot run {}: {error}", self.path().display())),
+        }
+    }
+}
+
+/// OCF agent API 1.1, exit status codes: what each of them means for us.
+fn outcome(ended: &Ended) -> Outcome {
+    let why = reason(ended);
+    match ended.end {
+        End::Exit(0 | 8) => Outcome::Done,
+        End::Exit(7) => Outcome::NotRunning,
+        // Wrong arguments, not implemented, not permitted, not installed: here, not everywhere.
+        End::Exit(2..=5) => Outcome::Unable(why),
+        End::Exit(6) => Outcome::Misconfigured(why),
+        End::Exit(_) | End::Signal(_) => Outcome::Failed(why),
+        End::Cut => Outcome::TimedOut,
+    }
+}
+
+/// Why: the reason the agent gave, else the last thing it said, else its exit code.
+fn reason(ended: &Ended) -> String {
+    let given = ended.errors.lines().rev().find_map(|line| line.split_once(REASON)).map(|(_, reason)| reason);
+    let said = || ended.errors.lines().chain(ended.output.lines()).rfind(|line| !line.trim().is_empty());
+    let text = given.or_else(said).unwrap_or("it did not say why").trim();
+    let text: String = text.chars().take(AGENT_MESSAGE_MAX / 4).collect();
+    match ended.end {
+        End::Exit(code) => format!("{text} (exit code {code})"),
+        End::Signal(signal) => format!("{text} (killed by signal {signal})"),
+        End::Cut => text,
+    }
+}
+
+impl Agent for OcfAgent {
+    fn start(&self, job: &Job<'_>) -> Outcome {
+        self.act("start", Duration::ZERO, job)
+    }
+
+    fn stop(&self, job: &Job<'_>, _how: Stop) -> Outcome {
+        match self.act("stop", Duration::ZERO, job) {
+            // After a stop, "not running" is the answer we hoped for.
+            Outcome::NotRunning => Outcome::Done,
+            outcome => outcome,
+        }
+    }
+
+    fn status(&self, job: &Job<'_>) -> Outcome {
+        self.act("monitor", job.spec.timeouts.status_every, job)
+    }
+
+    fn adopt(&self, job: &Job<'_>) -> Outcome {
+        // An interval of nothing is a probe: agents are lenient with what is missing then.
+        self.act("monitor", Duration::ZERO, job)
+    }
+
+    fn info(&self) -> Result<AgentInfo, String> {
+        let never = Bell::new().map_err(|error| error.to_string())?;
+        let ended = run::run(self.command("meta-data"), Instant::now() + DESCRIBE_WITHIN, &never)
+            .map_err(|error| format!("cannot run {}: {error}", self.path().display()))?;
+        if ended.end != End::Exit(0) {
+            return Err(format!("{} does not describe itself: {}", self.path().display(), reason(&ended)));
+        }
+        let agent = AgentRef::Ocf { provider: self.provider.clone(), kind: self.kind.clone() };
+        metadata::read(agent, &ended.output).map_err(|why| format!("{}: {why}", self.path().display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_have_meanings() {
+        for (end, wanted) in [
+            (End::Exit(0), "done"),
+            (End::Exit(1), "failed: disk on fire (exit code 1)"),
+            (End::Exit(2), "not possible on this node: disk on fire (exit code 2)"),
+            (End::Exit(5), "not possible on this node: disk on fire (exit code 5)"),
+            (End::Exit(6), "wrongly configured: disk on fire (exit code 6)"),
+            (End::Exit(7), "not running"),
+            (End::Exit(8), "done"),
+            (End::Exit(9), "failed: disk on fire (exit code 9)"),
+            (End::Signal(9), "failed: disk on fire (killed by signal 9)"),
+            (End::Cut, "gave no answer in time"),
+        ] {
+            let errors = "INFO: so\nocf-exit-reason:disk on fire\nmore\n".to_owned();
+            let ended = Ended { end, output: String::new(), errors };
+            assert_eq!(outcome(&ended).to_string(), wanted);
+        }
+    }
+}

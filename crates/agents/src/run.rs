@@ -1,0 +1,151 @@
+//! Running a command that has to come to an end.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::{sys, wait, wait::Bell};
+
+/// Most bytes of each output that are kept: the last ones of errors, the first ones of answers.
+pub(crate) const OUTPUT_MAX: usize = 512 * 1024;
+/// How long a command that was told to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, with this exit code.
+    Exit(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// We killed it: time was over, or nobody wanted it any more.
+    Cut,
+}
+
+/// What a command left behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+/// Runs a command in a process group of its own, until it ends, or until the deadline or the bell.
+/// What it leaves in the background keeps running.
+pub(crate) fn run(mut command: Command, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn()?;
+    let group = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let watched = watch(&mut child, group);
+    let (end, pipes) = match watched {
+        Ok((pidfd, pipes)) => follow(&mut child, group, &pidfd, pipes, deadline, cancel)?,
+        Err(error) => {
+            sys::kill_group(group, libc::SIGKILL).ok();
+            child.wait().ok();
+            return Err(error);
+        }
+    };
+    let [output, errors] = pipes.map(|pipe| String::from_utf8_lossy(&pipe.bytes).into_owned());
+    Ok(Ended { end, output, errors })
+}
+
+/// One output of a command.
+struct Pipe {
+    fd: Option<OwnedFd>,
+    bytes: Vec<u8>,
+}
+
+impl Pipe {
+    fn new(fd: OwnedFd) -> io::Result<Pipe> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Pipe { fd: Some(fd), bytes: Vec::new() })
+    }
+
+    /// Takes what is there; what exceeds the bound is read and thrown away.
+    fn take(&mut self) {
+        let mut buffer = [0u8; 4096];
+        while let Some(fd) = &self.fd {
+            match rustix::io::read(fd, &mut buffer) {
+                Ok(0) => self.fd = None,
+                Ok(length) => {
+                    let room = OUTPUT_MAX.saturating_sub(self.bytes.len());
+                    self.bytes.extend_from_slice(&buffer[..length.min(room)]);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn watch(child: &mut Child, pid: i32) -> io::Result<(OwnedFd, [Pipe; 2])> {
+    let pid = Pid::from_raw(pid).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let output = child.stdout.take().map(OwnedFd::from);
+    let errors = child.stderr.take().map(OwnedFd::from);
+    match (output, errors) {
+        (Some(output), Some(errors)) => Ok((pidfd, [Pipe::new(output)?, Pipe::new(errors)?])),
+        _ => Err(io::Error::other("the command has no pipes")),
+    }
+}
+
+/// How near the end of a command is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Waiting,
+    Told,
+    Killed,
+}
+
+fn follow(
+    child: &mut Child,
+    group: i32,
+    pidfd: &OwnedFd,
+    mut pipes: [Pipe; 2],
+    deadline: Instant,
+    cancel: &Bell,
+) -> io::Result<(End, [Pipe; 2])> {
+    let mut patience = Patience::Waiting;
+    let mut until = Some(deadline);
+    loop {
+        let mut fds = vec![pidfd.as_fd()];
+        fds.extend(pipes.iter().filter_map(|pipe| pipe.fd.as_ref()).map(AsFd::as_fd));
+        if patience == Patience::Waiting {
+            fds.push(cancel.as_fd());
+        }
+        let ready = wait::any(&fds, until)?;
+        pipes.iter_mut().for_each(Pipe::take);
+        if ready[0] {
+            break;
+        }
+        let cancelled = patience == Patience::Waiting && ready.last() == Some(&true);
+        if !cancelled && until.is_none_or(|until| Instant::now() < until) {
+            continue;
+        }
+        let signal = match patience {
+            Patience::Waiting => libc::SIGTERM,
+            Patience::Told | Patience::Killed => libc::SIGKILL,
+        };
+        sys::kill_group(group, signal).ok();
+        (patience, until) = match patience {
+            Patience::Waiting => (Patience::Told, Some(Instant::now() + GRACE)),
+            // Nothing is left to do but wait for the kernel.
+            Patience::Told | Patience::Killed => (Patience::Killed, None),
+        };
+    }
+    let status = child.wait()?;
+    if patience != Patience::Waiting {
+        // It went; what it had started for this operation goes as well.
+        sys::kill_group(group, libc::SIGKILL).ok();
+        return Ok((End::Cut, pipes));
+    }
+    let end = status.code().map_or_else(|| End::Signal(status.signal().unwrap_or_default()), End::Exit);
+    Ok((end, pipes))
+}

@@ -1,0 +1,305 @@
+//! The agent `process` and its keeper, with real processes.
+//!
+//! This program is also the keeper: `keeper PLAN`. So it has a `main` of its own.
+
+#[path = "support/board.rs"]
+mod board;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::fd::AsFd,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use heart_agents::{
+    Agent, Job, Stop, ToldLease, clock,
+    process::{KeeperSetup, ProcessAgent, keeper::keeper_main},
+    wait::{self, Bell},
+};
+use heart_model::{
+    AgentRef, BootId, Epoch, Guard, LogicalTimeouts, Outcome, ResourceName, ResourceSpec, Session,
+    SessionNumber, Value,
+};
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == "keeper") {
+        return keeper_main(arguments, board::open);
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: the keeper's tests need root, to contain what they start");
+        return ExitCode::SUCCESS;
+    }
+    let tests: [(&str, fn()); 8] = [
+        ("a_service_starts_serves_and_stops", a_service_starts_serves_and_stops),
+        ("nothing_outlives_the_lease", nothing_outlives_the_lease),
+        ("a_stopped_keeper_dies_in_time", a_stopped_keeper_dies_in_time),
+        ("a_lease_that_goes_on_keeps_it", a_lease_that_goes_on_keeps_it),
+        ("without_a_lease_as_guard_it_lives_on", without_a_lease_as_guard_it_lives_on),
+        ("a_deaf_service_is_killed", a_deaf_service_is_killed),
+        ("a_service_says_when_it_is_ready", a_service_says_when_it_is_ready),
+        ("output_is_kept_within_bounds", output_is_kept_within_bounds),
+    ];
+    for (name, test) in tests {
+        test();
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
+
+fn ms(wait: u64) -> Duration {
+    Duration::from_millis(wait)
+}
+
+struct Scene {
+    dir: tempfile::TempDir,
+    agent: ProcessAgent,
+    lease: Arc<ToldLease>,
+    resource: ResourceName,
+    cancel: Bell,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = KeeperSetup {
+            command: vec![env::current_exe().unwrap().into(), "keeper".into()],
+            run_dir: dir.path().to_owned(),
+            board: dir.path().join("board"),
+        };
+        let lease = Arc::new(ToldLease::default());
+        let view = Arc::clone(&lease);
+        let agent = ProcessAgent::new(setup, view);
+        let resource = ResourceName::new("site").unwrap();
+        let scene = Scene { dir, agent, lease, resource, cancel: Bell::new().unwrap() };
+        scene.lease(10_000);
+        scene
+    }
+
+    fn lease(&self, length: u64) {
+        let until = clock::now().after(ms(length));
+        self.lease.tell(until);
+        board::tell(&self.dir.path().join("board"), until);
+    }
+
+    fn job<'a>(&'a self, spec: &'a ResourceSpec) -> Job<'a> {
+        Job {
+            resource: &self.resource,
+            spec,
+            epoch: Epoch(7),
+            session: Session { boot: BootId(1), number: SessionNumber(1) },
+            deadline: Instant::now() + ms(2000),
+            cancel: &self.cancel,
+        }
+    }
+
+    fn text(&self, file: &str) -> String {
+        fs::read_to_string(self.dir.path().join(file)).unwrap_or_default()
+    }
+}
+
+fn spec(script: &str, guard: Guard, more: &[(&str, Value)]) -> ResourceSpec {
+    let words = ["/bin/sh", "-c", script].map(|word| Value::Text(word.to_owned()));
+    let mut parameters = BTreeMap::from([("command".to_owned(), Value::List(words.into()))]);
+    parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    ResourceSpec {
+        agent: AgentRef::BuiltIn("process".into()),
+        parameters,
+        guard,
+        timeouts: LogicalTimeouts {
+            start: ms(2000),
+            stop: ms(1000),
+            status: ms(1000),
+            status_every: ms(1000),
+        },
+        failures_max: 3,
+        prefers: Vec::new(),
+    }
+}
+
+/// How many processes have this word in their command line.
+fn alive(word: &str) -> usize {
+    let is_it = |entry: fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    };
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(Result::ok)
+        .filter(is_it_a_process)
+        .map(is_it)
+        .filter(|yes| *yes)
+        .count()
+}
+
+fn is_it_a_process(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Waits until a condition holds, at most five seconds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + ms(5000);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: did not happen");
+        std::thread::yield_now();
+    }
+}
+
+fn a_service_starts_serves_and_stops() {
+    for (guard, contain) in
+        [(Guard::Lease, true), (Guard::Lease, false), (Guard::Fence, false), (Guard::None, true)]
+    {
+        let scene = Scene::new();
+        let spec =
+            spec("echo epoch $HEART_EPOCH; exec sleep 70.01", guard, &[("contain", Value::Boolean(contain))]);
+        let job = scene.job(&spec);
+        assert_eq!(scene.agent.status(&job), Outcome::NotRunning);
+        let begun = Instant::now();
+        assert_eq!(scene.agent.start(&job), Outcome::Done, "{guard:?} contained: {contain}");
+        let started = begun.elapsed();
+        assert_eq!(scene.agent.start(&job), Outcome::Done, "twice is harmless");
+        assert_eq!(scene.agent.status(&job), Outcome::Done);
+        eventually("its output", || scene.text("site.log") == "epoch 7\n");
+        assert_eq!(alive("sleep\x0070.01"), 1);
+        let begun = Instant::now();
+        assert_eq!(scene.agent.stop(&job, Stop::Orderly), Outcome::Done);
+        eprintln!("{guard:?}, contained {contain}: start {started:?}, stop {:?}", begun.elapsed());
+        assert_eq!(alive("sleep\x0070.01"), 0);
+        assert_eq!(scene.agent.stop(&job, Stop::AtOnce), Outcome::Done, "twice is harmless");
+        assert_eq!(scene.agent.status(&job), Outcome::NotRunning);
+    }
+}
+
+/// A service that does what it can to survive: a new session, and a parent that has gone.
+const FUGITIVE: &str = "setsid sleep 70.02 & setsid sh -c 'sleep 70.02 & sleep 70.02' & sleep 70.02";
+
+fn nothing_outlives_the_lease() {
+    // A lease that runs out, and one that is taken away: that one is seen at the next look.
+    for (length, taken_after) in [(400, None), (600, Some(0))] {
+        let scene = Scene::new();
+        scene.lease(length);
+        let mut end = clock::now().after(ms(length));
+        let spec = spec(FUGITIVE, Guard::Lease, &[]);
+        let job = scene.job(&spec);
+        assert_eq!(scene.agent.start(&job), Outcome::Done);
+        let watch = scene.agent.watch(&job).unwrap();
+        eventually("all of it", || alive("sleep\x0070.02") == 4);
+        if let Some(left) = taken_after {
+            scene.lease(left);
+            end = clock::now().after(ms(length / 3));
+        }
+        assert!(wait::any(&[watch.as_fd()], Some(Instant::now() + ms(2000))).unwrap()[0]);
+        let late = clock::now().longest_since(end);
+        eprintln!("lease of {length} ms, taken: {}: dead {late:?} after the end", taken_after.is_some());
+        assert!(late < ms(20));
+        eventually("nothing is left", || alive("sleep\x0070.02") == 0);
+        assert!(matches!(scene.agent.status(&job), Outcome::NotRunning | Outcome::Failed(_)));
+        scene.lease(0);
+        assert!(matches!(scene.agent.start(&job), Outcome::Refused(_)));
+    }
+}
+
+fn a_stopped_keeper_dies_in_time() {
+    let scene = Scene::new();
+    scene.lease(500);
+    let end = clock::now().after(ms(500));
+    let spec = spec(FUGITIVE, Guard::Lease, &[]);
+    let job = scene.job(&spec);
+    assert_eq!(scene.agent.start(&job), Outcome::Done);
+    let watch = scene.agent.watch(&job).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&scene.text("site.process")).unwrap();
+    for pid in [record["keeper"].as_i64().unwrap(), record["service"][0].as_i64().unwrap()] {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    }
+    assert!(!clock::now().may_have_reached(end), "this machine is too slow for the test");
+    assert!(wait::any(&[watch.as_fd()], Some(Instant::now() + ms(2000))).unwrap()[0]);
+    let late = clock::now().longest_since(end);
+    eprintln!("stopped with SIGSTOP, dead {late:?} after the end of the lease");
+    assert!(late < ms(20));
+    eventually("nothing is left", || alive("sleep\x0070.02") == 0);
+}
+
+fn a_lease_that_goes_on_keeps_it() {
+    let scene = Scene::new();
+    scene.lease(100);
+    let spec = spec("exec sleep 70.03", Guard::Lease, &[]);
+    let job = scene.job(&spec);
+    assert_eq!(scene.agent.start(&job), Outcome::Done);
+    let watch = scene.agent.watch(&job).unwrap();
+    for _ in 0..50 {
+        scene.lease(100);
+        assert!(!wait::any(&[watch.as_fd()], Some(Instant::now() + ms(20))).unwrap()[0], "it died");
+    }
+    assert!(wait::any(&[watch.as_fd()], Some(Instant::now() + ms(2000))).unwrap()[0]);
+    eventually("nothing is left", || alive("sleep\x0070.03") == 0);
+}
+
+fn without_a_lease_as_guard_it_lives_on() {
+    let scene = Scene::new();
+    scene.lease(0);
+    let spec = spec("exec sleep 70.04", Guard::Fence, &[]);
+    let job = scene.job(&spec);
+    assert_eq!(scene.agent.start(&job), Outcome::Done);
+    let watch = scene.agent.watch(&job).unwrap();
+    assert!(!wait::any(&[watch.as_fd()], Some(Instant::now() + ms(200))).unwrap()[0], "it died");
+    let begun = Instant::now();
+    assert_eq!(scene.agent.stop(&job, Stop::AtOnce), Outcome::Done);
+    eprintln!("stopped at once in {:?}", begun.elapsed());
+    assert_eq!(alive("sleep\x0070.04"), 0);
+}
+
+fn a_deaf_service_is_killed() {
+    for contain in [true, false] {
+        let scene = Scene::new();
+        let more = [("contain", Value::Boolean(contain))];
+        let spec = spec("trap '' TERM; while true; do sleep 70.05; done", Guard::Fence, &more);
+        let job = scene.job(&spec);
+        assert_eq!(scene.agent.start(&job), Outcome::Done);
+        assert_eq!(scene.agent.stop(&job, Stop::Orderly), Outcome::Done);
+        eventually("nothing is left", || alive("sleep\x0070.05") == 0);
+    }
+}
+
+fn a_service_says_when_it_is_ready() {
+    let scene = Scene::new();
+    let file = scene.dir.path().join("here");
+    let path = file.display();
+    for (script, ready, wanted) in [
+        (format!("sleep 0.1; touch {path}; exec sleep 70.06"), format!("file:{path}"), "done"),
+        ("exec sleep 70.06".to_owned(), "file:/nowhere".to_owned(), "gave no answer in time"),
+        ("exec sleep 70.06".to_owned(), "50ms".to_owned(), "done"),
+        ("exit 3".to_owned(), "50ms".to_owned(), "did not become ready: it ended with exit code 3"),
+        ("exec sleep 70.06".to_owned(), "soon".to_owned(), "`ready` is `soon`"),
+    ] {
+        let spec = spec(&script, Guard::Lease, &[("ready", Value::Text(ready.clone()))]);
+        let job = scene.job(&spec);
+        let outcome = scene.agent.start(&job).to_string();
+        assert!(outcome.contains(wanted), "{ready}: {outcome}");
+        let job = scene.job(&spec);
+        assert_eq!(scene.agent.stop(&job, Stop::Orderly), Outcome::Done);
+        assert_eq!(alive("sleep\x0070.06"), 0);
+    }
+    let spec = spec("exit 0", Guard::Fence, &[("user", Value::Text("nobody-at-all".into()))]);
+    let outcome = scene.agent.start(&scene.job(&spec)).to_string();
+    assert!(outcome.contains("no user `nobody-at-all`"), "{outcome}");
+}
+
+fn output_is_kept_within_bounds() {
+    let scene = Scene::new();
+    let more = [("log_size", Value::Integer(4096)), ("user", Value::Text("nobody".into()))];
+    let spec = spec(
+        "id -un; i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; echo END; exec sleep 70.07",
+        Guard::Fence,
+        &more,
+    );
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    eventually("all of its output", || scene.text("site.log").ends_with("END\n"));
+    let size = |file: &str| fs::metadata(Path::new(scene.dir.path()).join(file)).unwrap().len();
+    assert!(size("site.log") <= 4096 && size("site.log.1") <= 16 * 1024);
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+}

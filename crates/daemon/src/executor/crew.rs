@@ -1,0 +1,193 @@
+//! The threads that do what agents do: one for each operation under way, none else.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+    thread,
+    time::Instant,
+};
+
+use heart_agents::{Agents, Job, wait::Bell};
+use heart_model::{Duration, ORDERS_IN_FLIGHT_MAX, Outcome, ResourceName};
+
+use super::unit::{Held, Operation, Ticket};
+
+/// Stops never wait for starts and questions: they have places of their own.
+const STOPS_MAX: usize = ORDERS_IN_FLIGHT_MAX;
+/// Enough for parsing an agent's description.
+const STACK: usize = 512 * 1024;
+
+/// One operation that is to be done.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) resource: ResourceName,
+    pub(super) ticket: Ticket,
+    pub(super) operation: Operation,
+    pub(super) held: Held,
+}
+
+impl Task {
+    fn is_stop(&self) -> bool {
+        matches!(self.operation, Operation::Stop(_))
+    }
+
+    fn timeout(&self) -> Duration {
+        let timeouts = &self.held.spec.timeouts;
+        match self.operation {
+            Operation::Start => timeouts.start,
+            Operation::Stop(_) => timeouts.stop,
+            Operation::Status => timeouts.status,
+            // What was starting when the last executor died may still be at it.
+            Operation::Adopt => timeouts.start.max(timeouts.status),
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) resource: ResourceName,
+    pub(super) ticket: Ticket,
+    pub(super) outcome: Outcome,
+}
+
+/// Everybody who works, and what waits for them.
+pub(super) struct Crew {
+    agents: Arc<Agents>,
+    done: mpsc::Receiver<(Done, bool)>,
+    finished: mpsc::Sender<(Done, bool)>,
+    bell: Arc<Bell>,
+    waiting: VecDeque<Task>,
+    cancels: BTreeMap<(ResourceName, Ticket), Arc<Bell>>,
+    busy: usize,
+    stopping: usize,
+}
+
+impl AsFd for Crew {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
+impl Crew {
+    pub(super) fn new(agents: Arc<Agents>) -> io::Result<Crew> {
+        // Bounded by the operations under way.
+        let (finished, done) = mpsc::channel();
+        Ok(Crew {
+            agents,
+            done,
+            finished,
+            bell: Arc::new(Bell::new()?),
+            waiting: VecDeque::new(),
+            cancels: BTreeMap::new(),
+            busy: 0,
+            stopping: 0,
+        })
+    }
+
+    /// Does it now, or as soon as there is a place. Bounded by one operation for each resource.
+    pub(super) fn take(&mut self, task: Task) {
+        self.waiting.push_back(task);
+        self.begin();
+    }
+
+    /// Lets an operation end soon; one that has not begun ends at once.
+    pub(super) fn cancel(&mut self, resource: &ResourceName, ticket: Ticket) {
+        if let Some(bell) = self.cancels.get(&(resource.clone(), ticket)) {
+            bell.ring();
+        }
+        let waits = self.waiting.iter().position(|task| task.resource == *resource && task.ticket == ticket);
+        // A stop that waits is not worth less for being in a hurry.
+        if let Some(task) = waits.and_then(|at| self.waiting.get(at)).filter(|task| !task.is_stop()) {
+            let outcome = Outcome::Refused("it was cancelled before it began".to_owned());
+            let done = Done { resource: task.resource.clone(), ticket, outcome };
+            self.waiting.retain(|task| task.resource != *resource || task.ticket != ticket);
+            self.busy += 1;
+            self.finished.send((done, false)).ok();
+            self.bell.ring();
+        }
+    }
+
+    /// What has ended since the last call.
+    pub(super) fn finished(&mut self) -> Vec<Done> {
+        self.bell.silence();
+        let mut all = Vec::new();
+        while let Ok((done, was_stop)) = self.done.try_recv() {
+            *if was_stop { &mut self.stopping } else { &mut self.busy } -= 1;
+            self.cancels.remove(&(done.resource.clone(), done.ticket));
+            all.push(done);
+        }
+        self.begin();
+        all
+    }
+
+    /// Begins what there are places for.
+    fn begin(&mut self) {
+        let mut later = VecDeque::new();
+        while let Some(task) = self.waiting.pop_front() {
+            let is_stop = task.is_stop();
+            let place = if is_stop { self.stopping < STOPS_MAX } else { self.busy < ORDERS_IN_FLIGHT_MAX };
+            if !place {
+                later.push_back(task);
+                continue;
+            }
+            *if is_stop { &mut self.stopping } else { &mut self.busy } += 1;
+            self.spawn(task);
+        }
+        self.waiting = later;
+    }
+
+    fn spawn(&mut self, task: Task) {
+        let is_stop = task.is_stop();
+        let (resource, ticket) = (task.resource.clone(), task.ticket);
+        let failed = |why: io::Error| {
+            let outcome = Outcome::Failed(format!("the executor has no thread for it: {why}"));
+            (Done { resource: resource.clone(), ticket, outcome }, is_stop)
+        };
+        let cancel = match Bell::new() {
+            Ok(bell) => Arc::new(bell),
+            Err(error) => {
+                self.finished.send(failed(error)).ok();
+                return self.bell.ring();
+            }
+        };
+        self.cancels.insert((resource.clone(), ticket), Arc::clone(&cancel));
+        let (agents, finished, bell) =
+            (Arc::clone(&self.agents), self.finished.clone(), Arc::clone(&self.bell));
+        let work = move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| operate(&agents, &task, &cancel)))
+                .unwrap_or_else(|_| Outcome::Failed("its agent broke down; the log says where".to_owned()));
+            let done = Done { resource: task.resource, ticket: task.ticket, outcome };
+            finished.send((done, is_stop)).ok();
+            bell.ring();
+        };
+        if let Err(error) = thread::Builder::new().name("heart-agent".into()).stack_size(STACK).spawn(work) {
+            self.finished.send(failed(error)).ok();
+            self.bell.ring();
+        }
+    }
+}
+
+fn operate(agents: &Agents, task: &Task, cancel: &Bell) -> Outcome {
+    let agent = match agents.get(&task.held.spec.agent) {
+        Ok(agent) => agent,
+        Err(why) => return Outcome::Unable(why),
+    };
+    let job = Job {
+        resource: &task.resource,
+        spec: &task.held.spec,
+        epoch: task.held.epoch,
+        session: task.held.session,
+        deadline: Instant::now() + task.timeout(),
+        cancel,
+    };
+    match task.operation {
+        Operation::Start => agent.start(&job),
+        Operation::Stop(how) => agent.stop(&job, how),
+        Operation::Status => agent.status(&job),
+        Operation::Adopt => agent.adopt(&job),
+    }
+}

@@ -1,0 +1,449 @@
+//! The executor: does what the core orders, and tells what happens.
+//!
+//! It decides nothing about where things run. It refuses what is certainly wrong (a start whose
+//! epoch was closed, or without a lease), obeys the rest, and reports. It may be killed at any
+//! moment: what runs keeps running, and the next executor finds it by the records in `/run`.
+//!
+//! ```text
+//! core ⇄ channel ─▶ unit (pure, one a resource) ─▶ records, crew (threads) ─▶ agents
+//!                     ▲                                   │
+//!                     └── ends of operations, deaths, notices ◀──┘
+//! ```
+
+mod crew;
+mod records;
+mod unit;
+
+#[cfg(test)]
+mod unit_tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::OsString,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use heart_agents::{
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease, process::KeeperSetup, wait::Bell,
+};
+use heart_model::{
+    Act, Duration, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session, ToExecutor,
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{WaitId, WaitIdOptions, waitid},
+};
+
+use crate::channel::{Channel, ChannelError, Incoming};
+use crew::{Crew, Task};
+use records::Records;
+use unit::{Action, Event, Unit};
+
+/// What an executor needs to know.
+pub struct Options {
+    /// The node's name.
+    pub node: String,
+    /// Where records, plans and logs are: `/run/heart/executor`.
+    pub run_dir: PathBuf,
+    /// The command that becomes a keeper; the path of its plan is appended.
+    pub keeper: Vec<OsString>,
+    /// The file in which keepers read the lease.
+    pub board: PathBuf,
+    /// Where the lease can be read. If not given, [`ToExecutor::Lease`] tells it.
+    pub lease: Option<Arc<dyn LeaseView>>,
+    /// Signalled when the lease was over and goes on again.
+    pub wake: Option<OwnedFd>,
+    /// Where OCF agents are: [`heart_agents::ocf::OCF_ROOT`].
+    pub ocf_root: PathBuf,
+}
+
+/// Why an executor ended. Nothing was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The channel to the core is unusable.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The records cannot be read or written: then nothing may be confirmed.
+    #[error("cannot keep records in {}: {cause}", folder.display())]
+    Records {
+        /// Where.
+        folder: PathBuf,
+        /// What was said.
+        cause: io::Error,
+    },
+    /// The kernel refuses what an event loop needs.
+    #[error("cannot wait for events: {0}")]
+    Wait(#[from] io::Error),
+}
+
+/// Runs an executor until the other end of the connection is closed for good.
+///
+/// # Errors
+/// Why it had to end. Whatever runs keeps running.
+pub fn run(connection: OwnedFd, options: Options) -> Result<(), ExecutorError> {
+    let mut executor = Executor::begin(connection, options)?;
+    loop {
+        match executor.turn() {
+            Ok(()) => {}
+            Err(ExecutorError::Channel(ChannelError::Closed)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A session that is being let go.
+struct LettingGo {
+    session: Session,
+    everything: bool,
+    /// What stops one after the other, because others may rest on it: the last started first.
+    queue: VecDeque<ResourceName>,
+}
+
+struct Executor {
+    channel: Channel,
+    agents: Arc<Agents>,
+    lease: Arc<dyn LeaseView>,
+    told: Option<Arc<ToldLease>>,
+    records: Records,
+    run_dir: PathBuf,
+    crew: Crew,
+    units: BTreeMap<ResourceName, Unit>,
+    due: BTreeMap<ResourceName, Instant>,
+    watches: BTreeMap<ResourceName, OwnedFd>,
+    letting_go: Option<LettingGo>,
+    over: Option<Session>,
+    sequence: u64,
+}
+
+impl Executor {
+    fn begin(connection: OwnedFd, options: Options) -> Result<Executor, ExecutorError> {
+        let told = options.lease.is_none().then(|| Arc::new(ToldLease::default()));
+        let lease: Arc<dyn LeaseView> = match (&options.lease, &told) {
+            (Some(lease), _) => Arc::clone(lease),
+            (None, Some(told)) => Arc::clone(told) as Arc<dyn LeaseView>,
+            (None, None) => unreachable!("one of them is there"),
+        };
+        let run_dir = options.run_dir;
+        let wrong = |cause| ExecutorError::Records { folder: run_dir.clone(), cause };
+        let records = Records::open(&run_dir).map_err(wrong)?;
+        let left = records.read().map_err(wrong)?;
+        let keeper = KeeperSetup { command: options.keeper, run_dir: run_dir.clone(), board: options.board };
+        let agents = Arc::new(Agents::new(Setup {
+            node: options.node,
+            lease: Arc::clone(&lease),
+            wake: options.wake,
+            keeper,
+            ocf_root: options.ocf_root,
+        })?);
+        let over = records.session();
+        let mut executor = Executor {
+            channel: Channel::new(connection)?,
+            crew: Crew::new(Arc::clone(&agents))?,
+            agents,
+            lease,
+            told,
+            records,
+            run_dir,
+            sequence: left.iter().map(|record| record.sequence).max().unwrap_or_default(),
+            units: left
+                .into_iter()
+                .map(|record| (record.resource.clone(), Unit::from_record(record)))
+                .collect(),
+            due: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            letting_go: None,
+            over,
+        };
+        executor.adopt()?;
+        Ok(executor)
+    }
+
+    /// Takes up what an earlier executor left.
+    fn adopt(&mut self) -> Result<(), ExecutorError> {
+        let specs = self.units.values().filter_map(|unit| unit.held()).map(|held| &held.spec);
+        if let Err(error) = self.agents.reclaim(specs) {
+            tracing::error!("the gate cannot be taken up, addresses go silent with the lease: {error}");
+        }
+        for name in self.units.keys().cloned().collect::<Vec<_>>() {
+            self.step(&name, Event::Adopt)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to happen, and deals with all that has.
+    fn turn(&mut self) -> Result<(), ExecutorError> {
+        let ended = self.wait()?;
+        for name in ended {
+            self.on_death(&name)?;
+        }
+        self.channel.flush()?;
+        for incoming in self.channel.receive()? {
+            match incoming {
+                Incoming::Hello => self.tell_inventory()?,
+                Incoming::Message(message) => self.on_message(message)?,
+            }
+        }
+        for done in self.crew.finished() {
+            self.step(&done.resource, Event::Ended { ticket: done.ticket, outcome: done.outcome })?;
+        }
+        self.on_notices()?;
+        self.on_time()?;
+        self.go_on_letting_go()
+    }
+
+    /// Waits; which resources' processes have ended meanwhile.
+    fn wait(&mut self) -> Result<Vec<ResourceName>, ExecutorError> {
+        let now = Instant::now();
+        let left = self.due.values().min().map(|at| at.saturating_duration_since(now)).map(timespec);
+        let writing = if self.channel.wants_to_write() { PollFlags::OUT } else { PollFlags::empty() };
+        let mut fds = vec![
+            PollFd::new(&self.channel, PollFlags::IN | writing),
+            PollFd::new(&self.crew, PollFlags::IN),
+            PollFd::new(self.agents.notices(), PollFlags::IN),
+        ];
+        fds.extend(self.watches.values().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(ExecutorError::Wait(error.into())),
+        }
+        let ended = self.watches.keys().zip(&fds[3..]).filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(ended.map(|(name, _)| name.clone()).collect())
+    }
+
+    fn on_message(&mut self, message: ToExecutor) -> Result<(), ExecutorError> {
+        match message {
+            ToExecutor::Configure { resources } => self.configure(resources),
+            ToExecutor::Obey(order) => self.obey(order),
+            ToExecutor::LetGo { session, everything } => self.let_go(session, everything),
+            ToExecutor::Lease { until } => {
+                if let Some(told) = &self.told {
+                    told.tell(until);
+                }
+                Ok(())
+            }
+            ToExecutor::Inventory => self.tell_inventory(),
+        }
+    }
+
+    fn configure(&mut self, resources: Vec<(ResourceName, ResourceSpec)>) -> Result<(), ExecutorError> {
+        let mut wanted: BTreeMap<_, _> = resources.into_iter().collect();
+        for name in self.units.keys().cloned().collect::<Vec<_>>() {
+            let spec = wanted.remove(&name);
+            self.step(&name, Event::Configured(spec))?;
+        }
+        for (name, spec) in wanted {
+            self.units.insert(name.clone(), Unit::new(name.clone()));
+            self.step(&name, Event::Configured(Some(spec)))?;
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// Forgets what is neither configured nor of any consequence.
+    fn forget(&mut self) {
+        let (records, due) = (&self.records, &mut self.due);
+        self.units.retain(|name, unit| {
+            let keep = !unit.is_forgotten();
+            if !keep {
+                records.remove(name);
+                due.remove(name);
+            }
+            keep
+        });
+    }
+
+    fn obey(&mut self, order: Order) -> Result<(), ExecutorError> {
+        let name = order.resource.clone();
+        let over = self
+            .over
+            .is_some_and(|over| over.boot == order.session.boot && order.session.number <= over.number);
+        let lease_left = if over { Duration::ZERO } else { lease::remaining(&*self.lease) };
+        let unit = self.units.entry(name.clone()).or_insert_with(|| Unit::new(name.clone()));
+        if unit.held().is_none() && order.act == Act::Start {
+            self.sequence += 1;
+            unit.sequence = self.sequence;
+        }
+        self.step(&name, Event::Ordered { order, lease_left })
+    }
+
+    /// The right to run things is over: silence first, then stop.
+    fn let_go(&mut self, session: Session, everything: bool) -> Result<(), ExecutorError> {
+        let cut = self.units.values().filter(|unit| unit.is_guarded_by_lease());
+        self.agents.cut(cut.filter_map(|unit| unit.held()).map(|held| &held.spec));
+        self.over = Some(session);
+        self.records.end_session(session).map_err(|cause| self.cannot_record(cause))?;
+        let mut held: Vec<_> = self.units.iter().filter(|(_, unit)| unit.held().is_some()).collect();
+        held.sort_by_key(|(_, unit)| std::cmp::Reverse(unit.sequence));
+        let (at_once, in_turn): (Vec<_>, Vec<_>) = held
+            .into_iter()
+            .map(|(name, unit)| (name.clone(), unit.is_guarded_by_lease()))
+            .partition(|one| one.1);
+        let queue = if everything { in_turn.into_iter().map(|one| one.0).collect() } else { VecDeque::new() };
+        for (name, _) in at_once {
+            self.step(&name, Event::LetGo { session, how: Stop::AtOnce })?;
+        }
+        self.letting_go = Some(LettingGo { session, everything, queue });
+        Ok(())
+    }
+
+    /// Stops the next one in turn; tells when nothing is left.
+    fn go_on_letting_go(&mut self) -> Result<(), ExecutorError> {
+        let Some(mut letting_go) = self.letting_go.take() else { return Ok(()) };
+        let session = letting_go.session;
+        // Bounded by the queue: each round takes one off, or ends.
+        while let Some(name) = letting_go.queue.front().cloned() {
+            self.step(&name, Event::LetGo { session, how: Stop::Orderly })?;
+            let waits = self.units.get(&name).is_some_and(|unit| unit.held().is_some() && !unit.is_stuck());
+            if waits {
+                break;
+            }
+            letting_go.queue.pop_front();
+        }
+        let left = self.units.values().filter_map(|unit| unit.held()).any(|held| {
+            let old = held.session.boot != session.boot || held.session.number <= session.number;
+            old && (letting_go.everything || held.spec.guard == Guard::Lease)
+        });
+        if left {
+            self.letting_go = Some(letting_go);
+            return Ok(());
+        }
+        Ok(self.channel.send(&FromExecutor::LetGo { session })?)
+    }
+
+    fn tell_inventory(&mut self) -> Result<(), ExecutorError> {
+        let all = self.units.values().map(Unit::inventory).collect();
+        Ok(self.channel.send(&FromExecutor::Inventory(all))?)
+    }
+
+    /// The process behind a resource has ended.
+    fn on_death(&mut self, name: &ResourceName) -> Result<(), ExecutorError> {
+        if let Some(fd) = self.watches.remove(name) {
+            // If it is our child, nobody else takes its exit status.
+            waitid(WaitId::PidFd(fd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok();
+        }
+        let why = self.post_mortem(name).unwrap_or_else(|| "its process has ended".to_owned());
+        self.step(name, Event::Lost(why))
+    }
+
+    /// Asks the agent what something that has ended died of.
+    fn post_mortem(&self, name: &ResourceName) -> Option<String> {
+        let held = self.units.get(name)?.held()?;
+        let agent = self.agents.get(&held.spec.agent).ok()?;
+        let cancel = Bell::new().ok()?;
+        let job = Job {
+            resource: name,
+            spec: &held.spec,
+            epoch: held.epoch,
+            session: held.session,
+            deadline: Instant::now(),
+            cancel: &cancel,
+        };
+        match agent.status(&job) {
+            heart_model::Outcome::Failed(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    fn on_notices(&mut self) -> Result<(), ExecutorError> {
+        let (notices, overflown) = self.agents.notices().take();
+        for notice in notices {
+            let event = match notice.what {
+                Happened::Lost(why) => Event::Lost(why),
+                Happened::Restored(what) => {
+                    tracing::warn!("{}: {what}", notice.resource);
+                    Event::Regained
+                }
+            };
+            self.step(&notice.resource, event)?;
+        }
+        if overflown {
+            for name in self.units.keys().cloned().collect::<Vec<_>>() {
+                self.step(&name, Event::Due)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_time(&mut self) -> Result<(), ExecutorError> {
+        let now = Instant::now();
+        let due: Vec<_> =
+            self.due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.due.remove(&name);
+            self.step(&name, Event::Due)?;
+        }
+        Ok(())
+    }
+
+    /// Hands an event to a unit, and does what it says.
+    fn step(&mut self, name: &ResourceName, event: Event) -> Result<(), ExecutorError> {
+        let Some(unit) = self.units.get_mut(name) else { return Ok(()) };
+        let actions = unit.step(event);
+        for action in actions {
+            self.perform(name, action)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, name: &ResourceName, action: Action) -> Result<(), ExecutorError> {
+        let Some(unit) = self.units.get_mut(name) else { return Ok(()) };
+        match action {
+            Action::Record => {
+                let record = unit.record();
+                self.records.write(&record).map_err(|cause| self.cannot_record(cause))?;
+            }
+            Action::Run { ticket, operation, held } => {
+                if matches!(operation, unit::Operation::Stop(_)) {
+                    self.watches.remove(name);
+                    self.due.remove(name);
+                }
+                self.crew.take(Task { resource: name.clone(), ticket, operation, held });
+            }
+            Action::Cancel(ticket) => self.crew.cancel(name, ticket),
+            Action::Report(id, outcome) => {
+                let report = Report { id, outcome, resource: unit.inventory() };
+                self.channel.send(&FromExecutor::Report(report))?;
+            }
+            Action::Changed => {
+                let inventory = unit.inventory();
+                self.channel.send(&FromExecutor::Changed(inventory))?;
+            }
+            Action::Watch => self.watch(name),
+            Action::WakeAfter(wait) => {
+                self.due.insert(name.clone(), Instant::now() + wait);
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, name: &ResourceName) {
+        let Some(held) = self.units.get(name).and_then(Unit::held) else { return };
+        let (Ok(agent), Ok(cancel)) = (self.agents.get(&held.spec.agent), Bell::new()) else { return };
+        let job = Job {
+            resource: name,
+            spec: &held.spec,
+            epoch: held.epoch,
+            session: held.session,
+            deadline: Instant::now(),
+            cancel: &cancel,
+        };
+        if let Some(fd) = agent.watch(&job) {
+            self.watches.insert(name.clone(), fd);
+        }
+    }
+
+    fn cannot_record(&self, cause: io::Error) -> ExecutorError {
+        ExecutorError::Records { folder: self.run_dir.clone(), cause }
+    }
+}
+
+fn timespec(wait: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: wait.subsec_nanos().into(),
+    }
+}
