@@ -19,7 +19,7 @@ pub(crate) fn exists() -> Result<bool> {
 pub(crate) fn command(worlds: &str, seed: Option<&str>) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(metadata::root());
-    command.args(["run", "--quiet", "--package", PROGRAM, "--bin", PROGRAM, "--", "--worlds", worlds]);
+    command.args(["run", "--quiet", "--package", PROGRAM, "--bin", PROGRAM, "--", "run", "--worlds", worlds]);
     command.args(seed.map(|seed| ["--seed", seed]).into_iter().flatten());
     command
 }

@@ -347,8 +347,6 @@ impl Hold {
         let at = Stamp::now();
         for &index in &machines {
             self.machines[index].await_death(&self.layout, &mut self.links)?;
-            // Its control group outlives it, and its next life must not begin frozen.
-            self.freezer.forget(self.layout.machine_name(index))?;
             self.on_machine_died(index);
         }
         Ok(at)
@@ -427,6 +425,10 @@ impl Hold {
     }
 
     fn on_machine_died(&mut self, index: usize) {
+        // Its control group outlives it, and its next life must not begin frozen.
+        if let Err(error) = self.freezer.forget(self.layout.machine_name(index)) {
+            eprintln!("heart lab: {error:#}");
+        }
         let ids: Vec<u64> =
             self.waiters.iter().filter(|(_, (on, _))| *on == index).map(|(&id, _)| id).collect();
         for id in ids {

@@ -8,7 +8,7 @@ use std::{
         unix::process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -16,20 +16,20 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::{
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with},
-    process::geteuid,
+    process::{Pid, PidfdFlags, geteuid, pidfd_open},
 };
 
 use crate::{
     Stamp,
     janitor::Begin,
     layout::{CLIENT, Layout, Network, SWITCHES},
-    message::{CommandLine, Reply, Request, Status, Target},
-    process::{Output, Process},
+    message::{Reply, Request, Status},
+    node::Node,
     wire,
 };
 
 /// How long a lab may take to start, a machine to boot, or a request to be answered.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a lab may take to end.
 const END_TIME_MAX: Duration = Duration::from_secs(20);
 /// Connections that may wait to be welcomed.
@@ -263,7 +263,7 @@ impl Lab {
         let ended = self.ask(&Request::Stop);
         if let Some(mut owned) = self.owned.take() {
             drop(owned.lifeline);
-            let status = owned.janitor.wait().context("cannot wait for the lab's end")?;
+            let status = await_end(&mut owned.janitor)?;
             anyhow::ensure!(status.success(), "the lab's janitor ended with {status}");
             return Ok(());
         }
@@ -301,109 +301,6 @@ impl Drop for Lab {
         {
             eprintln!("heart lab: lab `{}` did not end cleanly: {error:#}", self.name);
         }
-    }
-}
-
-/// One machine of a lab.
-#[derive(Clone, Debug)]
-pub struct Node<'a> {
-    pub(crate) lab: &'a Lab,
-    pub(crate) name: String,
-}
-
-impl Node<'_> {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Starts a program; nothing is read from it unless its streams are taken.
-    ///
-    /// # Errors
-    /// When the machine is off or frozen, or there is no such program.
-    pub fn spawn(&self, words: &[&str]) -> Result<Process> {
-        self.spawn_with(words, &[])
-    }
-
-    /// Starts a program with further environment variables.
-    ///
-    /// # Errors
-    /// As [`Node::spawn`].
-    pub fn spawn_with(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<Process> {
-        let environment = environment.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-        Process::start(self, CommandLine { words: owned(words), environment })
-    }
-
-    /// Runs a program to its end and returns what it wrote.
-    ///
-    /// # Errors
-    /// When it cannot be started, or does not end within a minute.
-    pub fn exec(&self, words: &[&str]) -> Result<Output> {
-        self.spawn(words)?.output(ANSWER_TIME_MAX)
-    }
-
-    /// Runs a line of shell to its end and returns what it wrote; a failing line is an error.
-    ///
-    /// # Errors
-    /// When it fails, with what it wrote to its standard error.
-    pub fn shell(&self, line: &str) -> Result<String> {
-        let output = self.exec(&["sh", "-c", line])?;
-        anyhow::ensure!(
-            output.exit.is_success(),
-            "on {}: `{line}` ended with {}: {}",
-            self.name,
-            output.exit,
-            output.stderr.trim()
-        );
-        Ok(output.stdout)
-    }
-
-    /// Writes a file, making the directories it needs.
-    ///
-    /// # Errors
-    /// When the machine refuses.
-    pub fn write(&self, path: &str, text: &str) -> Result<()> {
-        let script = "mkdir -p \"$(dirname \"$1\")\" && cat > \"$1\"";
-        let output = self.spawn(&["sh", "-c", script, "sh", path])?.feed(text.as_bytes(), ANSWER_TIME_MAX)?;
-        anyhow::ensure!(
-            output.exit.is_success(),
-            "cannot write {path} on {}: {}",
-            self.name,
-            output.stderr.trim()
-        );
-        Ok(())
-    }
-
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// When there is no such file.
-    pub fn read(&self, path: &str) -> Result<String> {
-        let output = self.exec(&["cat", "--", path])?;
-        anyhow::ensure!(
-            output.exit.is_success(),
-            "cannot read {path} on {}: {}",
-            self.name,
-            output.stderr.trim()
-        );
-        Ok(output.stdout)
-    }
-
-    /// Sends a signal to processes of this machine.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn signal(&self, target: Target, signal: i32) -> Result<Stamp> {
-        self.lab.fault(&Request::Signal { machine: self.name.clone(), target, signal })
-    }
-
-    /// Kills the processes with this name, as `/proc/PID/comm` has it.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn kill(&self, name: &str) -> Result<Stamp> {
-        self.signal(Target::Name(name.into()), libc::SIGKILL)
     }
 }
 
@@ -520,12 +417,22 @@ impl Lab {
             // The janitor sweeps up and ends by itself; there is nobody to ask to stop.
             if let Some(mut owned) = self.owned.take() {
                 drop(owned.lifeline);
-                let _ = owned.janitor.wait();
+                let _ = await_end(&mut owned.janitor);
             }
             return Err(error.context("the lab did not start"));
         }
         Ok(())
     }
+}
+
+/// Waits for a janitor, which sweeps up and ends when its holder has.
+fn await_end(janitor: &mut Child) -> Result<ExitStatus> {
+    let pid = Pid::from_raw(i32::try_from(janitor.id())?).context("no process id")?;
+    let ended = pidfd_open(pid, PidfdFlags::empty()).context("cannot watch the lab's janitor")?;
+    if !wire::readable_within(&ended, END_TIME_MAX)? {
+        bail!("the lab still runs {END_TIME_MAX:?} after it was ended: kill process {pid}");
+    }
+    janitor.wait().context("cannot wait for the lab's end")
 }
 
 /// One answer of a lab; a failure it reports becomes an error here.
@@ -576,7 +483,7 @@ fn fresh_name() -> String {
     format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn owned(names: &[&str]) -> Vec<String> {
+pub(crate) fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.into()).collect()
 }
 

@@ -39,6 +39,7 @@ mod layout;
 mod machine;
 mod message;
 mod netlink;
+mod node;
 mod probe;
 mod process;
 mod rootfs;
@@ -49,9 +50,10 @@ mod wire;
 pub use cli::{Cli, cli};
 pub use demo::{Options as DemoOptions, demo};
 pub use hidden::hidden_main;
-pub use lab::{Builder, Lab, Node};
+pub use lab::{Builder, Lab};
 pub use layout::{CLIENT, Network, SWITCH, SWITCHES};
 pub use message::{Exit, MachineState, MachineStatus, Status, Target};
+pub use node::Node;
 pub use probe::{
     Event, Outage, Probe, Question, Way,
     watch::{Overlap, Sighting, Watch},

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::fd::{AsFd, OwnedFd},
-    thread::JoinHandle,
+    sync::mpsc::{Receiver, channel},
     time::Duration,
 };
 
@@ -13,8 +13,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::{
     Exit, Stamp, Target,
-    lab::{Node, answer},
+    lab::answer,
     message::{CommandLine, Reply, Request},
+    node::Node,
     wire,
 };
 
@@ -22,6 +23,9 @@ use crate::{
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 /// Most bytes that are kept of each stream of a program.
 const OUTPUT_MAX: u64 = 64 * 1024 * 1024;
+/// How long a stream may stay open after its program ended: a program that it started and left
+/// behind may hold it for ever.
+const STREAM_TIME_MAX: Duration = Duration::from_millis(300);
 
 /// A running program. Dropping it leaves the program alone.
 #[derive(Debug)]
@@ -135,21 +139,33 @@ impl Process {
         let Some(exit) = self.wait(deadline.remaining())? else {
             bail!("process {} on {} still runs after {wait:?}", self.pid, self.machine);
         };
-        let text = |stream: JoinHandle<Vec<u8>>| -> Result<String> {
-            let bytes = stream.join().map_err(|_| anyhow::anyhow!("the reader of a stream panicked"))?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        Ok(Output { exit, stdout: text(out)?, stderr: text(err)? })
+        let deadline = Stamp::now().after(STREAM_TIME_MAX);
+        Ok(Output { exit, stdout: text(&out, deadline), stderr: text(&err, deadline) })
     }
 }
 
 /// Reads a stream beside the program, so that a full pipe cannot stop it.
-fn collect(stream: Option<File>) -> JoinHandle<Vec<u8>> {
+fn collect(stream: Option<File>) -> Receiver<Vec<u8>> {
+    let (parts, collected) = channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            let _ = stream.take(OUTPUT_MAX).read_to_end(&mut bytes);
+        let Some(stream) = stream else { return };
+        let mut stream = stream.take(OUTPUT_MAX);
+        let mut part = vec![0; 64 * 1024];
+        // Ends with the stream, at an error, or when nobody collects any more.
+        while let Ok(length @ 1..) = stream.read(&mut part) {
+            if parts.send(part[..length].to_vec()).is_err() {
+                return;
+            }
         }
-        bytes
-    })
+    });
+    collected
+}
+
+/// What has been read until the stream's end or `deadline`.
+fn text(parts: &Receiver<Vec<u8>>, deadline: Stamp) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(part) = parts.recv_timeout(deadline.remaining()) {
+        bytes.extend(part);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

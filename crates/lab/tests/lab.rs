@@ -144,6 +144,15 @@ fn a_killed_process_is_the_only_one() {
 }
 
 #[test]
+fn a_program_may_leave_another_one_behind() {
+    let Some(lab) = lab() else { return };
+    let began = Stamp::now();
+    assert_eq!(lab.node("n1").shell("sleep 1000 & echo started").unwrap(), "started\n");
+    assert!(Stamp::now().since(began) < PATIENCE);
+    lab.node("n1").kill("sleep").unwrap();
+}
+
+#[test]
 fn an_unplugged_cable_is_noticed_and_the_other_one_works() {
     let Some(lab) = lab() else { return };
     let carrier =
@@ -328,10 +337,13 @@ fn a_lab_ends_when_its_owner_is_killed() {
         .spawn()
         .unwrap();
     let mut first_line = String::new();
-    BufReader::new(owner.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+    // Kept open: the owner shall end by a signal, not because nobody reads what it prints.
+    let mut printed = BufReader::new(owner.stdout.take().unwrap());
+    printed.read_line(&mut first_line).unwrap();
     assert!(first_line.contains("is up"), "{first_line}");
     let init = Lab::attach(&name).unwrap().status().unwrap().machines[0].pid;
     assert!(init.is_some());
+    assert_eq!(owner.try_wait().unwrap(), None);
     owner.kill().unwrap();
     owner.wait().unwrap();
     let deadline = Stamp::now().after(PATIENCE);
