@@ -12,11 +12,11 @@
 use heart_model::{LogIndex, NodeId, Term};
 use prost::Message as _;
 use raft::{
-    Config, GetEntriesContext, INVALID_ID, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole, Storage,
-    StorageError,
+    Config, GetEntriesContext, INVALID_ID, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole,
+    Storage, StorageError,
     eraftpb::{
-        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message, MessageType,
-        Snapshot,
+        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message,
+        MessageType, Snapshot,
     },
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -461,8 +461,11 @@ impl Agreement {
             });
             single
         };
-        let change = ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
-        self.leads() && !self.raw.raft.has_pending_conf() && self.raw.propose_conf_change(Vec::new(), change).is_ok()
+        let change =
+            ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
+        self.leads()
+            && !self.raw.raft.has_pending_conf()
+            && self.raw.propose_conf_change(Vec::new(), change).is_ok()
     }
 
     /// Takes a message in.
@@ -523,7 +526,13 @@ impl Agreement {
             let commit = self.raw.store().hard_state.commit;
             output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
             let restored = batch.snapshot.as_ref().map(|snapshot| snapshot.get_metadata().index);
-            self.unpersisted.push_back(Unpersisted { ticket, ready: Some(number), commit, restored, messages });
+            self.unpersisted.push_back(Unpersisted {
+                ticket,
+                ready: Some(number),
+                commit,
+                restored,
+                messages,
+            });
         }
     }
 
@@ -608,7 +617,13 @@ impl Agreement {
         store.snapshot = snapshot;
         let commit = store.hard_state.commit;
         let ticket = self.ticket();
-        self.unpersisted.push_back(Unpersisted { ticket, ready: None, commit, restored: None, messages: Vec::new() });
+        self.unpersisted.push_back(Unpersisted {
+            ticket,
+            ready: None,
+            commit,
+            restored: None,
+            messages: Vec::new(),
+        });
         Some(Write { ticket, replaces: true, bytes: self.file() })
     }
 }
