@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
     let Some(_) = World::new() else { return ExitCode::SUCCESS };
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
         ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
         (
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             the_end_of_a_session_lets_go_of_what_a_lease_guards,
         ),
         ("an_address_survives_its_executor", an_address_survives_its_executor),
+        ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
     ];
     for (name, test) in tests {
@@ -385,6 +386,31 @@ fn an_address_survives_its_executor() {
     core.world.ip("link set eth0 up");
     assert_eq!(core.changed("ip"), Activity::Running);
     assert_eq!(core.does("ip", 31, Act::Stop).0, Outcome::Done);
+}
+
+fn a_stopped_executor_cannot_keep_an_address() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (here, there) = World::pair().unwrap();
+    let mut core = Core::new(here, &[("ip", spec("ip", &[("address", "10.9.0.100")], Guard::Lease))]);
+    let lease = |core: &Core, length| {
+        let until = clock::now().after(ms(length));
+        board::tell(&core.dir.path().join("board"), until);
+        until
+    };
+    let until = lease(&core, 1500);
+    assert_eq!(core.does("ip", 1, Act::Start).0, Outcome::Done);
+    assert!(there.reaches(&core.world, "10.9.0.100"));
+    let executor = Pid::from_child(&core.executor);
+    kill_process(executor, Signal::STOP).unwrap();
+    // No heartbeats either: all of this node is stopped.
+    let never = wait::Bell::new().unwrap();
+    let end = Instant::now() + clock::now().at_most_until(until);
+    wait::any(&[never.as_fd()], Some(end)).unwrap();
+    assert!(clock::now().has_surely_reached(until));
+    assert!(!there.reaches(&core.world, "10.9.0.100"), "it is silent");
+    kill_process(executor, Signal::CONT).unwrap();
+    assert!(!there.reaches(&core.world, "10.9.0.100"), "and stays so");
+    assert_eq!(core.does("ip", 1, Act::Stop).0, Outcome::Done);
 }
 
 fn an_ocf_agent_is_run_and_asked() {

@@ -160,7 +160,7 @@ impl Warden {
         }
     }
 
-    fn manage(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+    pub(super) fn manage(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let before = self.doors.clone();
         for address in addresses {
             self.doors.entry(*address).or_insert(Door::Closed);
@@ -182,7 +182,7 @@ impl Warden {
         self.install()
     }
 
-    fn open(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+    pub(super) fn open(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         if let Some(stranger) = addresses.iter().find(|address| !self.doors.contains_key(address)) {
             return Err(io::Error::other(format!("the gate does not manage {stranger}")));
         }
@@ -218,7 +218,7 @@ impl Warden {
         self.transact(|batch| nft::forget(batch, &known))
     }
 
-    fn announce(&mut self, interface: &str) -> io::Result<()> {
+    pub(super) fn announce(&mut self, interface: &str) -> io::Result<()> {
         let opening = self.opening().ok_or_else(no_lease)?;
         self.shields.insert(interface.to_owned());
         self.attempt(|batch| nft::shield(batch, interface, opening.deadline))
@@ -249,7 +249,7 @@ impl Warden {
     }
 
     /// Until when the gate may be open, reckoned now; `None` if there is no lease.
-    fn opening(&self) -> Option<Opening> {
+    pub(super) fn opening(&self) -> Option<Opening> {
         // The time of day is read first. If we are stopped between the two readings, the deadline
         // comes out too early, never too late.
         let today = clock::realtime();
@@ -260,14 +260,20 @@ impl Warden {
         (timeout_ms > 0).then_some(Opening { deadline, timeout_ms })
     }
 
+    /// What to tell the kernel if the lease was taken away before the end that it was told.
+    fn shutting(&self) -> Option<Opening> {
+        let told = self.told.filter(|told| !clock::now().may_have_reached(*told));
+        told.map(|_| Opening { deadline: 0, timeout_ms: 1 })
+    }
+
     /// Tells the kernel that the lease goes on, if it does.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let until = self.lease.until();
         if self.told == Some(until) {
             // The heartbeats have not earned more than the kernel knows.
             return self.plan_next(until);
         }
-        let Some(opening) = self.opening() else { return self.plan_next(until) };
+        let Some(opening) = self.opening().or_else(|| self.shutting()) else { return self.plan_next(until) };
         match self.transact(|batch| nft::refresh(batch, opening)) {
             Ok(()) => self.plan_next(until),
             Err(error) => {
@@ -345,7 +351,7 @@ impl Warden {
     }
 
     /// Changes what is installed. If that fails, the tables are not what we think: all anew.
-    fn transact(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
+    pub(super) fn transact(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
         if !self.installed {
             return self.install();
         }
