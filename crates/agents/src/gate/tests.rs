@@ -74,16 +74,18 @@ fn a_refresh_computed_before_a_stop_opens_nothing_after_it() {
 fn an_announcement_sent_after_a_stop_does_not_leave() {
     let Some((here, there)) = World::pair() else { return };
     let (mut warden, lease) = warden(&here);
-    let index: u32 = here.run(|| std::fs::read_to_string("/proc/thread-self/net/dev_mcast")).map_or(0, |text| {
-        text.lines().find_map(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
-    });
+    let index: u32 =
+        here.run(|| std::fs::read_to_string("/proc/thread-self/net/dev_mcast")).map_or(0, |text| {
+            text.lines().find_map(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+        });
     assert!(index > 0, "eth0 has a number");
     let ears = there.run(|| sys::packet_socket().unwrap());
     sys::hear_arp_of(ears.as_fd(), [10, 9, 0, 100]).unwrap();
     let mouth = here.run(|| sys::packet_socket().unwrap());
     sys::mark(mouth.as_fd(), MARK).unwrap();
     let heard = |within: Duration| {
-        let packet = [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 10, 9, 0, 100, 0, 0, 0, 0, 0, 0, 10, 9, 0, 100];
+        let packet =
+            [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 9, 10, 9, 0, 100, 0, 0, 0, 0, 0, 0, 10, 9, 0, 100];
         // A packet that the filter drops is an error for whoever sends it.
         sys::send_frame(mouth.as_fd(), index, sys::ETHER_ARP, &[0xff; 6], &packet).ok();
         let ready = wait::any(&[ears.as_fd()], Some(Instant::now() + within)).unwrap()[0];

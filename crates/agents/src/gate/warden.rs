@@ -269,6 +269,14 @@ impl Warden {
     /// Tells the kernel that the lease goes on, if it does.
     pub(super) fn refresh(&mut self) {
         let until = self.lease.until();
+        if !self.installed {
+            // Lease or not: without the tables everything would pass.
+            return self.reinstall();
+        }
+        if self.doors.values().all(|door| *door == Door::Closed) {
+            self.look_at = None;
+            return;
+        }
         if self.told == Some(until) {
             // The heartbeats have not earned more than the kernel knows.
             return self.plan_next(until);
@@ -307,18 +315,19 @@ impl Warden {
         if !touched || !self.installed {
             return;
         }
-        let too_soon = self.reinstalled_at.is_some_and(|at| at.elapsed() < REINSTALL_EVERY_MIN)
-            && self.look_at.is_some();
-        if too_soon {
-            self.installed = false;
-            self.look_at = Some(Instant::now() + REINSTALL_EVERY_MIN);
-            self.told = None;
-            return;
+        self.installed = false;
+        // Whoever removes them again and again is answered at a bounded rate.
+        match self.reinstalled_at.map(|at| at + REINSTALL_EVERY_MIN).filter(|at| Instant::now() < *at) {
+            Some(at) => self.look_at = Some(at),
+            None => self.reinstall(),
         }
+    }
+
+    fn reinstall(&mut self) {
         tracing::warn!("somebody changed the tables of the gate: they are put back");
         if let Err(error) = self.install() {
             tracing::error!("the gate cannot be put back: {error}");
-            self.installed = false;
+            self.look_at = Some(Instant::now() + REINSTALL_EVERY_MIN);
         }
     }
 
@@ -338,7 +347,9 @@ impl Warden {
             }
         })?;
         self.installed = true;
-        if !open.is_empty() {
+        if open.is_empty() {
+            self.look_at = None;
+        } else {
             self.plan_next(until);
         }
         for interface in self.shields.clone() {

@@ -419,7 +419,7 @@ impl Unit {
     fn on_end(&mut self, ended: Ticket, outcome: Outcome, actions: &mut Vec<Action>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting { held, ticket, orders, adopting } if ticket == ended => {
-                self.started(held, orders, adopting, outcome, actions);
+                self.started(held, orders, adopting, &outcome, actions);
             }
             State::Running { held, asking: Some(asking) } if asking.ticket == ended => {
                 self.answered(held, asking, outcome, actions);
@@ -439,7 +439,7 @@ impl Unit {
                 self.state = State::Stopping { held, stop };
             }
             State::Stopping { held, stop } if stop.after.is_none() && stop.ticket == ended => {
-                self.stopped(held, stop, outcome, actions);
+                self.stopped(held, stop, &outcome, actions);
             }
             // The end of something that nobody waits for any more.
             other => self.state = other,
@@ -451,10 +451,10 @@ impl Unit {
         held: Held,
         orders: Vec<OrderId>,
         adopting: bool,
-        outcome: Outcome,
+        outcome: &Outcome,
         actions: &mut Vec<Action>,
     ) {
-        match &outcome {
+        match outcome {
             Outcome::Done => {
                 self.state = State::Running { held, asking: None };
                 actions.extend([Action::Record, Action::Watch]);
@@ -499,8 +499,8 @@ impl Unit {
         actions.push(Action::Changed);
     }
 
-    fn stopped(&mut self, held: Held, stop: Stopping, outcome: Outcome, actions: &mut Vec<Action>) {
-        let outcome = if outcome == Outcome::NotRunning { Outcome::Done } else { outcome };
+    fn stopped(&mut self, held: Held, stop: Stopping, outcome: &Outcome, actions: &mut Vec<Action>) {
+        let outcome = if *outcome == Outcome::NotRunning { &Outcome::Done } else { outcome };
         if outcome.is_done() {
             self.closed = self.closed.max(held.epoch).max(self.barred);
         } else {
