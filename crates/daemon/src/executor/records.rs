@@ -13,7 +13,7 @@ use std::{
 
 use heart_model::{ResourceName, Session};
 
-use super::unit::Record;
+use super::terms::Record;
 
 /// How the records' names end.
 const ENDING: &str = "unit";
