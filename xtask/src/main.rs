@@ -1,3 +1,41 @@
-//! To be written.
+//! The tools of the house.
+//!
+//! ```text
+//! cargo xtask test [--quick]            everything that must hold before a change goes in
+//! cargo xtask tidy                      the house rules alone
+//! cargo xtask sim --worlds N [--seed S] simulated worlds
+//! ```
 
-fn main() {}
+mod metadata;
+mod sim;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask test [--quick]
+       cargo xtask tidy
+       cargo xtask sim [--worlds N] [--seed S]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => test::run(false),
+        ["test", "--quick"] => test::run(true),
+        ["tidy"] => tidy::run(),
+        ["sim", options @ ..] => sim::run(options),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

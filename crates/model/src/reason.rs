@@ -15,6 +15,11 @@ pub enum Reason {
         /// Where it is.
         node: NodeName,
     },
+    /// It does not run, and starts again where it did: nothing speaks against it.
+    Again {
+        /// Where it was.
+        node: NodeName,
+    },
     /// The configuration prefers this node, and it can be had.
     Preferred {
         /// The node.
@@ -74,6 +79,8 @@ pub enum Reason {
     },
     /// Too few voters take part to decide anything.
     NoQuorum,
+    /// The configuration does not name it any more.
+    Removed,
     /// No node can run it; each with its reason.
     Nowhere {
         /// Every node, and why not there.
@@ -127,7 +134,7 @@ impl fmt::Display for Refusal {
             Refusal::Leaving => to.write_str("it is leaving"),
             Refusal::Standby => to.write_str("it is in standby"),
             Refusal::Failed { failures, limit, resource } => {
-                write!(to, "{resource} failed there {failures} times (limit {limit})")
+                write!(to, "{resource} failed there {failures} of {limit} times")
             }
             Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
         }
@@ -140,8 +147,9 @@ impl fmt::Display for Reason {
             Reason::Stays { node } => {
                 write!(to, "runs on {node} and stays: nothing healthy moves without need")
             }
+            Reason::Again { node } => write!(to, "starts again on {node}: nothing speaks against it"),
             Reason::Preferred { node } => write!(to, "the configuration prefers {node}"),
-            Reason::Spread { node, load } => write!(to, "{node} has least to do ({load} resources)"),
+            Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
             Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
@@ -157,11 +165,12 @@ impl fmt::Display for Reason {
                 write!(to, "waits until the lease of {node} has surely run out")
             }
             Reason::StopStuck { node, message } => write!(to, "could not be stopped on {node}: {message}"),
+            Reason::Removed => to.write_str("the configuration does not name it any more"),
             Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
             Reason::Nowhere { refusals } => {
-                to.write_str("can run nowhere:")?;
-                for (node, refusal) in refusals {
-                    write!(to, " not on {node}: {refusal};")?;
+                to.write_str("can run nowhere")?;
+                for (place, (node, refusal)) in refusals.iter().enumerate() {
+                    write!(to, "{} not on {node}: {refusal}", if place == 0 { ":" } else { ";" })?;
                 }
                 Ok(())
             }

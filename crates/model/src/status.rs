@@ -54,6 +54,9 @@ pub struct ResourceStatus {
     pub failures: BTreeMap<NodeName, u32>,
     /// The last failure on each node, for people.
     pub last_failure: BTreeMap<NodeName, String>,
+    /// Who held the last grant that was closed: while that session lasts, it starts there again.
+    #[serde(default)]
+    pub last: Option<(NodeName, Session)>,
 }
 
 /// Who has the right to run a resource, and what it does there.

@@ -12,7 +12,8 @@
 use heart_model::{LogIndex, NodeId, Term};
 use prost::Message as _;
 use raft::{
-    Config, GetEntriesContext, INVALID_ID, RaftState, RawNode, StateRole, Storage, StorageError,
+    Config, GetEntriesContext, INVALID_ID, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole,
+    Storage, StorageError,
     eraftpb::{
         ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message,
         MessageType, Snapshot,
@@ -92,6 +93,8 @@ pub struct Pace {
     pub heartbeat_ticks: usize,
 }
 
+/// Ticks after which a snapshot that was not acknowledged is sent again.
+const SNAPSHOT_TICKS: u64 = 6;
 /// Bytes of entries in one message; one entry may be longer.
 const MESSAGE_BYTES: u64 = 256 * 1024;
 /// Messages to one follower that are under way at a time.
@@ -192,6 +195,8 @@ struct Unpersisted {
     /// The number of raft's `Ready`; none for a rewrite of the file.
     ready: Option<u64>,
     commit: u64,
+    /// The place of a snapshot that was taken over with it.
+    restored: Option<u64>,
     /// Leave once this is durable, never before.
     messages: Vec<Message>,
 }
@@ -207,6 +212,7 @@ pub struct Agreement {
     applied: u64,
     /// The place of the last applied entry that changed which nodes vote.
     configured_at: u64,
+    ticks: u64,
 }
 
 impl ::core::fmt::Debug for Agreement {
@@ -260,6 +266,7 @@ impl Agreement {
             committed: VecDeque::new(),
             applied,
             configured_at,
+            ticks: 0,
         }
     }
 
@@ -385,13 +392,35 @@ impl Agreement {
 
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
+        if self.is_restoring() {
+            return;
+        }
         self.raw.tick();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(SNAPSHOT_TICKS) {
+            // A snapshot that did not arrive is sent again; raft waits for somebody to say so.
+            self.on_unreachable(None);
+        }
+    }
+
+    /// What was under way to a node, or to all, may be gone.
+    pub fn on_unreachable(&mut self, node: Option<NodeId>) {
+        let concerned = |id: u64| node.is_none_or(|node| RaftId(id).node() == node);
+        let prs = self.raw.raft.prs().iter().filter(|(id, _)| **id != self.me.0 && concerned(**id));
+        let of: Vec<(u64, ProgressState)> = prs.map(|(&id, progress)| (id, progress.state)).collect();
+        for (id, state) in of {
+            if state == ProgressState::Snapshot {
+                self.raw.report_snapshot(id, SnapshotStatus::Failure);
+            } else if node.is_some() {
+                self.raw.report_unreachable(id);
+            }
+        }
     }
 
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
     pub fn campaign(&mut self) {
         let term = self.raw.raft.term;
-        if self.leads() || !self.is_voter(self.me) {
+        if self.leads() || !self.is_voter(self.me) || self.is_restoring() {
             return;
         }
         self.raw.raft.become_follower(term, INVALID_ID);
@@ -496,7 +525,14 @@ impl Agreement {
             let ticket = self.ticket();
             let commit = self.raw.store().hard_state.commit;
             output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
-            self.unpersisted.push_back(Unpersisted { ticket, ready: Some(number), commit, messages });
+            let restored = batch.snapshot.as_ref().map(|snapshot| snapshot.get_metadata().index);
+            self.unpersisted.push_back(Unpersisted {
+                ticket,
+                ready: Some(number),
+                commit,
+                restored,
+                messages,
+            });
         }
     }
 
@@ -527,8 +563,17 @@ impl Agreement {
             if let Some(number) = write.ready {
                 self.raw.on_persist_ready(number);
             }
+            if let Some(index) = write.restored {
+                self.raw.advance_apply_to(index);
+            }
         }
         output
+    }
+
+    /// Whether a snapshot was taken over that the disk does not have yet. Until it has, raft cannot
+    /// look at its own log.
+    fn is_restoring(&self) -> bool {
+        self.unpersisted.iter().any(|write| write.restored.is_some())
     }
 
     /// The next entry to apply. A change of the configuration is applied here, and only once its
@@ -572,7 +617,13 @@ impl Agreement {
         store.snapshot = snapshot;
         let commit = store.hard_state.commit;
         let ticket = self.ticket();
-        self.unpersisted.push_back(Unpersisted { ticket, ready: None, commit, messages: Vec::new() });
+        self.unpersisted.push_back(Unpersisted {
+            ticket,
+            ready: None,
+            commit,
+            restored: None,
+            messages: Vec::new(),
+        });
         Some(Write { ticket, replaces: true, bytes: self.file() })
     }
 }
@@ -637,17 +688,20 @@ fn encode(message: &Message) -> (NodeId, Vec<u8>) {
     (RaftId(message.to).node(), message.encode_to_vec())
 }
 
-/// What a node without a log answers to entries for an identity that it does not have: that it has
-/// nothing, so that the leader sends a snapshot. It acknowledges nothing.
+/// What a node without a log answers a leader for an identity that it does not have: that it is
+/// there and has nothing, so that the leader sends a snapshot. It acknowledges nothing.
 #[must_use]
 pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-    let message =
-        Message::decode(bytes).ok().filter(|message| message.get_msg_type() == MessageType::MsgAppend)?;
-    let mut answer = self::message(MessageType::MsgAppendResponse, message.term);
-    answer.to = message.from;
-    answer.from = message.to;
-    answer.index = message.index;
-    answer.reject = true;
+    let asked = Message::decode(bytes).ok()?;
+    let mut answer = match asked.get_msg_type() {
+        MessageType::MsgAppend => message(MessageType::MsgAppendResponse, asked.term),
+        MessageType::MsgHeartbeat => message(MessageType::MsgHeartbeatResponse, asked.term),
+        _ => return None,
+    };
+    answer.reject = asked.get_msg_type() == MessageType::MsgAppend;
+    answer.index = asked.index;
+    answer.to = asked.from;
+    answer.from = asked.to;
     Some(encode(&answer))
 }
 

@@ -120,9 +120,12 @@ impl Conductor {
     pub fn on_inventory(&mut self, node: &NodeName, session: Session, all: Vec<Inventory>) {
         let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
         self.facts.insert(node.clone(), Facts { session, resources });
-        // It may have forgotten what it was told.
-        let id = node.id();
-        self.given.retain(|_, given| given.order.node != id);
+        self.forget_orders(node.id());
+    }
+
+    /// What this node was told may not have reached it, or it has forgotten: tell it again.
+    pub fn forget_orders(&mut self, node: NodeId) {
+        self.given.retain(|_, given| given.order.node != node);
     }
 
     /// A resource of a node changed.
@@ -226,6 +229,10 @@ impl Conductor {
                 state: self.resource_state(spec, name, &ledger),
                 failures: ledger.failures,
                 last_failure: ledger.last_failure,
+                last: ledger.last_node.and_then(|node| {
+                    let session = score.ledger.nodes.get(&node)?.session?;
+                    Some((node, session))
+                }),
             };
             (name.clone(), status)
         };

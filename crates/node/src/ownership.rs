@@ -178,7 +178,7 @@ impl Campaigns {
 /// The holder's side.
 #[derive(Debug, Default)]
 pub struct Holder {
-    letting_go: Option<Session>,
+    letting_go: Option<(Session, bool)>,
     /// The executor said that it let go, and is to say what it has now.
     answered: bool,
     not_before: Option<Moment>,
@@ -211,7 +211,8 @@ pub enum LetGo {
 
 impl Holder {
     /// What follows from the lease. What was let go is closed for good, so the session itself ends
-    /// only when it was taken over. Below half of the voters nothing may run on (SAFETY rule 9).
+    /// only when everything was: when it was taken over, or below half of the voters, where nothing
+    /// may run on (SAFETY rule 9).
     pub fn on_lease(
         &mut self,
         now: Moment,
@@ -229,7 +230,7 @@ impl Holder {
         let due = over && if everything { holds.anything } else { holds.by_lease };
         if due {
             let session = board.session();
-            self.letting_go = Some(session);
+            self.letting_go = Some((session, everything));
             self.answered = false;
             // Said again if nothing comes of it: the executor may have begun anew.
             self.not_before = Some(now.after(patience));
@@ -240,14 +241,18 @@ impl Holder {
 
     /// The executor says that it let go in `session`.
     pub fn on_let_go(&mut self, session: Session) {
-        self.answered |= self.letting_go == Some(session);
+        self.answered |= self.letting_go.is_some_and(|(letting_go, _)| letting_go == session);
     }
 
-    /// The executor said all that it has. Now it is known what was let go.
-    pub fn on_inventory(&mut self) {
-        if self.answered {
-            *self = Holder::default();
+    /// The executor said all that it has. Now it is known what was let go; whether that was
+    /// everything, so that the next session begins.
+    pub fn on_inventory(&mut self) -> bool {
+        if !self.answered {
+            return false;
         }
+        let everything = self.letting_go.is_some_and(|(_, everything)| everything);
+        *self = Holder::default();
+        everything
     }
 
     /// Whether something is being let go.

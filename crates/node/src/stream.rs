@@ -101,6 +101,12 @@ impl Stream {
         self.queued = 0;
     }
 
+    /// Changes whenever something that was under way may be gone.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.mine
+    }
+
     /// The stream to the same node in another life: it knows nothing of this one.
     #[must_use]
     pub fn for_a_new_life(&self) -> Stream {

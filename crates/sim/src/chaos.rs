@@ -58,7 +58,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         parameters: BTreeMap::new(),
         guard: Guard::Lease,
         timeouts,
-        failures_max: 3,
+        failures_max: 1000,
         prefers: Vec::new(),
     };
     let group = GroupSpec { members: vec![resource("address"), resource("site")], prefers: vec![name(0)] };
@@ -201,6 +201,9 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
         world.keep_notes();
     }
     let broken = play(&mut world, &mut chance, nodes, lost_after).err();
+    if keep_notes && std::env::var_os("HEART_SIM_STATE").is_some() {
+        (0..nodes).for_each(|place| eprintln!("{:#?}", world.machine(place).core()));
+    }
     let starts = ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).sum();
     Outcome {
         node_time: u128::from(world.now()) * nodes as u128,

@@ -144,6 +144,18 @@ impl Machine {
         }
     }
 
+    /// The core that runs on it, if one does.
+    #[must_use]
+    pub fn core(&self) -> Option<&Core> {
+        self.core.as_ref()
+    }
+
+    /// Whether its disk holds any entry of the log.
+    pub(crate) fn has_log(&self) -> bool {
+        let recovered = self.disk.durable.as_ref().and_then(|bytes| journal::recover(bytes).ok());
+        recovered.is_some_and(|log| !log.entries.is_empty() || log.snapshot.get_metadata().index > 0)
+    }
+
     /// What its clocks show at a true time.
     pub(crate) fn now(&self, now: Nanos) -> Moment {
         Moment { boottime: self.boottime.read(now), raw: self.raw.read(now) }

@@ -3,7 +3,7 @@
 use heart_model::{Act, FromExecutor, NodeId, NodeName, Order, ResourceName, Spec, ToExecutor};
 use heart_node::{
     board::flag,
-    core::{Action as CoreAction, Event as CoreEvent, Request, Response},
+    core::{Action as CoreAction, Core, Event as CoreEvent, Request, Response},
     frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
@@ -588,11 +588,13 @@ impl World {
             Fault::StallDisk(node) => self.disk(node, true),
             Fault::MendDisk(node) => self.disk(node, false),
             Fault::LoseDisk(node) => {
-                // With the only log of a history, or while others have none, it would be no loss of one
-                // disk but of the history.
+                // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
                 let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
-                let kept = others.filter(|(_, machine)| machine.disk.durable.is_some()).count();
-                if self.machines[node].power == Power::Off && kept + 1 == self.machines.len() && kept > 0 {
+                let keep = others
+                    .filter(|(_, machine)| machine.core().is_some_and(Core::votes) && machine.has_log())
+                    .count();
+                let voters = self.settings.spec.voters().count();
+                if self.machines[node].power == Power::Off && keep > voters / 2 {
                     self.tell(format!("{} gets an empty disk", name(self, node)));
                     self.machines[node].disk.durable = None;
                 }

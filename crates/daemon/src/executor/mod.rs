@@ -276,8 +276,10 @@ impl Executor {
     fn let_go(&mut self, session: Session, everything: bool) -> Result<(), ExecutorError> {
         let cut = self.units.values().filter(|unit| unit.is_guarded_by_lease());
         self.agents.cut(cut.filter_map(|unit| unit.held()).map(|held| &held.spec));
-        self.over = Some(session);
-        self.records.end_session(session).map_err(|cause| self.cannot_record(cause))?;
+        if everything {
+            self.over = Some(session);
+            self.records.end_session(session).map_err(|cause| self.cannot_record(cause))?;
+        }
         let mut held: Vec<_> = self.units.iter().filter(|(_, unit)| unit.held().is_some()).collect();
         held.sort_by_key(|(_, unit)| std::cmp::Reverse(unit.sequence));
         let (at_once, in_turn): (Vec<_>, Vec<_>) = held

@@ -172,7 +172,10 @@ pub struct Core {
     listening_until: Option<Moment>,
     next_tick: Moment,
     disk_works: bool,
-    told_leader: Option<(NodeId, Term)>,
+    /// Who was told what this node has: the leader, its term, and the stream it was told over.
+    told_leader: Option<(NodeId, Term, u64)>,
+    /// The streams that orders went over, by slot.
+    ordered_over: Vec<u64>,
     rejoin: rejoin::Rejoin,
     compact_now: bool,
     wall: u64,
@@ -208,6 +211,7 @@ impl Core {
             next_tick: now,
             disk_works: true,
             told_leader: None,
+            ordered_over: vec![0; names.len()],
             rejoin: rejoin::Rejoin::default(),
             compact_now: false,
             wall: 0,
@@ -243,7 +247,7 @@ impl Core {
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
-            Event::Executor(said) => self.on_executor(now, said, &mut out),
+            Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => self.executor_told = false,
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
@@ -459,7 +463,10 @@ impl Core {
                 out.actions.push(Action::Note(format!("leading term {term}")));
             }
         }
-        let leader = self.leader(now, board);
+        let over = |leader: NodeId| {
+            self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot))
+        };
+        let leader = self.leader(now, board).map(|(leader, term)| (leader, term, over(leader)));
         if leader.is_some()
             && leader != self.told_leader
             && self.executor_told
@@ -536,7 +543,7 @@ impl Core {
         self.tell_leader(Message::Report(report), now, out);
     }
 
-    fn on_executor(&mut self, now: Moment, said: FromExecutor, out: &mut Out) {
+    fn on_executor(&mut self, now: Moment, board: &Board, said: FromExecutor, out: &mut Out) {
         match said {
             FromExecutor::Report(report) => {
                 self.inventory.insert(report.resource.resource.clone(), report.resource.clone());
@@ -550,7 +557,9 @@ impl Core {
                 self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
                 self.executor_told = true;
                 self.told_leader = None;
-                self.holder.on_inventory();
+                if self.holder.on_inventory() {
+                    self.begin_session(board, out);
+                }
             }
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
@@ -576,6 +585,12 @@ impl Core {
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
+        for (slot, over) in self.ordered_over.iter_mut().enumerate() {
+            if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
+                conductor.forget_orders(self.ids[slot]);
+                agreement.on_unreachable(Some(self.ids[slot]));
+            }
+        }
         let work = conductor.run(now, &score);
         for change in work.proposals {
             let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
@@ -653,6 +668,12 @@ impl Core {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Whether this node votes under the identity it has. For tests and tools.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| agreement.is_voter(agreement.me()))
     }
 
     /// Whether this node leads, and in which term. For tests and tools.

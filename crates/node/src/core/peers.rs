@@ -29,6 +29,11 @@ impl Peers {
         self.streams[slot].1.restart();
     }
 
+    /// Changes whenever something that was under way to the node in `slot` may be gone.
+    pub(super) fn generation(&self, slot: usize) -> u64 {
+        self.streams[slot].1.generation()
+    }
+
     /// Takes a segment in; returns the messages that it completes.
     fn on_segment(&mut self, slot: usize, boot: BootId, bytes: &[u8]) -> Vec<Vec<u8>> {
         let (known, stream) = &mut self.streams[slot];
@@ -85,7 +90,7 @@ impl Core {
 
     /// Tells the leader, if there is one; a new leader asks for everything anyway.
     pub(super) fn tell_leader(&mut self, message: Message, now: Moment, out: &mut Out) {
-        match self.told_leader.map(|(leader, _)| leader) {
+        match self.told_leader.map(|(leader, ..)| leader) {
             Some(leader) if leader == self.ids[self.slot] => {
                 self.on_message(now, self.slot, message, out);
             }

@@ -1,0 +1,173 @@
+//! What was written becomes what is meant: the second of two stages.
+//!
+//! Each part of the draft is checked by itself and turned into its part of the specification;
+//! then the parts are checked against each other. Checking goes on after a mistake. A
+//! specification comes out only if there was no error; then every default is filled in and every
+//! name resolved.
+
+mod addresses;
+mod cluster;
+mod groups;
+mod nodes;
+mod parameters;
+mod resources;
+
+use heart_model::{Duration, NameError, NodeName, Spec};
+
+use crate::{Code, Environment, Mistake, Severity, Span, Written, draft::Draft, duration, tree::cut, words};
+
+/// Checks a draft.
+pub(crate) fn check(
+    draft: &Draft,
+    environment: &dyn Environment,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Spec> {
+    let cluster = cluster::cluster(draft, environment, mistakes);
+    let timing = cluster::timing(&draft.timing, mistakes);
+    let nodes = nodes::nodes(draft, mistakes);
+    let agents = resources::Agents::new(environment);
+    let resources = resources::resources(draft, &agents, mistakes);
+    let groups = groups::groups(draft, mistakes);
+    addresses::compare(draft, mistakes);
+    if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
+        return None;
+    }
+    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups })
+}
+
+/// Makes a name, or says why it is none.
+fn name<T>(
+    written: &Written<String>,
+    what: &str,
+    make: fn(&str) -> Result<T, NameError>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    let refused = match make(&written.value) {
+        Ok(name) => return Some(name),
+        Err(refused) => refused,
+    };
+    let message = match written.value.as_str() {
+        "" => format!("the name of this {what} is empty"),
+        text => format!("`{}` cannot be the name of a {what}", cut(text, 40)),
+    };
+    let place = match refused {
+        NameError::Character(' ') => "a space cannot be in a name".into(),
+        NameError::Character(found) => format!("`{}` cannot be in a name", cut(&found.to_string(), 1)),
+        NameError::Start(found) => format!("begins with `{found}`"),
+        NameError::Long => format!("{} characters", written.value.chars().count()),
+        NameError::Empty => "no name".into(),
+    };
+    let hint = match refused {
+        NameError::Character(_) => "names are made of letters from a to z, digits, `-`, `_` and `.`".into(),
+        NameError::Start(_) => "a name begins with a letter or a digit".into(),
+        NameError::Long | NameError::Empty => refused.to_string(),
+    };
+    mistakes.push(Mistake::at(Code::InvalidName, written.span, message).label(place).hint(hint));
+    None
+}
+
+/// Names of nodes in order of preference, each of which has to exist.
+fn prefers(
+    written: Option<&Written<Vec<Written<String>>>>,
+    draft: &Draft,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<NodeName> {
+    let known: Vec<&str> = draft.nodes.iter().map(|node| node.name.value.as_str()).collect();
+    let mut names: Vec<NodeName> = Vec::new();
+    for written in written.map(|list| list.value.as_slice()).unwrap_or_default() {
+        let shown = cut(&written.value, 40);
+        if !known.contains(&written.value.as_str()) {
+            let hint = words::hint_known(&written.value, &known, "node");
+            let unknown = Mistake::at(Code::UnknownNode, written.span, format!("there is no node `{shown}`"));
+            mistakes.push(unknown.label("no node has this name").hint(hint));
+        } else if names.iter().any(|name| name.as_str() == written.value) {
+            let twice = Mistake::at(Code::ListedTwice, written.span, format!("`{shown}` is preferred twice"));
+            mistakes.push(twice.label("again here").hint("name each node once, the best first"));
+        } else if let Ok(name) = NodeName::new(&written.value) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A length of time within bounds; `default` if none is written or it is wrong.
+fn length(
+    written: Option<&Written<String>>,
+    key: &str,
+    default: Duration,
+    (least, most): (Duration, Duration),
+    mistakes: &mut Vec<Mistake>,
+) -> Duration {
+    let Some(written) = written else { return default };
+    let length = match duration::read(&written.value) {
+        Ok(length) => length,
+        Err(way_out) => {
+            let message = format!("`{}` is no length of time", cut(&written.value, 40));
+            let refused = Mistake::at(Code::InvalidDuration, written.span, message);
+            mistakes.push(refused.label(format!("for `{key}`")).hint(way_out));
+            return default;
+        }
+    };
+    if length >= least && length <= most {
+        return length;
+    }
+    let (least, most) = (duration::print(least), duration::print(most));
+    let message = format!("`{key}` may be from {least} to {most}");
+    let label = if length.is_zero() {
+        "zero is no length of time".into()
+    } else {
+        format!("{} is out of bounds", duration::print(length))
+    };
+    mistakes.push(
+        Mistake::at(Code::DurationRange, written.span, message)
+            .label(label)
+            .hint(format!("the default is {}", duration::print(default))),
+    );
+    default
+}
+
+/// One of `choices`; nothing if none is written or it is none of them.
+fn word<T: Copy>(
+    written: Option<&Written<String>>,
+    key: &str,
+    choices: &[(&str, T)],
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    let written = written?;
+    if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == written.value) {
+        return Some(*choice);
+    }
+    let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    mistakes.push(unknown_word(written, key, &known));
+    None
+}
+
+fn unknown_word(written: &Written<String>, key: &str, known: &[&str]) -> Mistake {
+    let message = format!("`{key}` cannot be `{}`", cut(&written.value, 40));
+    let hint = match words::meant(&written.value, known) {
+        Some(word) => format!("did you mean \"{word}\"?"),
+        None => format!("it can be {}", words::list(known, "or")),
+    };
+    Mistake::at(Code::UnknownWord, written.span, message).label("unknown word").hint(hint)
+}
+
+/// Reports more of something than there may be, at the first one too many.
+fn too_many(count: usize, most: usize, what: &str, at: Span, mistakes: &mut Vec<Mistake>) {
+    if count > most {
+        let message = format!("there are {count} {what}, and there may be {most}");
+        mistakes.push(Mistake::at(Code::TooMany, at, message).label("the first one too many"));
+    }
+}
+
+/// Whether `key` is not there. A key that is only written wrongly is; what is wrong with it is
+/// said where it stands.
+fn absent<T: AsRef<str>>(key: &str, present: &[T]) -> bool {
+    let is_meant = |word: &T| word.as_ref() == key || words::meant(word.as_ref(), &[key]).is_some();
+    !present.iter().any(is_meant)
+}
+
+fn missing_key(key: &str, place: &str, at: Span, way_out: &str) -> Mistake {
+    Mistake::at(Code::MissingKey, at, format!("`{place}` needs the key `{key}`"))
+        .label(format!("`{key}` is missing"))
+        .hint(way_out)
+}

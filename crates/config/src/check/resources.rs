@@ -1,0 +1,211 @@
+//! What is kept running.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heart_model::{
+    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
+};
+
+use super::{absent, length, missing_key, name, parameters, prefers, too_many, word};
+use crate::{
+    Code, Environment, Found, Mistake, Written,
+    agents::builtin_agents,
+    draft::{Draft, GroupDraft, ResourceDraft},
+    tree::cut,
+    words,
+};
+
+/// How long a start or a stop may take, unless written.
+const OPERATION: Duration = Duration::from_secs(30);
+/// How long an answer may take, and how often is asked, unless written.
+const STATUS: Duration = Duration::from_secs(10);
+/// How often something may fail on one node, unless written.
+const FAILURES_MAX: u32 = 3;
+const TIMEOUT_BOUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
+
+/// The agents that can be asked about.
+pub(super) struct Agents<'e> {
+    built_in: Vec<AgentInfo>,
+    environment: &'e dyn Environment,
+}
+
+impl<'e> Agents<'e> {
+    pub(super) fn new(environment: &'e dyn Environment) -> Agents<'e> {
+        Agents { built_in: builtin_agents(), environment }
+    }
+
+    fn info(&self, agent: &AgentRef) -> Found<AgentInfo> {
+        match agent {
+            AgentRef::BuiltIn(_) => match self.built_in.iter().find(|info| info.agent == *agent) {
+                Some(info) => Found::Present(info.clone()),
+                None => Found::Missing,
+            },
+            AgentRef::Ocf { .. } => self.environment.agent(agent),
+        }
+    }
+
+    /// What there is, by name, for "did you mean".
+    fn names(&self) -> Vec<String> {
+        let built_in = self.built_in.iter().map(|info| info.agent.to_string());
+        built_in.chain(self.environment.agents().iter().map(ToString::to_string)).collect()
+    }
+}
+
+pub(super) fn resources(
+    draft: &Draft,
+    agents: &Agents<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<ResourceName, ResourceSpec> {
+    if let Some(resource) = draft.resources.get(RESOURCES_MAX) {
+        too_many(draft.resources.len(), RESOURCES_MAX, "resources", resource.name.span, mistakes);
+    }
+    let grouped: BTreeMap<&str, &GroupDraft> = draft
+        .groups
+        .iter()
+        .flat_map(|group| {
+            group.members.iter().flat_map(|list| &list.value).map(move |name| (name.value.as_str(), group))
+        })
+        .collect();
+    let mut resources = BTreeMap::new();
+    for resource in &draft.resources {
+        let spec = spec(resource, draft, agents, mistakes);
+        if let (Some(group), Some(prefers)) = (grouped.get(resource.name.value.as_str()), &resource.prefers) {
+            let (name, group) = (cut(&resource.name.value, 40), cut(&group.name.value, 40));
+            let message = format!("`{name}` cannot prefer a node: it goes where its group goes");
+            mistakes.push(
+                Mistake::at(Code::PrefersInGroup, prefers.span, message)
+                    .label(format!("a member of group `{group}`"))
+                    .hint(format!("write `prefers` into `[group.{group}]`")),
+            );
+        }
+        let named = name(&resource.name, "resource", ResourceName::new, mistakes);
+        if let (Some(name), Some(spec)) = (named, spec) {
+            resources.insert(name, spec);
+        }
+    }
+    resources
+}
+
+fn spec(
+    resource: &ResourceDraft,
+    draft: &Draft,
+    agents: &Agents<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<ResourceSpec> {
+    let timeouts = timeouts(resource, mistakes);
+    let failures_max = failures_max(resource.failures_max.as_ref(), mistakes);
+    let prefers = prefers(resource.prefers.as_ref(), draft, mistakes);
+    let choices = [("lease", Guard::Lease), ("fence", Guard::Fence), ("none", Guard::None)];
+    let wanted = word(resource.guard.as_ref(), "guard", &choices, mistakes);
+    if absent("agent", &resource.present) {
+        let place = format!("[resource.{}]", cut(&resource.name.value, 40));
+        let way_out =
+            "say what runs it: `agent = \"ip\"`, `agent = \"process\"` or `agent = \"ocf:heartbeat:NAME\"`";
+        mistakes.push(missing_key("agent", &place, resource.name.span, way_out));
+    }
+    let written = resource.agent.as_ref()?;
+    let agent = agent(written, agents, mistakes)?;
+    let info = match agents.info(&agent) {
+        Found::Present(info) => Some(info),
+        Found::Unknown => None,
+        Found::Missing => {
+            mistakes.push(no_agent(written, &agents.names()));
+            return None;
+        }
+    };
+    let parameters = parameters::parameters(resource, &agent, info.as_ref(), agents.environment, mistakes);
+    let default = info.as_ref().map_or(Guard::Fence, |info| info.guard);
+    let guard = guard(resource, &agent, wanted, default, mistakes);
+    Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, prefers })
+}
+
+fn agent(written: &Written<String>, agents: &Agents<'_>, mistakes: &mut Vec<Mistake>) -> Option<AgentRef> {
+    let Ok(agent) = AgentRef::try_from(written.value.clone()) else {
+        mistakes.push(no_agent(written, &agents.names()));
+        return None;
+    };
+    Some(agent)
+}
+
+fn no_agent(written: &Written<String>, names: &[String]) -> Mistake {
+    let text = cut(&written.value, 60);
+    let refused = Mistake::at(Code::UnknownAgent, written.span, format!("there is no agent `{text}`"));
+    let hint = match words::meant(&written.value, names) {
+        Some(word) => format!("did you mean \"{word}\"?"),
+        None if written.value.starts_with("ocf:") => {
+            "agents of the Open Cluster Framework are files in /usr/lib/ocf/resource.d/PROVIDER/: \
+             write `ocf:PROVIDER:FILE`, and install them on every node"
+                .into()
+        }
+        None if written.value.starts_with("systemd:") || written.value.starts_with("lsb:") => {
+            "services of the init system cannot be run yet: give their program to `process`".into()
+        }
+        None => "it can be \"ip\", \"process\" or \"ocf:PROVIDER:TYPE\"".into(),
+    };
+    refused.label("unknown agent").hint(hint)
+}
+
+fn guard(
+    resource: &ResourceDraft,
+    agent: &AgentRef,
+    wanted: Option<Guard>,
+    default: Guard,
+    mistakes: &mut Vec<Mistake>,
+) -> Guard {
+    let guard = wanted.unwrap_or(default);
+    let name = cut(&resource.name.value, 40);
+    match (agent, guard, &resource.guard) {
+        (AgentRef::Ocf { .. }, Guard::Lease, Some(at)) => mistakes.push(
+            Mistake::at(Code::ImpossibleGuard, at.span, format!("`{agent}` cannot be guarded by a lease"))
+                .label("the kernel cannot take away what this agent does")
+                .hint(
+                    "leave `guard` away, and it is taken over only once its node is proven off; or write \
+                     `guard = \"none\"` if running twice does no harm",
+                ),
+        ),
+        (_, Guard::Fence, written) => {
+            let at = written.as_ref().or(resource.agent.as_ref()).map_or(resource.name.span, |at| at.span);
+            mistakes.push(
+                Mistake::at(Code::NoFencing, at, format!("`{name}` stays down when its node is lost"))
+                    .label("needs proof that the node is off, and nothing here can give it")
+                    .hint(
+                        "then a person has to confirm that the node is off. If running twice does no harm, write \
+                         `guard = \"none\"`",
+                    ),
+            );
+        }
+        (_, Guard::Lease | Guard::None, _) => {}
+    }
+    guard
+}
+
+fn timeouts(resource: &ResourceDraft, mistakes: &mut Vec<Mistake>) -> LogicalTimeouts {
+    let mut read = |written: &Option<Written<String>>, key: &str, default| {
+        length(written.as_ref(), key, default, TIMEOUT_BOUNDS, mistakes)
+    };
+    LogicalTimeouts {
+        start: read(&resource.start_timeout, "start_timeout", OPERATION),
+        stop: read(&resource.stop_timeout, "stop_timeout", OPERATION),
+        status: read(&resource.status_timeout, "status_timeout", STATUS),
+        status_every: read(&resource.status_every, "status_every", STATUS),
+    }
+}
+
+fn failures_max(written: Option<&Written<i64>>, mistakes: &mut Vec<Mistake>) -> u32 {
+    let Some(written) = written else { return FAILURES_MAX };
+    match u32::try_from(written.value) {
+        Ok(most) if most > 0 => most,
+        _ => {
+            let message = format!("`failures_max` cannot be {}", written.value);
+            mistakes.push(Mistake::at(Code::NumberRange, written.span, message).label("out of bounds").hint(
+                "with 1 it moves after the first failure; the default is 3; for never, write 4294967295",
+            ));
+            FAILURES_MAX
+        }
+    }
+}
+
+/// The names of all resources that are written down.
+pub(super) fn names(draft: &Draft) -> BTreeSet<&str> {
+    draft.resources.iter().map(|resource| resource.name.value.as_str()).collect()
+}

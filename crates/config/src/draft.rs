@@ -1,0 +1,320 @@
+//! Exactly what was written: the first of two stages.
+//!
+//! Here it is decided which tables and keys there are and of which type their values have to be.
+//! What the values mean, and whether they fit together, is for `check` to say.
+
+use crate::{
+    Code, Mistake, Span, Written,
+    keys::Keys,
+    tree::{Entry, Kind, Table, Value, cut},
+    words,
+};
+
+/// A configuration as written.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    /// The tables that are there, whether readable or not.
+    pub(crate) present: Vec<String>,
+    pub(crate) cluster: Option<ClusterDraft>,
+    pub(crate) timing: TimingDraft,
+    pub(crate) links: Vec<LinkDraft>,
+    pub(crate) nodes: Vec<NodeDraft>,
+    pub(crate) resources: Vec<ResourceDraft>,
+    pub(crate) groups: Vec<GroupDraft>,
+}
+
+/// The table `[cluster]`.
+#[derive(Debug)]
+pub(crate) struct ClusterDraft {
+    pub(crate) span: Span,
+    pub(crate) name: Option<Written<String>>,
+    pub(crate) key_file: Option<Written<String>>,
+    pub(crate) port: Option<Written<i64>>,
+    /// Keys that are there, whether readable or not.
+    pub(crate) present: Vec<String>,
+}
+
+/// The table `[timing]`.
+#[derive(Debug, Default)]
+pub(crate) struct TimingDraft {
+    pub(crate) profile: Option<Written<String>>,
+    pub(crate) heartbeat: Option<Written<String>>,
+    pub(crate) lost_after: Option<Written<String>>,
+    pub(crate) let_go: Option<Written<String>>,
+}
+
+/// A table `[link.NAME]`.
+#[derive(Debug)]
+pub(crate) struct LinkDraft {
+    pub(crate) name: Written<String>,
+    pub(crate) kind: Option<Written<String>>,
+    pub(crate) address: Option<Written<String>>,
+    pub(crate) interface: Option<Written<String>>,
+    pub(crate) present: Vec<String>,
+}
+
+/// A table `[node.NAME]`.
+#[derive(Debug)]
+pub(crate) struct NodeDraft {
+    pub(crate) name: Written<String>,
+    pub(crate) addresses: Option<Written<Vec<Written<String>>>>,
+    pub(crate) voter: Option<Written<bool>>,
+    pub(crate) present: Vec<String>,
+}
+
+/// A table `[resource.NAME]`.
+#[derive(Debug)]
+pub(crate) struct ResourceDraft {
+    pub(crate) name: Written<String>,
+    pub(crate) agent: Option<Written<String>>,
+    pub(crate) start_timeout: Option<Written<String>>,
+    pub(crate) stop_timeout: Option<Written<String>>,
+    pub(crate) status_timeout: Option<Written<String>>,
+    pub(crate) status_every: Option<Written<String>>,
+    pub(crate) failures_max: Option<Written<i64>>,
+    pub(crate) guard: Option<Written<String>>,
+    pub(crate) prefers: Option<Written<Vec<Written<String>>>>,
+    /// The table `parameters`, for agents that are not built in.
+    pub(crate) parameters: Option<Table>,
+    /// Every other key: parameters of a built-in agent.
+    pub(crate) beside: Vec<Entry>,
+    pub(crate) present: Vec<String>,
+}
+
+/// The keys that every resource may have, whatever its agent.
+pub(crate) const RESOURCE_KEYS: &[&str] = &[
+    "agent",
+    "start_timeout",
+    "stop_timeout",
+    "status_timeout",
+    "status_every",
+    "failures_max",
+    "guard",
+    "prefers",
+    "parameters",
+];
+
+/// A table `[group.NAME]`.
+#[derive(Debug)]
+pub(crate) struct GroupDraft {
+    pub(crate) name: Written<String>,
+    pub(crate) members: Option<Written<Vec<Written<String>>>>,
+    pub(crate) prefers: Option<Written<Vec<Written<String>>>>,
+    pub(crate) present: Vec<String>,
+}
+
+const TABLES: &[&str] = &["cluster", "timing", "link", "node", "resource", "group"];
+
+impl Draft {
+    /// Takes a document apart.
+    pub(crate) fn read(root: &Table, mistakes: &mut Vec<Mistake>) -> Draft {
+        let mut draft = Draft { present: present(root), ..Draft::default() };
+        for entry in &root.entries {
+            match entry.key.as_str() {
+                "cluster" => {
+                    draft.cluster = table(entry, "[cluster]", mistakes).map(|table| cluster(table, mistakes));
+                }
+                "timing" => {
+                    let read = table(entry, "[timing]", mistakes).map(|table| timing(table, mistakes));
+                    draft.timing = read.unwrap_or_default();
+                }
+                "link" => each(entry, &mut draft.links, link, mistakes),
+                "node" => each(entry, &mut draft.nodes, node, mistakes),
+                "resource" => each(entry, &mut draft.resources, resource, mistakes),
+                "group" => each(entry, &mut draft.groups, group, mistakes),
+                _ => mistakes.push(unknown_table(entry)),
+            }
+        }
+        draft
+    }
+}
+
+fn unknown_table(entry: &Entry) -> Mistake {
+    let key = cut(&entry.key, 40);
+    match &entry.value.kind {
+        Kind::Table(_) => {
+            Mistake::at(Code::UnknownTable, entry.key_span, format!("there is no table `[{key}]`"))
+                .label("unknown table")
+                .hint(match words::meant(&entry.key, TABLES) {
+                    Some(word) => format!("did you mean `{word}`?"),
+                    None => "the tables are `[cluster]`, `[timing]`, `[node.NAME]`, `[link.NAME]`, \
+                         `[resource.NAME]` and `[group.NAME]`"
+                        .into(),
+                })
+        }
+        _ => Mistake::at(Code::UnknownKey, entry.key_span, format!("`{key}` stands outside of any table"))
+            .label("belongs to no table")
+            .hint("put it below a header such as `[cluster]`"),
+    }
+}
+
+fn table<'t>(entry: &'t Entry, place: &str, mistakes: &mut Vec<Mistake>) -> Option<&'t Table> {
+    match &entry.value.kind {
+        Kind::Table(table) => Some(table),
+        Kind::Broken => None,
+        other => {
+            let message = format!("`{}` is a table", entry.key);
+            let found = Mistake::at(Code::WrongType, entry.value.span, message)
+                .label(format!("this is {}", other.noun()))
+                .hint(format!("write it as a header, `{place}`, with its keys below"));
+            mistakes.push(found);
+            None
+        }
+    }
+}
+
+/// Reads the tables of one kind: `[node.ada]`, `[node.bob]`.
+fn each<T>(
+    entry: &Entry,
+    into: &mut Vec<T>,
+    read: fn(Written<String>, &Table, &mut Vec<Mistake>) -> T,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let Some(kind) = table(entry, &format!("[{}.NAME]", entry.key), mistakes) else { return };
+    for named in &kind.entries {
+        match &named.value.kind {
+            Kind::Table(table) => {
+                let name = Written { value: named.key.clone(), span: named.key_span };
+                into.push(read(name, table, mistakes));
+            }
+            Kind::Broken => {}
+            _ => {
+                let (kind, key) = (&entry.key, cut(&named.key, 40));
+                let message = format!("`[{kind}]` has no keys, only tables with a name");
+                let found = Mistake::at(Code::UnknownKey, named.key_span, message)
+                    .label(format!("to which {kind} does `{key}` belong?"))
+                    .hint(format!("write a header with a name, such as `[{kind}.NAME]`"));
+                mistakes.push(found);
+            }
+        }
+    }
+}
+
+fn present(table: &Table) -> Vec<String> {
+    table.entries.iter().map(|entry| entry.key.clone()).collect()
+}
+
+fn place(kind: &str, name: &Written<String>) -> String {
+    format!("[{kind}.{}]", cut(&name.value, 40))
+}
+
+fn cluster(table: &Table, mistakes: &mut Vec<Mistake>) -> ClusterDraft {
+    let mut keys = Keys::new(table, "[cluster]".into(), mistakes);
+    let draft = ClusterDraft {
+        span: table.span,
+        name: keys.text("name"),
+        key_file: keys.text("key_file"),
+        port: keys.integer("port"),
+        present: present(table),
+    };
+    keys.finish();
+    draft
+}
+
+fn timing(table: &Table, mistakes: &mut Vec<Mistake>) -> TimingDraft {
+    let mut keys = Keys::new(table, "[timing]".into(), mistakes);
+    let draft = TimingDraft {
+        profile: keys.text("profile"),
+        heartbeat: keys.duration("heartbeat"),
+        lost_after: keys.duration("lost_after"),
+        let_go: keys.duration("let_go"),
+    };
+    keys.finish();
+    draft
+}
+
+fn link(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> LinkDraft {
+    let mut keys = Keys::new(table, place("link", &name), mistakes);
+    let draft = LinkDraft {
+        kind: keys.text("kind"),
+        address: keys.text("address"),
+        interface: keys.text("interface"),
+        present: present(table),
+        name,
+    };
+    keys.finish();
+    draft
+}
+
+fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> NodeDraft {
+    let mut present = present(table);
+    if table.entries.iter().any(|entry| matches!(entry.value.kind, Kind::Table(_))) {
+        // Its name is cut short by a point; whatever it needs is further down.
+        present.push("addresses".into());
+    }
+    let mut keys = Keys::new(table, place("node", &name), mistakes);
+    let draft = NodeDraft { addresses: keys.texts("addresses"), voter: keys.boolean("voter"), present, name };
+    keys.finish();
+    draft
+}
+
+fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> ResourceDraft {
+    let mut keys = Keys::new(table, place("resource", &name), mistakes);
+    let agent = keys.text("agent");
+    let start_timeout = keys.duration("start_timeout");
+    let stop_timeout = keys.duration("stop_timeout");
+    let status_timeout = keys.duration("status_timeout");
+    let status_every = keys.duration("status_every");
+    let failures_max = keys.integer("failures_max");
+    let guard = keys.text("guard");
+    let prefers = keys.texts("prefers");
+    let parameters = keys.table("parameters").cloned();
+    let beside = keys.rest().cloned().collect();
+    ResourceDraft {
+        name,
+        agent,
+        start_timeout,
+        stop_timeout,
+        status_timeout,
+        status_every,
+        failures_max,
+        guard,
+        prefers,
+        parameters,
+        beside,
+        present: present(table),
+    }
+}
+
+fn group(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> GroupDraft {
+    let mut keys = Keys::new(table, place("group", &name), mistakes);
+    let draft = GroupDraft {
+        members: keys.texts("members"),
+        prefers: keys.texts("prefers"),
+        present: present(table),
+        name,
+    };
+    keys.finish();
+    draft
+}
+
+/// The value of a parameter as the model knows it; nothing, and a mistake, for what it has no word
+/// for.
+pub(crate) fn model_value(
+    key: &str,
+    value: &Value,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<heart_model::Value> {
+    use heart_model::Value as Model;
+    match &value.kind {
+        Kind::Text(text) => Some(Model::Text(text.clone())),
+        Kind::Integer(number) => Some(Model::Integer(*number)),
+        Kind::Boolean(truth) => Some(Model::Boolean(*truth)),
+        Kind::List(items) => {
+            let items: Vec<Option<Model>> =
+                items.iter().map(|item| model_value(key, item, mistakes)).collect();
+            items.into_iter().collect::<Option<_>>().map(Model::List)
+        }
+        Kind::Table(table) => {
+            let entries = table.entries.iter().map(|entry| {
+                model_value(key, &entry.value, mistakes).map(|value| (entry.key.clone(), value))
+            });
+            entries.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(Model::Table)
+        }
+        Kind::Float | Kind::Date => {
+            crate::keys::wrong_type(mistakes, key, value, "a text, a whole number, or `true` or `false`");
+            None
+        }
+        Kind::Broken => None,
+    }
+}

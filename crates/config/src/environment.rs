@@ -1,0 +1,53 @@
+//! What the text alone cannot tell: files and agents of the machine it is read on.
+
+use heart_model::{AgentInfo, AgentRef};
+
+/// What is known of a thing outside of the text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found<T> {
+    /// Nobody looked; nothing is reported.
+    Unknown,
+    /// It is not there.
+    Missing,
+    /// It is there.
+    Present(T),
+}
+
+/// What matters of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// It is a file, and may be executed.
+    pub executable: bool,
+    /// Others than its owner may read it.
+    pub exposed: bool,
+}
+
+/// Answers questions about the machine on which the text is checked.
+pub trait Environment {
+    /// What is at this path.
+    fn file(&self, path: &str) -> Found<FileFacts>;
+
+    /// What is known of an agent that is not built in.
+    fn agent(&self, agent: &AgentRef) -> Found<AgentInfo>;
+
+    /// The agents that are there, beside the built-in ones; for "did you mean".
+    fn agents(&self) -> Vec<AgentRef>;
+}
+
+/// Knows nothing: what is checked depends on the text alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEnvironment;
+
+impl Environment for NoEnvironment {
+    fn file(&self, _path: &str) -> Found<FileFacts> {
+        Found::Unknown
+    }
+
+    fn agent(&self, _agent: &AgentRef) -> Found<AgentInfo> {
+        Found::Unknown
+    }
+
+    fn agents(&self) -> Vec<AgentRef> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,141 @@
+//! A specification as text: canonical, complete, and read back as the same specification.
+
+use std::fmt::Write as _;
+
+use heart_model::{AgentRef, Duration, Guard, Link, LinkKind, NodeName, ResourceSpec, Spec, Value};
+use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
+
+use crate::duration;
+
+/// Writes a specification.
+///
+/// Everything is written out, also what is the default, so that a later version with other
+/// defaults reads the same specification from it.
+#[must_use]
+pub fn print(spec: &Spec) -> String {
+    let mut text = Text(String::new());
+    text.table(&["cluster"]);
+    text.entry("name", &quoted(spec.cluster.name.as_str()));
+    text.entry("key_file", &quoted(&spec.cluster.key_file));
+    text.entry("port", &spec.cluster.port.to_string());
+    text.table(&["timing"]);
+    text.duration("heartbeat", spec.timing.heartbeat);
+    text.duration("lost_after", spec.timing.lost_after);
+    text.duration("let_go", spec.timing.let_go);
+    for (number, link) in spec.cluster.links.iter().enumerate() {
+        print_link(&mut text, number + 1, link, spec.cluster.port);
+    }
+    for (name, node) in &spec.nodes {
+        text.table(&["node", name.as_str()]);
+        let addresses = node.addresses.iter().map(|address| quoted(&address.0.to_string()));
+        text.entry("addresses", &list(addresses));
+        text.entry("voter", &node.voter.to_string());
+    }
+    for (name, resource) in &spec.resources {
+        print_resource(&mut text, name.as_str(), resource);
+    }
+    for (name, group) in &spec.groups {
+        text.table(&["group", name.as_str()]);
+        text.entry("members", &list(group.members.iter().map(|member| quoted(member.as_str()))));
+        text.nodes("prefers", &group.prefers);
+    }
+    text.0
+}
+
+fn print_link(text: &mut Text, number: usize, link: &Link, port: u16) {
+    text.table(&["link", &format!("link{number}")]);
+    text.entry(
+        "kind",
+        match link.kind {
+            LinkKind::Multicast => "\"multicast\"",
+            LinkKind::Broadcast => "\"broadcast\"",
+            LinkKind::Unicast => "\"unicast\"",
+        },
+    );
+    let address =
+        if link.address.port() == port { link.address.ip().to_string() } else { link.address.to_string() };
+    text.entry("address", &quoted(&address));
+    text.entry("interface", &quoted(&link.interface));
+}
+
+fn print_resource(text: &mut Text, name: &str, resource: &ResourceSpec) {
+    text.table(&["resource", name]);
+    text.entry("agent", &quoted(&resource.agent.to_string()));
+    text.entry(
+        "guard",
+        match resource.guard {
+            Guard::Lease => "\"lease\"",
+            Guard::Fence => "\"fence\"",
+            Guard::None => "\"none\"",
+        },
+    );
+    text.duration("start_timeout", resource.timeouts.start);
+    text.duration("stop_timeout", resource.timeouts.stop);
+    text.duration("status_timeout", resource.timeouts.status);
+    text.duration("status_every", resource.timeouts.status_every);
+    text.entry("failures_max", &resource.failures_max.to_string());
+    text.nodes("prefers", &resource.prefers);
+    if matches!(resource.agent, AgentRef::Ocf { .. }) && !resource.parameters.is_empty() {
+        text.table(&["resource", name, "parameters"]);
+    }
+    for (key, value) in &resource.parameters {
+        text.entry(key, &print_value(value));
+    }
+}
+
+fn print_value(value: &Value) -> String {
+    match value {
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => quoted(text),
+        Value::List(items) => list(items.iter().map(print_value)),
+        Value::Table(entries) => {
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| format!("{} = {}", plain_key(key), print_value(value)))
+                .collect();
+            if entries.is_empty() { "{}".into() } else { format!("{{ {} }}", entries.join(", ")) }
+        }
+    }
+}
+
+/// A text in quotes, on one line whatever is in it.
+fn quoted(text: &str) -> String {
+    let mut written = String::new();
+    let _ = toml_writer::TomlWrite::value(&mut written, TomlStringBuilder::new(text).as_basic());
+    written
+}
+
+fn plain_key(key: &str) -> String {
+    let mut written = String::new();
+    let _ = toml_writer::TomlWrite::key(&mut written, TomlKeyBuilder::new(key).as_default());
+    written
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+struct Text(String);
+
+impl Text {
+    fn table(&mut self, path: &[&str]) {
+        let keys: Vec<String> = path.iter().map(|key| plain_key(key)).collect();
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{gap}[{}]", keys.join("."));
+    }
+
+    fn entry(&mut self, key: &str, value: &str) {
+        let _ = writeln!(self.0, "{} = {value}", plain_key(key));
+    }
+
+    fn duration(&mut self, key: &str, length: Duration) {
+        self.entry(key, &quoted(&duration::print(length)));
+    }
+
+    fn nodes(&mut self, key: &str, names: &[NodeName]) {
+        if !names.is_empty() {
+            self.entry(key, &list(names.iter().map(|name| quoted(name.as_str()))));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Every file of the corpus says what it should, word for word.
+//!
+//! `REWRITE=1` writes what is said now; the difference is for review. Files in `valid` have a
+//! `.txt` only if there is a warning.
+
+use std::{fs, path::PathBuf};
+
+use heart_config::{Code, Environment, FileFacts, Found, Report, builtin_agents, print, read};
+use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
+
+/// A machine on which one OCF agent is installed, and files are what their names say.
+struct Machine;
+
+impl Environment for Machine {
+    fn file(&self, path: &str) -> Found<FileFacts> {
+        match path.rsplit('/').next() {
+            Some("missing") => Found::Missing,
+            Some("exposed") => Found::Present(FileFacts { executable: false, exposed: true }),
+            Some("key" | "plain") => Found::Present(FileFacts { executable: false, exposed: false }),
+            _ => Found::Present(FileFacts { executable: true, exposed: false }),
+        }
+    }
+
+    fn agent(&self, agent: &AgentRef) -> Found<AgentInfo> {
+        if self.agents().contains(agent) { Found::Present(dummy()) } else { Found::Missing }
+    }
+
+    fn agents(&self) -> Vec<AgentRef> {
+        vec![dummy().agent]
+    }
+}
+
+fn dummy() -> AgentInfo {
+    let parameter = |name: &str| ParameterInfo {
+        name: name.into(),
+        summary: String::new(),
+        kind: ParameterKind::Text,
+        required: false,
+        default: None,
+    };
+    AgentInfo {
+        agent: AgentRef::Ocf { provider: "heartbeat".into(), kind: "Dummy".into() },
+        summary: "Does nothing".into(),
+        description: String::new(),
+        parameters: vec![parameter("state"), parameter("fake")],
+        guard: Guard::Fence,
+    }
+}
+
+fn files(kind: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(kind);
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    files
+}
+
+/// Compares what is said with what is written beside the file, or writes it there.
+fn expect(path: PathBuf, said: &str, wrong: &mut Vec<String>) {
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    if expected == said {
+        return;
+    }
+    if std::env::var_os("REWRITE").is_some() {
+        if said.is_empty() { fs::remove_file(path).unwrap() } else { fs::write(path, said).unwrap() }
+    } else {
+        wrong.push(format!("{}\n--- expected\n{expected}\n--- said\n{said}", path.display()));
+    }
+}
+
+fn judge(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} differ; REWRITE=1 writes them anew\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn compare(path: &std::path::Path, report: &Report, wrong: &mut Vec<String>) {
+    let json = if report.is_empty() { String::new() } else { report.to_json() + "\n" };
+    expect(path.with_extension("txt"), &report.render_text(false), wrong);
+    expect(path.with_extension("json"), &json, wrong);
+}
+
+fn name(path: &std::path::Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+#[test]
+fn every_invalid_file_is_refused_in_these_words() {
+    let mut wrong = Vec::new();
+    let files = files("invalid");
+    assert!(files.len() >= 65, "only {} files", files.len());
+    for path in files {
+        match read(&name(&path), &fs::read(&path).unwrap(), &Machine) {
+            Ok(_) => wrong.push(format!("{}: no mistake was found", path.display())),
+            Err(report) => compare(&path, &report, &mut wrong),
+        }
+    }
+    judge(&wrong);
+}
+
+#[test]
+fn every_valid_file_is_read_and_printing_keeps_its_meaning() {
+    let mut wrong = Vec::new();
+    let files = files("valid");
+    assert!(files.len() >= 15, "only {} files", files.len());
+    for path in files {
+        match read(&name(&path), &fs::read(&path).unwrap(), &Machine) {
+            Err(report) => wrong.push(report.render_text(false)),
+            Ok(checked) => {
+                compare(&path, &checked.warnings, &mut wrong);
+                let printed = print(&checked.spec);
+                expect(path.with_extension("printed"), &printed, &mut wrong);
+                let again = read("printed", printed.as_bytes(), &Machine).unwrap();
+                assert_eq!(again.spec, checked.spec, "{}", path.display());
+                assert_eq!(print(&again.spec), printed, "{}", path.display());
+            }
+        }
+    }
+    judge(&wrong);
+}
+
+#[test]
+fn every_kind_of_mistake_has_a_file() {
+    let mut said = Vec::new();
+    for path in files("invalid").into_iter().chain(files("valid")) {
+        let report = match read("", &fs::read(&path).unwrap(), &Machine) {
+            Ok(checked) => checked.warnings,
+            Err(report) => report,
+        };
+        said.extend(report.mistakes().iter().map(|mistake| mistake.code));
+    }
+    // These need files that are huge, no text, very deep, or found by search: see `limits.rs`.
+    let elsewhere = [Code::TooLarge, Code::NotText, Code::TooDeep, Code::NumberTaken];
+    let missing: Vec<&Code> =
+        Code::ALL.iter().filter(|code| !said.contains(code) && !elsewhere.contains(code)).collect();
+    assert!(missing.is_empty(), "no file shows {missing:?}");
+}
+
+#[test]
+fn every_mistake_that_has_a_place_says_what_is_there() {
+    for path in files("invalid") {
+        let Err(report) = read("", &fs::read(&path).unwrap(), &Machine) else { continue };
+        for mistake in report.mistakes() {
+            assert!(mistake.span.is_none() || !mistake.label.is_empty(), "{}: {mistake:?}", path.display());
+            assert!(!mistake.message.ends_with('.'), "{}: {mistake:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn built_in_agents_are_described() {
+    for agent in builtin_agents() {
+        assert!(!agent.summary.is_empty() && !agent.description.is_empty(), "{}", agent.agent);
+        for parameter in agent.parameters {
+            assert!(!parameter.summary.is_empty(), "{}: {}", agent.agent, parameter.name);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What holds for every text and every specification.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use heart_config::{NoEnvironment, print, read};
+use heart_model::{
+    AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, Link, LinkAddress, LinkKind,
+    LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Value,
+};
+use proptest::{collection, option, prelude::*, sample};
+
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut texts = Vec::new();
+    for kind in ["valid", "invalid"] {
+        let mut files: Vec<_> =
+            fs::read_dir(folder.join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        files.sort();
+        texts.extend(files.iter().map(|path| fs::read(path).unwrap()));
+    }
+    texts
+}
+
+/// Reads and reports; whatever the bytes are, this ends and does not panic.
+fn survive(bytes: &[u8]) {
+    match read("heart.toml", bytes, &NoEnvironment) {
+        Ok(checked) => {
+            let again = read("printed", print(&checked.spec).as_bytes(), &NoEnvironment);
+            assert_eq!(again.expect("what is printed is valid").spec, checked.spec);
+        }
+        Err(report) => {
+            assert!(!report.is_empty());
+            let text = report.render_text(false);
+            assert!(!text.is_empty() && text.len() < 1_000_000);
+            let _ = report.render_text(true);
+            let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("it is JSON");
+            assert!(json["errors"].as_u64() > Some(0));
+        }
+    }
+}
+
+const PIECES: &[&str] = &[
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "\"\"\"",
+    "'''",
+    "=",
+    ".",
+    ",",
+    "#",
+    "\n",
+    "\r",
+    "\r\n",
+    "\\",
+    "\\u12",
+    "\t",
+    "\0",
+    "\u{feff}",
+    "é",
+    "€",
+    "\u{1f600}",
+    "name",
+    "node",
+    "resource",
+    "group",
+    "cluster",
+    "agent",
+    "true",
+    "1",
+    "-1",
+    "0x",
+    "1e9",
+    "1979-05-27",
+    "inf",
+    "10.0.0.1",
+    "\"ip\"",
+    "parameters",
+    "[node.ada]",
+    "a = 1",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn no_bytes_do_harm(bytes in collection::vec(any::<u8>(), 0..400)) {
+        survive(&bytes);
+    }
+
+    #[test]
+    fn no_pieces_do_harm(pieces in collection::vec(sample::select(PIECES), 0..120)) {
+        survive(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn no_damage_does_harm(
+        which in any::<sample::Index>(),
+        damage in collection::vec((any::<sample::Index>(), 0_usize..12, sample::select(PIECES)), 1..6),
+    ) {
+        let corpus = corpus();
+        let mut bytes = corpus[which.index(corpus.len())].clone();
+        for (at, cut, piece) in damage {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + cut).min(bytes.len());
+            bytes.splice(at..end, piece.bytes());
+        }
+        survive(&bytes);
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back(spec in spec()) {
+        let printed = print(&spec);
+        match read("printed", printed.as_bytes(), &NoEnvironment) {
+            Ok(checked) => prop_assert_eq!(checked.spec, spec),
+            Err(report) => prop_assert!(false, "{}\n{}", printed, report.render_text(false)),
+        }
+    }
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z0-9][a-zA-Z0-9_.-]{0,20}"
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[ -~]{1,30}", "\\PC{1,10}"]
+}
+
+fn length() -> impl Strategy<Value = Duration> {
+    (10_000_u64..86_400_000_000).prop_map(Duration::from_micros)
+}
+
+fn timing() -> impl Strategy<Value = Timing> {
+    let by_hand = (1_u64..100, 1_u64..20).prop_map(|(heartbeat, let_go)| Timing {
+        heartbeat: Duration::from_millis(heartbeat),
+        lost_after: Duration::from_millis(heartbeat * 4 + let_go * 2 + 20),
+        let_go: Duration::from_millis(let_go),
+    });
+    prop_oneof![Just(Timing::of(Profile::Default)), Just(Timing::of(Profile::Fastest)), by_hand]
+}
+
+fn timeouts() -> impl Strategy<Value = LogicalTimeouts> {
+    (length(), length(), length(), length()).prop_map(|(start, stop, status, status_every)| LogicalTimeouts {
+        start,
+        stop,
+        status,
+        status_every,
+    })
+}
+
+/// An agent, what it is told, and what guards it. `number` keeps addresses apart.
+fn kind(number: u8) -> impl Strategy<Value = (AgentRef, BTreeMap<String, Value>, Guard)> {
+    let guard = sample::select(vec![Guard::Lease, Guard::Fence, Guard::None]);
+    let ip = (24_u8..=30, option::of(text())).prop_map(move |(prefix, label)| {
+        let mut parameters = BTreeMap::new();
+        // Two beside each other are never both the first and the last of a network.
+        let host = number * 4 + 2;
+        parameters.insert("address".into(), Value::Text(format!("10.9.0.{host}/{prefix}")));
+        parameters.extend(label.map(|label| ("label".into(), Value::Text(label))));
+        (AgentRef::BuiltIn("ip".into()), parameters)
+    });
+    let arguments = collection::vec(text(), 0..4);
+    let process =
+        (arguments, collection::btree_map(word(), text(), 0..3)).prop_map(|(arguments, variables)| {
+            let command = std::iter::once("/bin/x".to_owned()).chain(arguments).map(Value::Text).collect();
+            let variables = variables.into_iter().map(|(name, text)| (name, Value::Text(text))).collect();
+            let parameters = [("command", Value::List(command)), ("environment", Value::Table(variables))];
+            let parameters = parameters.map(|(key, value)| (key.to_owned(), value));
+            (AgentRef::BuiltIn("process".into()), parameters.into_iter().collect())
+        });
+    let value = prop_oneof![
+        text().prop_map(Value::Text),
+        any::<i64>().prop_map(Value::Integer),
+        any::<bool>().prop_map(Value::Boolean)
+    ];
+    let ocf = collection::btree_map(text(), value, 0..4).prop_map(|parameters| {
+        (AgentRef::Ocf { provider: "heartbeat".into(), kind: "Dummy".into() }, parameters)
+    });
+    (prop_oneof![ip, process, ocf], guard).prop_map(|((agent, parameters), guard)| {
+        let other = matches!(agent, AgentRef::Ocf { .. }) && guard == Guard::Lease;
+        (agent, parameters, if other { Guard::Fence } else { guard })
+    })
+}
+
+fn resource(number: u8, nodes: usize) -> impl Strategy<Value = ResourceSpec> {
+    let prefers = sample::subsequence((0..nodes).collect::<Vec<_>>(), 0..=nodes).prop_shuffle();
+    (kind(number), timeouts(), 1_u32.., prefers).prop_map(
+        |((agent, parameters, guard), timeouts, failures_max, prefers)| ResourceSpec {
+            agent,
+            parameters,
+            guard,
+            timeouts,
+            failures_max,
+            prefers: prefers.into_iter().map(node).collect(),
+        },
+    )
+}
+
+fn node(number: usize) -> NodeName {
+    NodeName::new(&format!("node{number}.example")).unwrap()
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let sizes = (1_usize..9, 0_u8..12, 0_usize..3);
+    let rest = (word(), "/[a-z/]{0,20}", 1_u16.., timing(), 0_usize..4);
+    (sizes, rest)
+        .prop_flat_map(|((nodes, resources, links), (name, key_file, port, timing, groups))| {
+            let resources: Vec<_> = (0..resources).map(|number| resource(number, nodes)).collect();
+            (Just((nodes, links, name, key_file, port, timing, groups)), resources)
+        })
+        .prop_map(|((nodes, links, name, key_file, port, timing, groups), resources)| {
+            let voters = match nodes {
+                1 | 2 => nodes,
+                _ => (nodes - 1 + nodes % 2).min(7),
+            };
+            let link = |number: usize| Link {
+                kind: if number == 0 { LinkKind::Multicast } else { LinkKind::Broadcast },
+                address: format!("{}:{port}", if number == 0 { "239.1.2.3" } else { "10.1.0.255" })
+                    .parse()
+                    .unwrap(),
+                interface: format!("eth{number}"),
+            };
+            let address = |number: usize| LinkAddress(format!("10.0.0.{}", number + 1).parse().unwrap());
+            let mut resources: BTreeMap<ResourceName, ResourceSpec> = resources
+                .into_iter()
+                .enumerate()
+                .map(|(number, spec)| (ResourceName::new(&format!("r{number:02}")).unwrap(), spec))
+                .collect();
+            let names: Vec<ResourceName> = resources.keys().cloned().collect();
+            let chunks = names.chunks(3).take(groups).enumerate();
+            let groups: BTreeMap<GroupName, GroupSpec> = chunks
+                .map(|(number, members)| {
+                    let prefers =
+                        resources.get_mut(&members[0]).map(|first| first.prefers.clone()).unwrap_or_default();
+                    for member in members {
+                        resources.get_mut(member).unwrap().prefers.clear();
+                    }
+                    (
+                        GroupName::new(&format!("g{number}")).unwrap(),
+                        GroupSpec { members: members.to_vec(), prefers },
+                    )
+                })
+                .collect();
+            Spec {
+                cluster: ClusterSpec {
+                    name: Name::new(&name).unwrap(),
+                    key_file,
+                    port,
+                    links: (0..links).map(link).collect(),
+                },
+                timing,
+                nodes: (0..nodes)
+                    .map(|number| {
+                        (node(number), NodeSpec { addresses: vec![address(number)], voter: number < voters })
+                    })
+                    .collect(),
+                resources,
+                groups,
+            }
+        })
+}

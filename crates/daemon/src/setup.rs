@@ -1,0 +1,243 @@
+//! What every process of a node needs to know, and where things are.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use heart_agents::LeaseView;
+use heart_config::{Environment, FileFacts, Found};
+use heart_model::{
+    AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Spec,
+};
+use heart_node::frame::{ClusterKey, cluster_tag};
+use serde::{Deserialize, Serialize};
+
+use crate::sys::MappedBoard;
+
+/// Where a node keeps its things.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Places {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// What has to survive a power cut: `/var/lib/heart`.
+    pub state: PathBuf,
+    /// What lives as long as the boot: `/run/heart`.
+    pub run: PathBuf,
+    /// The node's name; the host's name if not given.
+    pub node: Option<String>,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places {
+            config: "/etc/heart/heart.toml".into(),
+            state: "/var/lib/heart".into(),
+            run: "/run/heart".into(),
+            node: None,
+        }
+    }
+}
+
+impl Places {
+    /// The file of the board.
+    #[must_use]
+    pub fn board(&self) -> PathBuf {
+        self.run.join("board")
+    }
+
+    /// The socket that the command line talks to.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("heart.sock")
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+}
+
+/// What is read from the configuration, once, at the start of a process.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where things are.
+    pub places: Places,
+    /// This node.
+    pub me: NodeName,
+    /// What the file says.
+    pub spec: Spec,
+    /// A digest of what it says, the same on every node with the same file.
+    pub digest: u64,
+}
+
+impl Setup {
+    /// Reads the configuration and finds out who this node is.
+    ///
+    /// # Errors
+    /// All mistakes of the file, rendered; or why this machine is no node of it.
+    pub fn read(places: &Places) -> anyhow::Result<Setup> {
+        let checked = read_config(&places.config)?;
+        let name = match &places.node {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        let nodes: Vec<String> = checked.spec.nodes.keys().map(|node| format!("`{node}`")).collect();
+        let Some(me) = NodeName::new(&name).ok().filter(|me| checked.spec.nodes.contains_key(me)) else {
+            bail!(
+                "{} names no node `{name}`, which is what this machine is called; its nodes are {}\n\
+                 hint: name this machine like one of them, or start with `--node NAME`",
+                places.config.display(),
+                nodes.join(", ")
+            );
+        };
+        let canonical = heart_config::print(&checked.spec);
+        let digest = u64::from(cluster_tag(&canonical)) << 32 | u64::from(cluster_tag(&checked.text));
+        Ok(Setup { places: places.clone(), me, spec: checked.spec, digest })
+    }
+
+    /// Reads the cluster's key.
+    ///
+    /// # Errors
+    /// When the file is not there, is open to others, or is too short to be secret.
+    pub fn key(&self) -> anyhow::Result<ClusterKey> {
+        let path = Path::new(&self.spec.cluster.key_file);
+        let hint = "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
+        let metadata =
+            fs::metadata(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            bail!("the key {} can be read by others than its owner\nhint: chmod 600 {0}", path.display());
+        }
+        let bytes = fs::read(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
+        let Some(secret) = bytes.first_chunk::<32>() else {
+            bail!("the key {} has {} bytes, and needs 32\n{hint}", path.display(), bytes.len());
+        };
+        Ok(ClusterKey::new(self.spec.cluster.name.as_str(), *secret, 1))
+    }
+
+    /// Maps the board.
+    ///
+    /// # Errors
+    /// When the run directory does not take it.
+    pub(crate) fn board(&self) -> anyhow::Result<MappedBoard> {
+        open_board(&self.places.board())
+            .with_context(|| format!("cannot use the board {}", self.places.board().display()))
+    }
+
+    /// This boot's number, drawn once and kept in the run directory (SAFETY rule 8).
+    ///
+    /// # Errors
+    /// When the run directory does not take it.
+    pub fn boot(&self) -> anyhow::Result<BootId> {
+        let path = self.places.run.join("boot");
+        let known = fs::read_to_string(&path).ok().and_then(|text| BootId::try_from(text.trim().to_owned()).ok());
+        if let Some(boot) = known {
+            return Ok(boot);
+        }
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        let boot = BootId(u128::from_le_bytes(bytes));
+        replace(&path, String::from(boot).as_bytes())
+            .with_context(|| format!("cannot keep the number of this boot in {}", path.display()))?;
+        Ok(boot)
+    }
+}
+
+/// Reads and checks a configuration file, with what this machine has.
+///
+/// # Errors
+/// All mistakes, rendered.
+pub fn read_config(path: &Path) -> anyhow::Result<heart_config::Checked> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIGURATION_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    heart_config::read(&path.to_string_lossy(), &bytes, &ThisMachine)
+        .map_err(|report| anyhow::anyhow!("{}", report.render_text(false)))
+}
+
+/// Replaces a file, whole or not at all.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&new, path)
+}
+
+fn open_board(path: &Path) -> io::Result<MappedBoard> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    MappedBoard::map(&file)
+}
+
+/// The end of the lease, as the board has it.
+#[derive(Debug)]
+pub struct BoardLease(MappedBoard);
+
+impl BoardLease {
+    /// Opens the board in a file.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn open(path: &Path) -> io::Result<BoardLease> {
+        open_board(path).map(BoardLease)
+    }
+}
+
+impl LeaseView for BoardLease {
+    fn until(&self) -> Moment {
+        self.0.board().lease_until()
+    }
+}
+
+/// The machine this runs on, as far as a configuration is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct ThisMachine;
+
+impl Environment for ThisMachine {
+    fn file(&self, path: &str) -> Found<FileFacts> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => {
+                let mode = metadata.permissions().mode();
+                Found::Present(FileFacts { executable: mode & 0o111 != 0, exposed: mode & 0o077 != 0 })
+            }
+            Ok(_) => Found::Missing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
+            Err(_) => Found::Unknown,
+        }
+    }
+
+    fn agent(&self, agent: &AgentRef) -> Found<AgentInfo> {
+        match agent {
+            AgentRef::BuiltIn(_) => Found::Unknown,
+            AgentRef::Ocf { provider, kind } => {
+                let path = Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d").join(provider).join(kind);
+                if !path.is_file() {
+                    return Found::Missing;
+                }
+                // What it can be told is asked when it is used: running it here would make checking slow.
+                Found::Unknown
+            }
+        }
+    }
+
+    fn agents(&self) -> Vec<AgentRef> {
+        let root = Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d");
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        };
+        let of = |provider: String| {
+            let kinds = names(&root.join(&provider));
+            kinds.into_iter().map(move |kind| AgentRef::Ocf { provider: provider.clone(), kind })
+        };
+        names(&root).into_iter().filter(|provider| !provider.starts_with('.')).flat_map(of).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! The programs that a lab is made of, inside one binary.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{demo, init, janitor, probe};
+
+/// Runs one of the lab's own programs if `arguments` (without the program's name) ask for one.
+///
+/// A `main` that uses this crate calls it before anything else, and exits with what it returns:
+/// namespaces can only be left while there is a single thread.
+#[must_use]
+pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
+    let (name, rest) = arguments.split_first()?;
+    let program: fn(&[String]) -> Result<()> = match name.as_str() {
+        "lab-janitor" => |_| janitor::run(),
+        "lab-hold" => |_| janitor::run_hold(),
+        "lab-enter" => |_| init::enter(),
+        "lab-init" => |_| init::run(),
+        "lab-probe" => probe::ask::run,
+        "lab-answer" => probe::answer::run,
+        "lab-watch" => probe::watch::run,
+        "lab-http" => demo::service::run,
+        _ => return None,
+    };
+    Some(match program(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    })
+}

@@ -1,0 +1,72 @@
+//! Where each unit may run, and why not elsewhere.
+//!
+//! Only what forbids is looked at here; what is better or worse is for the placement.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use heart_model::{Activity, NodeName, NodeState, Refusal};
+
+use crate::facts::{Facts, Holding, Member, Node, NodeFacts, Unit};
+
+/// Why a unit may not run on some of the nodes.
+pub(crate) struct Candidates<'c> {
+    /// What holds for every unit, by node.
+    of_nodes: &'c [Option<Refusal>],
+    /// What holds for this one.
+    own: BTreeMap<Node, Refusal>,
+}
+
+impl Candidates<'_> {
+    /// Why the unit may not run there; nothing if it may.
+    pub(crate) fn refusal(&self, node: Node) -> Option<&Refusal> {
+        self.of_nodes[node].as_ref().or_else(|| self.own.get(&node))
+    }
+}
+
+/// Why nothing new may run on each of the nodes.
+pub(crate) fn of_nodes(facts: &Facts<'_>) -> Vec<Option<Refusal>> {
+    facts.nodes.iter().map(of_node).collect()
+}
+
+/// Looks at every unit.
+pub(crate) fn candidates<'c>(facts: &Facts<'_>, of_nodes: &'c [Option<Refusal>]) -> Vec<Candidates<'c>> {
+    facts.units.iter().map(|unit| Candidates { of_nodes, own: of_unit(facts, unit) }).collect()
+}
+
+/// Why nothing new may run on a node.
+fn of_node(node: &NodeFacts<'_>) -> Option<Refusal> {
+    match node.state {
+        NodeState::Absent => Some(Refusal::Absent),
+        NodeState::Joining => Some(Refusal::Joining),
+        NodeState::Lost => Some(Refusal::Lost),
+        NodeState::Fenced => Some(Refusal::Fenced),
+        NodeState::Leaving => Some(Refusal::Leaving),
+        NodeState::Online if node.session.is_none() => Some(Refusal::Joining),
+        NodeState::Online if node.standby => Some(Refusal::Standby),
+        NodeState::Online => None,
+    }
+}
+
+/// Where its members failed too often.
+fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>) -> BTreeMap<Node, Refusal> {
+    let mut refused = BTreeMap::new();
+    for member in &unit.members {
+        for name in member.status.iter().flat_map(|status| status.failures.keys()) {
+            if let (true, Some(node)) = (is_worn_out(member, name), facts.number(name)) {
+                let (failures, limit) = (member.failures(name), member.limit());
+                let refusal = Refusal::Failed { failures, limit, resource: member.name.clone() };
+                refused.entry(node).or_insert(refusal);
+            }
+        }
+    }
+    refused
+}
+
+/// Whether a resource failed on a node as often as it may. While it runs there, or is about to,
+/// its earlier failures are history.
+pub(crate) fn is_worn_out(member: &Member<'_>, name: &NodeName) -> bool {
+    let runs_there = match member.holding {
+        Holding::Live { node, activity: Activity::Running | Activity::Starting } => node == name,
+        Holding::Live { .. } | Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => false,
+    };
+    member.failures(name) >= member.limit() && !runs_there
+}

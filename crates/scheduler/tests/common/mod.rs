@@ -1,0 +1,211 @@
+//! A world without time in which plans are carried out.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
+
+use std::collections::BTreeMap;
+
+use heart_model::{
+    Activity, AgentRef, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard, LogicalTimeouts,
+    Name, NodeName, NodeSpec, NodeState, NodeStatus, Plan, Profile, ResourceName, ResourceSpec,
+    ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing,
+};
+
+pub(crate) struct World {
+    pub(crate) spec: Spec,
+    pub(crate) status: Status,
+    boots: u128,
+    epochs: u64,
+}
+
+pub(crate) fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+pub(crate) fn resource(name: &str) -> ResourceName {
+    ResourceName::new(name).unwrap()
+}
+
+impl World {
+    pub(crate) fn new(nodes: &[&str]) -> World {
+        let spec = Spec {
+            cluster: ClusterSpec {
+                name: Name::new("test").unwrap(),
+                key_file: "/key".into(),
+                port: 694,
+                links: Vec::new(),
+            },
+            timing: Timing::of(Profile::Default),
+            nodes: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        };
+        let status = Status { quorum: true, ..Status::default() };
+        let mut world = World { spec, status, boots: 0, epochs: 0 };
+        for name in nodes {
+            world.spec.nodes.insert(node(name), NodeSpec { addresses: Vec::new(), voter: true });
+            world.boot(&node(name));
+        }
+        world
+    }
+
+    /// The node is there in a new boot.
+    pub(crate) fn boot(&mut self, name: &NodeName) {
+        self.boots += 1;
+        let session = Session { boot: BootId(self.boots), number: SessionNumber(1) };
+        self.status
+            .nodes
+            .insert(name.clone(), NodeStatus { state: NodeState::Online, session: Some(session) });
+    }
+
+    pub(crate) fn set(&mut self, name: &NodeName, state: NodeState) {
+        self.status.nodes.get_mut(name).expect("the node is there").state = state;
+    }
+
+    pub(crate) fn add(&mut self, name: &str, guard: Guard, failures_max: u32, prefers: &[NodeName]) {
+        let second = Duration::from_secs(1);
+        let timeouts = LogicalTimeouts { start: second, stop: second, status: second, status_every: second };
+        let spec = ResourceSpec {
+            agent: AgentRef::BuiltIn("process".into()),
+            parameters: BTreeMap::new(),
+            guard,
+            timeouts,
+            failures_max,
+            prefers: prefers.to_vec(),
+        };
+        self.spec.resources.insert(resource(name), spec);
+    }
+
+    pub(crate) fn group(&mut self, name: &str, members: &[ResourceName], prefers: &[NodeName]) {
+        let group = GroupSpec { members: members.to_vec(), prefers: prefers.to_vec() };
+        self.spec.groups.insert(GroupName::new(name).unwrap(), group);
+    }
+
+    /// The members of a group, or the resource itself.
+    pub(crate) fn members(&self, name: &str) -> Vec<ResourceName> {
+        match self.spec.groups.get(name) {
+            Some(group) => group.members.clone(),
+            None => vec![resource(name)],
+        }
+    }
+
+    pub(crate) fn grant(&mut self, name: &ResourceName, node: &NodeName, activity: Activity) {
+        self.epochs += 1;
+        let session = self.status.nodes[node].session.expect("it has a session");
+        self.status.resources.entry(name.clone()).or_default().state =
+            ResourceState::Granted { node: node.clone(), session, epoch: Epoch(self.epochs), activity };
+    }
+
+    pub(crate) fn holder(&self, name: &ResourceName) -> Option<(&NodeName, &Activity, Session)> {
+        match &self.status.resources.get(name)?.state {
+            ResourceState::Granted { node, activity, session, .. } => Some((node, activity, *session)),
+            ResourceState::Ungranted => None,
+        }
+    }
+
+    pub(crate) fn become_(&mut self, name: &ResourceName, next: Activity) {
+        if let Some(ResourceState::Granted { activity, .. }) =
+            self.status.resources.get_mut(name).map(|resource| &mut resource.state)
+        {
+            *activity = next;
+        }
+    }
+
+    pub(crate) fn fail(&mut self, name: &ResourceName, message: &str) {
+        let holder = self.holder(name).expect("it runs").0.clone();
+        self.become_(name, Activity::Failed(message.into()));
+        let status = self.status.resources.get_mut(name).unwrap();
+        *status.failures.entry(holder).or_default() += 1;
+    }
+
+    /// Whether somebody may still act under the grant of this resource.
+    fn may_act(&self, name: &ResourceName) -> bool {
+        let Some((node, _, session)) = self.holder(name) else { return false };
+        let holder = &self.status.nodes[node];
+        holder.state != NodeState::Fenced && holder.session == Some(session)
+    }
+
+    /// Carries out one step.
+    ///
+    /// # Errors
+    /// Why it must not be carried out.
+    pub(crate) fn perform(&mut self, step: &Step) -> Result<(), String> {
+        let name = &step.resource;
+        let holder = self.holder(name).map(|(node, activity, _)| (node.clone(), activity.clone()));
+        let there = self.status.nodes.get(&step.node).map(|node| node.state);
+        match step.action {
+            StepAction::Stop => match holder {
+                Some((node, _)) if node == step.node && there != Some(NodeState::Lost) => {
+                    let session = self.status.nodes[&node].session.expect("it has a session");
+                    let status = self.status.resources.get_mut(name).unwrap();
+                    status.state = ResourceState::Ungranted;
+                    status.last = Some((node, session));
+                    Ok(())
+                }
+                _ => Err(format!("{name} is not held by {}", step.node)),
+            },
+            StepAction::TakeOver => match holder {
+                Some((node, _))
+                    if self.status.nodes[&node].state == NodeState::Lost
+                        && self.spec.resources[name].guard != Guard::Fence
+                        && there == Some(NodeState::Online) =>
+                {
+                    self.grant(name, &step.node, Activity::Stopped);
+                    Ok(())
+                }
+                _ => Err(format!("{name} cannot be taken over")),
+            },
+            StepAction::Start => {
+                let elsewhere = holder.is_some_and(|(node, _)| node != step.node) && self.may_act(name);
+                if elsewhere || there != Some(NodeState::Online) {
+                    return Err(format!("{name} must not start on {}", step.node));
+                }
+                self.grant(name, &step.node, Activity::Running);
+                Ok(())
+            }
+        }
+    }
+
+    /// Plans, and checks what holds for every plan.
+    pub(crate) fn plan(&self) -> Plan {
+        let plan = heart_scheduler::plan(&self.spec, &self.status);
+        for (position, step) in plan.steps.iter().enumerate() {
+            assert!(
+                step.after.iter().all(|before| *before < position),
+                "step {position} of {:?}",
+                plan.steps
+            );
+            let same = |other: &&Step| other.resource == step.resource && other.action == step.action;
+            assert_eq!(plan.steps.iter().filter(same).count(), 1, "{step:?} twice");
+        }
+        for name in self.spec.resources.keys() {
+            assert!(plan.placement.contains_key(name), "{name} has no place");
+            assert!(
+                plan.reasons.get(name).is_some_and(|reasons| !reasons.is_empty()),
+                "{name} has no reason"
+            );
+        }
+        plan
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, resource) in &self.spec.resources {
+            let (guard, limit, prefers) = (resource.guard, resource.failures_max, &resource.prefers);
+            writeln!(to, "{name}: guard {guard:?}, limit {limit}, prefers {prefers:?}")?;
+        }
+        for (name, group) in &self.spec.groups {
+            writeln!(to, "{name}: {:?}, prefers {:?}", group.members, group.prefers)?;
+        }
+        for (name, node) in &self.status.nodes {
+            writeln!(to, "{name}: {:?} {:?}", node.state, node.session)?;
+        }
+        for (name, status) in &self.status.resources {
+            writeln!(
+                to,
+                "{name}: {:?}, failures {:?}, last {:?}",
+                status.state, status.failures, status.last
+            )?;
+        }
+        writeln!(to, "{:?}", self.status.intents)
+    }
+}

@@ -1,0 +1,257 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, by one command.
+//!
+//! Nothing stops at the first failure: one run tells all there is to mend. The last line counts.
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{metadata, sim, tidy};
+
+/// What the tests need of the system: how to see that it is there, and the package that has it.
+const NEEDS: [(&str, &str); 4] = [
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("arping", "iputils-arping"),
+    ("/usr/lib/ocf/resource.d/heartbeat/Dummy", "resource-agents"),
+];
+/// Where programs are, also for users whose PATH leaves out the system's.
+const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// How one step went.
+struct Step {
+    name: &'static str,
+    passed: u64,
+    failed: u64,
+    seconds: f64,
+}
+
+/// Runs everything, or everything but the laboratory and the simulator.
+pub(crate) fn run(quick: bool) -> Result<bool> {
+    let began = Instant::now();
+    install()?;
+    let mut steps = vec![
+        step("format", || command(&["fmt", "--all", "--check"], &[])),
+        step("clippy", || {
+            command(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
+        }),
+        step("documentation", || {
+            command(&["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])
+        }),
+        step("house rules", || Ok(once(tidy::run()?))),
+    ];
+    if has("cargo-deny") {
+        steps.push(step("cargo-deny", || {
+            command(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"], &[])
+        }));
+    }
+    steps.push(step("tests", || tests(quick)));
+    steps.push(step("examples in documentation", || {
+        tally(cargo(&["test", "--workspace", "--doc", "--locked"]))
+    }));
+    if !quick && sim::exists()? {
+        steps.push(step("simulated worlds", || tally(sim::command(sim::WORLDS, None))));
+    }
+    println!("\n{}", summary(&steps, began.elapsed().as_secs_f64()));
+    Ok(steps.iter().all(|step| step.failed == 0))
+}
+
+fn summary(steps: &[Step], seconds: f64) -> String {
+    let mut text = String::new();
+    for step in steps {
+        let verdict = if step.failed == 0 { "ok" } else { "FAILED" };
+        let _ = writeln!(
+            text,
+            "{:<28} {verdict:<7} {:>5} passed {:>4} failed {:>8.1} s",
+            step.name, step.passed, step.failed, step.seconds
+        );
+    }
+    let (passed, failed) = steps.iter().fold((0, 0), |(p, f), step| (p + step.passed, f + step.failed));
+    let _ = write!(text, "{:<28} {:>41.1} s\n{passed} passed, {failed} failed", "", seconds);
+    text
+}
+
+fn step(name: &'static str, run: impl FnOnce() -> Result<(u64, u64)>) -> Step {
+    println!("\n=== {name}");
+    let began = Instant::now();
+    let (passed, failed) = run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        (0, 1)
+    });
+    Step { name, passed, failed, seconds: began.elapsed().as_secs_f64() }
+}
+
+fn once(passed: bool) -> (u64, u64) {
+    if passed { (1, 0) } else { (0, 1) }
+}
+
+fn cargo(words: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(metadata::root()).args(words);
+    command
+}
+
+/// Runs cargo; it passes or fails as a whole.
+fn command(words: &[&str], environment: &[(&str, &str)]) -> Result<(u64, u64)> {
+    let mut command = cargo(words);
+    command.envs(environment.iter().copied());
+    Ok(once(command.status().context("cannot run cargo")?.success()))
+}
+
+/// The tests, by nextest if it is there. Tests in files called `lab…` need the machine for
+/// themselves; `.config/nextest.toml` says so to nextest.
+fn tests(quick: bool) -> Result<(u64, u64)> {
+    if has("cargo-nextest") {
+        let mut words = vec!["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
+        words.extend(["--no-tests=pass", "--status-level=slow", "--final-status-level=fail"]);
+        if quick {
+            words.extend(["-E", "not binary(/^lab/)"]);
+        }
+        return tally(cargo(&words));
+    }
+    let mut words = vec!["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins"];
+    if !quick {
+        words.extend(["--tests", "--", "--test-threads=1"]);
+    }
+    tally(cargo(&words))
+}
+
+/// Runs a command, passes on what it prints, and counts the tests it reports.
+fn tally(mut command: Command) -> Result<(u64, u64)> {
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let (out, err) = (child.stdout.take().context("no output")?, child.stderr.take().context("no errors")?);
+    let errors = std::thread::spawn(move || echo_and_count(BufReader::new(err)));
+    let (passed, failed) = echo_and_count(BufReader::new(out));
+    let (passed_too, failed_too) = errors.join().unwrap_or_default();
+    let (passed, failed) = (passed + passed_too, failed + failed_too);
+    let good = child.wait()?.success();
+    // A build that fails reports no test at all.
+    Ok((passed, if good { failed } else { failed.max(1) }))
+}
+
+fn echo_and_count(lines: impl BufRead) -> (u64, u64) {
+    let mut sum = (0, 0);
+    for line in lines.lines().map_while(Result::ok) {
+        println!("{line}");
+        let (passed, failed) = counts(&line).unwrap_or_default();
+        sum = (sum.0 + passed, sum.1 + failed);
+    }
+    sum
+}
+
+/// Passed and failed tests, from a summary line of nextest, of cargo's own runner, or of the
+/// simulator.
+fn counts(line: &str) -> Option<(u64, u64)> {
+    let plain = without_colours(line);
+    let plain = plain.trim();
+    let is_summary = plain.starts_with("Summary [")
+        || plain.starts_with("test result:")
+        || plain
+            .split_once(' ')
+            .is_some_and(|(number, rest)| number.parse::<u64>().is_ok() && rest.starts_with("passed, "));
+    if !is_summary {
+        return None;
+    }
+    let words: Vec<&str> =
+        plain.split(|c: char| c.is_whitespace() || ",;(.)".contains(c)).filter(|w| !w.is_empty()).collect();
+    let before = |label: &str| {
+        let sums =
+            words.windows(2).filter(|pair| pair[1] == label).filter_map(|pair| pair[0].parse::<u64>().ok());
+        sums.sum::<u64>()
+    };
+    Some((before("passed"), before("failed") + before("timed")))
+}
+
+fn without_colours(line: &str) -> String {
+    let mut plain = String::new();
+    let mut inside = false;
+    for character in line.chars() {
+        match character {
+            '\u{1b}' => inside = true,
+            'm' if inside => inside = false,
+            _ if inside => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+fn has(program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(PLACES.iter().map(Into::into));
+    places.into_iter().any(|place| place.join(program).is_file())
+}
+
+/// Installs what is missing, if that is ours to do; else says what will be missed.
+fn install() -> Result<()> {
+    let missing: Vec<&str> =
+        NEEDS.iter().filter(|(sign, _)| !has(sign)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let is_root =
+        std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    if !is_root || !has("apt-get") {
+        println!("not installed: {}; the tests that need them will say so", missing.join(", "));
+        return Ok(());
+    }
+    println!("=== installing {}", missing.join(", "));
+    let apt = |words: &[&str]| {
+        Command::new("apt-get")
+            .args(words)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .status()
+            .context("cannot run apt-get")
+    };
+    // An outdated list of packages may still do.
+    let _ = apt(&["update", "-q"])?;
+    let mut words = vec!["install", "-q", "-y", "--no-install-recommends"];
+    words.extend(&missing);
+    if !apt(&words)?.success() {
+        println!("could not install {}; the tests that need them will say so", missing.join(", "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_of_all_runners_are_counted() {
+        for (line, expected) in [
+            ("     Summary [  11.654s] 26 tests run: 25 passed, 1 failed, 0 skipped", Some((25, 1))),
+            (
+                "     Summary [  1s] 3 tests run: 1 passed (1 slow), 1 failed, 1 timed out, 0 skipped",
+                Some((1, 2)),
+            ),
+            (
+                "\u{1b}[32;1m     Summary\u{1b}[0m [ 1s] \u{1b}[1m2\u{1b}[0m tests run: 2 passed, 0 skipped",
+                Some((2, 0)),
+            ),
+            ("test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured", Some((4, 0))),
+            ("2000 passed, 0 failed", Some((2000, 0))),
+            ("3 passed the gate", None),
+            ("test a ... ok", None),
+        ] {
+            assert_eq!(counts(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_is_the_sum() {
+        let step = |passed, failed| Step { name: "x", passed, failed, seconds: 0.0 };
+        let text = summary(&[step(1, 0), step(20, 2)], 1.0);
+        assert_eq!(text.lines().last(), Some("21 passed, 2 failed"));
+    }
+}
