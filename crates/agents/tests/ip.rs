@@ -175,7 +175,8 @@ fn a_removed_address_is_back_at_once() {
         here.ip("addr replace fd00::1/64 dev eth0 nodad");
         let spec = spec(&[("address", address)], Guard::Lease);
         assert_eq!(node.does(&here, &spec, START).0, Outcome::Done);
-        here.ip(&format!("addr flush dev eth0 to {address}"));
+        let length = if address.contains(':') { 64 } else { 24 };
+        here.ip(&format!("addr del {address}/{length} dev eth0"));
         assert!(matches!(node.hears(), Some(Happened::Restored(_))), "{address}");
         assert_eq!(node.does(&here, &spec, STATUS).0, Outcome::Done);
         assert!(there.reaches(&here, address), "{address}");
