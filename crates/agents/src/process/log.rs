@@ -43,6 +43,9 @@ impl Log {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // More at once than the file may hold: the end of it says more than the beginning.
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let bytes = &bytes[bytes.len().saturating_sub(limit)..];
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.written + length > self.limit {
             let mut before = self.path.as_os_str().to_owned();
