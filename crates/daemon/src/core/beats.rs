@@ -29,8 +29,6 @@ use crate::sys;
 const PRIORITY: i32 = 50;
 /// What waits for the core at most.
 pub(super) const QUEUE: usize = 512;
-/// Datagrams taken off one link before the others, and the time, get their turn.
-const PER_TURN: usize = 64;
 /// The shortest wait: the two clocks of a deadline never disagree by more for long.
 const WAIT_MIN: Duration = Duration::from_micros(50);
 
@@ -92,8 +90,8 @@ fn run(mut pulse: Pulse, thread: &Thread) -> ! {
             if !ready[link] {
                 continue;
             }
-            for _ in 0..PER_TURN {
-                let Some(length) = thread.links.receive(link, &mut bytes) else { break };
+            // One datagram a turn: most of the time there is no second one, and asking costs as much.
+            if let Some(length) = thread.links.receive(link, &mut bytes) {
                 any = true;
                 let event = Event::Datagram { link, bytes: &mut bytes[..length] };
                 pulse.step(clock::now(), thread.board, event, &mut actions);

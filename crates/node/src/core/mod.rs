@@ -734,7 +734,7 @@ const PLAIN_MESSAGE: u8 = 1;
 /// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
 /// twice that (SAFETY, "The rules").
 fn pace(slot: usize) -> Pace {
-    Pace { election_ticks: 6 + slot, heartbeat_ticks: 1 }
+    Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
 }
 
 fn founders(spec: &Spec) -> Founders {
