@@ -47,7 +47,8 @@ struct Visitor {
 pub fn run(places: &Places, core: OwnedFd) -> anyhow::Result<()> {
     let path = places.socket();
     std::fs::remove_file(&path).ok();
-    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
     // Whoever may write to it may move resources: root only.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
@@ -92,13 +93,16 @@ impl Gateway {
     }
 
     fn wait(&self, listener: &UnixListener) -> anyhow::Result<Vec<u64>> {
-        let asking: Vec<(&u64, &Visitor)> = self.visitors.iter().filter(|(_, visitor)| !visitor.asked).collect();
-        let flags = if self.channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let asking: Vec<(&u64, &Visitor)> =
+            self.visitors.iter().filter(|(_, visitor)| !visitor.asked).collect();
+        let flags =
+            if self.channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds = vec![PollFd::new(&self.channel, flags), PollFd::new(listener, PollFlags::IN)];
         fds.extend(asking.iter().map(|(_, visitor)| PollFd::new(&visitor.stream, PollFlags::IN)));
         let left = self.visitors.values().map(|visitor| visitor.until).min();
         let left = left.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
+        let left = left
+            .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
         match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for visitors"),
@@ -113,7 +117,8 @@ impl Gateway {
                 continue;
             }
             self.next += 1;
-            let visitor = Visitor { stream, heard: Vec::new(), asked: false, until: Instant::now() + PATIENCE };
+            let visitor =
+                Visitor { stream, heard: Vec::new(), asked: false, until: Instant::now() + PATIENCE };
             self.visitors.insert(self.next, visitor);
             if self.visitors.len() >= VISITORS_MAX {
                 return;
@@ -153,7 +158,8 @@ impl Gateway {
             Err(error) => {
                 let response = Response::Refused {
                     error: format!("this daemon does not understand the question: {error}"),
-                    hint: "is the command line of another version than the daemon? `heart version` tells".into(),
+                    hint: "is the command line of another version than the daemon? `heart version` tells"
+                        .into(),
                 };
                 self.answer(id, &response);
             }
@@ -162,7 +168,8 @@ impl Gateway {
     }
 
     fn ask_again(&mut self) -> anyhow::Result<()> {
-        let open: Vec<u64> = self.visitors.iter().filter(|(_, visitor)| visitor.asked).map(|(id, _)| *id).collect();
+        let open: Vec<u64> =
+            self.visitors.iter().filter(|(_, visitor)| visitor.asked).map(|(id, _)| *id).collect();
         open.into_iter().try_for_each(|id| self.pass_on(id))
     }
 

@@ -112,11 +112,13 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let _lock = lock(places)?;
-    let me = Record { pid: std::process::id() as i32, started: started(std::process::id() as i32).unwrap_or(0) };
+    let me =
+        Record { pid: std::process::id() as i32, started: started(std::process::id() as i32).unwrap_or(0) };
     fs::write(places.run.join("guardian.pid"), serde_json::to_vec(&me)?)?;
     setup.boot()?;
     sys::adopt_orphans().context("cannot take care of orphans")?;
-    let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
+    let signals =
+        sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
     let living: Vec<Child> = ROLES.into_iter().filter_map(|role| find(places, role)).collect();
     let fds = match living.first() {
         Some(child) => take_back(child, &setup)?,
@@ -238,7 +240,8 @@ impl Guardian {
         let child = command.process_group(0).spawn()?;
         let pid = Pid::from_child(&child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let record = Record { pid: pid.as_raw_nonzero().get(), started: started(child.id() as i32).unwrap_or(0) };
+        let record =
+            Record { pid: pid.as_raw_nonzero().get(), started: started(child.id() as i32).unwrap_or(0) };
         fs::write(record_path(places, role), serde_json::to_vec(&record)?)?;
         Ok(Child { role, pid, pidfd, since: Instant::now() })
     }
@@ -247,9 +250,12 @@ impl Guardian {
         let now = Instant::now();
         let due = self.due.iter().map(|(_, at, _)| *at).chain(self.stopping).min();
         let left = due.map(|at| at.saturating_duration_since(now));
-        let left = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
+        let left = left
+            .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(self.children.iter().map(|child| PollFd::from_borrowed_fd(child.pidfd.as_fd(), PollFlags::IN)));
+        fds.extend(
+            self.children.iter().map(|child| PollFd::from_borrowed_fd(child.pidfd.as_fd(), PollFlags::IN)),
+        );
         match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error).context("cannot wait for children"),

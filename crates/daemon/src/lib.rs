@@ -14,7 +14,10 @@ mod watch;
 
 use std::{
     os::fd::{IntoRawFd, OwnedFd},
-    path::Path, process::ExitCode, sync::Arc};
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use guardian::{FIRST_FD, Role};

@@ -83,7 +83,8 @@ fn run(mut pulse: Pulse, thread: &Thread) -> ! {
     pulse.step(clock::now(), thread.board, Event::Wake, &mut actions);
     loop {
         let wait = perform(&pulse, thread, &mut actions);
-        let mut fds: [Option<PollFd<'_>>; heart_model::LINKS_MAX + 1] = [const { None }; heart_model::LINKS_MAX + 1];
+        let mut fds: [Option<PollFd<'_>>; heart_model::LINKS_MAX + 1] =
+            [const { None }; heart_model::LINKS_MAX + 1];
         let ready = wait_for(thread, wait, &mut fds);
         let mut any = false;
         for link in 0..thread.links.count() {

@@ -57,10 +57,12 @@ fn prepare(socket: UdpSocket, spec: &Spec, address: IpAddr) -> anyhow::Result<Ow
 }
 
 fn open_shared(kind: LinkKind, address: SocketAddr, interface: &str) -> io::Result<UdpSocket> {
-    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // Bound to the group or broadcast address, so that it hears nothing else of that port.
     let bind_to = if kind == LinkKind::Unicast { any } else { address.ip() };
-    let family = if address.is_ipv4() { rustix::net::AddressFamily::INET } else { rustix::net::AddressFamily::INET6 };
+    let family =
+        if address.is_ipv4() { rustix::net::AddressFamily::INET } else { rustix::net::AddressFamily::INET6 };
     let fd = rustix::net::socket_with(
         family,
         rustix::net::SocketType::DGRAM,

@@ -251,7 +251,8 @@ impl Driver {
             }
         }
         // A disk that says nothing for a lost-after is as good as one that refuses.
-        let stalled = self.unwritten.is_some_and(|(_, since)| clock::now().longest_since(since) > self.lost_after);
+        let stalled =
+            self.unwritten.is_some_and(|(_, since)| clock::now().longest_since(since) > self.lost_after);
         if stalled {
             self.judge_disk(false)?;
         }
@@ -316,7 +317,10 @@ impl Driver {
     fn leave(&self) -> ! {
         self.poke.ring();
         tracing::info!("nothing runs here any more; leaving");
-        #[expect(clippy::disallowed_methods, reason = "the last beat goes out meanwhile; nothing else is to be done")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the last beat goes out meanwhile; nothing else is to be done"
+        )]
         std::thread::sleep(LAST_WORDS);
         std::process::exit(0)
     }

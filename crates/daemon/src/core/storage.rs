@@ -64,7 +64,11 @@ fn recover(path: &Path) -> io::Result<(Log, File)> {
         Ok(recovered) => {
             let file = open()?;
             if recovered.length < bytes.len() {
-                tracing::warn!("{} torn bytes at the end of {} are cut off", bytes.len() - recovered.length, path.display());
+                tracing::warn!(
+                    "{} torn bytes at the end of {} are cut off",
+                    bytes.len() - recovered.length,
+                    path.display()
+                );
                 file.set_len(recovered.length as u64)?;
                 file.sync_data()?;
             }

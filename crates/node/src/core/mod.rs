@@ -11,8 +11,8 @@ mod rejoin;
 mod requests;
 
 use heart_model::{
-    BootId, Duration, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
-    ResourceName, Spec, Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome,
+    Report, ResourceName, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, VecDeque};
 
