@@ -445,8 +445,9 @@ impl Core {
             if order.is_some() {
                 agreement.forget_leader();
             }
-            if self.campaigns.is_due(now, self.slot, order.as_deref(), &self.timing) {
+            if self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing) {
                 agreement.campaign();
+                self.campaigns.on_campaigned(agreement.term());
             }
         }
         self.pump(now, board, out);
