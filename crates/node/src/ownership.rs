@@ -238,14 +238,13 @@ pub enum LetGo {
         /// Of everything.
         everything: bool,
     },
-    /// The session was taken over and nothing is held: begin the next one.
-    Renew,
 }
 
 impl Holder {
     /// What follows from the lease. What was let go is closed for good, so the session itself ends
     /// only when everything was: when it was taken over, or below half of the voters, where nothing
-    /// may run on (SAFETY rule 9).
+    /// may run on (SAFETY rule 9). A session that was taken over is let go even if nothing is known to
+    /// be held: an order may be on its way to the executor, which then refuses it.
     pub fn on_lease(
         &mut self,
         now: Moment,
@@ -260,7 +259,7 @@ impl Holder {
         let deposed = board.is_deposed();
         let over = deposed || now.may_have_reached(board.lease_until());
         let everything = deposed || (over && below_half);
-        let due = over && if everything { holds.anything } else { holds.by_lease };
+        let due = deposed || (over && if everything { holds.anything } else { holds.by_lease });
         if due {
             let session = board.session();
             self.letting_go = Some((session, everything));
@@ -269,7 +268,7 @@ impl Holder {
             self.not_before = Some(now.after(patience));
             return LetGo::Now { session, everything };
         }
-        if deposed { LetGo::Renew } else { LetGo::Nothing }
+        LetGo::Nothing
     }
 
     /// The executor says that it let go in `session`.

@@ -26,6 +26,7 @@ use crate::{
     journal::Recovered,
     ledger::{self, Change, Ledger, What},
     ownership::{Campaigns, Holder, Holds, LetGo, Revoked, Sights, candidates},
+    plant::{Bug, is_planted},
     pulse::Sighting,
 };
 
@@ -166,6 +167,8 @@ pub struct Core {
     conductor: Option<Conductor>,
     inventory: BTreeMap<ResourceName, Inventory>,
     executor_told: bool,
+    /// When it was asked what it has.
+    executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, Moment>,
     began: Moment,
@@ -190,6 +193,9 @@ impl Core {
         let slot =
             names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
         let timing = settings.spec.timing;
+        // An earlier core of this boot found out that its log was lost: that is no new beginning.
+        let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
+        let log = if knew && matches!(log, Log::Empty) { Log::Damaged } else { log };
         let virgin = matches!(log, Log::Empty);
         let mut core = Core {
             slot,
@@ -204,10 +210,12 @@ impl Core {
             conductor: None,
             inventory: BTreeMap::new(),
             executor_told: false,
+            executor_asked: None,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
             began: now,
-            listening_until: Some(now.after(timing.lost_after)).filter(|_| !settings.handed_over),
+            listening_until: Some(now.after(timing.lost_after))
+                .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
             next_tick: now,
             disk_works: true,
             told_leader: None,
@@ -248,7 +256,7 @@ impl Core {
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
-            Event::ExecutorBegan => self.executor_told = false,
+            Event::ExecutorBegan => self.ask_executor(),
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
         self.settle(now, board, &mut out);
@@ -347,7 +355,13 @@ impl Core {
                 out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
             }
         }
+        self.ask_executor();
+    }
+
+    /// The executor is to be told what is configured, and to say what it has.
+    fn ask_executor(&mut self) {
         self.executor_told = false;
+        self.executor_asked = None;
     }
 
     /// Applies what was committed. Whether there was anything.
@@ -366,7 +380,7 @@ impl Core {
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             self.ledger.apply(index, &entry);
             if matches!(entry.change, Change::Configure { .. }) {
-                self.executor_told = false;
+                self.ask_executor();
             }
             if let Some(conductor) = &mut self.conductor {
                 conductor.on_applied(&entry.change);
@@ -398,7 +412,6 @@ impl Core {
                 out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
                 out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
             }
-            LetGo::Renew => self.begin_session(board, out),
         }
     }
 
@@ -494,8 +507,10 @@ impl Core {
 
     /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
     fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        if !self.executor_told {
+        let asked = self.executor_asked.map(|at| at.after(self.timing.lost_after));
+        if !self.executor_told && asked.is_none_or(|again| now.has_surely_reached(again)) {
             if let Some(spec) = &self.ledger.spec {
+                self.executor_asked = Some(now);
                 let resources =
                     spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
                 out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
