@@ -13,8 +13,6 @@ pub enum Bug {
     AnyAnswerCounts,
     /// The clocks of others are taken to be as right as ours (κ, rule 2).
     ClocksTrusted,
-    /// Of its two clocks a holder believes the slower (rule 3).
-    SlowerClockBelieved,
     /// A voter goes on promising to a session whose takeover it appended (rule 4).
     PromisesToTheDeposed,
     /// A restarted voter knows of no promises (rule 5).
@@ -31,11 +29,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 9] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
-        Bug::SlowerClockBelieved,
         Bug::PromisesToTheDeposed,
         Bug::PromisesForgotten,
         Bug::NoWaitForPromises,

@@ -145,17 +145,18 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     let end = Rough::new(chance, names, lost_after).schedule(world);
     world.run(end + lost_after * 3)?;
     let away = away(world, chance);
-    calm(world, &away);
+    calm(world, &away, lost_after);
     world.run(lost_after * CALM)?;
     settled(world, &away, "after the faults")?;
     let before = starts(world);
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
-    if away.is_empty() {
+    // Whoever comes back may be where somebody wants something to be.
+    if away.is_empty() || world.is_asked_for_more() {
         return Ok(());
     }
-    calm(world, &[]);
+    calm(world, &[], lost_after);
     world.run(lost_after * CALM)?;
     settled(world, &[], "after the last came back")?;
     unmoved(world, &before, "because somebody came back")
@@ -194,7 +195,7 @@ fn unmoved(world: &World, before: &[u64], why: &str) -> Result<(), Broken> {
 }
 
 /// Mends everything but what is away.
-fn calm(world: &mut World, away: &[usize]) {
+fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Heal);
     world.schedule(0, Fault::Loss(0));
     for node in 0..world.size() {
@@ -204,7 +205,9 @@ fn calm(world: &mut World, away: &[usize]) {
         }
         let resume = Request::Resume { node: world.machine(node).name.clone() };
         (0..world.size()).for_each(|asked| {
-            world.schedule(ms(1), Fault::Ask { node: asked, request: resume.clone() });
+            for wait in [ms(1), lost_after * 4, lost_after * 7] {
+                world.schedule(wait, Fault::Ask { node: asked, request: resume.clone() });
+            }
         });
     }
     for &from in away {

@@ -3,7 +3,7 @@
 use heart_model::{NodeId, Order, ResourceName, Spec, ToExecutor};
 use heart_node::{
     board::flag,
-    core::{Action as CoreAction, Core, Event as CoreEvent, Request, Response},
+    core::{Action as CoreAction, Event as CoreEvent, Response},
     frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
@@ -206,6 +206,13 @@ impl World {
         let voters = self.voters();
         let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
         good > voters.len() / 2
+    }
+
+    /// Whether people asked for something that is not fulfilled yet.
+    #[must_use]
+    pub fn is_asked_for_more(&self) -> bool {
+        let cores = self.machines.iter().filter_map(Machine::core);
+        cores.into_iter().any(|core| !core.ledger().intents.is_empty())
     }
 
     /// How often a resource was started so far.
