@@ -21,7 +21,10 @@ use raft::{
 };
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::journal::{Batch, Recovered};
+use crate::{
+    journal::{Batch, Recovered},
+    plant::{Bug, is_planted},
+};
 
 /// A voter's identity in the log: which node, and how often it had to begin anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -538,13 +541,13 @@ impl Agreement {
             let commit = self.raw.store().hard_state.commit;
             output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
             let restored = batch.snapshot.as_ref().map(|snapshot| snapshot.get_metadata().index);
-            self.unpersisted.push_back(Unpersisted {
-                ticket,
-                ready: Some(number),
-                commit,
-                restored,
-                messages,
-            });
+            let mut unpersisted = Unpersisted { ticket, ready: Some(number), commit, restored, messages };
+            if is_planted(Bug::SaidBeforeDurable) && restored.is_none() {
+                self.raw.on_persist_ready(number);
+                output.messages.extend(unpersisted.messages.drain(..).map(|message| encode(&message)));
+                unpersisted.ready = None;
+            }
+            self.unpersisted.push_back(unpersisted);
         }
     }
 

@@ -12,6 +12,8 @@
 use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use heart_model::{BootId, Instant, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term};
 
+use crate::plant::{Bug, is_planted};
+
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
 pub const LAYOUT: u64 = 0x4845_4152_5400_0001;
 
@@ -135,7 +137,8 @@ impl Board {
         self.session.store(1, SeqCst);
         for (entry, node) in self.entries.iter().zip(nodes) {
             entry.node.store(u64::from(node.0), SeqCst);
-            entry.promised_until.store(promised_until);
+            let forgotten = is_planted(Bug::PromisesForgotten);
+            entry.promised_until.store(if forgotten { Moment::default() } else { promised_until });
         }
         self.layout.store(LAYOUT, SeqCst);
     }

@@ -23,6 +23,7 @@ pub mod frame;
 pub mod journal;
 pub mod ledger;
 pub mod ownership;
+pub mod plant;
 pub mod pulse;
 pub mod stream;
 

@@ -6,7 +6,7 @@
 //! And from what all voters say of each other it judges whether a node is lost (rule 6) and whether
 //! the cluster is without a leader (rule 13).
 
-use heart_model::{LogIndex, Moment, NodeId, Session, Term, Timing};
+use heart_model::{Duration, LogIndex, Moment, NodeId, Session, Term, Timing};
 use std::collections::BTreeMap;
 
 use crate::{
@@ -137,35 +137,68 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
     (without >= sights.quorum()).then(|| merits.into_iter().map(|merit| merit.slot.0).collect())
 }
 
+/// How far the patience between two campaigns of a node grows, in steps of a quarter of lost-after.
+const PATIENCE_MAX: u32 = 4;
+
 /// When this node campaigns.
 #[derive(Debug)]
 pub struct Campaigns {
     chance: Chance,
     next: Option<Moment>,
+    /// How often this node campaigned since there was a leader.
+    tries: u32,
+    /// The term at the last look.
+    term: Term,
 }
 
 impl Campaigns {
     /// None under way. The seed spreads the retries of different nodes.
     #[must_use]
     pub fn new(seed: u64) -> Campaigns {
-        Campaigns { chance: Chance::new(seed), next: None }
+        Campaigns { chance: Chance::new(seed), next: None, tries: 0, term: Term(0) }
     }
 
     /// Whether to campaign now, given the order of the candidates. The best does so at once; the
-    /// next one if nothing came of it, and so on, each again with jitter.
-    pub fn is_due(&mut self, now: Moment, me: usize, order: Option<&[usize]>, timing: &Timing) -> bool {
+    /// next one if nothing came of it, and so on, each again with jitter and more patience each
+    /// time: an election that needs slow disks must not be ended by the next one.
+    pub fn is_due(
+        &mut self,
+        now: Moment,
+        me: usize,
+        order: Option<&[usize]>,
+        term: Term,
+        timing: &Timing,
+    ) -> bool {
+        let raised = ::core::mem::replace(&mut self.term, term) != term;
         let Some(rank) = order.and_then(|order| order.iter().position(|&slot| slot == me)) else {
-            self.next = None;
+            (self.next, self.tries) = (None, 0);
             return false;
         };
         let patience = timing.lost_after / 4;
+        if raised && self.next.is_some() {
+            // Somebody else campaigns: let it.
+            let wait = self.wait(patience);
+            self.next = self.next.map(|next| next.later(now.after(wait)));
+        }
         let due = *self.next.get_or_insert_with(|| now.after(patience * rank as u32));
         if !now.has_surely_reached(due) {
             return false;
         }
-        let jitter = self.chance.below(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1));
-        self.next = Some(now.after(patience + ::core::time::Duration::from_nanos(jitter)));
+        self.tries += 1;
+        self.next = Some(now.after(self.wait(patience)));
         true
+    }
+
+    /// This node raised the term itself.
+    pub fn on_campaigned(&mut self, term: Term) {
+        self.term = term;
+    }
+
+    /// Until the next try: longer each time, and not the same for everybody.
+    fn wait(&mut self, patience: Duration) -> Duration {
+        let patience = patience * (1 + self.tries.min(PATIENCE_MAX));
+        let jitter = self.chance.below(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX).max(1));
+        patience + Duration::from_nanos(jitter)
     }
 
     /// When to look again.
@@ -205,14 +238,13 @@ pub enum LetGo {
         /// Of everything.
         everything: bool,
     },
-    /// The session was taken over and nothing is held: begin the next one.
-    Renew,
 }
 
 impl Holder {
     /// What follows from the lease. What was let go is closed for good, so the session itself ends
     /// only when everything was: when it was taken over, or below half of the voters, where nothing
-    /// may run on (SAFETY rule 9).
+    /// may run on (SAFETY rule 9). A session that was taken over is let go even if nothing is known to
+    /// be held: an order may be on its way to the executor, which then refuses it.
     pub fn on_lease(
         &mut self,
         now: Moment,
@@ -227,7 +259,7 @@ impl Holder {
         let deposed = board.is_deposed();
         let over = deposed || now.may_have_reached(board.lease_until());
         let everything = deposed || (over && below_half);
-        let due = over && if everything { holds.anything } else { holds.by_lease };
+        let due = deposed || (over && if everything { holds.anything } else { holds.by_lease });
         if due {
             let session = board.session();
             self.letting_go = Some((session, everything));
@@ -236,7 +268,7 @@ impl Holder {
             self.not_before = Some(now.after(patience));
             return LetGo::Now { session, everything };
         }
-        if deposed { LetGo::Renew } else { LetGo::Nothing }
+        LetGo::Nothing
     }
 
     /// The executor says that it let go in `session`.

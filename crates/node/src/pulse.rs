@@ -19,6 +19,7 @@ use crate::{
     beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
     board::{Board, flag},
     frame::{BODY_MAX, ClusterKey, Datagram, Kind, Opener, Rejected, Sealer},
+    plant::{Bug, is_planted},
 };
 
 /// How many of our own beats are remembered: an answer to an older one earns nothing.
@@ -396,10 +397,27 @@ impl Pulse {
             vouches_until: before.and_then(|heard| heard.vouches_until),
             hears,
         });
-        self.on_answer(board, slot, beat, answer, sent_at);
+        self.on_answer(board, slot, beat, answer, self.counts_from(now, sent_at));
         // Store the promise first; what is revoked is read when the answer is sent (rule 4).
         board.promise(slot, now.after(self.settings.timing.lost_after));
         self.follow(now, board, slot, beat);
+    }
+
+    /// From when an answer to what we sent then counts: from then.
+    fn counts_from(&self, now: Moment, sent_at: Option<Moment>) -> Option<Moment> {
+        if is_planted(Bug::LeaseFromReceipt) {
+            return sent_at.map(|_| now);
+        }
+        if is_planted(Bug::AnyAnswerCounts) {
+            return sent_at.and(self.last_beat);
+        }
+        sent_at
+    }
+
+    /// How long what was promised for `promise` counts here, from when we sent what earned it.
+    fn lease_of(&self, promise: Duration) -> Duration {
+        let timing = Timing { lost_after: promise, ..self.settings.timing };
+        if is_planted(Bug::ClocksTrusted) { promise.saturating_sub(timing.let_go) } else { timing.lease() }
     }
 
     /// Whether a boot that was not known to speak now has just proven that it does: it answered a
@@ -450,7 +468,7 @@ impl Pulse {
             return;
         }
         let Some(sent_at) = sent_at.filter(|_| ack.vouches && !beat.promise.is_zero()) else { return };
-        let lease = Timing { lost_after: beat.promise, ..self.settings.timing }.lease();
+        let lease = self.lease_of(beat.promise);
         if let Some(heard) = &mut self.peers[slot].heard {
             heard.vouches_until = Some((sent_at.after(lease), beat.configuration));
         }
@@ -540,7 +558,7 @@ impl Pulse {
         for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
             let end = if slot == self.slot {
                 // A voter's promise to itself counts likewise, unless it revoked it itself.
-                let own = self.last_beat.map(|at| (at.after(self.settings.timing.lease()), configuration));
+                let own = self.last_beat.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration));
                 own.filter(|_| !board.is_revoked(slot, board.session()))
             } else {
                 vouches(slot)
@@ -686,7 +704,8 @@ impl Pulse {
     fn acks<'a>(&'a self, now: Moment, board: &'a Board) -> impl Iterator<Item = Ack> + 'a {
         let heard = |slot: usize| self.peers[slot].heard.map(|heard| (slot, heard));
         let of_heard = move |(slot, heard): (usize, Heard)| {
-            let deposed = board.is_revoked(slot, Session { boot: heard.boot, number: heard.beat.session });
+            let deposed = board.is_revoked(slot, Session { boot: heard.boot, number: heard.beat.session })
+                && !is_planted(Bug::PromisesToTheDeposed);
             Ack {
                 node: self.settings.members[slot].id,
                 boot: beat::boot_tag(heard.boot),

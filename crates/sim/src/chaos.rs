@@ -6,11 +6,15 @@
 
 use heart_model::{
     AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
+    NodeName, NodeSpec, Profile, ResourceSpec, Spec, Timing,
 };
+use heart_node::core::Request;
 use std::collections::BTreeMap;
 
-use crate::{Broken, Chance, Fault, Nanos, World, WorldSettings};
+use crate::{
+    Broken, Chance, Fault, Nanos, World, WorldSettings, ms,
+    rough::{RESOURCES, Rough, resource},
+};
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
@@ -34,10 +38,6 @@ pub struct Outcome {
 fn name(place: usize) -> NodeName {
     const NAMES: [&str; 7] = ["ada", "bob", "cyn", "dan", "eve", "fay", "gus"];
     NodeName::new(NAMES[place]).expect("a name")
-}
-
-fn resource(text: &str) -> ResourceName {
-    ResourceName::new(text).expect("a name")
 }
 
 /// A cluster of `voters` voters and `members` others, with a group of two and a resource alone.
@@ -84,108 +84,33 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let voters = [1, 2, 3, 3, 3, 3, 3, 5, 5, 7][chance.below(10) as usize];
     let members = if voters == 3 { [0, 0, 0, 1, 2][chance.below(5) as usize] } else { 0 };
-    let timing = Timing::of(Profile::Default);
+    let timing = match chance.below(8) {
+        // Little time to let go beside much drift: the factor for wrong clocks has to do the work.
+        0 => Timing {
+            heartbeat: Duration::from_millis(300),
+            lost_after: Duration::from_secs(3),
+            let_go: Duration::from_millis(5),
+        },
+        1 => Timing {
+            heartbeat: Duration::from_millis(50),
+            lost_after: Duration::from_millis(500),
+            let_go: Duration::from_millis(20),
+        },
+        _ => Timing::of(Profile::Default),
+    };
+    let lost_after = timing.lost_after.as_nanos() as Nanos;
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
     WorldSettings {
         spec: spec(voters, members, timing),
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
         delay: (50_000, slow),
+        late: ([0, 0, 5, 50][chance.below(4) as usize], lost_after * 5 / 4),
+        opposed: chance.happens(500),
         loss: [0, 0, 20, 100][chance.below(4) as usize],
         doubles: [0, 20][chance.below(2) as usize],
         sync: (100_000, [1_000_000, 10_000_000, 80_000_000][chance.below(3) as usize]),
-        operation: (500_000, [2_000_000, 50_000_000][chance.below(2) as usize]),
-    }
-}
-
-struct Rough<'a> {
-    chance: &'a mut Chance,
-    nodes: usize,
-    lost_after: Nanos,
-    at: Nanos,
-    disk_lost: bool,
-}
-
-impl Rough<'_> {
-    fn node(&mut self) -> usize {
-        self.chance.below(self.nodes as u64) as usize
-    }
-
-    /// A time around lost-after: where the edges are.
-    fn edge(&mut self) -> Nanos {
-        self.chance.between(self.lost_after / 8, self.lost_after * 3)
-    }
-
-    fn trouble(&mut self, world: &mut World) {
-        let (at, node) = (self.at, self.node());
-        match self.chance.below(15) {
-            0 | 1 => {
-                world.schedule(at, Fault::PowerCut(node));
-                let back = at + self.edge();
-                if !self.disk_lost && self.chance.happens(150) {
-                    self.disk_lost = true;
-                    world.schedule(at + 1, Fault::LoseDisk(node));
-                }
-                world.schedule(back, Fault::PowerOn(node));
-            }
-            2 | 3 => {
-                let lasts = self.edge();
-                world.schedule(at, Fault::Freeze { node, lasts });
-            }
-            4 => {
-                let lasts = self.edge();
-                world.schedule(at, Fault::StallCore { node, lasts });
-            }
-            5 => world.schedule(at, Fault::KillCore(node)),
-            6 | 7 => self.partition(world),
-            8 => {
-                let to = self.node();
-                if to != node {
-                    world.schedule(at, Fault::Cut { from: node, to });
-                }
-            }
-            9 => self.isolate(world, node),
-            10 | 11 => world.schedule(at, Fault::Heal),
-            12 => {
-                world.schedule(at, Fault::StallDisk(node));
-                let back = at + self.edge();
-                world.schedule(back, Fault::MendDisk(node));
-            }
-            13 => {
-                let which = ["address", "site", "cache"][self.chance.below(3) as usize];
-                world.schedule(at, Fault::KillService(resource(which)));
-            }
-            _ => {
-                let loss = [0, 0, 100, 300][self.chance.below(4) as usize];
-                world.schedule(at, Fault::Loss(loss));
-            }
-        }
-    }
-
-    /// Two sides that do not reach each other, or only one way.
-    fn partition(&mut self, world: &mut World) {
-        let sides: Vec<bool> = (0..self.nodes).map(|_| self.chance.happens(500)).collect();
-        let one_way = self.chance.happens(300);
-        for from in 0..self.nodes {
-            for to in 0..self.nodes {
-                if sides[from] != sides[to] && (sides[from] || !one_way) {
-                    world.schedule(self.at, Fault::Cut { from, to });
-                }
-            }
-        }
-    }
-
-    /// One machine is deaf, dumb or both.
-    fn isolate(&mut self, world: &mut World, node: usize) {
-        let (deaf, dumb) = [(true, false), (false, true), (true, true)][self.chance.below(3) as usize];
-        for other in (0..self.nodes).filter(|&other| other != node) {
-            if deaf {
-                world.schedule(self.at, Fault::Cut { from: other, to: node });
-            }
-            if dumb {
-                world.schedule(self.at, Fault::Cut { from: node, to: other });
-            }
-        }
+        operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
     }
 }
 
@@ -200,11 +125,11 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     if keep_notes {
         world.keep_notes();
     }
-    let broken = play(&mut world, &mut chance, nodes, lost_after).err();
+    let broken = play(&mut world, &mut chance, lost_after).err();
     if keep_notes && std::env::var_os("HEART_SIM_STATE").is_some() {
         (0..nodes).for_each(|place| eprintln!("{:#?}", world.machine(place).core()));
     }
-    let starts = ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).sum();
+    let starts = starts(&world).iter().sum();
     Outcome {
         node_time: u128::from(world.now()) * nodes as u128,
         events: world.events(),
@@ -214,58 +139,97 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     }
 }
 
-fn play(world: &mut World, chance: &mut Chance, nodes: usize, lost_after: Nanos) -> Result<(), Broken> {
-    for place in 0..nodes {
-        let wait = chance.below(lost_after);
-        world.schedule(wait, Fault::PowerOn(place));
-    }
-    let mut rough = Rough { chance, nodes, lost_after, at: lost_after, disk_lost: false };
-    let troubles = rough.chance.between(4, 24);
-    for _ in 0..troubles {
-        let gap = [lost_after / 20, lost_after / 2, lost_after * 2][rough.chance.below(3) as usize];
-        rough.at += rough.chance.below(gap + 1);
-        rough.trouble(world);
-    }
-    let end = rough.at + lost_after * 3;
-    world.run(end)?;
-    calm(world, nodes);
+fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
+    let nodes = world.size();
+    let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
+    let end = Rough::new(chance, names, lost_after).schedule(world);
+    world.run(end + lost_after * 3)?;
+    let away = away(world, chance);
+    calm(world, &away, lost_after);
     world.run(lost_after * CALM)?;
-    settled(world, "after the faults")?;
-    let before: Vec<u64> =
-        ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
+    settled(world, &away, "after the faults")?;
+    let before = starts(world);
     world.run(lost_after * 5)?;
-    settled(world, "and later")?;
-    let after: Vec<u64> =
-        ["address", "site", "cache"].iter().map(|one| world.starts(&resource(one))).collect();
-    if before != after {
-        return Err(Broken {
-            at: world.now(),
-            what: "something was restarted although nothing was wrong".into(),
-        });
+    settled(world, &away, "and later")?;
+    unmoved(world, &before, "although nothing was wrong")?;
+    // Whoever comes back may be where somebody wants something to be.
+    if away.is_empty() || world.is_asked_for_more() {
+        return Ok(());
     }
-    Ok(())
+    calm(world, &[], lost_after);
+    world.run(lost_after * CALM)?;
+    settled(world, &[], "after the last came back")?;
+    unmoved(world, &before, "because somebody came back")
 }
 
-fn calm(world: &mut World, nodes: usize) {
+/// A minority that stays away for a while longer, off or cut off.
+fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
+    let voters = world.voters();
+    let mut left = (voters.len() - 1) / 2;
+    let mut away = Vec::new();
+    for place in 0..world.size() {
+        let votes = voters.contains(&place);
+        if chance.happens(250) && (left > 0 || !votes) && world.may_miss(place, &away) {
+            left -= usize::from(votes);
+            away.push(place);
+        }
+    }
+    let off = chance.happens(500);
+    for &place in &away {
+        if off {
+            world.schedule(0, Fault::PowerCut(place));
+        }
+    }
+    away
+}
+
+fn starts(world: &World) -> Vec<u64> {
+    RESOURCES.iter().map(|one| world.starts(&resource(one))).collect()
+}
+
+fn unmoved(world: &World, before: &[u64], why: &str) -> Result<(), Broken> {
+    if starts(world) == before {
+        return Ok(());
+    }
+    Err(Broken { at: world.now(), what: format!("something was restarted {why}") })
+}
+
+/// Mends everything but what is away.
+fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Heal);
     world.schedule(0, Fault::Loss(0));
-    for node in 0..nodes {
+    for node in 0..world.size() {
         world.schedule(0, Fault::MendDisk(node));
-        world.schedule(0, Fault::PowerOn(node));
+        if !away.contains(&node) {
+            world.schedule(0, Fault::PowerOn(node));
+        }
+        let resume = Request::Resume { node: world.machine(node).name.clone() };
+        (0..world.size()).for_each(|asked| {
+            for wait in [ms(1), lost_after * 4, lost_after * 7] {
+                world.schedule(wait, Fault::Ask { node: asked, request: resume.clone() });
+            }
+        });
+    }
+    for &from in away {
+        for to in (0..world.size()).filter(|&to| to != from) {
+            world.schedule(1, Fault::Cut { from, to });
+            world.schedule(1, Fault::Cut { from: to, to: from });
+        }
     }
 }
 
 /// A healthy quorum has everything running.
-fn settled(world: &World, when: &str) -> Result<(), Broken> {
-    for one in ["address", "site", "cache"] {
-        if world.owner(&resource(one)).is_none() {
+fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
+    for one in RESOURCES {
+        if world.owner(&resource(one)).is_none_or(|owner| away.contains(&owner)) {
             return Err(Broken {
                 at: world.now(),
                 what: format!("nobody runs {one}, {when}: all is well, but for that"),
             });
         }
     }
-    if let Some(place) = (0..world.size()).find(|&place| !world.takes_part(place)) {
+    if let Some(place) = (0..world.size()).find(|place| !away.contains(place) && !world.takes_part(*place))
+    {
         let what = format!("{} does not take part, {when}", world.machine(place).name);
         return Err(Broken { at: world.now(), what });
     }

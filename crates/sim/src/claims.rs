@@ -1,10 +1,10 @@
 //! The standing claims, checked after every step.
 
-use heart_model::{Epoch, LogIndex, NodeName, ResourceName, Term};
+use heart_model::{Epoch, Guard, LogIndex, NodeName, Order, ResourceName, Session, Term, Timing};
 use heart_node::ledger::Happened;
 use std::collections::BTreeMap;
 
-use crate::{Machine, Nanos};
+use crate::{Machine, Nanos, Power};
 
 /// A claim that did not hold: the world ends here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,19 @@ pub(crate) struct Claims {
     history: BTreeMap<LogIndex, Happened>,
     read_up_to: BTreeMap<NodeName, LogIndex>,
     newest: BTreeMap<ResourceName, Epoch>,
+    /// Who was given each epoch: nobody else ever is.
+    given: BTreeMap<(ResourceName, Epoch), (NodeName, Session)>,
+    /// Who started each resource last.
+    last: BTreeMap<ResourceName, Started>,
+}
+
+/// A start that took effect.
+#[derive(Debug)]
+struct Started {
+    place: usize,
+    boots: u64,
+    session: Session,
+    epoch: Epoch,
 }
 
 impl Claims {
@@ -41,13 +54,17 @@ impl Claims {
                 return Err(Broken { at, what });
             }
         }
-        let read = self.read_up_to.entry(machine.name.clone()).or_default();
         let timeline = &core.ledger().timeline;
-        let new = timeline.iter().rev().take_while(|happened| happened.index > *read);
-        for happened in new {
-            let known = self.history.entry(happened.index).or_insert_with(|| happened.clone());
-            // A change of members carries no text that nodes have to agree on to the letter.
-            if known != happened {
+        let last = timeline.back().map_or(LogIndex(0), |happened| happened.index);
+        let read = self.read_up_to.insert(machine.name.clone(), last).unwrap_or_default();
+        // A log that was lost, or a snapshot that is older: it is read anew.
+        if read >= last {
+            return Ok(());
+        }
+        let new: Vec<&Happened> = timeline.iter().rev().take_while(|happened| happened.index > read).collect();
+        for happened in new.iter().rev() {
+            let known = self.history.entry(happened.index).or_insert_with(|| (*happened).clone());
+            if known != *happened {
                 let what = format!(
                     "entry {} is {:?} on {} but was {:?}",
                     happened.index, happened.what, machine.name, known.what
@@ -55,7 +72,62 @@ impl Claims {
                 return Err(Broken { at, what });
             }
         }
-        *read = timeline.back().map_or(LogIndex(0), |happened| happened.index);
+        let first = timeline.front().map_or(last, |happened| happened.index).max(LogIndex(read.0 + 1));
+        let known = self.history.range(first..=last).count();
+        let has = new.iter().filter(|happened| happened.index >= first).count();
+        if known != has {
+            let what = format!("{} applied entry {last}, but not all that was before it", machine.name);
+            return Err(Broken { at, what });
+        }
+        self.on_grants(at, machine)
+    }
+
+    /// An epoch is given once.
+    fn on_grants(&mut self, at: Nanos, machine: &Machine) -> Result<(), Broken> {
+        let Some(core) = &machine.core else { return Ok(()) };
+        for (resource, ledger) in &core.ledger().resources {
+            let Some(grant) = &ledger.grant else { continue };
+            let holder = (grant.node.clone(), grant.session);
+            let given = self.given.entry((resource.clone(), grant.epoch)).or_insert_with(|| holder.clone());
+            if *given != holder {
+                let what = format!("epoch {} of {resource} was given to {} and {}", grant.epoch, given.0, holder.0);
+                return Err(Broken { at, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing starts without a grant, nor while the lease of whoever had it last still runs.
+    pub(crate) fn on_start(
+        &mut self,
+        at: Nanos,
+        place: usize,
+        order: &Order,
+        machines: &[Machine],
+        timing: &Timing,
+    ) -> Result<(), Broken> {
+        let (resource, name) = (&order.resource, &machines[place].name);
+        let broken = |what: String| Err(Broken { at, what });
+        let given = self.given.get(&(resource.clone(), order.epoch));
+        if given.is_none_or(|(node, session)| node != name || *session != order.session) {
+            return broken(format!("{name} starts {resource} in epoch {} without a grant", order.epoch));
+        }
+        let now = Started { place, boots: machines[place].boots, session: order.session, epoch: order.epoch };
+        let Some(last) = self.last.insert(resource.clone(), now) else { return Ok(()) };
+        if last.epoch > order.epoch {
+            return broken(format!("{name} starts {resource} in epoch {} after {}", order.epoch, last.epoch));
+        }
+        let holder = &machines[last.place];
+        let same_session = holder.boots == last.boots && holder.board.session() == last.session;
+        let holds = same_session
+            && holder.power == Power::On
+            && holder.guard(resource) == Guard::Lease
+            && holder.inventory(resource).closed < last.epoch;
+        // A right that ends now still needs the time to let go.
+        let until = holder.board.lease_until().after(timing.let_go);
+        if last.place != place && holds && !holder.now(at).may_have_reached(until) {
+            return broken(format!("{name} starts {resource} while the lease of {} still runs", holder.name));
+        }
         Ok(())
     }
 

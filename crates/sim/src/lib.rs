@@ -10,13 +10,17 @@
 mod chance;
 pub mod chaos;
 mod claims;
+mod executor;
+mod fault;
 mod machine;
+mod rough;
 mod world;
 
 pub use chance::Chance;
 pub use claims::Broken;
+pub use fault::Fault;
 pub use machine::{Machine, Power};
-pub use world::{Fault, World, WorldSettings};
+pub use world::{World, WorldSettings};
 
 /// True time in nanoseconds since the world began.
 pub type Nanos = u64;

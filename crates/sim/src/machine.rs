@@ -1,8 +1,7 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
 use heart_model::{
-    Act, Activity, BootId, Epoch, FromExecutor, Guard, Instant, Inventory, Moment, NodeId, NodeName, Order,
-    Outcome, Report, ResourceName, ResourceSpec, Session, Spec, ToExecutor,
+    BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec,
 };
 use heart_node::{
     agreement::{Ticket, Write},
@@ -14,7 +13,7 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::Nanos;
+use crate::{Nanos, executor::Executor};
 
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +48,10 @@ impl Clock {
 /// What the kernel does for one resource, also when nobody of us runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kernel {
-    present: bool,
+    pub(crate) present: bool,
     /// Until when the gate is open; `None` for what no lease guards.
-    open_until: Option<Moment>,
-    epoch: Epoch,
+    pub(crate) open_until: Option<Moment>,
+    pub(crate) epoch: Epoch,
 }
 
 /// A file that survives a power cut as far as it was made durable.
@@ -70,13 +69,6 @@ impl Disk {
             self.durable.get_or_insert_with(Vec::new).extend_from_slice(&write.bytes);
         }
     }
-}
-
-/// What the executor has done; its memory of closed epochs is in `/run`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Executor {
-    pub(crate) specs: BTreeMap<ResourceName, ResourceSpec>,
-    pub(crate) known: BTreeMap<ResourceName, Inventory>,
 }
 
 /// See the module.
@@ -98,9 +90,19 @@ pub struct Machine {
     /// The whole machine, all of Heart, or one half does not run before this true time.
     pub(crate) frozen_until: Nanos,
     pub(crate) core_stalled_until: Nanos,
+    pub(crate) pulse_stalled_until: Nanos,
+    pub(crate) executor_stalled_until: Nanos,
+    /// When the last event of each kind reaches the core: events of a kind keep their order.
+    pub(crate) core_last: [Nanos; 3],
+    /// When the last message reaches the executor.
+    pub(crate) executor_last: Nanos,
+    /// The gate thread is awake.
+    pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
     pub(crate) core_wake: Nanos,
     pub(crate) boots: u64,
+    /// Counts cores: what was meant for the last one does not reach the next.
+    pub(crate) lives: u64,
     pub(crate) seed: u64,
 }
 
@@ -137,9 +139,15 @@ impl Machine {
             kernel: BTreeMap::new(),
             frozen_until: 0,
             core_stalled_until: 0,
+            pulse_stalled_until: 0,
+            executor_stalled_until: 0,
+            core_last: [0; 3],
+            executor_last: 0,
+            gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
             boots: 0,
+            lives: 0,
             seed,
         }
     }
@@ -154,6 +162,11 @@ impl Machine {
     pub(crate) fn has_log(&self) -> bool {
         let recovered = self.disk.durable.as_ref().and_then(|bytes| journal::recover(bytes).ok());
         recovered.is_some_and(|log| !log.entries.is_empty() || log.snapshot.get_metadata().index > 0)
+    }
+
+    /// Whether it votes with a log that it has kept.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.core.as_ref().is_some_and(Core::votes) && self.has_log()
     }
 
     /// What its clocks show at a true time.
@@ -172,6 +185,7 @@ impl Machine {
         self.power = Power::On;
         self.kernel.clear();
         self.executor = Executor::default();
+        self.gating = false;
         self.disk.waiting.clear();
         let boot = BootId(u128::from(self.seed) << 64 | u128::from(self.boots) << 32 | 7);
         self.board = Board::default();
@@ -212,6 +226,7 @@ impl Machine {
             seed: self.seed ^ self.boots,
             handed_over,
         };
+        self.lives += 1;
         self.core = Some(Core::new(self.now(now), settings, log, &self.board));
         self.core_wake = now;
     }
@@ -244,112 +259,23 @@ impl Machine {
         open.then_some(kernel.epoch)
     }
 
-    /// The gate thread: opens what is started, for nine tenths of what is left of the lease.
-    pub(crate) fn refresh_gates(&mut self, now: Nanos) -> Vec<ResourceName> {
+    /// The gate thread: opens what is started, for nine tenths of what is left of the lease. Returns
+    /// what it opened, and the true time at which that ends.
+    pub(crate) fn refresh_gates(&mut self, now: Nanos) -> (Vec<ResourceName>, Nanos) {
         let local = self.now(now);
         let left = local.at_least_until(self.board.lease_until());
         let mut opened = Vec::new();
         if left.is_zero() {
-            return opened;
+            return (opened, now);
         }
+        let until = local.after(left * 9 / 10);
         for (name, kernel) in &mut self.kernel {
             if kernel.present && kernel.open_until.is_some() {
-                kernel.open_until = Some(local.after(left * 9 / 10));
+                kernel.open_until = Some(until);
                 opened.push(name.clone());
             }
         }
-        opened
-    }
-
-    /// Carries out what the core tells its executor; slow operations are the world's business.
-    pub(crate) fn inventory(&self, resource: &ResourceName) -> Inventory {
-        self.executor.known.get(resource).cloned().unwrap_or_else(|| Inventory {
-            resource: resource.clone(),
-            epoch: Epoch(0),
-            session: self.board.session(),
-            activity: Activity::Stopped,
-            closed: Epoch(0),
-        })
-    }
-
-    /// An order takes effect.
-    pub(crate) fn perform(&mut self, now: Nanos, order: &Order, works: bool) -> FromExecutor {
-        let mut inventory = self.inventory(&order.resource);
-        let report = |outcome: Outcome, resource: Inventory| {
-            FromExecutor::Report(Report { id: order.id, outcome, resource })
-        };
-        match order.act {
-            Act::Start if order.epoch <= inventory.closed || order.epoch < inventory.epoch => {
-                report(Outcome::Refused("its epoch is over".into()), inventory)
-            }
-            Act::Start if !works => {
-                inventory.epoch = order.epoch;
-                inventory.session = order.session;
-                inventory.activity = Activity::Failed("it does not start".into());
-                self.executor.known.insert(order.resource.clone(), inventory.clone());
-                report(Outcome::Failed("it does not start".into()), inventory)
-            }
-            Act::Start => {
-                inventory.epoch = order.epoch;
-                inventory.session = order.session;
-                inventory.activity = Activity::Running;
-                let guarded =
-                    self.executor.specs.get(&order.resource).is_none_or(|spec| spec.guard == Guard::Lease);
-                let open_until = guarded.then(Moment::default);
-                let kernel = Kernel { present: true, open_until, epoch: order.epoch };
-                self.kernel.insert(order.resource.clone(), kernel);
-                self.refresh_gates(now);
-                self.executor.known.insert(order.resource.clone(), inventory.clone());
-                report(Outcome::Done, inventory)
-            }
-            Act::Stop => {
-                self.close(&order.resource, order.epoch);
-                report(Outcome::Done, self.inventory(&order.resource))
-            }
-        }
-    }
-
-    fn close(&mut self, resource: &ResourceName, epoch: Epoch) {
-        let mut inventory = self.inventory(resource);
-        self.kernel.remove(resource);
-        inventory.activity = Activity::Stopped;
-        inventory.closed = inventory.closed.max(epoch).max(inventory.epoch);
-        self.executor.known.insert(resource.clone(), inventory);
-    }
-
-    /// Lets go of everything, or of what the lease guards.
-    pub(crate) fn let_go(&mut self, session: Session, everything: bool) -> FromExecutor {
-        let held: Vec<ResourceName> = self.executor.known.keys().cloned().collect();
-        for name in held {
-            let guarded = self.executor.specs.get(&name).is_none_or(|spec| spec.guard == Guard::Lease);
-            if everything || guarded {
-                let epoch = self.inventory(&name).epoch;
-                self.close(&name, epoch);
-            }
-        }
-        FromExecutor::LetGo { session }
-    }
-
-    /// What the executor knows, as it tells it.
-    pub(crate) fn on_configure(&mut self, told: &ToExecutor) -> Option<FromExecutor> {
-        match told {
-            ToExecutor::Configure { resources } => {
-                self.executor.specs = resources.iter().cloned().collect();
-                None
-            }
-            ToExecutor::Inventory => {
-                Some(FromExecutor::Inventory(self.executor.known.values().cloned().collect()))
-            }
-            ToExecutor::Obey(_) | ToExecutor::LetGo { .. } | ToExecutor::Lease { .. } => None,
-        }
-    }
-
-    /// The service dies by itself; the executor notices.
-    pub(crate) fn kill_service(&mut self, resource: &ResourceName) -> Option<FromExecutor> {
-        self.kernel.remove(resource)?;
-        let known = self.executor.known.get_mut(resource)?;
-        known.activity = Activity::Failed("it died".into());
-        Some(FromExecutor::Changed(known.clone()))
+        (opened, self.boottime.when(until.boottime).min(self.raw.when(until.raw)))
     }
 
     /// The next write to become durable.

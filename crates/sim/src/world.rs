@@ -1,15 +1,15 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{Act, FromExecutor, NodeId, NodeName, Order, ResourceName, Spec, ToExecutor};
+use heart_model::{NodeId, Order, ResourceName, Spec, ToExecutor};
 use heart_node::{
     board::flag,
-    core::{Action as CoreAction, Core, Event as CoreEvent, Request, Response},
+    core::{Action as CoreAction, Event as CoreEvent, Response},
     frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Broken, Chance, Machine, Nanos, Power, claims::Claims, ms};
+use crate::{Broken, Chance, Fault, Machine, Nanos, Power, claims::Claims, executor::Obeyed, ms};
 
 /// Most events that a world may see in one millisecond of true time: more is a loop without an end.
 const EVENTS_PER_MS_MAX: u64 = 100_000;
@@ -25,8 +25,12 @@ pub struct WorldSettings {
     pub seed: u64,
     /// Clocks are wrong by up to so many parts per million.
     pub drift_ppm: u64,
+    /// Each clock is as wrong as that, and both of a machine the same way: the worst case.
+    pub opposed: bool,
     /// Datagrams take from .0 to .1.
     pub delay: (Nanos, Nanos),
+    /// Datagrams that take up to .1 longer, of 1000: .0.
+    pub late: (u64, Nanos),
     /// Datagrams lost, of 1000.
     pub loss: u64,
     /// Datagrams delivered twice, of 1000.
@@ -45,7 +49,9 @@ impl WorldSettings {
             spec,
             seed,
             drift_ppm: 100,
+            opposed: false,
             delay: (100_000, 400_000),
+            late: (0, 0),
             loss: 0,
             doubles: 0,
             sync: (100_000, 1_000_000),
@@ -54,93 +60,40 @@ impl WorldSettings {
     }
 }
 
-/// What can go wrong, and be mended. Machines are places in the list of nodes by name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
-    /// Power is lost.
-    PowerCut(usize),
-    /// Power is back.
-    PowerOn(usize),
-    /// Everything of Heart on the machine stands still; its kernel runs on.
-    Freeze {
-        /// Which machine.
-        node: usize,
-        /// For how long.
-        lasts: Nanos,
-    },
-    /// Only the core stands still; heartbeats go on.
-    StallCore {
-        /// Which machine.
-        node: usize,
-        /// For how long.
-        lasts: Nanos,
-    },
-    /// The core process is killed and comes back at once.
-    KillCore(usize),
-    /// Datagrams from one machine to another are lost.
-    Cut {
-        /// From which.
-        from: usize,
-        /// To which.
-        to: usize,
-    },
-    /// All machines hear each other again.
-    Heal,
-    /// The disk does not answer.
-    StallDisk(usize),
-    /// The disk answers again.
-    MendDisk(usize),
-    /// The disk is replaced by an empty one; only while the power is off.
-    LoseDisk(usize),
-    /// The service of a resource dies, wherever it runs.
-    KillService(ResourceName),
-    /// Starts of a resource fail on this machine, or work again.
-    BreakStarts {
-        /// Where.
-        node: usize,
-        /// Whether they fail.
-        broken: bool,
-    },
-    /// Datagrams lost from now on, of 1000.
-    Loss(u64),
-    /// Somebody asks a machine.
-    Ask {
-        /// Which machine.
-        node: usize,
-        /// What.
-        request: Request,
-    },
-}
-
 #[derive(Debug)]
 enum Happening {
     Datagram { to: usize, link: usize, bytes: Vec<u8> },
-    Core { node: usize, boots: u64, event: CoreEvent },
+    Core { node: usize, boots: u64, life: u64, event: CoreEvent },
+    Executor { node: usize, boots: u64, told: ToExecutor },
     Poke { node: usize },
     Sync { node: usize, boots: u64 },
     Perform { node: usize, boots: u64, order: Order },
     Gate { node: usize, boots: u64 },
+    /// A gate may have closed: see who owns what.
+    Look,
     Fault(Fault),
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct World {
-    settings: WorldSettings,
-    digest: u64,
-    now: Nanos,
+    pub(crate) settings: WorldSettings,
+    pub(crate) digest: u64,
+    pub(crate) now: Nanos,
     chance: Chance,
-    machines: Vec<Machine>,
+    pub(crate) machines: Vec<Machine>,
     /// Slots as the nodes count them: machine by slot.
     by_slot: Vec<usize>,
     queue: BTreeMap<(Nanos, u64), Happening>,
     sequence: u64,
-    cut: BTreeSet<(usize, usize)>,
-    broken_starts: BTreeSet<usize>,
-    claims: Claims,
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    /// Datagrams from one machine to another that are held up until then.
+    pub(crate) held: BTreeMap<(usize, usize), Nanos>,
+    pub(crate) broken_starts: BTreeSet<usize>,
+    pub(crate) claims: Claims,
     owners: BTreeMap<ResourceName, Option<usize>>,
     starts: BTreeMap<ResourceName, u64>,
-    questions: u64,
+    pub(crate) questions: u64,
     /// What was answered to [`Fault::Ask`], newest last.
     pub answers: Vec<Response>,
     told: Vec<String>,
@@ -153,15 +106,21 @@ impl World {
     #[must_use]
     pub fn new(settings: WorldSettings) -> World {
         let mut chance = Chance::new(settings.seed);
+        let most = settings.drift_ppm as i64;
         let drift = |chance: &mut Chance| {
-            chance.between(0, 2 * settings.drift_ppm) as i64 - settings.drift_ppm as i64
+            if settings.opposed {
+                let wrong = if chance.happens(500) { most } else { -most };
+                return (wrong, wrong);
+            }
+            let mut one = || chance.between(0, 2 * settings.drift_ppm) as i64 - most;
+            (one(), one())
         };
         let machines: Vec<Machine> = settings
             .spec
             .nodes
             .keys()
             .map(|name| {
-                let (a, b) = (drift(&mut chance), drift(&mut chance));
+                let (a, b) = drift(&mut chance);
                 Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
             })
             .collect();
@@ -176,6 +135,7 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             cut: BTreeSet::new(),
+            held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
             claims: Claims::default(),
             owners: BTreeMap::new(),
@@ -231,6 +191,30 @@ impl World {
         (0..self.machines.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
     }
 
+    /// The places of those that vote.
+    #[must_use]
+    pub fn voters(&self) -> Vec<usize> {
+        let votes = |place: &usize| self.settings.spec.nodes[&self.machines[*place].name].voter;
+        (0..self.machines.len()).filter(votes).collect()
+    }
+
+    /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
+    /// voters remains that has not lost its log.
+    #[must_use]
+    pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
+        let stays = |other: &&usize| **other != place && !away.contains(other);
+        let voters = self.voters();
+        let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
+        good > voters.len() / 2
+    }
+
+    /// Whether people asked for something that is not fulfilled yet.
+    #[must_use]
+    pub fn is_asked_for_more(&self) -> bool {
+        let cores = self.machines.iter().filter_map(Machine::core);
+        cores.into_iter().any(|core| !core.ledger().intents.is_empty())
+    }
+
     /// How often a resource was started so far.
     #[must_use]
     pub fn starts(&self, resource: &ResourceName) -> u64 {
@@ -242,7 +226,7 @@ impl World {
         ::core::mem::take(&mut self.told)
     }
 
-    fn tell(&mut self, line: String) {
+    pub(crate) fn tell(&mut self, line: String) {
         let seconds = self.now as f64 / 1e9;
         self.told.push(format!("{seconds:.3} {line}"));
     }
@@ -293,7 +277,7 @@ impl World {
         let machines = self.machines.iter().enumerate();
         let wakes = machines.flat_map(|(node, machine)| {
             let core = machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until);
-            let pulse = machine.pulse_wake.max(machine.frozen_until);
+            let pulse = machine.pulse_wake.max(machine.frozen_until).max(machine.pulse_stalled_until);
             let on = machine.power == Power::On;
             [(pulse, Next::Pulse(node)), (core, Next::Core(node))].into_iter().filter(move |_| on)
         });
@@ -303,32 +287,46 @@ impl World {
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
         match happening {
             Happening::Datagram { to, link, mut bytes } => {
-                if self.postpone(to, |_| 0).is_some() {
-                    let at = self.machines[to].frozen_until;
+                if let Some(at) = self.postpone(to, |machine| machine.pulse_stalled_until) {
                     self.push(at, Happening::Datagram { to, link, bytes });
                     return Ok(());
                 }
                 self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut bytes })
             }
-            Happening::Poke { node } => match self.postpone(node, |_| 0) {
+            Happening::Poke { node } => match self.postpone(node, |machine| machine.pulse_stalled_until) {
                 Some(at) => {
                     self.push(at, Happening::Poke { node });
                     Ok(())
                 }
                 None => self.step_pulse(node, PulseEvent::Poke),
             },
-            Happening::Core { node, boots, event } => {
-                if self.machines[node].boots != boots {
+            Happening::Core { node, boots, life, event } => {
+                // What the executor says outlives the core that it was said to.
+                let same = self.machines[node].lives == life || matches!(event, CoreEvent::Executor(_));
+                if self.machines[node].boots != boots || !same {
                     return Ok(());
                 }
                 match self.postpone(node, |machine| machine.core_stalled_until) {
                     Some(at) => {
-                        self.push(at, Happening::Core { node, boots, event });
+                        self.push(at, Happening::Core { node, boots, life, event });
                         Ok(())
                     }
                     None => self.step_core(node, event),
                 }
             }
+            Happening::Executor { node, boots, told } => {
+                if self.machines[node].boots != boots {
+                    return Ok(());
+                }
+                match self.postpone(node, |machine| machine.executor_stalled_until) {
+                    Some(at) => {
+                        self.push(at, Happening::Executor { node, boots, told });
+                        Ok(())
+                    }
+                    None => self.execute(node, told),
+                }
+            }
+            Happening::Look => self.look(None),
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),
@@ -378,10 +376,27 @@ impl World {
     }
 
     /// From one process of a node to another: a few microseconds.
-    fn to_core(&mut self, node: usize, event: CoreEvent) {
+    pub(crate) fn to_core(&mut self, node: usize, event: CoreEvent) {
+        let from = match event {
+            CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
+            CoreEvent::Durable(_) | CoreEvent::Disk { .. } => 1,
+            CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } | CoreEvent::Request { .. } => 2,
+        };
         let wait = self.chance.between(5_000, 50_000);
-        let boots = self.machines[node].boots;
-        self.push(self.now + wait, Happening::Core { node, boots, event });
+        let machine = &mut self.machines[node];
+        let (boots, life) = (machine.boots, machine.lives);
+        let at = (self.now + wait).max(machine.core_last[from]);
+        machine.core_last[from] = at;
+        self.push(at, Happening::Core { node, boots, life, event });
+    }
+
+    fn to_executor(&mut self, node: usize, told: ToExecutor) {
+        let wait = self.chance.between(5_000, 50_000);
+        let machine = &mut self.machines[node];
+        let boots = machine.boots;
+        let at = (self.now + wait).max(machine.executor_last);
+        machine.executor_last = at;
+        self.push(at, Happening::Executor { node, boots, told });
     }
 
     fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
@@ -396,8 +411,12 @@ impl World {
         }
         let copies = 1 + u64::from(self.chance.happens(self.settings.doubles));
         for _ in 0..copies {
-            let wait = self.chance.between(self.settings.delay.0, self.settings.delay.1);
-            self.push(self.now + wait, Happening::Datagram { to, link, bytes: bytes.to_vec() });
+            let mut wait = self.chance.between(self.settings.delay.0, self.settings.delay.1);
+            if self.chance.happens(self.settings.late.0) {
+                wait += self.chance.below(self.settings.late.1);
+            }
+            let held = self.held.get(&(from, to)).copied().unwrap_or_default();
+            self.push(self.now.max(held) + wait, Happening::Datagram { to, link, bytes: bytes.to_vec() });
         }
     }
 
@@ -423,7 +442,7 @@ impl World {
                 let wait = self.chance.between(self.settings.sync.0, self.settings.sync.1);
                 self.push(self.now + wait, Happening::Sync { node, boots });
             }
-            CoreAction::Execute(told) => self.execute(node, told)?,
+            CoreAction::Execute(told) => self.to_executor(node, told),
             CoreAction::Reply { response, .. } => self.answers.push(response),
             CoreAction::Left => {}
             CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
@@ -455,9 +474,17 @@ impl World {
         let boots = self.machines[node].boots;
         match told {
             ToExecutor::Obey(order) => {
-                let (low, high) = self.settings.operation;
-                let wait = self.chance.between(low, high);
-                self.push(self.now + wait, Happening::Perform { node, boots, order });
+                let said = match self.machines[node].obey(self.now, &order) {
+                    Obeyed::Said(said) => said,
+                    Obeyed::Begun(said) => {
+                        let (low, high) = self.settings.operation;
+                        let wait = self.chance.between(low, high);
+                        self.push(self.now + wait, Happening::Perform { node, boots, order });
+                        said
+                    }
+                };
+                self.look(None)?;
+                self.to_core(node, CoreEvent::Executor(said));
             }
             ToExecutor::LetGo { session, everything } => {
                 let said = self.machines[node].let_go(session, everything);
@@ -477,16 +504,18 @@ impl World {
         if self.machines[node].boots != boots || self.machines[node].power == Power::Off {
             return Ok(());
         }
-        if let Some(at) = self.postpone(node, |_| 0) {
+        if let Some(at) = self.postpone(node, |machine| machine.executor_stalled_until) {
             self.push(at, Happening::Perform { node, boots, order });
             return Ok(());
         }
         let works = !self.broken_starts.contains(&node);
-        let before = self.machines[node].inventory(&order.resource).epoch;
-        let said = self.machines[node].perform(self.now, &order, works);
-        if order.act == Act::Start && self.machines[node].inventory(&order.resource).epoch != before {
+        let (started, said) = self.machines[node].perform(self.now, &order, works);
+        if started {
             *self.starts.entry(order.resource.clone()).or_default() += 1;
-            self.push(self.now + ms(1), Happening::Gate { node, boots });
+            self.claims.on_start(self.now, node, &order, &self.machines, &self.settings.spec.timing)?;
+            if !::core::mem::replace(&mut self.machines[node].gating, true) {
+                self.push(self.now + ms(1), Happening::Gate { node, boots });
+            }
         }
         self.look(Some(&order.resource))?;
         self.to_core(node, CoreEvent::Executor(said));
@@ -496,16 +525,21 @@ impl World {
     /// The gate thread wakes about every third of a lease while anything is open.
     fn gate(&mut self, node: usize, boots: u64) -> Result<(), Broken> {
         let machine = &mut self.machines[node];
-        if machine.boots != boots || machine.power == Power::Off || machine.kernel.is_empty() {
+        if machine.boots != boots || machine.power == Power::Off {
+            return Ok(());
+        }
+        if machine.kernel.is_empty() {
+            machine.gating = false;
             return Ok(());
         }
         if let Some(at) = self.postpone(node, |_| 0) {
             self.push(at, Happening::Gate { node, boots });
             return Ok(());
         }
-        let opened = self.machines[node].refresh_gates(self.now);
-        for resource in &opened {
-            self.look(Some(resource))?;
+        let (opened, until) = self.machines[node].refresh_gates(self.now);
+        if !opened.is_empty() {
+            self.look(None)?;
+            self.push(until, Happening::Look);
         }
         let every = self.settings.spec.timing.lease() / 4;
         self.push(self.now + every.as_nanos() as u64, Happening::Gate { node, boots });
@@ -528,7 +562,7 @@ impl World {
     }
 
     /// Checks who owns what, and tells it.
-    fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
+    pub(crate) fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
         let all: Vec<ResourceName> = match only {
             Some(one) => vec![one.clone()],
             None => self.settings.spec.resources.keys().cloned().collect(),
@@ -546,94 +580,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn on_fault(&mut self, fault: Fault) -> Result<(), Broken> {
-        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
-        match fault {
-            Fault::PowerCut(node) => {
-                self.tell(format!("{} loses power", name(self, node)));
-                self.machines[node].cut_power();
-                self.look(None)?;
-            }
-            Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
-                self.tell(format!("{} is switched on", name(self, node)));
-                let (spec, digest) = (self.settings.spec.clone(), self.digest);
-                self.claims.on_boot(&self.machines[node].name);
-                self.machines[node].boot(self.now, &spec, digest);
-            }
-            Fault::PowerOn(_) => {}
-            Fault::Freeze { node, lasts } => {
-                self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].frozen_until = self.now + lasts;
-            }
-            Fault::StallCore { node, lasts } => {
-                self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].core_stalled_until = self.now + lasts;
-            }
-            Fault::KillCore(node) if self.machines[node].power == Power::On => {
-                self.tell(format!("the core of {} is killed", name(self, node)));
-                let (spec, digest) = (self.settings.spec.clone(), self.digest);
-                self.claims.on_boot(&self.machines[node].name);
-                self.machines[node].restart_core(self.now, &spec, digest);
-            }
-            Fault::KillCore(_) => {}
-            Fault::Cut { from, to } => {
-                self.tell(format!("{} does not reach {}", name(self, from), name(self, to)));
-                self.cut.insert((from, to));
-            }
-            Fault::Heal => {
-                self.tell("the network is whole".into());
-                self.cut.clear();
-            }
-            Fault::StallDisk(node) => self.disk(node, true),
-            Fault::MendDisk(node) => self.disk(node, false),
-            Fault::LoseDisk(node) => {
-                // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
-                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
-                let keep = others
-                    .filter(|(_, machine)| machine.core().is_some_and(Core::votes) && machine.has_log())
-                    .count();
-                let voters = self.settings.spec.voters().count();
-                if self.machines[node].power == Power::Off && keep > voters / 2 {
-                    self.tell(format!("{} gets an empty disk", name(self, node)));
-                    self.machines[node].disk.durable = None;
-                }
-            }
-            Fault::KillService(resource) => {
-                if let Some(node) = self.owner(&resource) {
-                    self.tell(format!("{resource} dies on {}", name(self, node)));
-                    let said = self.machines[node].kill_service(&resource);
-                    said.into_iter()
-                        .for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
-                    self.look(Some(&resource))?;
-                }
-            }
-            Fault::BreakStarts { node, broken } => {
-                if broken {
-                    self.broken_starts.insert(node);
-                } else {
-                    self.broken_starts.remove(&node);
-                }
-            }
-            Fault::Loss(loss) => self.settings.loss = loss,
-            Fault::Ask { node, request } => {
-                self.questions += 1;
-                let id = self.questions;
-                self.to_core(node, CoreEvent::Request { id, request });
-            }
-        }
-        Ok(())
-    }
-
-    fn disk(&mut self, node: usize, stalled: bool) {
-        let name = self.machines[node].name.clone();
-        self.tell(format!(
-            "the disk of {name} {}",
-            if stalled { "does not answer" } else { "answers again" }
-        ));
-        self.machines[node].disk_stalled = stalled;
-        self.to_core(node, CoreEvent::Disk { works: !stalled });
     }
 
     /// Whether the node at `place` has a log that it may use.

@@ -26,6 +26,7 @@ use crate::{
     journal::Recovered,
     ledger::{self, Change, Ledger, What},
     ownership::{Campaigns, Holder, Holds, LetGo, Revoked, Sights, candidates},
+    plant::{Bug, is_planted},
     pulse::Sighting,
 };
 
@@ -170,6 +171,8 @@ pub struct Core {
     conductor: Option<Conductor>,
     inventory: BTreeMap<ResourceName, Inventory>,
     executor_told: bool,
+    /// When it was asked what it has.
+    executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, Moment>,
     began: Moment,
@@ -197,6 +200,9 @@ impl Core {
         let slot =
             names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
         let timing = settings.spec.timing;
+        // An earlier core of this boot found out that its log was lost: that is no new beginning.
+        let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
+        let log = if knew && matches!(log, Log::Empty) { Log::Damaged } else { log };
         let virgin = matches!(log, Log::Empty);
         let mut core = Core {
             slot,
@@ -211,10 +217,12 @@ impl Core {
             conductor: None,
             inventory: BTreeMap::new(),
             executor_told: false,
+            executor_asked: None,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
             began: now,
-            listening_until: Some(now.after(timing.lost_after)).filter(|_| !settings.handed_over),
+            listening_until: Some(now.after(timing.lost_after))
+                .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
             next_tick: now,
             disk_works: true,
             told_leader: None,
@@ -257,7 +265,7 @@ impl Core {
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
-            Event::ExecutorBegan => self.executor_told = false,
+            Event::ExecutorBegan => self.ask_executor(),
             Event::Leave => {
                 self.leaving_since.get_or_insert(now);
                 board.set_flags(board.flags() | flag::LEAVING);
@@ -362,7 +370,13 @@ impl Core {
                 out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
             }
         }
+        self.ask_executor();
+    }
+
+    /// The executor is to be told what is configured, and to say what it has.
+    fn ask_executor(&mut self) {
         self.executor_told = false;
+        self.executor_asked = None;
     }
 
     /// Applies what was committed. Whether there was anything.
@@ -381,7 +395,7 @@ impl Core {
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             self.ledger.apply(index, &entry);
             if matches!(entry.change, Change::Configure { .. }) {
-                self.executor_told = false;
+                self.ask_executor();
             }
             if let Some(conductor) = &mut self.conductor {
                 conductor.on_applied(&entry.change);
@@ -413,7 +427,6 @@ impl Core {
                 out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
                 out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
             }
-            LetGo::Renew => self.begin_session(board, out),
         }
     }
 
@@ -477,8 +490,9 @@ impl Core {
             if order.is_some() {
                 agreement.forget_leader();
             }
-            if self.campaigns.is_due(now, self.slot, order.as_deref(), &self.timing) {
+            if self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing) {
                 agreement.campaign();
+                self.campaigns.on_campaigned(agreement.term());
             }
         }
         self.pump(now, board, out);
@@ -525,8 +539,10 @@ impl Core {
 
     /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
     fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        if !self.executor_told {
+        let asked = self.executor_asked.map(|at| at.after(self.timing.lost_after));
+        if !self.executor_told && asked.is_none_or(|again| now.has_surely_reached(again)) {
             if let Some(spec) = &self.ledger.spec {
+                self.executor_asked = Some(now);
                 let resources =
                     spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
                 out.actions.push(Action::Execute(ToExecutor::Configure { resources }));

@@ -1,0 +1,77 @@
+//! Bugs put in on purpose, so that a test can show that the simulator finds them.
+//!
+//! Each is a rule of SAFETY left out, at the place where the rule is obeyed. Without the cargo
+//! feature `planted` the question whether one is there is a constant, and nothing of this is in the
+//! program.
+
+/// A rule left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A lease is counted from the receipt of its acknowledgements (rule 2).
+    LeaseFromReceipt,
+    /// An acknowledgement counts for our newest beat, whichever it names (rule 2).
+    AnyAnswerCounts,
+    /// The clocks of others are taken to be as right as ours (κ, rule 2).
+    ClocksTrusted,
+    /// A voter goes on promising to a session whose takeover it appended (rule 4).
+    PromisesToTheDeposed,
+    /// A restarted voter knows of no promises (rule 5).
+    PromisesForgotten,
+    /// The new owner starts at once (rule 7).
+    NoWaitForPromises,
+    /// A closed epoch is started again (rule 10).
+    ClosedEpochStarts,
+    /// Messages leave before what they speak of is durable (rule 15).
+    SaidBeforeDurable,
+    /// A voter that lost its log votes on (rule 16).
+    LostLogVotes,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 9] = [
+        Bug::LeaseFromReceipt,
+        Bug::AnyAnswerCounts,
+        Bug::ClocksTrusted,
+        Bug::PromisesToTheDeposed,
+        Bug::PromisesForgotten,
+        Bug::NoWaitForPromises,
+        Bug::ClosedEpochStarts,
+        Bug::SaidBeforeDurable,
+        Bug::LostLogVotes,
+    ];
+}
+
+#[cfg(feature = "planted")]
+mod choice {
+    use super::Bug;
+    use std::cell::Cell;
+
+    thread_local! {
+        static CHOSEN: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Puts a bug, or none, into all nodes of this thread.
+    pub fn plant(bug: Option<Bug>) {
+        CHOSEN.set(bug);
+    }
+
+    /// Whether this bug was put in.
+    #[must_use]
+    pub fn is_planted(bug: Bug) -> bool {
+        CHOSEN.get() == Some(bug)
+    }
+}
+
+#[cfg(not(feature = "planted"))]
+mod choice {
+    use super::Bug;
+
+    /// Never, in a program without the feature.
+    #[must_use]
+    pub const fn is_planted(_: Bug) -> bool {
+        false
+    }
+}
+
+pub use choice::*;

@@ -1,0 +1,204 @@
+//! What can go wrong in a world, and be mended.
+
+use heart_model::{FromExecutor, NodeName, ResourceName};
+use heart_node::core::{Event as CoreEvent, Request};
+
+use crate::{Broken, Nanos, Power, World, ms};
+
+/// What can go wrong, and be mended. Machines are places in the list of nodes by name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Power is lost.
+    PowerCut(usize),
+    /// Power is back.
+    PowerOn(usize),
+    /// Everything of Heart on the machine stands still; its kernel runs on.
+    Freeze {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// Only the core stands still; heartbeats go on.
+    StallCore {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// The core process is killed and comes back at once.
+    KillCore(usize),
+    /// Only the heartbeat thread stands still; the core runs on.
+    StallPulse {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// Only the executor stands still.
+    StallExecutor {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// Datagrams from one machine to another are held up, and then all arrive.
+    Hold {
+        /// From which.
+        from: usize,
+        /// To which.
+        to: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// Datagrams from one machine to another are lost.
+    Cut {
+        /// From which.
+        from: usize,
+        /// To which.
+        to: usize,
+    },
+    /// Datagrams from one machine to another arrive again.
+    Mend {
+        /// From which.
+        from: usize,
+        /// To which.
+        to: usize,
+    },
+    /// All machines hear each other again.
+    Heal,
+    /// The disk does not answer.
+    StallDisk(usize),
+    /// The disk answers again.
+    MendDisk(usize),
+    /// The disk is replaced by an empty one; only while the power is off.
+    LoseDisk(usize),
+    /// The service of a resource dies, wherever it runs.
+    KillService(ResourceName),
+    /// Starts of a resource fail on this machine, or work again.
+    BreakStarts {
+        /// Where.
+        node: usize,
+        /// Whether they fail.
+        broken: bool,
+    },
+    /// Datagrams lost from now on, of 1000.
+    Loss(u64),
+    /// Somebody asks a machine.
+    Ask {
+        /// Which machine.
+        node: usize,
+        /// What.
+        request: Request,
+    },
+}
+
+impl World {
+    pub(crate) fn on_fault(&mut self, fault: Fault) -> Result<(), Broken> {
+        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        match fault {
+            Fault::PowerCut(node) => {
+                self.tell(format!("{} loses power", name(self, node)));
+                self.machines[node].cut_power();
+                self.look(None)?;
+            }
+            Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
+                self.tell(format!("{} is switched on", name(self, node)));
+                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                self.claims.on_boot(&self.machines[node].name);
+                self.machines[node].boot(self.now, &spec, digest);
+            }
+            Fault::PowerOn(_) => {}
+            Fault::Freeze { node, lasts } => {
+                self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].frozen_until = self.now + lasts;
+            }
+            Fault::StallCore { node, lasts } => {
+                self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].core_stalled_until = self.now + lasts;
+            }
+            Fault::StallPulse { node, lasts } => {
+                let name = name(self, node);
+                self.tell(format!("the heartbeats of {name} stand still for {} ms", lasts / ms(1)));
+                self.machines[node].pulse_stalled_until = self.now + lasts;
+            }
+            Fault::StallExecutor { node, lasts } => {
+                let name = name(self, node);
+                self.tell(format!("the executor of {name} stands still for {} ms", lasts / ms(1)));
+                self.machines[node].executor_stalled_until = self.now + lasts;
+            }
+            Fault::Hold { from, to, lasts } => {
+                let (one, other) = (name(self, from), name(self, to));
+                self.tell(format!("what {one} sends to {other} is held up for {} ms", lasts / ms(1)));
+                self.held.insert((from, to), self.now + lasts);
+            }
+            Fault::Mend { from, to } => {
+                self.tell(format!("{} reaches {}", name(self, from), name(self, to)));
+                self.cut.remove(&(from, to));
+            }
+            Fault::KillCore(node) if self.machines[node].power == Power::On => {
+                self.tell(format!("the core of {} is killed", name(self, node)));
+                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                self.claims.on_boot(&self.machines[node].name);
+                self.machines[node].restart_core(self.now, &spec, digest);
+            }
+            Fault::KillCore(_) => {}
+            Fault::Cut { from, to } => {
+                self.tell(format!("{} does not reach {}", name(self, from), name(self, to)));
+                self.cut.insert((from, to));
+            }
+            Fault::Heal => {
+                self.tell("the network is whole".into());
+                self.cut.clear();
+                self.held.clear();
+            }
+            Fault::StallDisk(node) => self.disk(node, true),
+            Fault::MendDisk(node) => self.disk(node, false),
+            Fault::LoseDisk(node) => {
+                // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
+                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
+                let keep = others
+                    .filter(|(_, machine)| machine.is_whole())
+                    .count();
+                let voters = self.settings.spec.voters().count();
+                if self.machines[node].power == Power::Off && keep > voters / 2 {
+                    self.tell(format!("{} gets an empty disk", name(self, node)));
+                    self.machines[node].disk.durable = None;
+                }
+            }
+            Fault::KillService(resource) => {
+                if let Some(node) = self.owner(&resource) {
+                    self.tell(format!("{resource} dies on {}", name(self, node)));
+                    let said = self.machines[node].kill_service(&resource);
+                    said.into_iter()
+                        .for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
+                    self.look(Some(&resource))?;
+                }
+            }
+            Fault::BreakStarts { node, broken } => {
+                if broken {
+                    self.broken_starts.insert(node);
+                } else {
+                    self.broken_starts.remove(&node);
+                }
+            }
+            Fault::Loss(loss) => self.settings.loss = loss,
+            Fault::Ask { node, request } => {
+                self.questions += 1;
+                let id = self.questions;
+                self.to_core(node, CoreEvent::Request { id, request });
+            }
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self, node: usize, stalled: bool) {
+        let name = self.machines[node].name.clone();
+        self.tell(format!(
+            "the disk of {name} {}",
+            if stalled { "does not answer" } else { "answers again" }
+        ));
+        self.machines[node].disk_stalled = stalled;
+        self.to_core(node, CoreEvent::Disk { works: !stalled });
+    }
+}

@@ -1,0 +1,289 @@
+//! The rough part of a world: which faults come, and when.
+//!
+//! Faults at random moments seldom meet. So most of them are timed around lost-after, where the
+//! edges are, and some come in company: the combinations that a rule of SAFETY exists for.
+
+use heart_model::{NodeName, ResourceName};
+use heart_node::core::Request;
+
+use crate::{Chance, Fault, Nanos, World, ms};
+
+/// What all worlds run.
+pub(crate) const RESOURCES: [&str; 3] = ["address", "site", "cache"];
+
+pub(crate) fn resource(text: &str) -> ResourceName {
+    ResourceName::new(text).expect("a name")
+}
+
+/// Schedules trouble.
+pub(crate) struct Rough<'a> {
+    chance: &'a mut Chance,
+    names: Vec<NodeName>,
+    lost_after: Nanos,
+    /// Troubles so far begin before this, counted from the beginning of the world.
+    at: Nanos,
+    disk_lost: bool,
+}
+
+impl<'a> Rough<'a> {
+    pub(crate) fn new(chance: &'a mut Chance, names: Vec<NodeName>, lost_after: Nanos) -> Rough<'a> {
+        Rough { chance, names, lost_after, at: lost_after, disk_lost: false }
+    }
+
+    /// Schedules all of it; when the last of it begins.
+    pub(crate) fn schedule(mut self, world: &mut World) -> Nanos {
+        for place in 0..self.names.len() {
+            let wait = self.chance.below(self.lost_after);
+            world.schedule(wait, Fault::PowerOn(place));
+        }
+        if self.chance.happens(700) {
+            // Something runs before anything goes wrong.
+            self.at = self.lost_after * 4;
+        }
+        for _ in 0..self.chance.between(4, 24) {
+            let gap = [self.lost_after / 20, self.lost_after / 2, self.lost_after * 2];
+            let gap = gap[self.chance.below(3) as usize];
+            self.at += self.chance.below(gap + 1);
+            if self.chance.happens(150) { self.company(world) } else { self.trouble(world) }
+        }
+        self.at
+    }
+
+    fn node(&mut self) -> usize {
+        self.chance.below(self.names.len() as u64) as usize
+    }
+
+    /// A node other than this, if there is one.
+    fn other(&mut self, than: usize) -> usize {
+        (than + 1 + self.chance.below(self.names.len() as u64 - 1) as usize) % self.names.len()
+    }
+
+    fn others(&self, than: usize) -> Vec<usize> {
+        (0..self.names.len()).filter(|&place| place != than).collect()
+    }
+
+    /// A time around lost-after: where the edges are.
+    fn edge(&mut self) -> Nanos {
+        self.chance.between(self.lost_after / 8, self.lost_after * 3)
+    }
+
+    fn trouble(&mut self, world: &mut World) {
+        let (at, node, lasts) = (self.at, self.node(), self.edge());
+        match self.chance.below(20) {
+            0 | 1 => self.power_cut(world, node),
+            2 | 3 => world.schedule(at, Fault::Freeze { node, lasts }),
+            4 => world.schedule(at, Fault::StallCore { node, lasts }),
+            5 => world.schedule(at, Fault::KillCore(node)),
+            6 | 7 => self.partition(world),
+            8 => {
+                let to = self.node();
+                if to != node {
+                    world.schedule(at, Fault::Cut { from: node, to });
+                }
+            }
+            9 => self.isolate(world, node),
+            10 | 11 => world.schedule(at, Fault::Heal),
+            12 => {
+                world.schedule(at, Fault::StallDisk(node));
+                world.schedule(at + lasts, Fault::MendDisk(node));
+            }
+            13 => {
+                let which = RESOURCES[self.chance.below(3) as usize];
+                world.schedule(at, Fault::KillService(resource(which)));
+            }
+            14 => world.schedule(at, Fault::Loss([0, 0, 100, 300][self.chance.below(4) as usize])),
+            15 => world.schedule(at, Fault::StallPulse { node, lasts }),
+            16 => world.schedule(at, Fault::StallExecutor { node, lasts }),
+            17 => self.hold(world, node),
+            _ => self.ask(world, node),
+        }
+    }
+
+    /// Troubles that together are what a rule is for.
+    fn company(&mut self, world: &mut World) {
+        if self.names.len() == 1 {
+            return self.trouble(world);
+        }
+        match self.chance.below(6) {
+            0 => self.outage(world),
+            1 => self.quick_restart(world),
+            2 => self.forgetful(world),
+            3 => self.late_answers(world),
+            4 => self.awake_again(world),
+            _ => self.restless(world),
+        }
+    }
+
+    fn power_cut(&mut self, world: &mut World, node: usize) {
+        world.schedule(self.at, Fault::PowerCut(node));
+        let back = self.at + self.edge();
+        if !self.disk_lost && self.chance.happens(150) {
+            self.disk_lost = true;
+            world.schedule(self.at + 1, Fault::LoseDisk(node));
+        }
+        world.schedule(back, Fault::PowerOn(node));
+    }
+
+    /// Two sides that do not reach each other, or only one way.
+    fn partition(&mut self, world: &mut World) {
+        let sides: Vec<bool> = (0..self.names.len()).map(|_| self.chance.happens(500)).collect();
+        let one_way = self.chance.happens(300);
+        for from in 0..self.names.len() {
+            for to in 0..self.names.len() {
+                if sides[from] != sides[to] && (sides[from] || !one_way) {
+                    world.schedule(self.at, Fault::Cut { from, to });
+                }
+            }
+        }
+    }
+
+    /// One machine is deaf, dumb or both.
+    fn isolate(&mut self, world: &mut World, node: usize) {
+        let (deaf, dumb) = [(true, false), (false, true), (true, true)][self.chance.below(3) as usize];
+        for other in self.others(node) {
+            if deaf {
+                world.schedule(self.at, Fault::Cut { from: other, to: node });
+            }
+            if dumb {
+                world.schedule(self.at, Fault::Cut { from: node, to: other });
+            }
+        }
+    }
+
+    fn cut_off(&self, world: &mut World, at: Nanos, node: usize) {
+        for other in self.others(node) {
+            world.schedule(at, Fault::Cut { from: node, to: other });
+            world.schedule(at, Fault::Cut { from: other, to: node });
+        }
+    }
+
+    fn mend(&self, world: &mut World, at: Nanos, node: usize) {
+        for other in self.others(node) {
+            world.schedule(at, Fault::Mend { from: node, to: other });
+            world.schedule(at, Fault::Mend { from: other, to: node });
+        }
+    }
+
+    /// What one machine sends, or is sent, arrives late, all of it at once.
+    fn hold(&mut self, world: &mut World, node: usize) {
+        let (lasts, to) = (self.edge(), self.chance.happens(500));
+        for other in self.others(node) {
+            let (from, to) = if to { (other, node) } else { (node, other) };
+            if self.chance.happens(700) {
+                world.schedule(self.at, Fault::Hold { from, to, lasts });
+            }
+        }
+    }
+
+    fn ask(&mut self, world: &mut World, node: usize) {
+        let target = self.node();
+        let target = self.names[target].clone();
+        let which = resource(RESOURCES[self.chance.below(3) as usize]);
+        let request = match self.chance.below(4) {
+            0 | 1 => Request::Move { resource: which, to: Some(target).filter(|_| self.chance.happens(700)) },
+            2 => {
+                let back = Request::Resume { node: target.clone() };
+                let later = self.at + self.edge();
+                world.schedule(later, Fault::Ask { node, request: back });
+                Request::Standby { node: target }
+            }
+            _ => Request::Forgive { resource: None },
+        };
+        world.schedule(self.at, Fault::Ask { node, request });
+    }
+
+    /// Many machines lose power in the same instant (rule 15).
+    fn outage(&mut self, world: &mut World) {
+        for node in 0..self.names.len() {
+            if self.chance.happens(700) {
+                let back = self.at + self.edge() / 2;
+                world.schedule(self.at, Fault::PowerCut(node));
+                world.schedule(back, Fault::PowerOn(node));
+            }
+        }
+    }
+
+    /// The last voter that hears somebody restarts quickly, and does not hear it any more (rule 5).
+    fn quick_restart(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let voter = self.other(node);
+        for other in self.others(node) {
+            if other != voter {
+                world.schedule(at, Fault::Cut { from: node, to: other });
+                world.schedule(at, Fault::Cut { from: other, to: node });
+            }
+        }
+        let later = at + self.chance.between(self.lost_after / 2, self.lost_after * 2);
+        world.schedule(later, Fault::PowerCut(voter));
+        world.schedule(later, Fault::Cut { from: node, to: voter });
+        world.schedule(later, Fault::Cut { from: voter, to: node });
+        let back = later + self.chance.between(ms(5), self.lost_after / 4);
+        world.schedule(back, Fault::PowerOn(voter));
+        self.at = back;
+    }
+
+    /// One lags behind, another forgets, the third is gone: who is left must not decide (rule 16).
+    fn forgetful(&mut self, world: &mut World) {
+        let (lags, at) = (self.node(), self.at);
+        let forgets = self.other(lags);
+        self.cut_off(world, at, lags);
+        let later = at + self.chance.between(self.lost_after, self.lost_after * 4);
+        world.schedule(later, Fault::PowerCut(forgets));
+        world.schedule(later + 1, Fault::LoseDisk(forgets));
+        for gone in self.others(lags).into_iter().filter(|&gone| gone != forgets) {
+            self.cut_off(world, later + 2, gone);
+        }
+        for (one, other) in [(lags, forgets), (forgets, lags)] {
+            world.schedule(later + 3, Fault::Mend { from: one, to: other });
+        }
+        let back = later + self.chance.between(ms(5), self.lost_after);
+        world.schedule(back, Fault::PowerOn(forgets));
+        self.at = back;
+    }
+
+    /// Answers to an owner arrive long after they were given, when nobody hears it any more (rule 2).
+    fn late_answers(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let lasts = self.chance.between(self.lost_after / 4, self.lost_after * 3 / 2);
+        for other in self.others(node) {
+            world.schedule(at, Fault::Hold { from: other, to: node, lasts });
+            let dumb = at + self.chance.below(lasts);
+            world.schedule(dumb, Fault::Cut { from: node, to: other });
+        }
+        self.at += lasts;
+    }
+
+    /// An owner is silent for about as long as it takes to lose what it has, and then goes on (rules
+    /// 4 and 8).
+    fn awake_again(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let lasts = self.lost_after + self.chance.below(self.lost_after);
+        if self.chance.happens(500) {
+            world.schedule(at, Fault::Freeze { node, lasts });
+        } else {
+            self.cut_off(world, at, node);
+            let back = at + lasts;
+            self.mend(world, back, node);
+            let lasts = lasts + self.chance.below(self.lost_after);
+            match self.chance.below(3) {
+                0 => world.schedule(at, Fault::StallCore { node, lasts }),
+                1 => world.schedule(at, Fault::StallExecutor { node, lasts }),
+                _ => {}
+            }
+        }
+        self.at += lasts;
+    }
+
+    /// Moves here and there while operations are slow and executors stand still (rule 10).
+    fn restless(&mut self, world: &mut World) {
+        for _ in 0..4 {
+            let node = self.node();
+            self.ask(world, node);
+            let (node, lasts) = (self.node(), self.chance.below(self.lost_after));
+            if self.chance.happens(500) {
+                world.schedule(self.at, Fault::StallExecutor { node, lasts });
+            }
+            self.at += self.chance.below(self.lost_after / 2);
+        }
+    }
+}
