@@ -66,8 +66,8 @@ pub(crate) fn lock_memory() -> io::Result<()> {
 ///
 /// Each number is taken once, at the start of the process: see `handed`.
 pub(crate) fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: asks only whether the number is open.
-    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+    // SAFETY: sets a flag of the number, if it is open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it is open, and by the contract of this function nobody else owns it.

@@ -270,6 +270,18 @@ impl Agreement {
         }
     }
 
+    /// Counts tickets on from those of an earlier log of this process, whose writes may still be on
+    /// their way to the disk.
+    pub fn count_tickets_from(&mut self, next: Ticket) {
+        self.next_ticket = self.next_ticket.max(next);
+    }
+
+    /// The next ticket.
+    #[must_use]
+    pub fn next_ticket(&self) -> Ticket {
+        self.next_ticket
+    }
+
     /// The whole file for a log that begins with what this one holds.
     #[must_use]
     pub fn file(&self) -> Vec<u8> {

@@ -17,6 +17,7 @@ use heart_model::{
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    board::flag,
     ledger::{Change, Ledger, NewGrant, ResourceLedger},
     ownership::{Sights, session_of},
 };
@@ -36,6 +37,8 @@ pub struct Score<'a> {
     pub sights: &'a Sights,
     /// The session this node is in.
     pub session: Session,
+    /// This node was asked to stop.
+    pub leaving: bool,
     /// This node has listened long enough to say that another is lost.
     pub may_judge: bool,
 }
@@ -269,8 +272,17 @@ impl Conductor {
         if score.may_judge && score.sights.is_lost(slot) {
             return NodeState::Lost;
         }
+        let leaving = if slot == score.sights.me {
+            score.leaving
+        } else {
+            score.sights.heard(slot).is_some_and(|seen| seen.flags & flag::LEAVING != 0)
+        };
         let told = self.facts.get(name).is_some_and(|facts| facts.session == session);
-        if seen == Some(session) && told { NodeState::Online } else { NodeState::Joining }
+        match (seen == Some(session) && told, leaving) {
+            (true, true) => NodeState::Leaving,
+            (true, false) => NodeState::Online,
+            (false, _) => NodeState::Joining,
+        }
     }
 
     fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {

@@ -274,6 +274,12 @@ impl Pulse {
         slot != self.slot && (voters(slot) || voters(self.slot))
     }
 
+    /// How many nodes there are, this one included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.peers.len()
+    }
+
     /// How the node in `slot` is heard over each link.
     #[must_use]
     pub fn links(&self, slot: usize) -> &[LinkView] {

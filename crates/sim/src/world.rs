@@ -425,6 +425,7 @@ impl World {
             }
             CoreAction::Execute(told) => self.execute(node, told)?,
             CoreAction::Reply { response, .. } => self.answers.push(response),
+            CoreAction::Left => {}
             CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
             CoreAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];

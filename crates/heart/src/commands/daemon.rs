@@ -1,8 +1,9 @@
-//! `heart daemon`, and the processes that it consists of.
+//! `heart daemon`.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use heart_daemon::setup::Places;
 
 /// Run the daemon of this node, in the foreground
 #[derive(Debug, Args)]
@@ -24,18 +25,5 @@ pub(crate) struct Options {
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(options: Options) -> ExitCode {
     let Options { config, state, run, node } = options;
-    eprintln!(
-        "error: this build has no daemon to run with {}, {}, {} as {}\n\
-         hint: install a release that has one",
-        config.display(),
-        state.display(),
-        run.display(),
-        node.as_deref().unwrap_or("the host's name"),
-    );
-    ExitCode::FAILURE
-}
-
-/// Runs one of the daemon's own processes if `arguments` ask for one.
-pub(crate) fn hidden_main(_arguments: &[String]) -> Option<ExitCode> {
-    None
+    heart_daemon::daemon(&Places { config, state, run, node })
 }

@@ -1,7 +1,7 @@
 //! The command line: one module for each command, with its words, its help and its code.
 
 mod check;
-pub(crate) mod daemon;
+mod daemon;
 mod forgive;
 mod log;
 mod r#move;

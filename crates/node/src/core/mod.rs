@@ -11,7 +11,7 @@ mod rejoin;
 mod requests;
 
 use heart_model::{
-    BootId, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
+    BootId, Duration, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
     ResourceName, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -99,6 +99,8 @@ pub enum Event {
     Executor(FromExecutor),
     /// The executor began anew and knows nothing.
     ExecutorBegan,
+    /// This node shall stop: hand over what runs here, then say [`Action::Left`].
+    Leave,
     /// Somebody on this node asks.
     Request {
         /// Names the question.
@@ -135,6 +137,8 @@ pub enum Action {
     Poke,
     /// Step again no later than this.
     WakeAt(Moment),
+    /// Nothing runs here any more: the process may end.
+    Left,
     /// For the log of this node's system.
     Note(String),
 }
@@ -178,6 +182,9 @@ pub struct Core {
     ordered_over: Vec<u64>,
     rejoin: rejoin::Rejoin,
     compact_now: bool,
+    /// The first ticket of the next log, if this one is lost.
+    next_ticket: Ticket,
+    leaving_since: Option<Moment>,
     wall: u64,
 }
 
@@ -214,6 +221,8 @@ impl Core {
             ordered_over: vec![0; names.len()],
             rejoin: rejoin::Rejoin::default(),
             compact_now: false,
+            next_ticket: Ticket(1),
+            leaving_since: None,
             wall: 0,
             names,
             ids,
@@ -249,6 +258,11 @@ impl Core {
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => self.executor_told = false,
+            Event::Leave => {
+                self.leaving_since.get_or_insert(now);
+                board.set_flags(board.flags() | flag::LEAVING);
+                out.actions.push(Action::Poke);
+            }
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
         self.settle(now, board, &mut out);
@@ -272,6 +286,7 @@ impl Core {
         self.pump(now, board, out);
         self.compact(out);
         self.give_up_questions(now, board, out);
+        self.leave(now, board, out);
         self.show(board);
     }
 
@@ -411,6 +426,23 @@ impl Core {
         Holds {
             by_lease: held().any(|inventory| guard(&inventory.resource) == Guard::Lease),
             anything: held().next().is_some(),
+        }
+    }
+
+    /// Goes on leaving: the leader moves what runs here; without one, or if that takes too long, it is
+    /// stopped.
+    fn leave(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let Some(since) = self.leaving_since else { return };
+        let lone = self.leader(now, board).is_none() || now.has_surely_reached(since.after(LEAVE_PATIENCE));
+        if !self.holds().anything {
+            if let Some(agreement) = &mut self.agreement {
+                agreement.step_down();
+            }
+            board.set_leading(None);
+            out.actions.extend([Action::Poke, Action::Left]);
+        } else if lone && !self.holder.is_letting_go() {
+            board.depose(board.session().number);
+            self.hold(now, board, out);
         }
     }
 
@@ -582,6 +614,7 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
+            leaving: self.leaving_since.is_some(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
@@ -658,6 +691,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.rejoin.next_deadline(),
+            self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().min_by_key(|at| at.boottime).copied(),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
@@ -683,6 +717,8 @@ impl Core {
     }
 }
 
+/// How long a node that leaves waits for the leader to move what it has.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
 /// Rounds of messages that one step may cause inside this node.
 const ROUNDS_MAX: usize = 64;
 
@@ -698,7 +734,7 @@ const PLAIN_MESSAGE: u8 = 1;
 /// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
 /// twice that (SAFETY, "The rules").
 fn pace(slot: usize) -> Pace {
-    Pace { election_ticks: 6 + slot, heartbeat_ticks: 1 }
+    Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
 }
 
 fn founders(spec: &Spec) -> Founders {
