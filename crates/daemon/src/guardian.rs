@@ -294,7 +294,7 @@ impl Guardian {
             !ended
         });
         for (role, pid, lived) in dead {
-            let wait = if lived >= STEADY { Duration::ZERO } else { self.back_off(lived) };
+            let wait = if lived >= STEADY { Duration::ZERO } else { Guardian::back_off(lived) };
             tracing::warn!("the {} (process {pid}) has ended; it is started again", role.word());
             self.due.push((role, now + wait, wait));
         }
@@ -308,7 +308,7 @@ impl Guardian {
 
     /// The shorter it lived the longer it waits, so that one that cannot run does not eat the
     /// machine, and one that was killed is back at once.
-    fn back_off(&self, lived: Duration) -> Duration {
+    fn back_off(lived: Duration) -> Duration {
         let missing = STEADY.saturating_sub(lived);
         if lived < SHORT { (missing / 4).min(BACK_OFF_MAX) } else { Duration::ZERO }
     }

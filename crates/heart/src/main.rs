@@ -7,7 +7,6 @@
 mod client;
 mod commands;
 mod failure;
-mod machine;
 mod output;
 mod render;
 mod sys;
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
     if let Some(code) = heart_lab::hidden_main(&arguments) {
         return code;
     }
-    if let Some(code) = commands::daemon::hidden_main(&arguments) {
+    if let Some(code) = heart_daemon::hidden_main(&arguments) {
         return code;
     }
     commands::run(commands::Cli::parse())

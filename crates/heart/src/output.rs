@@ -7,17 +7,16 @@ use std::{
 
 use crate::{failure::Failure, render::Look, sys::seconds_east};
 
-/// Prints to standard output.
+/// Prints to standard output. Returns whether somebody reads on: `head` leaves, and that is no failure.
 ///
 /// # Errors
-/// When it cannot be written; a reader that has left, as `head` does, is no failure.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+/// When it cannot be written.
+pub(crate) fn print(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::problem(format!("cannot write the answer: {error}"), "is the disk full?"))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::problem(format!("cannot write the answer: {error}"), "is the disk full?")),
     }
 }
 
@@ -51,5 +50,6 @@ pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> 
     let text = serde_json::to_string_pretty(value).map_err(|error| {
         Failure::problem(format!("cannot be said in JSON: {error}"), "ask without `--json`, and report this")
     })?;
-    print(&format!("{text}\n"))
+    print(&format!("{text}\n"))?;
+    Ok(())
 }

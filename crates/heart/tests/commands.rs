@@ -8,7 +8,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -192,6 +192,17 @@ fn a_status_for_people_has_no_colours_in_a_pipe() {
 }
 
 #[test]
+fn a_watch_ends_when_nobody_reads_on() {
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_heart"))
+        .args(["--socket", "/nowhere/heart.sock", "status", "--watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(watch.stdout.take());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn reasons_and_the_log_are_told() {
     let why = r#"{"answer":"why","reasons":[{"why":"stays","node":"ada"}],"next":[]}"#;
     let (ended, asked) = Script::new(&[why]).heart(&["why", "site"]);
@@ -212,7 +223,7 @@ fn reasons_and_the_log_are_told() {
 fn a_good_configuration_is_summed_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = good(&folder);
-    let lease = "the kernel lets go of it without us when the lease ends; then it is taken over";
+    let lease = "the kernel lets go of it without us, then another takes it";
     let expected = format!(
         "{}: no mistakes\n\n\
          Cluster web: 1 node, 1 voter (quorum 1), 1 resource\n\

@@ -169,7 +169,7 @@ impl Conductor {
     pub fn run(&mut self, now: Moment, score: &Score<'_>) -> Work {
         let mut work = Work::default();
         self.deadline = None;
-        self.join(score, &mut work);
+        Conductor::join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
         self.status = self.build_status(spec, score);
         self.tell(score, &mut work);
@@ -196,7 +196,7 @@ impl Conductor {
     }
 
     /// The configuration, and sessions that want to take part.
-    fn join(&self, score: &Score<'_>, work: &mut Work) {
+    fn join(score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
@@ -323,15 +323,15 @@ impl Conductor {
             if inventory.epoch != grant.epoch {
                 continue;
             }
-            if let Activity::Failed(message) = &inventory.activity {
-                if ledger.failed_epoch < grant.epoch {
-                    work.proposals.push(Change::Failure {
-                        resource: name.clone(),
-                        node: grant.node.clone(),
-                        epoch: grant.epoch,
-                        message: message.clone(),
-                    });
-                }
+            if let Activity::Failed(message) = &inventory.activity
+                && ledger.failed_epoch < grant.epoch
+            {
+                work.proposals.push(Change::Failure {
+                    resource: name.clone(),
+                    node: grant.node.clone(),
+                    epoch: grant.epoch,
+                    message: message.clone(),
+                });
             }
             let lasting = !matches!(inventory.activity, Activity::Starting | Activity::Stopping);
             if lasting && inventory.activity != grant.activity {
@@ -390,7 +390,7 @@ impl Conductor {
         for step in self.plan.steps.iter().filter(|step| step.action == StepAction::TakeOver) {
             let Some(ledger) = score.ledger.resources.get(&step.resource) else { continue };
             let Some(grant) = &ledger.grant else { continue };
-            let new = self.new_grant(&step.resource, &step.node, ledger, score);
+            let new = Conductor::new_grant(&step.resource, &step.node, ledger, score);
             from.entry(&grant.node).or_insert((grant.session, Vec::new())).1.extend(new);
         }
         for (node, (session, grants)) in from {
@@ -399,7 +399,6 @@ impl Conductor {
     }
 
     fn new_grant(
-        &self,
         resource: &ResourceName,
         node: &NodeName,
         ledger: &ResourceLedger,
@@ -420,7 +419,7 @@ impl Conductor {
             .collect();
         let mut grants = Vec::new();
         for (name, ledger) in &score.ledger.resources {
-            let new = starts.get(name).and_then(|node| self.new_grant(name, node, ledger, score));
+            let new = starts.get(name).and_then(|node| Conductor::new_grant(name, node, ledger, score));
             match &ledger.grant {
                 None => grants.extend(new),
                 Some(grant) if self.is_closed(name, ledger) => work.proposals.push(Change::Close {

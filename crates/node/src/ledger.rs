@@ -326,7 +326,11 @@ impl Ledger {
 
     /// Each grant holds or not by itself: what was overtaken by events is left out.
     fn grant_all(&mut self, at: u64, grants: &[NewGrant]) -> bool {
-        grants.iter().fold(false, |any, grant| self.grant(at, grant) || any)
+        let mut any = false;
+        for grant in grants {
+            any |= self.grant(at, grant);
+        }
+        any
     }
 
     fn grant(&mut self, at: u64, new: &NewGrant) -> bool {

@@ -72,10 +72,6 @@ pub enum Event<'a> {
 
 /// What the pulse asks of the world.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a datagram keeps its room inside, so that nothing is allocated"
-)]
 pub enum Action {
     /// Send this over a link to every node that [`Pulse::sends_to`].
     Beat {
@@ -558,7 +554,9 @@ impl Pulse {
         for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
             let end = if slot == self.slot {
                 // A voter's promise to itself counts likewise, unless it revoked it itself.
-                let own = self.last_beat.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration));
+                let own = self
+                    .last_beat
+                    .map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration));
                 own.filter(|_| !board.is_revoked(slot, board.session()))
             } else {
                 vouches(slot)

@@ -1,8 +1,6 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
-use heart_model::{
-    BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec,
-};
+use heart_model::{BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -216,7 +214,7 @@ impl Machine {
             Some(bytes) => journal::recover(bytes).map_or(Log::Damaged, |recovered| {
                 let length = recovered.length;
                 self.disk.durable.as_mut().expect("looked at above").truncate(length);
-                Log::Recovered(recovered)
+                Log::Recovered(Box::new(recovered))
             }),
         };
         let settings = core::Settings {

@@ -62,13 +62,38 @@ impl WorldSettings {
 
 #[derive(Debug)]
 enum Happening {
-    Datagram { to: usize, link: usize, bytes: Vec<u8> },
-    Core { node: usize, boots: u64, life: u64, event: CoreEvent },
-    Executor { node: usize, boots: u64, told: ToExecutor },
-    Poke { node: usize },
-    Sync { node: usize, boots: u64 },
-    Perform { node: usize, boots: u64, order: Order },
-    Gate { node: usize, boots: u64 },
+    Datagram {
+        to: usize,
+        link: usize,
+        bytes: Vec<u8>,
+    },
+    Core {
+        node: usize,
+        boots: u64,
+        life: u64,
+        event: CoreEvent,
+    },
+    Executor {
+        node: usize,
+        boots: u64,
+        told: ToExecutor,
+    },
+    Poke {
+        node: usize,
+    },
+    Sync {
+        node: usize,
+        boots: u64,
+    },
+    Perform {
+        node: usize,
+        boots: u64,
+        order: Order,
+    },
+    Gate {
+        node: usize,
+        boots: u64,
+    },
     /// A gate may have closed: see who owns what.
     Look,
     Fault(Fault),
@@ -380,7 +405,11 @@ impl World {
         let from = match event {
             CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
             CoreEvent::Durable(_) | CoreEvent::Disk { .. } => 1,
-            CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } | CoreEvent::Request { .. } => 2,
+            CoreEvent::Wake
+            | CoreEvent::Sight(_)
+            | CoreEvent::Segment { .. }
+            | CoreEvent::Leave
+            | CoreEvent::Request { .. } => 2,
         };
         let wait = self.chance.between(5_000, 50_000);
         let machine = &mut self.machines[node];

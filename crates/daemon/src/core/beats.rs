@@ -87,10 +87,7 @@ fn run(mut pulse: Pulse, thread: &Thread) -> ! {
             [const { None }; heart_model::LINKS_MAX + 1];
         let ready = wait_for(thread, wait, &mut fds);
         let mut any = false;
-        for link in 0..thread.links.count() {
-            if !ready[link] {
-                continue;
-            }
+        for (link, _) in ready.iter().enumerate().take(thread.links.count()).filter(|(_, ready)| **ready) {
             // One datagram a turn: most of the time there is no second one, and asking costs as much.
             if let Some(length) = thread.links.receive(link, &mut bytes) {
                 any = true;

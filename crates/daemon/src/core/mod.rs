@@ -91,18 +91,21 @@ struct Driver {
     signals: OwnedFd,
     wake_at: Moment,
     lost_after: Duration,
+    left: bool,
 }
 
-/// Runs the core until the guardian is gone.
+/// Runs the core until it has left, or the guardian is gone.
 ///
 /// # Errors
 /// Why it cannot run.
 pub fn run(setup: &Setup, handed: Handed) -> anyhow::Result<()> {
     let mut driver = Driver::begin(setup, handed)?;
     driver.step(Event::Wake)?;
-    loop {
+    while !driver.left {
         driver.turn()?;
     }
+    driver.say_goodbye();
+    Ok(())
 }
 
 fn members(setup: &Setup) -> Vec<Member> {
@@ -179,6 +182,7 @@ impl Driver {
             signals,
             wake_at: now,
             lost_after: setup.spec.timing.lost_after,
+            left: false,
         })
     }
 
@@ -306,7 +310,7 @@ impl Driver {
             Action::Execute(told) => self.executor.send::<ToExecutor>(&told)?,
             Action::Reply { id, response } => self.gateway.send(&Answer { id, response })?,
             Action::Poke => self.poke.ring(),
-            Action::Left => self.leave(),
+            Action::Left => self.left = true,
             Action::WakeAt(at) => self.wake_at = at,
             Action::Note(note) => tracing::info!("{note}"),
         }
@@ -314,7 +318,7 @@ impl Driver {
     }
 
     /// Everything was handed over. The heartbeat thread says so, and the process ends.
-    fn leave(&self) -> ! {
+    fn say_goodbye(&self) {
         self.poke.ring();
         tracing::info!("nothing runs here any more; leaving");
         #[expect(
@@ -322,7 +326,6 @@ impl Driver {
             reason = "the last beat goes out meanwhile; nothing else is to be done"
         )]
         std::thread::sleep(LAST_WORDS);
-        std::process::exit(0)
     }
 
     fn send(&self, to: usize, via: Option<usize>, bytes: &[u8]) {

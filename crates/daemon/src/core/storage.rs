@@ -72,7 +72,7 @@ fn recover(path: &Path) -> io::Result<(Log, File)> {
                 file.set_len(recovered.length as u64)?;
                 file.sync_data()?;
             }
-            Ok((Log::Recovered(recovered), file))
+            Ok((Log::Recovered(Box::new(recovered)), file))
         }
         Err(damage) => {
             let aside = aside(path);

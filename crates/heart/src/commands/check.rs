@@ -8,11 +8,11 @@ use std::{
 };
 
 use clap::Args;
+use heart_daemon::setup::ThisMachine;
 use heart_model::CONFIGURATION_BYTES_MAX;
 
 use crate::{
     failure::{Failure, Kind},
-    machine::ThisMachine,
     output, render,
 };
 

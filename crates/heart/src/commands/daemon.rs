@@ -1,4 +1,4 @@
-//! `heart daemon`, and the processes that it consists of.
+//! `heart daemon`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -26,9 +26,4 @@ pub(crate) struct Options {
 pub(crate) fn run(options: Options) -> ExitCode {
     let Options { config, state, run, node } = options;
     heart_daemon::daemon(&Places { config, state, run, node })
-}
-
-/// Runs one of the daemon's own processes if `arguments` ask for one.
-pub(crate) fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
-    heart_daemon::hidden_main(arguments)
 }

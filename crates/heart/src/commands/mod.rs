@@ -1,7 +1,7 @@
 //! The command line: one module for each command, with its words, its help and its code.
 
 mod check;
-pub(crate) mod daemon;
+mod daemon;
 mod forgive;
 mod log;
 mod r#move;
@@ -20,6 +20,9 @@ use crate::{
     failure::Failure,
 };
 
+/// Options that every command has stand behind its own.
+const LAST: usize = 100;
+
 /// What every help ends with.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -34,8 +37,16 @@ Every error says what to do about it.";
 #[derive(Debug, Parser)]
 #[command(name = "heart", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// Where the daemon of this machine listens
-    #[arg(long, global = true, env = "HEART_SOCKET", default_value = SOCKET, value_name = "PATH")]
+    /// Ask the daemon that listens there
+    #[arg(
+        long,
+        global = true,
+        env = "HEART_SOCKET",
+        hide_env_values = true,
+        default_value = SOCKET,
+        value_name = "PATH",
+        display_order = LAST
+    )]
     socket: PathBuf,
     #[command(subcommand)]
     command: Command,

@@ -46,7 +46,9 @@ fn watch(options: &Options, client: &Client) -> Result<ExitCode, Failure> {
             Ok(view) => render::status(&view, options.all, &output::look()),
             Err(failure) => failure.text(),
         };
-        output::print(&format!("{CLEAR}{screen}"))?;
+        if !output::print(&format!("{CLEAR}{screen}"))? {
+            return Ok(ExitCode::SUCCESS);
+        }
         thread::park_timeout(WATCH_EVERY);
     }
 }

@@ -45,10 +45,8 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
 /// What a guard means for a takeover.
 fn meaning(guard: Guard) -> (&'static str, &'static str) {
     match guard {
-        Guard::Lease => {
-            ("lease", "the kernel lets go of it without us when the lease ends; then it is taken over")
-        }
-        Guard::Fence => ("fence", "it stays down until the node is proven off, for it may still run there"),
-        Guard::None => ("none", "it is taken over at once, and may run twice for a while"),
+        Guard::Lease => ("lease", "the kernel lets go of it without us, then another takes it"),
+        Guard::Fence => ("fence", "it stays down until that node is proven off"),
+        Guard::None => ("none", "another takes it at once; it may run twice for a while"),
     }
 }

@@ -498,9 +498,9 @@ Cluster web: 3 nodes, 3 voters (quorum 2), 3 resources
 a node says that it lives every 100ms, and is lost after 600ms of silence
 
 If the node of a resource is lost
-  address:  guard lease:  the kernel lets go of it without us when the lease ends; then it is taken over
-  db:       guard fence:  it stays down until the node is proven off, for it may still run there
-  report:   guard none:   it is taken over at once, and may run twice for a while
+  address:  guard lease:  the kernel lets go of it without us, then another takes it
+  db:       guard fence:  it stays down until that node is proven off
+  report:   guard none:   another takes it at once; it may run twice for a while
 ",
     );
 }

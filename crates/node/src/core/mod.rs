@@ -68,7 +68,7 @@ pub enum Log {
     /// There was none.
     Empty,
     /// It was taken up.
-    Recovered(Recovered),
+    Recovered(Box<Recovered>),
     /// It was there but cannot be used: the node comes back under a new identity.
     Damaged,
 }
@@ -242,7 +242,7 @@ impl Core {
         match log {
             Log::Empty => flags |= flag::VIRGIN,
             Log::Damaged => flags |= flag::LOG_LOST,
-            Log::Recovered(recovered) => core.take_up(recovered, board),
+            Log::Recovered(recovered) => core.take_up(*recovered, board),
         }
         if virgin {
             core.found();
@@ -540,14 +540,14 @@ impl Core {
     /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
     fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let asked = self.executor_asked.map(|at| at.after(self.timing.lost_after));
-        if !self.executor_told && asked.is_none_or(|again| now.has_surely_reached(again)) {
-            if let Some(spec) = &self.ledger.spec {
-                self.executor_asked = Some(now);
-                let resources =
-                    spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-                out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
-                out.actions.push(Action::Execute(ToExecutor::Inventory));
-            }
+        if !self.executor_told
+            && asked.is_none_or(|again| now.has_surely_reached(again))
+            && let Some(spec) = &self.ledger.spec
+        {
+            self.executor_asked = Some(now);
+            let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+            out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
+            out.actions.push(Action::Execute(ToExecutor::Inventory));
         }
         let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
         let (ready, wait): (Vec<Order>, Vec<Order>) =
@@ -658,7 +658,7 @@ impl Core {
         if slot == self.slot {
             self.accept(order);
         } else {
-            self.send(slot, &Message::Order(order), out);
+            Core::send(slot, &Message::Order(order), out);
         }
     }
 

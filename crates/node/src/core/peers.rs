@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    pub(super) fn send(&mut self, slot: usize, message: &Message, out: &mut Out) {
+    pub(super) fn send(slot: usize, message: &Message, out: &mut Out) {
         let bytes = serde_json::to_vec(message).expect("a message is plain data with text keys");
         out.messages.push((slot, [&[PLAIN_MESSAGE], bytes.as_slice()].concat()));
     }
@@ -97,7 +97,7 @@ impl Core {
             }
             Some(leader) => {
                 if let Some(slot) = self.ids.iter().position(|id| *id == leader) {
-                    self.send(slot, &message, out);
+                    Core::send(slot, &message, out);
                 }
             }
             None => {}
