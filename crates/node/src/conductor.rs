@@ -233,10 +233,7 @@ impl Conductor {
                 state: self.resource_state(spec, name, &ledger),
                 failures: ledger.failures,
                 last_failure: ledger.last_failure,
-                last: ledger.last_node.and_then(|node| {
-                    let session = score.ledger.nodes.get(&node)?.session?;
-                    Some((node, session))
-                }),
+                last: ledger.last,
             };
             (name.clone(), status)
         };

@@ -1,6 +1,6 @@
 //! What people ask, and what they are told.
 
-use heart_model::{Activity, Intent, Moment, NodeName, Plan, Reason, ResourceName, StepAction};
+use heart_model::{Activity, Intent, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction};
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
@@ -154,11 +154,35 @@ impl Core {
             );
         }
         let from = grant.node.clone();
+        if let Some(refused) = self.no_way(&from, to.as_ref()) {
+            return refused;
+        }
         let text = match &to {
             Some(to) => format!("{resource} moves from {from} to {to}"),
             None => format!("{resource} moves away from {from}"),
         };
         self.intend(Change::Intend(Intent::Move { resource, from, to }), text)
+    }
+
+    /// Why a move away from `from` cannot be carried out now, if it cannot.
+    fn no_way(&self, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
+        let status = self.conductor.as_ref()?.status();
+        let standby = |node: &NodeName| self.ledger.intents.contains(&Intent::Standby { node: node.clone() });
+        let online =
+            |node: &NodeName| status.nodes.get(node).is_some_and(|node| node.state == NodeState::Online);
+        let can = |node: &NodeName| node != from && online(node) && !standby(node);
+        match to {
+            Some(to) if !can(to) => {
+                let why = if standby(to) { "is in standby" } else { "does not take part" };
+                let hint = "`heart status` shows which nodes can take it".into();
+                Some(refused(format!("nothing can be moved to {to}, which {why}"), hint))
+            }
+            None if !status.nodes.keys().any(can) => {
+                let hint = "`heart status` shows how the other nodes are".into();
+                Some(refused(format!("no other node than {from} can take it"), hint))
+            }
+            Some(_) | None => None,
+        }
     }
 
     fn no_resource(&self, resource: &ResourceName) -> Response {
