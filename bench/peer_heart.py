@@ -6,6 +6,7 @@ HEART_BIN names the program that is measured; target/release/heart if not set.
 """
 import json
 import os
+import signal
 
 from lab import NET, SVC_PORT, VIP, wait_for
 from peers import Peer
@@ -76,6 +77,21 @@ members = ["vip", "svc"]
 
     def move(self, src, dst):
         self.lab.pending = src.spawn(f"exec /var/heart move vip {dst.name}", "move.log")
+
+    def kill_service(self, node):
+        """The service has a pid namespace of its own, so it is known by its network."""
+        network = os.readlink(f"/proc/{node.holder.pid}/ns/net")
+        killed = 0
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if (os.readlink(f"/proc/{pid}/ns/net") == network
+                        and b"svc-managed" in open(f"/proc/{pid}/cmdline", "rb").read()
+                        and open(f"/proc/{pid}/comm").read().strip() == "echod"):
+                    os.kill(int(pid), signal.SIGKILL)
+                    killed += 1
+            except OSError:
+                continue
+        return killed
 
     def daemon_pids(self, node):
         # Like the others: the main daemons, on which everything hangs; not the keeper of the service.

@@ -260,7 +260,7 @@ impl Core {
         self.wall = wall;
         match event {
             Event::Wake => {}
-            Event::Sight(sighting) => self.on_sight(sighting),
+            Event::Sight(sighting) => self.on_sight(sighting, &mut out),
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
@@ -298,8 +298,16 @@ impl Core {
         self.show(board);
     }
 
-    fn on_sight(&mut self, sighting: Sighting) {
+    fn on_sight(&mut self, sighting: Sighting, out: &mut Out) {
         let slot = sighting.slot;
+        let before = self.sights.heard(slot).is_some();
+        let name = &self.names[slot];
+        let said = match (before, sighting.heard == Some(true)) {
+            (false, true) => Some(format!("{name} is heard")),
+            (true, false) => Some(format!("{name} is lost: not heard for {:?}", self.timing.lost_after)),
+            (true, true) | (false, false) => None,
+        };
+        out.actions.extend(said.map(Action::Note));
         if self.sights.seen[slot].is_some_and(|seen| seen.boot != sighting.boot) {
             self.peers.forget(slot);
         }
