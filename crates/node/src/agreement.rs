@@ -366,6 +366,15 @@ impl Agreement {
         self.raw.store().conf.voters.contains(&id.0)
     }
 
+    /// Whether no change of the members is under way: none between two sets of voters, where a quorum
+    /// of both is needed, and none that was appended but not applied.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let store = self.raw.store();
+        let changes = |entry: &&Entry| entry.index > self.applied && conf_change(entry).is_some();
+        store.conf.voters_outgoing.is_empty() && !store.entries.iter().any(|entry| changes(&entry))
+    }
+
     /// The configuration that is in force: voters and learners.
     #[must_use]
     pub fn members(&self) -> (Vec<RaftId>, Vec<RaftId>) {

@@ -71,7 +71,8 @@ pub struct Ack {
     pub heard: bool,
     /// The node heard it, too, within lost-after.
     pub both_ways: bool,
-    /// The session was taken over: let go (SAFETY rule 24).
+    /// The session was taken over, and that is committed: let go (SAFETY rule 24). A voter that has
+    /// only appended the takeover does not vouch any more, but nobody may ever have agreed to it.
     pub deposed: bool,
     /// This is a promise, if a voter says it: for P it will not say that the node is lost.
     pub vouches: bool,

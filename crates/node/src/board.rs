@@ -15,7 +15,7 @@ use heart_model::{BootId, Instant, LogIndex, Moment, NODES_MAX, NodeId, Session,
 use crate::plant::{Bug, is_planted};
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0001;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0002;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -47,6 +47,9 @@ struct Entry {
     /// Sessions of this boot (its low 64 bits) up to this number get no more promises.
     revoked_boot: AtomicU64,
     revoked_number: AtomicU64,
+    /// Sessions of this boot up to this number were taken over: that was committed.
+    over_boot: AtomicU64,
+    over_number: AtomicU64,
 }
 
 /// See the module.
@@ -315,6 +318,26 @@ impl Board {
         let entry = &self.entries[slot];
         entry.revoked_boot.load(SeqCst) == session.boot.0 as u64
             && session.number.0 <= entry.revoked_number.load(SeqCst)
+    }
+
+    /// Whether it is committed that `session` of the node in `slot` was taken over.
+    #[must_use]
+    pub fn is_over(&self, slot: usize, session: Session) -> bool {
+        let entry = &self.entries[slot];
+        entry.over_boot.load(SeqCst) == session.boot.0 as u64
+            && session.number.0 <= entry.over_number.load(SeqCst)
+    }
+
+    /// It is committed that this session of the node in `slot`, and all before it, were taken over.
+    pub fn end(&self, slot: usize, session: Session) {
+        let entry = &self.entries[slot];
+        // No number may stand beside the boot that it was not said of.
+        if entry.over_boot.swap(0, SeqCst) == session.boot.0 as u64 {
+            entry.over_number.fetch_max(session.number.0, SeqCst);
+        } else {
+            entry.over_number.store(session.number.0, SeqCst);
+        }
+        entry.over_boot.store(session.boot.0 as u64, SeqCst);
     }
 
     /// No more promises for this session of the node in `slot`, and all before it. Returns until

@@ -171,6 +171,8 @@ struct Heard {
     answered: Option<Moment>,
     /// Until when our lease may count on this voter, and under which configuration.
     vouches_until: Option<(Moment, LogIndex)>,
+    /// It said that it will not vouch for the session we are in.
+    refuses: bool,
     hears: u64,
 }
 
@@ -391,6 +393,7 @@ impl Pulse {
             beat,
             answered,
             vouches_until: before.and_then(|heard| heard.vouches_until),
+            refuses: before.is_some_and(|heard| heard.refuses),
             hears,
         });
         self.on_answer(board, slot, beat, answer, self.counts_from(now, sent_at));
@@ -463,10 +466,27 @@ impl Pulse {
                 .for_each(|heard| heard.vouches_until = None);
             return;
         }
+        if let Some(heard) = &mut self.peers[slot].heard {
+            // A voter that waits for our proof does not vouch either, but will.
+            heard.refuses = ack.heard && !ack.vouches;
+        }
+        self.give_up(board);
         let Some(sent_at) = sent_at.filter(|_| ack.vouches && !beat.promise.is_zero()) else { return };
         let lease = self.lease_of(beat.promise);
         if let Some(heard) = &mut self.peers[slot].heard {
             heard.vouches_until = Some((sent_at.after(lease), beat.configuration));
+        }
+    }
+
+    /// A session that so many voters refuse that no quorum of them is left gets no lease ever again,
+    /// also if no takeover of it was agreed on: another one has to begin.
+    fn give_up(&self, board: &Board) {
+        let (_, voters) = board.configuration();
+        let count = voters.count_ones() as usize;
+        let refuses = |slot: &usize| self.peers[*slot].heard.is_some_and(|heard| heard.refuses);
+        let refusing = (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1).filter(refuses).count();
+        if count > 0 && count - refusing < count / 2 + 1 {
+            board.depose(board.session().number);
         }
     }
 
@@ -695,15 +715,15 @@ impl Pulse {
             self.peers
                 .iter_mut()
                 .filter_map(|peer| peer.heard.as_mut())
-                .for_each(|heard| heard.vouches_until = None);
+                .for_each(|heard| (heard.vouches_until, heard.refuses) = (None, false));
         }
     }
 
     fn acks<'a>(&'a self, now: Moment, board: &'a Board) -> impl Iterator<Item = Ack> + 'a {
         let heard = |slot: usize| self.peers[slot].heard.map(|heard| (slot, heard));
         let of_heard = move |(slot, heard): (usize, Heard)| {
-            let deposed = board.is_revoked(slot, Session { boot: heard.boot, number: heard.beat.session })
-                && !is_planted(Bug::PromisesToTheDeposed);
+            let session = Session { boot: heard.boot, number: heard.beat.session };
+            let revoked = board.is_revoked(slot, session) && !is_planted(Bug::PromisesToTheDeposed);
             Ack {
                 node: self.settings.members[slot].id,
                 boot: beat::boot_tag(heard.boot),
@@ -711,8 +731,8 @@ impl Pulse {
                 sequence: heard.beat.sequence as u32,
                 heard: self.is_heard(now, slot) == Some(true),
                 both_ways: self.is_both_ways(now, slot),
-                deposed,
-                vouches: !deposed,
+                deposed: revoked && board.is_over(slot, session),
+                vouches: !revoked,
             }
         };
         // A boot without proof gets no promise, but the answer that it needs for its proof.

@@ -102,6 +102,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
     WorldSettings {
         spec: spec(voters, members, timing),
+        odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
         delay: (50_000, slow),

@@ -3,7 +3,7 @@
 use heart_model::{FromExecutor, NodeName, ResourceName};
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Nanos, Power, World, ms};
+use crate::{Broken, Nanos, Power, World, ms, world::Happening};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,20 @@ pub enum Fault {
     MendDisk(usize),
     /// The disk is replaced by an empty one; only while the power is off.
     LoseDisk(usize),
+    /// The disk loses the last bytes that it had made durable; only while the power is off.
+    LoseTail {
+        /// Which machine.
+        node: usize,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// A virtual machine is paused and resumed: its clocks stop meanwhile, and so does its kernel.
+    Pause {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
     /// The service of a resource dies, wherever it runs.
     KillService(ResourceName),
     /// Starts of a resource fail on this machine, or work again.
@@ -104,7 +118,7 @@ impl World {
             }
             Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
                 self.tell(format!("{} is switched on", name(self, node)));
-                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                let (spec, digest) = (self.file_of(node), self.digest);
                 self.claims.on_boot(&self.machines[node].name);
                 self.machines[node].boot(self.now, &spec, digest);
             }
@@ -138,7 +152,7 @@ impl World {
             }
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
                 self.tell(format!("the core of {} is killed", name(self, node)));
-                let (spec, digest) = (self.settings.spec.clone(), self.digest);
+                let (spec, digest) = (self.file_of(node), self.digest);
                 self.claims.on_boot(&self.machines[node].name);
                 self.machines[node].restart_core(self.now, &spec, digest);
             }
@@ -163,6 +177,17 @@ impl World {
                     self.tell(format!("{} gets an empty disk", name(self, node)));
                     self.machines[node].disk.durable = None;
                 }
+            }
+            Fault::LoseTail { node, bytes } => {
+                self.tell(format!("the disk of {} loses its last {bytes} bytes", name(self, node)));
+                let durable = self.machines[node].disk.durable.as_mut();
+                durable.into_iter().for_each(|file| file.truncate(file.len().saturating_sub(bytes)));
+            }
+            Fault::Pause { node, lasts } => {
+                self.tell(format!("{} is paused for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].pause(self.now, lasts);
+                self.look(None)?;
+                self.push(self.now + lasts, Happening::Look);
             }
             Fault::KillService(resource) => {
                 if let Some(node) = self.owner(&resource) {

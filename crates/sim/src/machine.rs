@@ -11,7 +11,7 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{Nanos, executor::Executor};
+use crate::{Chance, Nanos, executor::Executor};
 
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,13 @@ struct Clock {
     start: u64,
     /// Parts per million by which it is fast.
     fast_ppm: i64,
+    /// True time that it did not count, because its machine was paused.
+    missed: u64,
 }
 
 impl Clock {
     fn read(self, now: Nanos) -> Instant {
+        let now = now.saturating_sub(self.missed);
         let wrong = i128::from(now) * i128::from(self.fast_ppm) / 1_000_000;
         Instant(self.start + u64::try_from(i128::from(now) + wrong).unwrap_or(0))
     }
@@ -39,7 +42,8 @@ impl Clock {
     /// The true time at which it shows `at`, rounded up.
     fn when(self, at: Instant) -> Nanos {
         let shown = i128::from(at.0.saturating_sub(self.start));
-        u64::try_from(shown * 1_000_000 / i128::from(1_000_000 + self.fast_ppm) + 1).unwrap_or(u64::MAX)
+        let when = u64::try_from(shown * 1_000_000 / i128::from(1_000_000 + self.fast_ppm) + 1);
+        when.unwrap_or(u64::MAX).saturating_add(self.missed)
     }
 }
 
@@ -87,6 +91,7 @@ pub struct Machine {
     pub(crate) kernel: BTreeMap<ResourceName, Kernel>,
     /// The whole machine, all of Heart, or one half does not run before this true time.
     pub(crate) frozen_until: Nanos,
+    paused_until: Nanos,
     pub(crate) core_stalled_until: Nanos,
     pub(crate) pulse_stalled_until: Nanos,
     pub(crate) executor_stalled_until: Nanos,
@@ -125,8 +130,8 @@ impl Machine {
             id,
             name,
             power: Power::Off,
-            boottime: Clock { start: 1_000_000_000 + seed % 1_000_000_007, fast_ppm },
-            raw: Clock { start: 2_000_000_000 + seed % 998_244_353, fast_ppm: raw_fast_ppm },
+            boottime: Clock { start: 1_000_000_000 + seed % 1_000_000_007, fast_ppm, missed: 0 },
+            raw: Clock { start: 2_000_000_000 + seed % 998_244_353, fast_ppm: raw_fast_ppm, missed: 0 },
             board: Board::default(),
             pulse: None,
             core: None,
@@ -136,6 +141,7 @@ impl Machine {
             executor: Executor::default(),
             kernel: BTreeMap::new(),
             frozen_until: 0,
+            paused_until: 0,
             core_stalled_until: 0,
             pulse_stalled_until: 0,
             executor_stalled_until: 0,
@@ -185,7 +191,8 @@ impl Machine {
         self.executor = Executor::default();
         self.gating = false;
         self.disk.waiting.clear();
-        let boot = BootId(u128::from(self.seed) << 64 | u128::from(self.boots) << 32 | 7);
+        let mut chance = Chance::new(self.seed ^ self.boots << 48);
+        let boot = BootId(u128::from(chance.draw()) << 64 | u128::from(chance.draw()));
         self.board = Board::default();
         let ids: Vec<NodeId> = members(spec).iter().map(|member| member.id).collect();
         let local = self.now(now);
@@ -239,6 +246,16 @@ impl Machine {
         self.start_core(now, spec, digest, true);
     }
 
+    /// Nothing of it runs until then, and when it does it does not know.
+    pub(crate) fn pause(&mut self, now: Nanos, lasts: Nanos) {
+        self.paused_until = now + lasts;
+        self.frozen_until = now + lasts;
+        self.boottime.missed += lasts;
+        self.raw.missed += lasts;
+        self.pulse_wake += lasts;
+        self.core_wake += lasts;
+    }
+
     pub(crate) fn cut_power(&mut self) {
         self.power = Power::Off;
         self.pulse = None;
@@ -251,7 +268,8 @@ impl Machine {
 
     /// Whether this machine answers for `resource` at this true time.
     pub(crate) fn owns(&self, resource: &ResourceName, now: Nanos) -> Option<Epoch> {
-        let kernel = self.kernel.get(resource).filter(|kernel| kernel.present && self.power == Power::On)?;
+        let runs = self.power == Power::On && now >= self.paused_until;
+        let kernel = self.kernel.get(resource).filter(|kernel| kernel.present && runs)?;
         let local = self.now(now);
         let open = kernel.open_until.is_none_or(|until| !local.may_have_reached(until));
         open.then_some(kernel.epoch)

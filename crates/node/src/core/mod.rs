@@ -360,7 +360,7 @@ impl Core {
             let Some(agreement) = &mut self.agreement else { return };
             let output = agreement.pump();
             if let Some(snapshot) = &output.restored {
-                self.restore(agreement::state_of(snapshot), out);
+                self.restore(agreement::state_of(snapshot), board, out);
             }
             self.revoke(&output.appended, board);
             out.actions.extend(output.writes.into_iter().map(Action::Write));
@@ -371,14 +371,26 @@ impl Core {
         }
     }
 
-    fn restore(&mut self, state: &[u8], out: &mut Out) {
+    fn restore(&mut self, state: &[u8], board: &Board, out: &mut Out) {
         match Ledger::restore(state) {
-            Ok(ledger) => self.ledger = ledger,
+            Ok(ledger) => self.take_state(ledger, board),
             Err(error) => {
                 out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
             }
         }
         self.ask_executor();
+    }
+
+    /// Takes up a state whole. What was taken over before it binds this voter as if it had appended
+    /// the takeovers itself (SAFETY rule 4).
+    fn take_state(&mut self, ledger: Ledger, board: &Board) {
+        self.ledger = ledger;
+        for (name, session) in self.ledger.taken_over() {
+            if let Some(slot) = self.names.iter().position(|known| known == name) {
+                self.revoked.on_appended(board, self.slot, slot, session);
+                board.end(slot, session);
+            }
+        }
     }
 
     /// The executor is to be told what is configured, and to say what it has.
@@ -401,7 +413,11 @@ impl Core {
                 continue;
             }
             let Ok(entry) = ledger::read(&entry.data) else { continue };
-            self.ledger.apply(index, &entry);
+            let held = self.ledger.apply(index, &entry);
+            if let Change::TakeOver { node, session, .. } = &entry.change
+                && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held) {
+                    board.end(slot, *session);
+                }
             if matches!(entry.change, Change::Configure { .. }) {
                 self.ask_executor();
             }
@@ -501,6 +517,7 @@ impl Core {
             if self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing) {
                 agreement.campaign();
                 self.campaigns.on_campaigned(agreement.term());
+                out.actions.push(Action::Note(format!("campaigning for term {}", agreement.term())));
             }
         }
         self.pump(now, board, out);
@@ -728,10 +745,12 @@ impl Core {
         &self.ledger
     }
 
-    /// Whether this node votes under the identity it has. For tests and tools.
+    /// Whether this node votes under the identity it has, and no change of voters is under way as far
+    /// as it knows. For tests and tools.
     #[must_use]
     pub fn votes(&self) -> bool {
-        self.agreement.as_ref().is_some_and(|agreement| agreement.is_voter(agreement.me()))
+        let agreement = self.agreement.as_ref();
+        agreement.is_some_and(|agreement| agreement.is_voter(agreement.me()) && agreement.is_settled())
     }
 
     /// Whether this node leads, and in which term. For tests and tools.

@@ -43,16 +43,10 @@ impl Core {
     pub(super) fn take_up(&mut self, recovered: Recovered, board: &Board) {
         let state = recovered.snapshot.clone();
         if let Ok(ledger) = Ledger::restore(crate::agreement::state_of(&state)) {
-            self.ledger = ledger;
+            self.take_state(ledger, board);
         }
         // What was appended before binds this voter as before (SAFETY rule 4).
         let entries = recovered.entries.clone();
-        let taken: Vec<_> = self.ledger.taken_over().map(|(name, session)| (name.clone(), session)).collect();
-        for (name, session) in taken {
-            if let Some(slot) = self.names.iter().position(|known| *known == name) {
-                self.revoked.on_appended(board, self.slot, slot, session);
-            }
-        }
         self.revoke(&entries, board);
         let me = RaftId(recovered.raft_id);
         let me = if me.0 == 0 { RaftId::new(self.ids[self.slot], 1) } else { me };
