@@ -27,6 +27,7 @@ use setup::{BoardLease, Places, Setup};
 /// Runs the guardian: `heart daemon`.
 #[must_use]
 pub fn daemon(places: &Places) -> ExitCode {
+    sys::name_process("heart-guardian");
     start_log();
     end(guardian::run(places))
 }
@@ -37,6 +38,7 @@ pub fn daemon(places: &Places) -> ExitCode {
 pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
     match arguments {
         [word, plan] if word == "keeper" => {
+            sys::name_process("heart-keeper");
             sys::unblock_signals();
             Some(keeper_main([plan.into()], open_board))
         }
@@ -55,6 +57,7 @@ fn open_board(path: &Path) -> std::io::Result<Box<dyn LeaseView>> {
 
 fn internal(role: &str, places: &str) -> anyhow::Result<()> {
     let role = Role::of(role).with_context(|| format!("`{role}` is no process of a node"))?;
+    sys::name_process(&format!("heart-{}", role.word()));
     let places: Places = serde_json::from_str(places).context("the guardian said nonsense")?;
     match role {
         Role::Core => {

@@ -104,6 +104,14 @@ pub(crate) fn hand_over(command: &mut std::process::Command, fds: Vec<(RawFd, Ra
     unsafe { command.pre_exec(place) };
 }
 
+/// Names this process for `ps` and `top`: it was started from a path that ends in `exe`. Fifteen bytes
+/// at most; the rest is cut off.
+pub(crate) fn name_process(name: &str) {
+    let Ok(name) = std::ffi::CString::new(name) else { return };
+    // SAFETY: the string lives through the call, which copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
 /// Has this process be the one to whom orphans of its descendants fall.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     // SAFETY: no memory is passed.
