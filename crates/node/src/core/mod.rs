@@ -415,9 +415,10 @@ impl Core {
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             let held = self.ledger.apply(index, &entry);
             if let Change::TakeOver { node, session, .. } = &entry.change
-                && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held) {
-                    board.end(slot, *session);
-                }
+                && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held)
+            {
+                board.end(slot, *session);
+            }
             if matches!(entry.change, Change::Configure { .. }) {
                 self.ask_executor();
             }
