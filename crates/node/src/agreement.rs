@@ -404,7 +404,7 @@ impl Agreement {
 
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
-        if self.is_restoring() {
+        if self.is_restoring() || !(self.leads() || self.unpersisted.is_empty()) {
             return;
         }
         self.raw.tick();
@@ -432,7 +432,8 @@ impl Agreement {
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
     pub fn campaign(&mut self) {
         let term = self.raw.raft.term;
-        if self.leads() || !self.is_voter(self.me) || self.is_restoring() {
+        // Who alone is a quorum wins at once, and raft leads with nothing that is not durable.
+        if self.leads() || !self.is_voter(self.me) || !self.unpersisted.is_empty() {
             return;
         }
         self.raw.raft.become_follower(term, INVALID_ID);

@@ -697,8 +697,13 @@ impl Pulse {
         }
     }
 
+    /// Whether what this node acknowledges is a promise. Without a log it does not know which
+    /// sessions it may have refused before it lost it (SAFETY rule 16).
     fn votes(&self, board: &Board) -> bool {
-        board.configuration().1 >> self.slot & 1 == 1 && board.flags() & flag::LOG_LOST == 0
+        let flags = board.flags();
+        let empty = flag::VIRGIN | flag::LISTENING;
+        let forgetful = flags & flag::LOG_LOST != 0 || (flags & empty == empty && !is_planted(Bug::LostLogVotes));
+        board.configuration().1 >> self.slot & 1 == 1 && !forgetful
     }
 
     /// What was vouched for an earlier session counts for nothing in a new one.

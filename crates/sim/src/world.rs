@@ -608,6 +608,12 @@ impl World {
         Ok(())
     }
 
+    /// Whether the node at `place` votes, with a log that it has kept.
+    #[must_use]
+    pub fn votes(&self, place: usize) -> bool {
+        self.machines[place].is_whole()
+    }
+
     /// Whether the node at `place` has a log that it may use.
     #[must_use]
     pub fn takes_part(&self, place: usize) -> bool {
