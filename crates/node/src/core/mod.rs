@@ -460,7 +460,7 @@ impl Core {
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let backed = !now.may_have_reached(board.lease_until());
+        let backed = !now.may_have_reached(board.backed_until());
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;
@@ -680,10 +680,12 @@ impl Core {
 
     fn next_deadline(&self, now: Moment, board: &Board) -> Moment {
         let lease = Some(board.lease_until()).filter(|&until| !now.may_have_reached(until));
+        let backed = Some(board.backed_until()).filter(|&until| !now.may_have_reached(until));
         let listen = self.listening_until;
         let judge = Some(self.began.after(self.timing.lost_after));
         let others = [
             lease,
+            backed,
             listen,
             judge,
             self.campaigns.next_deadline(),
