@@ -460,7 +460,8 @@ impl Pulse {
     ) {
         let Some((_, ack)) = answer else { return };
         let lease = self.lease_of(beat.promise);
-        let until = sent_at.filter(|_| !beat.promise.is_zero()).map(|at| (at.after(lease), beat.configuration));
+        let until =
+            sent_at.filter(|_| !beat.promise.is_zero()).map(|at| (at.after(lease), beat.configuration));
         if let Some(heard) = self.peers[slot].heard.as_mut().filter(|_| ack.heard) {
             heard.backs_until = until.or(heard.backs_until);
         }
@@ -489,7 +490,8 @@ impl Pulse {
     fn give_up(&self, now: Moment, board: &Board) {
         let (_, voters) = board.configuration();
         let refuses = |slot: usize| {
-            self.peers[slot].heard.is_some_and(|heard| heard.refuses) && self.is_heard(now, slot) == Some(true)
+            self.peers[slot].heard.is_some_and(|heard| heard.refuses)
+                && self.is_heard(now, slot) == Some(true)
         };
         let over = !board.is_deposed() && now.may_have_reached(board.lease_until());
         if over && (0..self.peers.len()).any(|slot| voters >> slot & 1 == 1 && refuses(slot)) {
@@ -727,7 +729,8 @@ impl Pulse {
     fn votes(&self, board: &Board) -> bool {
         let flags = board.flags();
         let empty = flag::VIRGIN | flag::LISTENING;
-        let forgetful = flags & flag::LOG_LOST != 0 || (flags & empty == empty && !is_planted(Bug::LostLogVotes));
+        let forgetful =
+            flags & flag::LOG_LOST != 0 || (flags & empty == empty && !is_planted(Bug::LostLogVotes));
         board.configuration().1 >> self.slot & 1 == 1 && !forgetful
     }
 

@@ -229,8 +229,7 @@ fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
             });
         }
     }
-    if let Some(place) = (0..world.size()).find(|place| !away.contains(place) && !world.takes_part(*place))
-    {
+    if let Some(place) = (0..world.size()).find(|place| !away.contains(place) && !world.takes_part(*place)) {
         let what = format!("{} does not take part, {when}", world.machine(place).name);
         return Err(Broken { at: world.now(), what });
     }

@@ -61,7 +61,8 @@ impl Claims {
         if read >= last {
             return Ok(());
         }
-        let new: Vec<&Happened> = timeline.iter().rev().take_while(|happened| happened.index > read).collect();
+        let new: Vec<&Happened> =
+            timeline.iter().rev().take_while(|happened| happened.index > read).collect();
         for happened in new.iter().rev() {
             let known = self.history.entry(happened.index).or_insert_with(|| (*happened).clone());
             if known != *happened {
@@ -90,7 +91,8 @@ impl Claims {
             let holder = (grant.node.clone(), grant.session);
             let given = self.given.entry((resource.clone(), grant.epoch)).or_insert_with(|| holder.clone());
             if *given != holder {
-                let what = format!("epoch {} of {resource} was given to {} and {}", grant.epoch, given.0, holder.0);
+                let what =
+                    format!("epoch {} of {resource} was given to {} and {}", grant.epoch, given.0, holder.0);
                 return Err(Broken { at, what });
             }
         }

@@ -10,10 +10,7 @@ use heart_model::{
 use heart_node::plant::{Bug, is_planted};
 use std::collections::BTreeMap;
 
-use crate::{
-    Machine, Nanos,
-    machine::Kernel,
-};
+use crate::{Machine, Nanos, machine::Kernel};
 
 /// What it remembers.
 #[derive(Clone, Debug, Default)]

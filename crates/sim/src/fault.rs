@@ -171,9 +171,7 @@ impl World {
             Fault::LoseDisk(node) => {
                 // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
                 let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
-                let keep = others
-                    .filter(|(_, machine)| machine.is_whole())
-                    .count();
+                let keep = others.filter(|(_, machine)| machine.is_whole()).count();
                 let voters = self.settings.spec.voters().count();
                 if self.machines[node].power == Power::Off && keep > voters / 2 {
                     self.tell(format!("{} gets an empty disk", name(self, node)));

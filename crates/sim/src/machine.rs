@@ -1,8 +1,6 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
-use heart_model::{
-    BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec,
-};
+use heart_model::{BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,

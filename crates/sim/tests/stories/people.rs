@@ -13,16 +13,30 @@ fn moved(what: &str, to: Option<NodeName>) -> Request {
 fn a_group_moves_in_order_and_everything_runs_once() {
     let mut story = Told::three();
     story.ask("cyn", moved("address", Some(node("bob")))).run_for(3000);
-    story.expect("T20");
+    story.expect(
+        "
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 bob runs address
+        0.0 bob runs site
+        ",
+    );
 }
 
 #[test]
 fn a_node_in_standby_runs_nothing_and_takes_nothing_back() {
     let mut story = Told::three();
     story.ask("ada", Request::Standby { node: node("ada") }).run_for(3000);
-    story.expect("T21");
+    story.expect(
+        "
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 bob runs address
+        0.0 bob runs site
+        ",
+    );
     story.ask("ada", Request::Resume { node: node("ada") }).run_for(3000);
-    story.expect("T22");
+    story.expect("");
 }
 
 #[test]
@@ -34,5 +48,13 @@ fn a_move_that_overtakes_a_slow_start_starts_nothing_twice() {
     let mut story = Told::begin(settings);
     story.cut_power("ada").run_for(1500);
     story.ask("bob", moved("address", None)).run_for(12_000);
-    story.expect("T23");
+    story.expect(
+        "
+        0.0 ada loses power
+        0.0 nobody runs address
+        0.0 nobody runs site
+        4.5 cyn runs address
+        6.0 cyn runs site
+        ",
+    );
 }
