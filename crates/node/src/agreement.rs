@@ -416,7 +416,7 @@ impl Agreement {
 
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
-        if self.is_restoring() || (!self.leads() && self.is_alone_and_behind()) {
+        if self.is_restoring() || !(self.leads() || self.unpersisted.is_empty()) {
             return;
         }
         self.raw.tick();
@@ -444,7 +444,8 @@ impl Agreement {
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
     pub fn campaign(&mut self) {
         let term = self.raw.raft.term;
-        if self.leads() || !self.is_voter(self.me) || self.is_restoring() || self.is_alone_and_behind() {
+        // Who alone is a quorum wins at once, and raft leads with nothing that is not durable.
+        if self.leads() || !self.is_voter(self.me) || !self.unpersisted.is_empty() {
             return;
         }
         self.raw.raft.become_follower(term, INVALID_ID);
@@ -598,13 +599,6 @@ impl Agreement {
     /// look at its own log.
     fn is_restoring(&self) -> bool {
         self.unpersisted.iter().any(|write| write.restored.is_some())
-    }
-
-    /// Whether a campaign would be won at once, by the only vote there is, while the disk does not
-    /// have all of the log yet: raft has it that a leader's log is durable when it begins.
-    fn is_alone_and_behind(&self) -> bool {
-        let log = &self.raw.raft.raft_log;
-        self.raw.store().conf.voters.len() == 1 && log.persisted < log.last_index()
     }
 
     /// The next entry to apply. A change of the configuration is applied here, and only once its

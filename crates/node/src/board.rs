@@ -64,6 +64,7 @@ pub struct Board {
     frames: AtomicU64,
     beats: AtomicU64,
     lease_until: Stamp,
+    backed_until: Stamp,
     leading_term: AtomicU64,
     progress: Stamp,
     term: AtomicU64,
@@ -91,6 +92,7 @@ impl Default for Board {
             frames: AtomicU64::new(0),
             beats: AtomicU64::new(0),
             lease_until: Stamp::default(),
+            backed_until: Stamp::default(),
             leading_term: AtomicU64::new(0),
             progress: Stamp::default(),
             term: AtomicU64::new(0),
@@ -210,6 +212,18 @@ impl Board {
         if self.is_deposed() {
             self.lease_until.store(Moment::default());
         }
+    }
+
+    /// Until when a quorum of voters hears this node and says so, whatever it promises to its session:
+    /// what it takes to lead. Written by the pulse.
+    #[must_use]
+    pub fn backed_until(&self) -> Moment {
+        self.backed_until.load()
+    }
+
+    /// Says until when a quorum of voters stands behind this node.
+    pub fn set_backed_until(&self, until: Moment) {
+        self.backed_until.store(until);
     }
 
     /// The term in which this node leads, if it does. Written by the core.

@@ -171,6 +171,8 @@ struct Heard {
     answered: Option<Moment>,
     /// Until when our lease may count on this voter, and under which configuration.
     vouches_until: Option<(Moment, LogIndex)>,
+    /// The same, whatever it promises to our session.
+    backs_until: Option<(Moment, LogIndex)>,
     /// It said that it will not vouch for the session we are in.
     refuses: bool,
     hears: u64,
@@ -207,7 +209,10 @@ pub struct Pulse {
     peers: Vec<Peer>,
     sent: Vec<(u64, Moment)>,
     next_beat: Moment,
+    /// The last beat of this session.
     last_beat: Option<Moment>,
+    /// The last beat of any.
+    last_beat_ever: Option<Moment>,
     /// Verdicts count silence from here at the earliest: the start, or the end of our last stall.
     listening_since: Moment,
     urgent: bool,
@@ -244,6 +249,7 @@ impl Pulse {
             sent: vec![(0, Moment::default()); BEATS_REMEMBERED],
             next_beat: now,
             last_beat: None,
+            last_beat_ever: None,
             listening_since: now,
             urgent: false,
             led: false,
@@ -393,6 +399,7 @@ impl Pulse {
             beat,
             answered,
             vouches_until: before.and_then(|heard| heard.vouches_until),
+            backs_until: before.and_then(|heard| heard.backs_until),
             refuses: before.is_some_and(|heard| heard.refuses),
             hears,
         });
@@ -454,6 +461,12 @@ impl Pulse {
         sent_at: Option<Moment>,
     ) {
         let Some((_, ack)) = answer else { return };
+        let lease = self.lease_of(beat.promise);
+        let until =
+            sent_at.filter(|_| !beat.promise.is_zero()).map(|at| (at.after(lease), beat.configuration));
+        if let Some(heard) = self.peers[slot].heard.as_mut().filter(|_| ack.heard) {
+            heard.backs_until = until.or(heard.backs_until);
+        }
         let session = board.session();
         if ack.session != session.number.0 as u32 {
             return;
@@ -466,26 +479,24 @@ impl Pulse {
                 .for_each(|heard| heard.vouches_until = None);
             return;
         }
-        if let Some(heard) = &mut self.peers[slot].heard {
-            // A voter that waits for our proof does not vouch either, but will.
-            heard.refuses = ack.heard && !ack.vouches;
-        }
-        self.give_up(board);
-        let Some(sent_at) = sent_at.filter(|_| ack.vouches && !beat.promise.is_zero()) else { return };
-        let lease = self.lease_of(beat.promise);
-        if let Some(heard) = &mut self.peers[slot].heard {
-            heard.vouches_until = Some((sent_at.after(lease), beat.configuration));
+        let Some(heard) = &mut self.peers[slot].heard else { return };
+        // A voter that waits for our proof does not vouch either, but will.
+        heard.refuses = ack.heard && !ack.vouches;
+        if ack.vouches {
+            heard.vouches_until = until.or(heard.vouches_until);
         }
     }
 
-    /// A session that so many voters refuse that no quorum of them is left gets no lease ever again,
-    /// also if no takeover of it was agreed on: another one has to begin.
-    fn give_up(&self, board: &Board) {
+    /// A session without a lease that a voter refuses may never get one again, also if its takeover
+    /// was never agreed on: that voter does not change its mind. So another session begins.
+    fn give_up(&self, now: Moment, board: &Board) {
         let (_, voters) = board.configuration();
-        let count = voters.count_ones() as usize;
-        let refuses = |slot: &usize| self.peers[*slot].heard.is_some_and(|heard| heard.refuses);
-        let refusing = (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1).filter(refuses).count();
-        if count > 0 && count - refusing < count / 2 + 1 {
+        let refuses = |slot: usize| {
+            self.peers[slot].heard.is_some_and(|heard| heard.refuses)
+                && self.is_heard(now, slot) == Some(true)
+        };
+        let over = !board.is_deposed() && now.may_have_reached(board.lease_until());
+        if over && (0..self.peers.len()).any(|slot| voters >> slot & 1 == 1 && refuses(slot)) {
             board.depose(board.session().number);
         }
     }
@@ -518,6 +529,8 @@ impl Pulse {
         if due || (self.urgent && now.may_have_reached(soonest)) {
             self.send_beat(now, board, actions);
         }
+        self.be_backed(board, actions);
+        self.give_up(now, board);
         let before = board.lease_until();
         let until = self.lease_until(board);
         if !board.is_deposed() && until.boottime > before.boottime {
@@ -552,32 +565,44 @@ impl Pulse {
 
     fn leads(&self, now: Moment, board: &Board) -> Option<Term> {
         let fresh = now.longest_since(board.progress()) < self.settings.timing.lost_after;
-        let backed = !now.may_have_reached(self.quorum_until(board));
+        let backed = !now.may_have_reached(self.backed_until(board));
         board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
     }
 
-    /// Until when a quorum of voters stands behind this node, deposed or not.
-    fn quorum_until(&self, board: &Board) -> Moment {
-        self.until(board, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
+    /// Until when a quorum of voters hears this node, whatever becomes of its session.
+    fn backed_until(&self, board: &Board) -> Moment {
+        let own = self.last_beat_ever;
+        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.backs_until))
     }
 
-    /// The end of the lease: the Qth newest of what the voters of one configuration vouch for.
+    /// The end of the lease: the Qth newest of what the voters of one configuration vouch for. A
+    /// voter's promise to itself counts likewise, unless it revoked it itself.
     fn lease_until(&self, board: &Board) -> Moment {
-        self.quorum_until(board)
+        let own = self.last_beat.filter(|_| !board.is_revoked(self.slot, board.session()));
+        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
     }
 
-    fn until(&self, board: &Board, vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>) -> Moment {
+    fn be_backed(&self, board: &Board, actions: &mut Vec<Action>) {
+        let (before, until) = (board.backed_until(), self.backed_until(board));
+        board.set_backed_until(until);
+        if (before == Moment::default()) != (until == Moment::default()) {
+            actions.push(Action::Lease);
+        }
+    }
+
+    fn until(
+        &self,
+        board: &Board,
+        own: Option<Moment>,
+        vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>,
+    ) -> Moment {
         let (configuration, voters) = board.configuration();
         let quorum = voters.count_ones() as usize / 2 + 1;
         let mut ends = [Moment::default(); heart_model::VOTERS_MAX];
         let mut count = 0;
         for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
             let end = if slot == self.slot {
-                // A voter's promise to itself counts likewise, unless it revoked it itself.
-                let own = self
-                    .last_beat
-                    .map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration));
-                own.filter(|_| !board.is_revoked(slot, board.session()))
+                own.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration))
             } else {
                 vouches(slot)
             };
@@ -667,7 +692,7 @@ impl Pulse {
     fn send_beat(&mut self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
         self.urgent = false;
         self.next_beat = now.after(self.settings.timing.heartbeat);
-        self.last_beat = Some(now);
+        (self.last_beat, self.last_beat_ever) = (Some(now), Some(now));
         let sequence = board.next_beat();
         self.sent[sequence as usize % BEATS_REMEMBERED] = (sequence, now);
         let votes = self.votes(board);
@@ -701,8 +726,14 @@ impl Pulse {
         }
     }
 
+    /// Whether what this node acknowledges is a promise. Without a log it does not know which
+    /// sessions it may have refused before it lost it (SAFETY rule 16).
     fn votes(&self, board: &Board) -> bool {
-        board.configuration().1 >> self.slot & 1 == 1 && board.flags() & flag::LOG_LOST == 0
+        let flags = board.flags();
+        let empty = flag::VIRGIN | flag::LISTENING;
+        let forgetful =
+            flags & flag::LOG_LOST != 0 || (flags & empty == empty && !is_planted(Bug::LostLogVotes));
+        board.configuration().1 >> self.slot & 1 == 1 && !forgetful
     }
 
     /// What was vouched for an earlier session counts for nothing in a new one.

@@ -500,7 +500,7 @@ impl Core {
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let backed = !now.may_have_reached(board.lease_until());
+        let backed = !now.may_have_reached(board.backed_until());
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;
@@ -511,7 +511,9 @@ impl Core {
                     .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
-            let order = candidates(&self.sights, board, now).filter(|_| backed);
+            // With writes under way it would be in vain; the disk's answer comes with the next step.
+            let ready = backed && agreement.writes_under_way() == 0;
+            let order = candidates(&self.sights, board, now).filter(|_| ready);
             if order.is_some() {
                 agreement.forget_leader();
             }
@@ -721,10 +723,12 @@ impl Core {
 
     fn next_deadline(&self, now: Moment, board: &Board) -> Moment {
         let lease = Some(board.lease_until()).filter(|&until| !now.may_have_reached(until));
+        let backed = Some(board.backed_until()).filter(|&until| !now.may_have_reached(until));
         let listen = self.listening_until;
         let judge = Some(self.began.after(self.timing.lost_after));
         let others = [
             lease,
+            backed,
             listen,
             judge,
             self.campaigns.next_deadline(),

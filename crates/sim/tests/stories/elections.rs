@@ -1,0 +1,88 @@
+//! Leaders that are gone, deaf, hung or badly placed (schedules 3 and 21): a healthy quorum recovers
+//! from each in bounded time, and nothing that runs stops for it.
+
+use heart_sim::Fault;
+
+use crate::told::Told;
+
+#[test]
+fn a_restarted_follower_does_not_depose_a_leader_that_others_hear() {
+    let mut story = Told::three();
+    for _ in 0..3 {
+        story.cut_power("cyn").run_for(30);
+        story.switch_on("cyn").run_for(3000);
+        assert_eq!(story.leader(), Some("bob"));
+        assert_eq!(story.owner("address"), Some("ada"));
+    }
+}
+
+#[test]
+fn a_deaf_leader_is_replaced_and_nothing_stops() {
+    let mut story = Told::three();
+    story.cut_one_way("ada", "bob").cut_one_way("cyn", "bob").run_for(3000);
+    story.expect("");
+    assert_ne!(story.leader(), Some("bob"));
+}
+
+#[test]
+fn a_dumb_leader_is_replaced_and_nothing_stops() {
+    let mut story = Told::three();
+    story.cut_one_way("bob", "ada").cut_one_way("bob", "cyn").run_for(3000);
+    story.expect("");
+    assert_ne!(story.leader(), Some("bob"));
+}
+
+#[test]
+fn a_deaf_owner_loses_what_it_runs() {
+    let mut story = Told::three();
+    story.cut_one_way("bob", "ada").cut_one_way("cyn", "ada").run_for(3000);
+    story.expect(
+        "
+        0.5 nobody runs address
+        0.5 nobody runs site
+        ",
+    );
+}
+
+#[test]
+fn a_leader_whose_core_hangs_while_its_heartbeats_go_on_is_replaced() {
+    let mut story = Told::three();
+    let hang = Fault::StallCore { node: story.place("bob"), lasts: 5_000_000_000 };
+    story.happens(hang).run_for(3000);
+    story.expect("0.0 the core of bob stands still for 5000 ms");
+    assert_ne!(story.leader(), Some("bob"));
+    story.run_for(5000);
+    story.expect("");
+}
+
+#[test]
+fn an_owner_whose_core_hangs_keeps_what_it_runs() {
+    let mut story = Told::three();
+    let hang = Fault::StallCore { node: story.place("ada"), lasts: 5_000_000_000 };
+    story.happens(hang).run_for(8000);
+    story.expect("0.0 the core of ada stands still for 5000 ms");
+}
+
+#[test]
+fn an_owner_that_two_of_four_voters_hear_is_lost() {
+    let mut story = Told::of(&["ada", "bob", "cyn", "dan"], "ada");
+    story.part(&["ada"], &["cyn", "dan"]).run_for(4000);
+    story.expect(
+        "
+        0.5 nobody runs address
+        0.5 nobody runs site
+        0.7 bob runs address
+        0.7 bob runs site
+        ",
+    );
+}
+
+#[test]
+fn a_candidate_with_an_old_log_does_not_keep_others_from_leading() {
+    let mut story = Told::of(&["ada", "bob", "cyn", "dan", "eve"], "ada");
+    // eve lags, and hears everybody again just as the leader is gone.
+    story.part(&["eve"], &["ada", "bob", "cyn", "dan"]).run_for(2000);
+    story.heal().cut_power("bob").run_for(2000);
+    assert!(story.leader().is_some_and(|leader| leader != "bob"));
+    assert_eq!((story.owner("address"), story.owner("cache")), (Some("ada"), Some("cyn")));
+}

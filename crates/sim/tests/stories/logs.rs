@@ -1,0 +1,63 @@
+//! Disks that lose what they had.
+
+use heart_sim::Fault;
+
+use crate::told::Told;
+
+#[test]
+fn a_node_with_an_empty_disk_comes_back_under_a_new_identity() {
+    let mut story = Told::three();
+    story.world.keep_notes();
+    story.cut_power("bob").run_for(2000);
+    let wipe = Fault::LoseDisk(story.place("bob"));
+    story.happens(wipe).switch_on("bob").run_for(6000);
+    story.expect(
+        "
+        0.0 bob loses power
+        0.5 ada: campaigning for term 2
+        0.5 ada: leading term 2
+        2.0 bob gets an empty disk
+        2.0 bob is switched on
+        2.0 bob: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
+        2.0 bob: taking part again as incarnation 2
+        ",
+    );
+    assert!(story.world.votes(story.place("bob")));
+}
+
+#[test]
+fn a_node_that_rejoined_counts_for_the_quorum_again() {
+    let mut story = Told::three();
+    story.cut_power("bob").run_for(2000);
+    let wipe = Fault::LoseDisk(story.place("bob"));
+    story.happens(wipe).switch_on("bob").run_for(6000).forget();
+    story.cut_power("ada").run_for(5000);
+    story.expect(
+        "
+        0.0 ada loses power
+        0.0 nobody runs address
+        0.0 nobody runs site
+        0.5 bob runs address
+        0.5 bob runs site
+        ",
+    );
+}
+
+/// Schedule 10: the next heartbeat's commit index lies beyond the log.
+#[test]
+fn a_voter_whose_log_lost_its_tail_does_not_vote_until_it_has_caught_up() {
+    let mut story = Told::three();
+    story.cut_power("cyn").run_for(2000).forget();
+    story.world.keep_notes();
+    let cut = Fault::LoseTail { node: story.place("cyn"), bytes: 400 };
+    story.happens(cut).switch_on("cyn").run_for(6000);
+    story.expect(
+        "
+        0.0 the disk of cyn loses its last 400 bytes
+        0.0 cyn is switched on
+        0.1 cyn: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
+        0.1 cyn: taking part again as incarnation 2
+        ",
+    );
+    assert!(story.world.votes(story.place("cyn")));
+}

@@ -1,0 +1,11 @@
+//! Failovers, told as stories over the simulated world.
+//!
+//! Each says above what happens, and below exactly what is heard of it: who runs what, and since
+//! when. The claims of the simulator hold throughout; where one does not, the story is about that.
+
+mod elections;
+mod failover;
+mod logs;
+mod people;
+mod schedules;
+mod told;
