@@ -294,6 +294,9 @@ impl Guardian {
             !ended
         });
         for (role, pid, lived) in dead {
+            if self.stopping.is_some() {
+                continue;
+            }
             let wait = if lived >= STEADY { Duration::ZERO } else { Guardian::back_off(lived) };
             tracing::warn!("the {} (process {pid}) has ended; it is started again", role.word());
             self.due.push((role, now + wait, wait));

@@ -13,6 +13,7 @@ mod sys;
 mod watch;
 
 use std::{
+    io::IsTerminal,
     os::fd::{IntoRawFd, OwnedFd},
     path::Path,
     process::ExitCode,
@@ -103,6 +104,8 @@ fn start_log() {
     tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::INFO))
         .with_target(false)
+        // Colours are for people who look at it now, not for a file.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 }

@@ -150,6 +150,8 @@ struct Out {
     actions: Vec<Action>,
     /// For other cores.
     messages: Vec<(usize, Vec<u8>)>,
+    /// This node is done, once the messages are out.
+    left: bool,
 }
 
 /// See the module.
@@ -276,6 +278,7 @@ impl Core {
         self.settle(now, board, &mut out);
         self.peers.flush(now, &self.sights, &mut out);
         out.actions.push(Action::WakeAt(self.next_deadline(now, board)));
+        out.actions.extend(out.left.then_some(Action::Left));
         out.actions
     }
 
@@ -468,16 +471,23 @@ impl Core {
     }
 
     /// Goes on leaving: the leader moves what runs here; without one, or if that takes too long, it is
-    /// stopped.
+    /// stopped. Who left before the log says that it holds nothing would be waited for as if lost
+    /// (SAFETY rule 21).
     fn leave(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let Some(since) = self.leaving_since else { return };
-        let lone = self.leader(now, board).is_none() || now.has_surely_reached(since.after(LEAVE_PATIENCE));
-        if !self.holds().anything {
+        let patience =
+            if self.leader(now, board).is_none() { self.timing.lost_after } else { LEAVE_PATIENCE };
+        let lone = now.has_surely_reached(since.after(patience));
+        let me = (&self.settings.me, board.session());
+        let granted = self.ledger.resources.values().filter_map(|resource| resource.grant.as_ref());
+        let is_granted = granted.into_iter().any(|grant| (&grant.node, grant.session) == me);
+        if !self.holds().anything && (lone || !is_granted) {
             if let Some(agreement) = &mut self.agreement {
                 agreement.step_down();
             }
             board.set_leading(None);
-            out.actions.extend([Action::Poke, Action::Left]);
+            out.actions.push(Action::Poke);
+            out.left = true;
         } else if lone && !self.holder.is_letting_go() {
             board.depose(board.session().number);
             self.hold(now, board, out);
@@ -511,13 +521,15 @@ impl Core {
                     .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
-            // With writes under way it would be in vain; the disk's answer comes with the next step.
-            let ready = backed && agreement.writes_under_way() == 0;
-            let order = candidates(&self.sights, board, now).filter(|_| ready);
+            let order = candidates(&self.sights, board, now).filter(|_| backed);
             if order.is_some() {
                 agreement.forget_leader();
             }
-            if self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing) {
+            // With writes under way it would be in vain; the disk's answer comes with the next step.
+            let ready = agreement.writes_under_way() == 0;
+            if ready
+                && self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing)
+            {
                 agreement.campaign();
                 self.campaigns.on_campaigned(agreement.term());
                 out.actions.push(Action::Note(format!("campaigning for term {}", agreement.term())));
@@ -737,6 +749,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.rejoin.next_deadline(),
+            self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().min_by_key(|at| at.boottime).copied(),
         ];
