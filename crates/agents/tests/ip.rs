@@ -126,6 +126,20 @@ fn an_address_comes_serves_and_goes() {
     }
 }
 
+/// What was last announced may leave until the end of that lease; asking may always.
+#[test]
+fn an_address_comes_back_long_after_its_last_lease() {
+    let Some((here, _there)) = World::pair() else { return };
+    let node = Node::new();
+    let spec = spec(&[("address", "10.9.0.100")], Guard::Lease);
+    node.lease.tell(clock::now().after(ms(300)));
+    assert_eq!(node.does(&here, &spec, START).0, Outcome::Done);
+    assert_eq!(node.does(&here, &spec, STOP).0, Outcome::Done);
+    thread::park_timeout(ms(400));
+    node.lease.tell(clock::now().after(ms(10_000)));
+    assert_eq!(node.does(&here, &spec, START).0, Outcome::Done);
+}
+
 #[test]
 fn prefix_broadcast_and_interface_come_from_the_connected_route() {
     let Some((here, _there)) = World::pair() else { return };

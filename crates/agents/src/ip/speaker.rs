@@ -1,7 +1,8 @@
 //! Asking whether an address is taken, and telling everybody that it is ours now.
 //!
-//! One packet socket serves for the life of the process: closing one costs 16 ms. While nobody
-//! asks, a filter keeps it deaf, so that other people's ARP does not wake us.
+//! Two packet sockets serve for the life of the process: closing one costs 16 ms. One asks; while
+//! nobody does, a filter keeps it deaf, so that other people's ARP does not wake us. The other
+//! announces; what it sends is marked, and the gate lets it out before the end of the lease only.
 
 use std::{
     collections::BTreeMap,
@@ -59,6 +60,8 @@ struct Question {
 /// The one who speaks ARP and neighbour discovery on all interfaces.
 pub(super) struct Speaker {
     packets: OwnedFd,
+    /// Never hears anything.
+    announcements: OwnedFd,
     advertisements: OwnedFd,
     questions: Mutex<Questions>,
 }
@@ -67,10 +70,12 @@ impl Speaker {
     pub(super) fn open() -> io::Result<Speaker> {
         let packets = sys::packet_socket()?;
         sys::hear_nothing(packets.as_fd())?;
-        sys::mark(packets.as_fd(), MARK)?;
+        let announcements = sys::packet_socket()?;
+        sys::hear_nothing(announcements.as_fd())?;
+        sys::mark(announcements.as_fd(), MARK)?;
         let advertisements = sys::icmp6_socket(ADVERTISEMENT)?;
         sys::hear_nothing(advertisements.as_fd())?;
-        Ok(Speaker { packets, advertisements, questions: Mutex::default() })
+        Ok(Speaker { packets, announcements, advertisements, questions: Mutex::default() })
     }
 
     /// Asks whether somebody else has `address`, and waits for an answer for as long as said.
@@ -156,11 +161,11 @@ impl Speaker {
         match address {
             IpAddr::V4(address) => {
                 let packet = wire::arp(Arp::Probe, own, address);
-                self.send(interface, ETHER_ARP, &interface.broadcast, &packet)?;
+                Self::send(&self.packets, interface, ETHER_ARP, &interface.broadcast, &packet)?;
             }
             IpAddr::V6(address) => {
                 let (group, packet) = wire::solicitation(address);
-                self.send(interface, ETHER_IPV6, &group, &packet)?;
+                Self::send(&self.packets, interface, ETHER_IPV6, &group, &packet)?;
             }
         }
         Ok(None)
@@ -214,7 +219,7 @@ impl Speaker {
             }
             IpAddr::V6(address) => {
                 let (group, packet) = wire::advertisement(own, address);
-                self.send(interface, ETHER_IPV6, &group, &packet)
+                Self::send(&self.announcements, interface, ETHER_IPV6, &group, &packet)
             }
         }
     }
@@ -226,11 +231,17 @@ impl Speaker {
         own: [u8; HARDWARE],
         address: Ipv4Addr,
     ) -> io::Result<()> {
-        self.send(interface, ETHER_ARP, &interface.broadcast, &wire::arp(form, own, address))
+        Self::send(
+            &self.announcements,
+            interface,
+            ETHER_ARP,
+            &interface.broadcast,
+            &wire::arp(form, own, address),
+        )
     }
 
-    fn send(&self, interface: &Interface, ether: u16, to: &[u8], packet: &[u8]) -> io::Result<()> {
-        sys::send_frame(self.packets.as_fd(), interface.index, ether, to, packet)
+    fn send(by: &OwnedFd, interface: &Interface, ether: u16, to: &[u8], packet: &[u8]) -> io::Result<()> {
+        sys::send_frame(by.as_fd(), interface.index, ether, to, packet)
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use heart_lab::{Event, Lab, MachineState, Outage, Probe, Question, Stamp, Watch, milliseconds};
+use heart_model::NodeName;
 use heart_node::core::{Request, Response, StatusView};
 
 /// The address that the cluster keeps, unless a test says otherwise.
@@ -52,8 +53,6 @@ members = ["site-ip", "site"]
 
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
-pub(crate) const SIGCONT: i32 = 18;
-pub(crate) const SIGSTOP: i32 = 19;
 
 /// Describes a cluster before it starts.
 pub(crate) struct Plan {
@@ -255,6 +254,19 @@ impl Cluster {
         });
     }
 
+    /// Sends a node to standby, or ends that.
+    pub(crate) fn stand_by(&self, name: &str, standby: bool) {
+        let node = NodeName::new(name).unwrap();
+        let request = if standby { Request::Standby { node } } else { Request::Resume { node } };
+        let asked = self.others(name).remove(0);
+        self.accepted(&asked, &request);
+        self.until("it is known", || {
+            let state = self.view()?.nodes[name].state.clone();
+            ensure!((state == "standby") == standby, "{name} is {state}");
+            Ok(())
+        });
+    }
+
     pub(crate) fn view_of(&self, node: &str) -> Result<StatusView> {
         match self.ask(node, &Request::Status)? {
             Response::Status(view) => Ok(*view),
@@ -264,9 +276,13 @@ impl Cluster {
 
     /// The view of a node that knows the leader.
     pub(crate) fn view(&self) -> Result<StatusView> {
+        self.view_among(&self.up())
+    }
+
+    fn view_among(&self, nodes: &[String]) -> Result<StatusView> {
         let mut last = None;
-        for name in self.up() {
-            match self.view_of(&name) {
+        for name in nodes {
+            match self.view_of(name) {
                 Ok(view) if view.leader.is_some() && view.quorum => return Ok(view),
                 other => last = Some(other),
             }
@@ -316,23 +332,45 @@ impl Cluster {
 
     /// How often the service was started, on the nodes that are up.
     pub(crate) fn starts(&self) -> BTreeMap<String, usize> {
-        let count = |name: String| {
-            let lines = self.lab.node(&name).read(STARTS).map_or(0, |text| text.lines().count());
-            (name, lines)
-        };
-        self.up().into_iter().map(count).collect()
+        self.up().into_iter().map(|name| (name.clone(), self.starts_on(&name))).collect()
+    }
+
+    fn starts_on(&self, name: &str) -> usize {
+        self.lab.node(name).read(STARTS).map_or(0, |text| text.lines().count())
     }
 
     /// How things are, once everything runs.
     pub(crate) fn mark(&self) -> Mark {
-        let view = self.settled();
-        let placement = view.resources.into_iter().map(|(name, one)| (name, (one.node, one.epoch))).collect();
+        let placement = placement(self.settled());
         Mark { at: Stamp::now(), placement, starts: self.starts() }
+    }
+
+    /// How things are without one node, which does not answer.
+    pub(crate) fn mark_without(&self, node: &str) -> Mark {
+        self.mark_on(&self.others(node))
+    }
+
+    /// How things are as these nodes see it, once everything runs.
+    pub(crate) fn mark_on(&self, nodes: &[String]) -> Mark {
+        let view = self.until("everything runs", || {
+            let view = self.view_among(nodes)?;
+            for (name, resource) in &view.resources {
+                ensure!(resource.state == "running", "{name} is {}: {:?}", resource.state, view.problems);
+            }
+            Ok(view)
+        });
+        let starts = nodes.iter().map(|name| (name.clone(), self.starts_on(name))).collect();
+        Mark { at: Stamp::now(), placement: placement(view), starts }
     }
 
     /// Since the mark nothing moved, nothing was started again, and the client noticed nothing.
     pub(crate) fn nothing_happened(&self, before: &Mark) {
         self.nothing_moved(before);
+        self.no_outage(before);
+    }
+
+    /// Since the mark the client always got an answer from the address.
+    pub(crate) fn no_outage(&self, before: &Mark) {
         let outages = self.outages(before.at);
         assert!(outages.is_empty(), "the client noticed: {outages:?}");
     }
@@ -367,6 +405,23 @@ impl Cluster {
             outage.after
         );
         outage
+    }
+
+    /// Waits until another node answers than before, and prints how long nobody did; returns who
+    /// answered before and who does now. What is handed over in order may be too quick for an outage.
+    pub(crate) fn handed_over(&self, what: &str, since: Stamp) -> (String, String) {
+        let moved = self.address.await_that(PATIENCE, "another node answers", |events| {
+            events.iter().find_map(|event| match event {
+                Event::Moved { at, from, to } if *at >= since => Some((from.clone(), to.clone())),
+                _ => None,
+            })
+        });
+        let (from, to) = moved.unwrap();
+        let silent = self.address.outages_since(since).iter().map(Outage::length).max();
+        let silent =
+            silent.map_or_else(|| "less than 20 ms".into(), |length| milliseconds(length).to_string());
+        println!("{what}: the address was silent for {silent}, {from} → {to}");
+        (from, to)
     }
 
     /// Never did two nodes have the address.
@@ -409,6 +464,13 @@ impl Drop for Cluster {
             return;
         }
         eprintln!("sightings: {:?}", self.watch.sightings());
+        let timeline = self.up().iter().find_map(|name| match self.ask(name, &Request::Log { limit: 40 }) {
+            Ok(Response::Log { timeline }) => Some(timeline),
+            _ => None,
+        });
+        for happened in timeline.unwrap_or_default() {
+            eprintln!("{} {} {:?}", happened.index.0, happened.at, happened.what);
+        }
         for name in self.names() {
             match self.lab.node(&name).exec(&["tail", "-n", "40", LOG]) {
                 Ok(output) => eprintln!("the log of {name} ends with:\n{}", output.stdout),
@@ -416,6 +478,11 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// Node and epoch of every resource.
+fn placement(view: StatusView) -> BTreeMap<String, (Option<String>, u64)> {
+    view.resources.into_iter().map(|(name, one)| (name, (one.node, one.epoch))).collect()
 }
 
 /// Whether a client missed something, or this machine had other things to do than to ask.

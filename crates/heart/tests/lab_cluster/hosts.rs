@@ -1,1 +1,233 @@
-//! To come.
+//! What happens on one machine: foreign hands, full disks, agents of others, and what Heart costs.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::ensure;
+use heart_lab::{Stamp, milliseconds};
+
+use crate::cluster::{Cluster, PATIENCE, QUIET, SIGTERM, pass, plan};
+
+/// What all of Heart may use on an idle node, of one processor; the goal is 0.3 %, measured in
+/// benchmarks. This one is built for finding mistakes, on a machine that does other things.
+const CPU_MAX: f64 = 3.0;
+/// In MiB, counted proportionally where memory is shared.
+const MEMORY_MAX: f64 = 60.0;
+
+#[test]
+fn a_removed_address_is_restored() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    for _ in 0..3 {
+        let removed = Stamp::now();
+        cluster.lab.node(&owner).shell("ip address del 10.77.0.100/24 dev eth0").unwrap();
+        cluster.until("it is back", || {
+            let shown = cluster.lab.node(&owner).shell("ip address show to 10.77.0.100")?;
+            ensure!(shown.contains("10.77.0.100"), "{shown}");
+            Ok(())
+        });
+        println!("address removed: seen again after at most {}", milliseconds(Stamp::now().since(removed)));
+    }
+    pass(QUIET / 2);
+    cluster.nothing_moved(&before);
+    cluster.no_overlap();
+}
+
+#[test]
+fn a_flushed_firewall_is_repaired() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    for name in cluster.names() {
+        cluster.lab.node(&name).shell("nft flush ruleset").unwrap();
+    }
+    cluster.until("the gate is back", || {
+        let rules = cluster.lab.node(&owner).shell("nft list ruleset")?;
+        ensure!(rules.contains("table inet heart") && rules.contains("10.77.0.100"), "{rules}");
+        Ok(())
+    });
+    cluster.nothing_happened(&before);
+    // And it still does what it is for.
+    let stopped = Stamp::now();
+    cluster.lab.node(&owner).shell("pkill -STOP '^heart-'").unwrap();
+    cluster.outage("stopped after the firewall was flushed", stopped);
+    cluster.lab.node(&owner).shell("pkill -CONT '^heart-'").unwrap();
+    cluster.settled();
+    cluster.no_overlap();
+}
+
+/// The disk is full, but not broken: the node says that it is sick, and what runs on it goes on.
+#[test]
+fn a_full_disk_makes_a_node_sick_and_stops_nothing() {
+    let Some(cluster) = plan(3).prepare() else { return };
+    for name in cluster.names() {
+        let small = "mkdir -p /var/lib/heart && mount -t tmpfs -o size=256k,mode=700 heart /var/lib/heart";
+        cluster.lab.node(&name).shell(small).unwrap();
+        cluster.start_daemon(&name);
+    }
+    cluster.page.await_up(PATIENCE).unwrap();
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    let other = cluster.others(&owner).remove(0);
+    cluster.lab.node(&owner).shell("dd if=/dev/zero of=/var/lib/heart/full bs=1k 2>/dev/null; true").unwrap();
+    // Something has to be written: a move of nothing that matters.
+    for round in 0..3 {
+        cluster.stand_by(&other, round % 2 == 0);
+    }
+    cluster.until("the owner says that it is sick", || {
+        let log = cluster.log(&owner);
+        ensure!(log.contains("sick"), "{log}");
+        Ok(())
+    });
+    pass(QUIET);
+    cluster.nothing_happened(&before);
+    println!("{owner} says {:?}", cluster.view_of(&owner).unwrap().problems);
+    println!("{other} says {:?}", cluster.view_of(&other).unwrap().problems);
+    let lines = cluster.log(&owner).lines().filter(|line| line.contains("cannot write")).count();
+    println!("{lines} lines about it in {} s", QUIET.as_secs());
+    cluster.lab.node(&owner).shell("rm /var/lib/heart/full").unwrap();
+    cluster.until("it is well again", || {
+        let log = cluster.log(&owner);
+        ensure!(log.contains("answers again"), "{log}");
+        Ok(())
+    });
+    cluster.settled();
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
+const OCF: &str = r#"
+[resource.dummy]
+agent = "ocf:heartbeat:Dummy"
+guard = "none"
+status_every = "1s"
+parameters = { state = "/run/dummy.state" }
+
+[resource.sleeper]
+agent = "ocf:heartbeat:anything"
+guard = "none"
+status_every = "1s"
+parameters = { binfile = "/bin/sleep", cmdline_options = "99999", pidfile = "/run/sleeper.pid" }
+
+[resource.site-ip]
+agent = "ocf:heartbeat:IPaddr2"
+guard = "none"
+status_every = "1s"
+parameters = { ip = "10.77.0.100", cidr_netmask = 24, nic = "eth0" }
+
+[group.old]
+members = ["dummy", "sleeper", "site-ip"]
+"#;
+
+#[test]
+fn agents_of_the_open_cluster_framework_run_move_and_stop() {
+    if !Path::new("/usr/lib/ocf/resource.d/heartbeat/Dummy").exists() {
+        println!("skipped: install the package resource-agents to run the agents of others");
+        return;
+    }
+    let Some(cluster) = plan(3).resources(OCF).serves_nothing().start() else { return };
+    cluster.address.await_up(PATIENCE).unwrap();
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    pass(QUIET);
+    cluster.nothing_happened(&before);
+    // What dies is seen by the next look at it.
+    let killed = Stamp::now();
+    cluster.lab.node(&owner).shell("kill -KILL $(cat /run/sleeper.pid)").unwrap();
+    cluster.until("it runs again", || {
+        cluster.lab.node(&owner).shell("kill -0 $(cat /run/sleeper.pid)")?;
+        ensure!(cluster.view()?.resources["sleeper"].state == "running", "not yet");
+        Ok(())
+    });
+    println!("an OCF service that died ran again after {}", milliseconds(Stamp::now().since(killed)));
+    let cut = cluster.lab.power_cut(&owner).unwrap();
+    cluster.outage("power cut, OCF", cut);
+    cluster.lab.boot(&owner).unwrap();
+    let owner = cluster.owner();
+    let stopped = Stamp::now();
+    cluster.lab.node(&owner).signal(heart_lab::Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+    cluster.handed_over("orderly stop, OCF", stopped);
+    cluster.until("nothing is left", || {
+        let left = cluster.processes(&owner);
+        ensure!(left.is_empty(), "{left:?}");
+        let sleepers = cluster.lab.node(&owner).shell("pgrep -f '[s]leep 99999' || true")?;
+        ensure!(sleepers.trim().is_empty(), "{sleepers}");
+        Ok(())
+    });
+    cluster.no_overlap();
+}
+
+/// Processor time in clock ticks, memory in KiB, descriptors and threads of all of Heart on a node.
+fn costs(cluster: &Cluster, node: &str) -> (u64, u64, u64, u64) {
+    let script = "for p in $(pgrep '^heart-'); do \
+                  echo $(sed 's/.*) //' /proc/$p/stat | cut -d' ' -f12,13) \
+                  $(sed -n 's/^Pss: *\\([0-9]*\\).*/\\1/p' /proc/$p/smaps_rollup) \
+                  $(ls /proc/$p/fd | wc -l) $(ls /proc/$p/task | wc -l); done";
+    let mut sums = (0, 0, 0, 0);
+    for line in cluster.lab.node(node).shell(script).unwrap().lines() {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [user, system, memory, descriptors, threads] = numbers[..] else { continue };
+        sums = (sums.0 + user + system, sums.1 + memory, sums.2 + descriptors, sums.3 + threads);
+    }
+    sums
+}
+
+/// An idle cluster does next to nothing, says nothing, and does not grow.
+#[test]
+fn an_idle_cluster_costs_next_to_nothing() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    pass(QUIET);
+    let names = cluster.names();
+    let lines: Vec<usize> = names.iter().map(|name| cluster.log(name).lines().count()).collect();
+    let began = Stamp::now();
+    let first: Vec<_> = names.iter().map(|name| costs(&cluster, name)).collect();
+    pass(Duration::from_secs(10));
+    let seconds = Stamp::now().since(began).as_secs_f64();
+    for (place, name) in names.iter().enumerate() {
+        let (ticks, memory, descriptors, threads) = costs(&cluster, name);
+        // 100 ticks a second: sysconf(_SC_CLK_TCK) on every architecture Linux has.
+        let percent = (ticks - first[place].0) as f64 / seconds;
+        let memory = memory as f64 / 1024.0;
+        let role = if *name == owner { "owner" } else { "standby" };
+        println!(
+            "{name} ({role}): {percent:.2} % of a processor, {memory:.1} MiB, {descriptors} descriptors, {threads} threads"
+        );
+        assert!(percent < CPU_MAX && memory < MEMORY_MAX);
+        assert_eq!((descriptors, threads), (first[place].2, first[place].3), "they grow");
+        assert_eq!(cluster.log(name).lines().count(), lines[place], "it writes although nothing happens");
+    }
+    cluster.no_overlap();
+}
+
+/// Whatever happens a hundred times leaves no descriptor and no process behind.
+#[test]
+fn moving_over_and_over_leaves_nothing_behind() {
+    let Some(cluster) = plan(3).start() else { return };
+    let names = cluster.names();
+    let other = cluster.others(&cluster.owner()).remove(0);
+    let around = |cluster: &Cluster| {
+        for _ in 0..3 {
+            let owner = cluster.owner();
+            cluster.stand_by(&owner, true);
+            cluster.until("it has moved", || {
+                ensure!(cluster.view()?.resources["site"].node.as_deref() != Some(&owner), "not yet");
+                Ok(())
+            });
+            cluster.stand_by(&owner, false);
+            cluster.settled();
+        }
+    };
+    around(&cluster);
+    let first: Vec<_> = names.iter().map(|name| costs(&cluster, name)).collect();
+    (0..4).for_each(|_| around(&cluster));
+    for (place, name) in names.iter().enumerate() {
+        let now = costs(&cluster, name);
+        let processes = cluster.processes(name);
+        println!("{name}: {:?} before, {now:?} after, {processes:?}", first[place]);
+        let grown = now.2.saturating_sub(first[place].2);
+        assert!(grown <= 8, "{grown} descriptors more: the owner has a few for what it runs, not so many");
+    }
+    println!("{other} and the others are through");
+    cluster.no_overlap();
+}

@@ -1,1 +1,203 @@
-//! To come.
+//! Heart's own processes are killed, stopped, and end in order: what they keep running goes on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::ensure;
+use heart_lab::{Stamp, Target};
+
+use crate::cluster::{Cluster, Dice, PATIENCE, QUIET, SIGKILL, SIGTERM, pass, plan};
+
+const ROLES: [&str; 4] = ["heart-core", "heart-executor", "heart-gateway", "heart-guardian"];
+/// Guardian and executor start each other again; if both die within this time nobody is left who
+/// could, but for a service manager, which a lab does not have.
+const MUTUAL: Duration = Duration::from_millis(250);
+/// Longest gap between two kills, in milliseconds.
+const GAP_MAX: u64 = 120;
+
+fn all_run(cluster: &Cluster, node: &str) {
+    cluster.until(&format!("all of Heart runs on {node}"), || {
+        let running = cluster.processes(node);
+        let missing: Vec<&&str> =
+            ROLES.iter().filter(|role| !running.iter().any(|one| one == **role)).collect();
+        ensure!(missing.is_empty(), "{missing:?} are missing among {running:?}");
+        Ok(())
+    });
+}
+
+/// Kills processes of Heart at random, on all nodes, and looks whether anybody noticed.
+fn kill_at_random(cluster: &Cluster, kills: u32) {
+    let before = cluster.mark();
+    let mut dice = Dice::new();
+    let names = cluster.names();
+    let mut pair_killed: BTreeMap<&str, (&str, Stamp)> = BTreeMap::new();
+    let (mut done, mut by_role) = (0, BTreeMap::<&str, u32>::new());
+    while done < kills {
+        pass(Duration::from_millis(dice.below(GAP_MAX)));
+        let node = names[dice.below(names.len() as u64) as usize].as_str();
+        let role = ROLES[dice.below(ROLES.len() as u64) as usize];
+        if matches!(role, "heart-executor" | "heart-guardian") {
+            let now = Stamp::now();
+            let other = pair_killed.get(node).filter(|(other, at)| *other != role && now.since(*at) < MUTUAL);
+            if other.is_some() {
+                continue;
+            }
+            pair_killed.insert(node, (role, now));
+        }
+        // None is there if it was just killed.
+        if cluster.lab.node(node).signal(Target::Name(role.into()), SIGKILL).is_ok() {
+            done += 1;
+            *by_role.entry(role).or_default() += 1;
+        }
+    }
+    println!("killed {by_role:?}");
+    names.iter().for_each(|name| all_run(cluster, name));
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
+#[test]
+fn killing_hearts_processes_touches_nothing_that_they_keep_running() {
+    let Some(cluster) = plan(3).start() else { return };
+    kill_at_random(&cluster, 60);
+}
+
+#[test]
+#[ignore = "two minutes: for every change of how processes start and hand over"]
+fn killing_hearts_processes_a_thousand_times_touches_nothing() {
+    let Some(cluster) = plan(3).start() else { return };
+    kill_at_random(&cluster, 1000);
+    for name in cluster.names() {
+        let count = cluster.lab.node(&name).shell("ls /proc/$(pgrep -x heart-guardian)/fd | wc -l").unwrap();
+        println!("{name}: the guardian has {} descriptors, {:?} run", count.trim(), cluster.processes(&name));
+    }
+}
+
+/// Each process alone, and all of a node but one at the same moment.
+#[test]
+fn every_process_alone_may_die_and_all_but_one_together() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    for role in ROLES {
+        cluster.lab.node(&owner).kill(role).unwrap();
+        all_run(&cluster, &owner);
+        cluster.nothing_happened(&before);
+    }
+    for survivor in ["heart-guardian", "heart-executor"] {
+        let victims: Vec<&str> = ROLES.into_iter().filter(|role| *role != survivor).collect();
+        cluster.lab.node(&owner).shell(&format!("pkill -KILL '^({})$'", victims.join("|"))).unwrap();
+        all_run(&cluster, &owner);
+        cluster.nothing_happened(&before);
+    }
+    cluster.no_overlap();
+}
+
+/// Nobody of Heart is left to let go: the kernel does, at the end of the lease, and only then another
+/// node takes over. Processes that wake up long after are not fooled.
+#[test]
+fn an_owner_whose_daemons_stand_still_is_silent_before_another_answers() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let stopped = Stamp::now();
+    cluster.lab.node(&owner).shell("pkill -STOP '^heart-'").unwrap();
+    let outage = cluster.outage("all of Heart stopped on the owner", stopped);
+    assert_eq!(outage.before, owner);
+    assert_ne!(outage.after, owner);
+    cluster.page.await_outage(stopped, PATIENCE).unwrap();
+    let before = cluster.mark_without(&owner);
+    pass(QUIET);
+    let woken = Stamp::now();
+    cluster.lab.node(&owner).shell("pkill -CONT '^heart-'").unwrap();
+    cluster.settled();
+    pass(QUIET);
+    cluster.nothing_moved(&before);
+    let after = cluster.outages(woken);
+    assert!(after.is_empty(), "the client noticed that {owner} woke up: {after:?}");
+    cluster.no_overlap();
+}
+
+/// The node stands still as a whole, its kernel answers: as a virtual machine that is not scheduled.
+#[test]
+fn a_frozen_owner_is_silent_before_another_answers() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let frozen = cluster.lab.freeze(&owner).unwrap();
+    let outage = cluster.outage("the owner is frozen", frozen);
+    assert_ne!(outage.after, owner);
+    let before = cluster.mark_without(&owner);
+    cluster.lab.thaw(&owner).unwrap();
+    cluster.settled();
+    pass(QUIET);
+    cluster.nothing_moved(&before);
+    cluster.no_overlap();
+}
+
+/// An orderly stop hands over first; then nothing of Heart or of the service is left, and the node
+/// comes back when it is started.
+#[test]
+fn a_node_that_stops_hands_over_and_leaves_nothing_behind() {
+    let Some(cluster) = plan(3).start() else { return };
+    for _ in 0..2 {
+        let owner = cluster.owner();
+        let asked = cluster.lab.node(&owner).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+        let (_, next) = cluster.handed_over("orderly stop of the owner", asked);
+        assert_ne!(next, owner);
+        cluster.until("nothing is left on the node that stopped", || {
+            let left = cluster.processes(&owner);
+            ensure!(left.is_empty(), "{left:?} still run");
+            let services = cluster.lab.node(&owner).shell("pgrep -f '[l]ab-http' || true")?;
+            ensure!(services.trim().is_empty(), "the service still runs: {services}");
+            let address = cluster.lab.node(&owner).shell("ip address show to 10.77.0.100")?;
+            ensure!(address.trim().is_empty(), "the address is still there: {address}");
+            Ok(())
+        });
+        let gates = cluster.lab.node(&owner).shell("nft list ruleset").unwrap();
+        println!("{} bytes of firewall rules are left on {owner}", gates.trim().len());
+        cluster.start_daemon(&owner);
+        let before = cluster.mark();
+        pass(QUIET);
+        cluster.nothing_happened(&before);
+    }
+    cluster.no_overlap();
+}
+
+/// A standby that stops is no reason to do anything.
+#[test]
+fn a_standby_that_stops_and_starts_touches_nothing() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let before = cluster.mark();
+    for name in cluster.others(&owner) {
+        cluster.lab.node(&name).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+        cluster.until("it has stopped", || {
+            let left = cluster.processes(&name);
+            ensure!(left.is_empty(), "{left:?} still run");
+            Ok(())
+        });
+        cluster.start_daemon(&name);
+        cluster.settled();
+    }
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
+/// All daemons of the cluster stop one after the other, the last one too, and start again.
+#[test]
+fn a_cluster_that_is_stopped_node_by_node_starts_again() {
+    let Some(cluster) = plan(3).start() else { return };
+    for name in cluster.names() {
+        cluster.lab.node(&name).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+    }
+    for name in cluster.names() {
+        cluster.until("it has stopped", || {
+            let left = cluster.processes(&name);
+            ensure!(left.is_empty(), "{left:?} still run on {name}");
+            Ok(())
+        });
+    }
+    let began = Stamp::now();
+    cluster.names().iter().for_each(|name| cluster.start_daemon(name));
+    cluster.settled();
+    println!("everything runs {:?} after the start", Stamp::now().since(began));
+    cluster.no_overlap();
+}
