@@ -288,7 +288,24 @@ impl Core {
             let heard = self.sights.heard(slot).map_or(0, |seen| seen.links);
             node.links = (0..links).map(|link| heard >> link & 1 == 1).collect();
         }
-        view.problems = problems(view);
+        view.problems = self.strange_histories();
+        view.problems.extend(problems(view));
+    }
+}
+
+impl Core {
+    /// Nodes whose log belongs to another history than ours: neither believes the other.
+    fn strange_histories(&self) -> Vec<String> {
+        let ours = self.ledger.era;
+        let heard = (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot));
+        let strange = heard.filter(|seen| ours != 0 && seen.era != 0 && seen.era != ours);
+        let sentence = |slot: usize| {
+            let name = &self.names[slot];
+            format!(
+                "{name} has the log of another history: a person has to decide which one counts, and empty the other"
+            )
+        };
+        strange.map(|seen| sentence(seen.slot)).collect()
     }
 }
 

@@ -1,0 +1,130 @@
+//! Whatever comes from a network or a disk: nothing panics, nothing forged is believed.
+
+use heart_model::{BootId, NodeId};
+use heart_node::{
+    beat,
+    frame::{ClusterKey, Kind, Opener, Rejected, Sealer},
+    journal::{self, Batch},
+    ledger,
+    stream::Stream,
+};
+use proptest::prelude::*;
+use raft::eraftpb::{Entry, HardState};
+
+const ADA: NodeId = NodeId(1);
+const BOOT: BootId = BootId(0x1234_5678_9abc_def0);
+
+fn key() -> ClusterKey {
+    ClusterKey::new("web", [3; 32], 1)
+}
+
+fn opener() -> Opener {
+    Opener::new(&key(), &[ADA, NodeId(2)])
+}
+
+fn sealed(counter: u64) -> Vec<u8> {
+    Sealer::new(&key(), ADA, BOOT).seal(Kind::Beat, counter, b"here I am").bytes().to_vec()
+}
+
+#[test]
+fn a_frame_opens_once() {
+    let mut opener = opener();
+    let opened = opener.open(&mut sealed(7)).map(|opened| opened.body.to_vec());
+    assert_eq!(opened, Ok(b"here I am".to_vec()));
+    for (counter, expected) in [
+        (7, Some(Rejected::Replayed)),
+        (6, Some(Rejected::Replayed)), // from before the first that was taken
+        (9, None),
+        (8, None), // late, but new
+        (8, Some(Rejected::Replayed)),
+        (9 + 2 * heart_node::frame::WINDOW, None),
+        (9, Some(Rejected::Replayed)), // too old to know
+    ] {
+        let refused = opener.open(&mut sealed(counter)).err();
+        assert_eq!(refused, expected, "frame {counter}");
+    }
+}
+
+#[test]
+fn frames_of_others_are_not_ours() {
+    let frame = |cluster: &str, secret: u8, sender: u32| {
+        let key = ClusterKey::new(cluster, [secret; 32], 1);
+        Sealer::new(&key, NodeId(sender), BOOT).seal(Kind::Beat, 1, b"x").bytes().to_vec()
+    };
+    for (mut bytes, expected) in [
+        (frame("other", 3, 1), Rejected::OtherCluster),
+        (frame("web", 4, 1), Rejected::Forged),
+        (frame("web", 3, 9), Rejected::Stranger),
+    ] {
+        assert_eq!(opener().open(&mut bytes).err(), Some(expected));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn garbage_is_no_frame(mut bytes in proptest::collection::vec(any::<u8>(), 0..1600)) {
+        prop_assert!(opener().open(&mut bytes).is_err());
+    }
+
+    #[test]
+    fn a_changed_frame_is_refused(at in 0usize..65, bit in 0u8..8) {
+        let mut bytes = sealed(5);
+        let at = at % bytes.len();
+        // Byte 7 of the header is not used yet; it is sealed all the same.
+        bytes[at] ^= 1 << bit;
+        prop_assert!(opener().open(&mut bytes).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_a_beat_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..1400)) {
+        if let Some((_, acks)) = beat::read(&bytes) {
+            prop_assert!(acks.count() <= beat::ENTRIES_MAX);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_journal_or_damage(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(recovered) = journal::recover(&bytes) {
+            prop_assert!(recovered.length <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_changes_what_a_journal_says(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let whole: Vec<Vec<u8>> = (1..=4).map(batch).collect();
+        let mut bytes = whole.concat();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // Either the damage is told, or what is left is a true beginning.
+        if let Ok(recovered) = journal::recover(&bytes) {
+            let entries = recovered.entries.len() as u64;
+            prop_assert!(recovered.entries.iter().zip(1..).all(|(entry, index)| entry.index == index));
+            prop_assert!(entries <= 4 && recovered.hard_state.commit <= entries);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_an_entry_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(ledger::read(&bytes).is_err());
+    }
+
+    #[test]
+    fn any_segments_leave_a_stream_alive(
+        segments in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 0..40)
+    ) {
+        let mut stream = Stream::new(1, std::time::Duration::from_millis(5));
+        stream.send(b"hello");
+        for segment in &segments {
+            let _ = stream.on_segment(segment);
+        }
+        prop_assert!(!stream.poll(heart_model::Moment::default()).is_empty());
+    }
+}
+
+fn batch(index: u64) -> Vec<u8> {
+    let entry = Entry { index, term: 1, data: format!("entry {index}").into(), ..Entry::default() };
+    let hard_state = HardState { term: 1, vote: 1, commit: index };
+    Batch { hard_state: Some(hard_state), entries: vec![entry], ..Batch::default() }.encode_framed()
+}
