@@ -4,9 +4,12 @@
 //! cargo xtask test [--quick]            everything that must hold before a change goes in
 //! cargo xtask tidy                      the house rules alone
 //! cargo xtask sim --worlds N [--seed S] simulated worlds
+//! cargo xtask demo [--script] [--keep]  the demonstration: what `cargo demo` is
 //! ```
 
+mod demo;
 mod metadata;
+mod packages;
 mod sim;
 mod test;
 mod tidy;
@@ -15,7 +18,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask test [--quick]
        cargo xtask tidy
-       cargo xtask sim [--worlds N] [--seed S]";
+       cargo xtask sim [--worlds N] [--seed S]
+       cargo xtask demo [--script] [--keep]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +28,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--quick"] => test::run(true),
         ["tidy"] => tidy::run(),
+        ["demo", options @ ..] => demo::run(options),
         ["sim", options @ ..] => sim::run(options),
         _ => {
             eprintln!("{USAGE}");

@@ -5,24 +5,13 @@
 use std::{
     fmt::Write as _,
     io::{BufRead, BufReader},
-    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context, Result};
 
-use crate::{metadata, sim, tidy};
-
-/// What the tests need of the system: how to see that it is there, and the package that has it.
-const NEEDS: [(&str, &str); 4] = [
-    ("nft", "nftables"),
-    ("ip", "iproute2"),
-    ("arping", "iputils-arping"),
-    ("/usr/lib/ocf/resource.d/heartbeat/Dummy", "resource-agents"),
-];
-/// Where programs are, also for users whose PATH leaves out the system's.
-const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+use crate::{demo, metadata, packages, sim, tidy};
 
 /// How one step went.
 struct Step {
@@ -35,7 +24,7 @@ struct Step {
 /// Runs everything, or everything but the laboratory and the simulator.
 pub(crate) fn run(quick: bool) -> Result<bool> {
     let began = Instant::now();
-    install()?;
+    packages::install(&packages::NEEDS)?;
     let mut steps = vec![
         step("format", || command(&["fmt", "--all", "--check"], &[])),
         step("clippy", || {
@@ -46,7 +35,7 @@ pub(crate) fn run(quick: bool) -> Result<bool> {
         }),
         step("house rules", || Ok(once(tidy::run()?))),
     ];
-    if has("cargo-deny") {
+    if packages::has("cargo-deny") {
         steps.push(step("cargo-deny", || {
             command(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"], &[])
         }));
@@ -55,6 +44,9 @@ pub(crate) fn run(quick: bool) -> Result<bool> {
     steps.push(step("examples in documentation", || {
         tally(cargo(&["test", "--workspace", "--doc", "--locked"]))
     }));
+    if !quick {
+        steps.push(step("demonstration", || Ok(once(demo::script()?))));
+    }
     if !quick && sim::exists()? {
         steps.push(step("simulated worlds", || tally(sim::command(sim::WORLDS, None))));
     }
@@ -107,7 +99,7 @@ fn command(words: &[&str], environment: &[(&str, &str)]) -> Result<(u64, u64)> {
 /// The tests, by nextest if it is there. Tests in files called `lab…` need the machine for
 /// themselves; `.config/nextest.toml` says so to nextest.
 fn tests(quick: bool) -> Result<(u64, u64)> {
-    if has("cargo-nextest") {
+    if packages::has("cargo-nextest") {
         let mut words = vec!["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
         words.extend(["--no-tests=pass", "--status-level=slow", "--final-status-level=fail"]);
         if quick {
@@ -181,46 +173,6 @@ fn without_colours(line: &str) -> String {
         }
     }
     plain
-}
-
-fn has(program: &str) -> bool {
-    if program.starts_with('/') {
-        return Path::new(program).exists();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(PLACES.iter().map(Into::into));
-    places.into_iter().any(|place| place.join(program).is_file())
-}
-
-/// Installs what is missing, if that is ours to do; else says what will be missed.
-fn install() -> Result<()> {
-    let missing: Vec<&str> =
-        NEEDS.iter().filter(|(sign, _)| !has(sign)).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let is_root =
-        std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    if !is_root || !has("apt-get") {
-        println!("not installed: {}; the tests that need them will say so", missing.join(", "));
-        return Ok(());
-    }
-    println!("=== installing {}", missing.join(", "));
-    let apt = |words: &[&str]| {
-        Command::new("apt-get")
-            .args(words)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .context("cannot run apt-get")
-    };
-    // An outdated list of packages may still do.
-    let _ = apt(&["update", "-q"])?;
-    let mut words = vec!["install", "-q", "-y", "--no-install-recommends"];
-    words.extend(&missing);
-    if !apt(&words)?.success() {
-        println!("could not install {}; the tests that need them will say so", missing.join(", "));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

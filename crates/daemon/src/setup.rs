@@ -10,9 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use heart_agents::LeaseView;
 use heart_config::{Environment, FileFacts, Found};
-use heart_model::{
-    AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Spec,
-};
+use heart_model::{AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Spec};
 use heart_node::frame::{ClusterKey, cluster_tag};
 use serde::{Deserialize, Serialize};
 
@@ -106,13 +104,15 @@ impl Setup {
     /// When the file is not there, is open to others, or is too short to be secret.
     pub fn key(&self) -> anyhow::Result<ClusterKey> {
         let path = Path::new(&self.spec.cluster.key_file);
-        let hint = "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
+        let hint =
+            "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
         let metadata =
             fs::metadata(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
         if metadata.permissions().mode() & 0o077 != 0 {
             bail!("the key {} can be read by others than its owner\nhint: chmod 600 {0}", path.display());
         }
-        let bytes = fs::read(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
+        let bytes =
+            fs::read(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
         let Some(secret) = bytes.first_chunk::<32>() else {
             bail!("the key {} has {} bytes, and needs 32\n{hint}", path.display(), bytes.len());
         };
@@ -134,12 +134,14 @@ impl Setup {
     /// When the run directory does not take it.
     pub fn boot(&self) -> anyhow::Result<BootId> {
         let path = self.places.run.join("boot");
-        let known = fs::read_to_string(&path).ok().and_then(|text| BootId::try_from(text.trim().to_owned()).ok());
+        let known =
+            fs::read_to_string(&path).ok().and_then(|text| BootId::try_from(text.trim().to_owned()).ok());
         if let Some(boot) = known {
             return Ok(boot);
         }
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
         let boot = BootId(u128::from_le_bytes(bytes));
         replace(&path, String::from(boot).as_bytes())
             .with_context(|| format!("cannot keep the number of this boot in {}", path.display()))?;
@@ -173,7 +175,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn open_board(path: &Path) -> io::Result<MappedBoard> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     MappedBoard::map(&file)
 }
 
@@ -218,7 +221,8 @@ impl Environment for ThisMachine {
         match agent {
             AgentRef::BuiltIn(_) => Found::Unknown,
             AgentRef::Ocf { provider, kind } => {
-                let path = Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d").join(provider).join(kind);
+                let path =
+                    Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d").join(provider).join(kind);
                 if !path.is_file() {
                     return Found::Missing;
                 }

@@ -51,7 +51,9 @@ impl MappedBoard {
 pub(crate) fn become_real_time(priority: i32) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the structure lives through the call; 0 is the calling thread.
-    let code = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    let code = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters)
+    };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -66,8 +68,8 @@ pub(crate) fn lock_memory() -> io::Result<()> {
 ///
 /// Each number is taken once, at the start of the process: see `handed`.
 pub(crate) fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: asks only whether the number is open.
-    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+    // SAFETY: sets a flag of the number, if it is open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it is open, and by the contract of this function nobody else owns it.
@@ -100,6 +102,14 @@ pub(crate) fn hand_over(command: &mut std::process::Command, fds: Vec<(RawFd, Ra
     };
     // SAFETY: the closure only calls dup2, which is async-signal-safe, and allocates nothing.
     unsafe { command.pre_exec(place) };
+}
+
+/// Names this process for `ps` and `top`: it was started from a path that ends in `exe`. Fifteen bytes
+/// at most; the rest is cut off.
+pub(crate) fn name_process(name: &str) {
+    let Ok(name) = std::ffi::CString::new(name) else { return };
+    // SAFETY: the string lives through the call, which copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
 /// Has this process be the one to whom orphans of its descendants fall.

@@ -82,7 +82,7 @@ pub enum LinkKind {
 pub enum Profile {
     /// Heartbeats every 100 ms, lost after 600 ms: for any machine and network.
     Default,
-    /// Heartbeats every 4 ms, lost after 24 ms: for machines and networks that are never late.
+    /// Heartbeats every 4 ms, lost after 20 ms: for machines and networks that are never late.
     Fastest,
 }
 
@@ -109,7 +109,7 @@ impl Timing {
             },
             Profile::Fastest => Timing {
                 heartbeat: Duration::from_millis(4),
-                lost_after: Duration::from_millis(24),
+                lost_after: Duration::from_millis(20),
                 let_go: Duration::from_millis(2),
             },
         }

@@ -146,7 +146,7 @@ impl Store {
 
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState { hard_state: self.hard_state.clone(), conf_state: self.conf.clone() })
+        Ok(RaftState { hard_state: self.hard_state, conf_state: self.conf.clone() })
     }
 
     fn entries(
@@ -273,13 +273,25 @@ impl Agreement {
         }
     }
 
+    /// Counts tickets on from those of an earlier log of this process, whose writes may still be on
+    /// their way to the disk.
+    pub fn count_tickets_from(&mut self, next: Ticket) {
+        self.next_ticket = self.next_ticket.max(next);
+    }
+
+    /// The next ticket.
+    #[must_use]
+    pub fn next_ticket(&self) -> Ticket {
+        self.next_ticket
+    }
+
     /// The whole file for a log that begins with what this one holds.
     #[must_use]
     pub fn file(&self) -> Vec<u8> {
         let store = self.raw.store();
         let batch = Batch {
             raft_id: Some(self.me.0),
-            hard_state: Some(store.hard_state.clone()),
+            hard_state: Some(store.hard_state),
             snapshot: (store.snapshot_index() > 0).then(|| store.snapshot.clone()),
             entries: store.entries.iter().cloned().collect(),
         };
@@ -517,8 +529,8 @@ impl Agreement {
             output.restored = Some(ready.snapshot().clone());
         }
         if let Some(hard_state) = ready.hs() {
-            self.raw.mut_store().hard_state = hard_state.clone();
-            batch.hard_state = Some(hard_state.clone());
+            self.raw.mut_store().hard_state = *hard_state;
+            batch.hard_state = Some(*hard_state);
         }
         batch.entries = ready.take_entries();
         self.raw.mut_store().append(&batch.entries);
@@ -598,14 +610,14 @@ impl Agreement {
             return None;
         }
         let entry = self.committed.pop_front()?;
-        if let Some(change) = change {
-            if let Ok(conf) = self.raw.apply_conf_change(&change) {
-                let before = nodes(&self.raw.store().conf.voters);
-                if nodes(&conf.voters) != before {
-                    self.configured_at = entry.index;
-                }
-                self.raw.mut_store().conf = conf;
+        if let Some(change) = change
+            && let Ok(conf) = self.raw.apply_conf_change(&change)
+        {
+            let before = nodes(&self.raw.store().conf.voters);
+            if nodes(&conf.voters) != before {
+                self.configured_at = entry.index;
             }
+            self.raw.mut_store().conf = conf;
         }
         self.applied = entry.index;
         self.raw.advance_apply_to(entry.index);

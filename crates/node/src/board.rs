@@ -122,6 +122,8 @@ pub mod flag {
     pub const LOG_LOST: u64 = 4;
     /// It has not listened long enough to say that there is no leader.
     pub const LISTENING: u64 = 8;
+    /// It was asked to stop and hands over what it has.
+    pub const LEAVING: u64 = 16;
 }
 
 impl Board {

@@ -17,6 +17,7 @@ use heart_model::{
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    board::flag,
     ledger::{Change, Ledger, NewGrant, ResourceLedger},
     ownership::{Sights, session_of},
     plant::{Bug, is_planted},
@@ -37,6 +38,8 @@ pub struct Score<'a> {
     pub sights: &'a Sights,
     /// The session this node is in.
     pub session: Session,
+    /// This node was asked to stop.
+    pub leaving: bool,
     /// This node has listened long enough to say that another is lost.
     pub may_judge: bool,
 }
@@ -166,7 +169,7 @@ impl Conductor {
     pub fn run(&mut self, now: Moment, score: &Score<'_>) -> Work {
         let mut work = Work::default();
         self.deadline = None;
-        self.join(score, &mut work);
+        Conductor::join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
         self.status = self.build_status(spec, score);
         self.tell(score, &mut work);
@@ -193,7 +196,7 @@ impl Conductor {
     }
 
     /// The configuration, and sessions that want to take part.
-    fn join(&self, score: &Score<'_>, work: &mut Work) {
+    fn join(score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
@@ -230,10 +233,7 @@ impl Conductor {
                 state: self.resource_state(spec, name, &ledger),
                 failures: ledger.failures,
                 last_failure: ledger.last_failure,
-                last: ledger.last_node.and_then(|node| {
-                    let session = score.ledger.nodes.get(&node)?.session?;
-                    Some((node, session))
-                }),
+                last: ledger.last,
             };
             (name.clone(), status)
         };
@@ -270,8 +270,17 @@ impl Conductor {
         if score.may_judge && score.sights.is_lost(slot) {
             return NodeState::Lost;
         }
+        let leaving = if slot == score.sights.me {
+            score.leaving
+        } else {
+            score.sights.heard(slot).is_some_and(|seen| seen.flags & flag::LEAVING != 0)
+        };
         let told = self.facts.get(name).is_some_and(|facts| facts.session == session);
-        if seen == Some(session) && told { NodeState::Online } else { NodeState::Joining }
+        match (seen == Some(session) && told, leaving) {
+            (true, true) => NodeState::Leaving,
+            (true, false) => NodeState::Online,
+            (false, _) => NodeState::Joining,
+        }
     }
 
     fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
@@ -311,15 +320,15 @@ impl Conductor {
             if inventory.epoch != grant.epoch {
                 continue;
             }
-            if let Activity::Failed(message) = &inventory.activity {
-                if ledger.failed_epoch < grant.epoch {
-                    work.proposals.push(Change::Failure {
-                        resource: name.clone(),
-                        node: grant.node.clone(),
-                        epoch: grant.epoch,
-                        message: message.clone(),
-                    });
-                }
+            if let Activity::Failed(message) = &inventory.activity
+                && ledger.failed_epoch < grant.epoch
+            {
+                work.proposals.push(Change::Failure {
+                    resource: name.clone(),
+                    node: grant.node.clone(),
+                    epoch: grant.epoch,
+                    message: message.clone(),
+                });
             }
             let lasting = !matches!(inventory.activity, Activity::Starting | Activity::Stopping);
             if lasting && inventory.activity != grant.activity {
@@ -378,7 +387,7 @@ impl Conductor {
         for step in self.plan.steps.iter().filter(|step| step.action == StepAction::TakeOver) {
             let Some(ledger) = score.ledger.resources.get(&step.resource) else { continue };
             let Some(grant) = &ledger.grant else { continue };
-            let new = self.new_grant(&step.resource, &step.node, ledger, score);
+            let new = Conductor::new_grant(&step.resource, &step.node, ledger, score);
             from.entry(&grant.node).or_insert((grant.session, Vec::new())).1.extend(new);
         }
         for (node, (session, grants)) in from {
@@ -387,7 +396,6 @@ impl Conductor {
     }
 
     fn new_grant(
-        &self,
         resource: &ResourceName,
         node: &NodeName,
         ledger: &ResourceLedger,
@@ -408,7 +416,7 @@ impl Conductor {
             .collect();
         let mut grants = Vec::new();
         for (name, ledger) in &score.ledger.resources {
-            let new = starts.get(name).and_then(|node| self.new_grant(name, node, ledger, score));
+            let new = starts.get(name).and_then(|node| Conductor::new_grant(name, node, ledger, score));
             match &ledger.grant {
                 None => grants.extend(new),
                 Some(grant) if self.is_closed(name, ledger) => work.proposals.push(Change::Close {

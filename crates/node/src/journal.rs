@@ -100,10 +100,10 @@ pub fn recover(bytes: &[u8]) -> Result<Recovered, Damage> {
         at = next;
     }
     recovered.length = at;
-    if let Some(next) = claimed_end(bytes, at) {
-        if batch_at(bytes, next).is_some() {
-            return Err(Damage::Checksum { at });
-        }
+    if let Some(next) = claimed_end(bytes, at)
+        && batch_at(bytes, next).is_some()
+    {
+        return Err(Damage::Checksum { at });
     }
     if recovered.hard_state.commit > last_index(&recovered) {
         return Err(Damage::Content { at, what: "more was committed than is there" });

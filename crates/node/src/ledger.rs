@@ -149,8 +149,8 @@ pub struct ResourceLedger {
     /// Sessions that were taken over while they held it: each must be known to have let go before
     /// it is started elsewhere.
     pub until_gone: Vec<(NodeName, Session)>,
-    /// The last node that held it.
-    pub last_node: Option<NodeName>,
+    /// The last node that held it, and in which session.
+    pub last: Option<(NodeName, Session)>,
     /// Failures by node.
     pub failures: BTreeMap<NodeName, u32>,
     /// What was said of the last failure on each node.
@@ -297,8 +297,15 @@ impl Ledger {
         if old(ledger.session) || old(ledger.taken_over) {
             return false;
         }
+        // What failed before a boot says nothing of what works after it.
+        let rebooted =
+            [ledger.session, ledger.taken_over].iter().flatten().any(|known| known.boot != session.boot);
         ledger.session = Some(session);
         for resource in self.resources.values_mut() {
+            if rebooted {
+                resource.failures.remove(node);
+                resource.last_failure.remove(node);
+            }
             if resource.grant.as_ref().is_some_and(|grant| grant.node == *node && grant.session != session) {
                 resource.grant = None;
             }
@@ -326,7 +333,11 @@ impl Ledger {
 
     /// Each grant holds or not by itself: what was overtaken by events is left out.
     fn grant_all(&mut self, at: u64, grants: &[NewGrant]) -> bool {
-        grants.iter().fold(false, |any, grant| self.grant(at, grant) || any)
+        let mut any = false;
+        for grant in grants {
+            any |= self.grant(at, grant);
+        }
+        any
     }
 
     fn grant(&mut self, at: u64, new: &NewGrant) -> bool {
@@ -336,7 +347,7 @@ impl Ledger {
             return false;
         }
         resource.epoch = new.epoch;
-        resource.last_node = Some(new.node.clone());
+        resource.last = Some((new.node.clone(), new.session));
         resource.grant = Some(Grant {
             node: new.node.clone(),
             session: new.session,

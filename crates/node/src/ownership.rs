@@ -258,10 +258,13 @@ impl Holder {
         }
         let deposed = board.is_deposed();
         let over = deposed || now.may_have_reached(board.lease_until());
-        let everything = deposed || (over && below_half);
+        let session = board.session();
+        // What was said once has to be carried through, also when things are better meanwhile: the
+        // executor may have ended the session already.
+        let begun = self.letting_go.filter(|(letting_go, _)| *letting_go == session);
+        let everything = deposed || (over && below_half) || begun.is_some_and(|(_, everything)| everything);
         let due = deposed || (over && if everything { holds.anything } else { holds.by_lease });
-        if due {
-            let session = board.session();
+        if due || begun.is_some() {
             self.letting_go = Some((session, everything));
             self.answered = false;
             // Said again if nothing comes of it: the executor may have begun anew.

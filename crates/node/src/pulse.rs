@@ -72,10 +72,6 @@ pub enum Event<'a> {
 
 /// What the pulse asks of the world.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a datagram keeps its room inside, so that nothing is allocated"
-)]
 pub enum Action {
     /// Send this over a link to every node that [`Pulse::sends_to`].
     Beat {
@@ -281,6 +277,12 @@ impl Pulse {
     pub fn sends_to(&self, slot: usize) -> bool {
         let voters = |slot: usize| self.settings.members[slot].voter;
         slot != self.slot && (voters(slot) || voters(self.slot))
+    }
+
+    /// How many nodes there are, this one included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.peers.len()
     }
 
     /// How the node in `slot` is heard over each link.

@@ -221,7 +221,7 @@ impl Machine {
             Some(bytes) => journal::recover(bytes).map_or(Log::Damaged, |recovered| {
                 let length = recovered.length;
                 self.disk.durable.as_mut().expect("looked at above").truncate(length);
-                Log::Recovered(recovered)
+                Log::Recovered(Box::new(recovered))
             }),
         };
         let settings = core::Settings {

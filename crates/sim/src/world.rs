@@ -430,9 +430,8 @@ impl World {
         let from = match event {
             CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
             CoreEvent::Durable(_) | CoreEvent::Disk { .. } => 1,
-            CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } | CoreEvent::Request { .. } => {
-                2
-            }
+            CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } => 2,
+            CoreEvent::Leave | CoreEvent::Request { .. } => 2,
         };
         let wait = self.chance.between(5_000, 50_000);
         let machine = &mut self.machines[node];
@@ -496,6 +495,7 @@ impl World {
             }
             CoreAction::Execute(told) => self.to_executor(node, told),
             CoreAction::Reply { response, .. } => self.answers.push(response),
+            CoreAction::Left => {}
             CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
             CoreAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];

@@ -14,6 +14,8 @@
 //! the address itself, [`crate::ip`], is the line behind this one.
 
 mod nft;
+#[cfg(test)]
+mod tests;
 mod warden;
 
 use std::{

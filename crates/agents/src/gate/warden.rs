@@ -160,7 +160,7 @@ impl Warden {
         }
     }
 
-    fn manage(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+    pub(super) fn manage(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         let before = self.doors.clone();
         for address in addresses {
             self.doors.entry(*address).or_insert(Door::Closed);
@@ -182,7 +182,7 @@ impl Warden {
         self.install()
     }
 
-    fn open(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
+    pub(super) fn open(&mut self, addresses: &[IpAddr]) -> io::Result<()> {
         if let Some(stranger) = addresses.iter().find(|address| !self.doors.contains_key(address)) {
             return Err(io::Error::other(format!("the gate does not manage {stranger}")));
         }
@@ -218,7 +218,7 @@ impl Warden {
         self.transact(|batch| nft::forget(batch, &known))
     }
 
-    fn announce(&mut self, interface: &str) -> io::Result<()> {
+    pub(super) fn announce(&mut self, interface: &str) -> io::Result<()> {
         let opening = self.opening().ok_or_else(no_lease)?;
         self.shields.insert(interface.to_owned());
         self.attempt(|batch| nft::shield(batch, interface, opening.deadline))
@@ -249,7 +249,7 @@ impl Warden {
     }
 
     /// Until when the gate may be open, reckoned now; `None` if there is no lease.
-    fn opening(&self) -> Option<Opening> {
+    pub(super) fn opening(&self) -> Option<Opening> {
         // The time of day is read first. If we are stopped between the two readings, the deadline
         // comes out too early, never too late.
         let today = clock::realtime();
@@ -260,14 +260,28 @@ impl Warden {
         (timeout_ms > 0).then_some(Opening { deadline, timeout_ms })
     }
 
+    /// What to tell the kernel if the lease was taken away before the end that it was told.
+    fn shutting(&self) -> Option<Opening> {
+        let told = self.told.filter(|told| !clock::now().may_have_reached(*told));
+        told.map(|_| Opening { deadline: 0, timeout_ms: 1 })
+    }
+
     /// Tells the kernel that the lease goes on, if it does.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let until = self.lease.until();
+        if !self.installed {
+            // Lease or not: without the tables everything would pass.
+            return self.reinstall();
+        }
+        if self.doors.values().all(|door| *door == Door::Closed) {
+            self.look_at = None;
+            return;
+        }
         if self.told == Some(until) {
             // The heartbeats have not earned more than the kernel knows.
             return self.plan_next(until);
         }
-        let Some(opening) = self.opening() else { return self.plan_next(until) };
+        let Some(opening) = self.opening().or_else(|| self.shutting()) else { return self.plan_next(until) };
         match self.transact(|batch| nft::refresh(batch, opening)) {
             Ok(()) => self.plan_next(until),
             Err(error) => {
@@ -301,18 +315,19 @@ impl Warden {
         if !touched || !self.installed {
             return;
         }
-        let too_soon = self.reinstalled_at.is_some_and(|at| at.elapsed() < REINSTALL_EVERY_MIN)
-            && self.look_at.is_some();
-        if too_soon {
-            self.installed = false;
-            self.look_at = Some(Instant::now() + REINSTALL_EVERY_MIN);
-            self.told = None;
-            return;
+        self.installed = false;
+        // Whoever removes them again and again is answered at a bounded rate.
+        match self.reinstalled_at.map(|at| at + REINSTALL_EVERY_MIN).filter(|at| Instant::now() < *at) {
+            Some(at) => self.look_at = Some(at),
+            None => self.reinstall(),
         }
+    }
+
+    fn reinstall(&mut self) {
         tracing::warn!("somebody changed the tables of the gate: they are put back");
         if let Err(error) = self.install() {
             tracing::error!("the gate cannot be put back: {error}");
-            self.installed = false;
+            self.look_at = Some(Instant::now() + REINSTALL_EVERY_MIN);
         }
     }
 
@@ -332,7 +347,9 @@ impl Warden {
             }
         })?;
         self.installed = true;
-        if !open.is_empty() {
+        if open.is_empty() {
+            self.look_at = None;
+        } else {
             self.plan_next(until);
         }
         for interface in self.shields.clone() {
@@ -345,7 +362,7 @@ impl Warden {
     }
 
     /// Changes what is installed. If that fails, the tables are not what we think: all anew.
-    fn transact(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
+    pub(super) fn transact(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
         if !self.installed {
             return self.install();
         }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Outcome};
+use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome};
 
 use crate::{
     agent::{Agent, Job, Stop},
@@ -130,6 +130,12 @@ fn reason(ended: &Ended) -> String {
 
 impl Agent for OcfAgent {
     fn start(&self, job: &Job<'_>) -> Outcome {
+        if job.spec.guard == Guard::Lease {
+            return Outcome::Misconfigured(
+                "what an OCF agent starts does not end with a lease by itself: give it the guard `fence`, or `none`"
+                    .to_owned(),
+            );
+        }
         self.act("start", Duration::ZERO, job)
     }
 

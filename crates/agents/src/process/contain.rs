@@ -54,6 +54,10 @@ pub(super) fn start(spawn: impl FnOnce() -> Result<i32, String>) -> Result<Conta
             // Else nobody would hear the end of the keeper.
             drop((control, heard));
             let status = be_first(&orders, &said, spawn);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what the parent owns is not ours to drop after a fork"
+            )]
             std::process::exit(status)
         }
         Forked::Parent(pid) => {

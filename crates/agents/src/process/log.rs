@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::PathBuf,
 };
 
@@ -20,7 +23,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn open(path: PathBuf, limit: u64) -> Log {
-        let file = fs::OpenOptions::new().append(true).create(true).open(&path).ok();
+        let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).ok();
         let written = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |data| data.len());
         Log { path, limit, file, written }
     }
@@ -40,12 +43,16 @@ impl Log {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // More at once than the file may hold: the end of it says more than the beginning.
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let bytes = &bytes[bytes.len().saturating_sub(limit)..];
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if self.written + length > self.limit {
             let mut before = self.path.as_os_str().to_owned();
             before.push(".1");
             fs::rename(&self.path, before)?;
-            self.file = Some(fs::File::create(&self.path)?);
+            let options = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
+            self.file = Some(options?);
             self.written = 0;
         }
         self.written += length;

@@ -307,8 +307,9 @@ impl Agent for ProcessAgent {
                     Some("true with guard `lease`"),
                 ),
             ],
-            // A program may write anywhere: only its administrator knows that a lease suffices.
-            guard: Guard::Fence,
+            // The keeper ends it with the lease. What writes shared data needs `fence`: its
+            // administrator knows.
+            guard: Guard::Lease,
         })
     }
 }

@@ -4,7 +4,13 @@
 //! goes when the test ends. Tests that need rights this process does not have say so and pass.
 #![allow(dead_code, clippy::allow_attributes, reason = "every test uses another part of this")]
 
-use std::{process::Command, sync::mpsc, thread};
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use rustix::thread::UnshareFlags;
 
@@ -81,6 +87,20 @@ impl World {
         })
     }
 
+    /// Whether a datagram from this machine to `address` arrives at the other one within 2 s.
+    pub(crate) fn reaches(&self, other: &World, address: &str) -> bool {
+        let address: IpAddr = address.parse().unwrap();
+        let Ok(server) = other.run(move || UdpSocket::bind(SocketAddr::new(address, 7))) else {
+            return false;
+        };
+        server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let client = self.run(move || UdpSocket::bind(any).unwrap());
+        (0..4).any(|_| {
+            client.send_to(b"?", SocketAddr::new(address, 7)).is_ok() && server.recv_from(&mut [0; 8]).is_ok()
+        })
+    }
+
     /// Runs `ip` on this machine, which must succeed.
     pub(crate) fn ip(&self, arguments: &str) -> String {
         let (done, output) = self.command(&format!("ip {arguments}"));
@@ -90,7 +110,7 @@ impl World {
 }
 
 /// The CPU time that this process has used so far.
-pub(crate) fn cpu_time() -> std::time::Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    std::time::Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
 }

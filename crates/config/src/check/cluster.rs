@@ -74,7 +74,7 @@ fn key_file(written: &ClusterDraft, environment: &dyn Environment, mistakes: &mu
         Found::Missing => mistakes.push(
             Mistake::at(Code::MissingFile, at, format!("the key file `{}` is not there", cut(path, 60)))
                 .label("no such file on this machine")
-                .hint("copy it from a node that has it; `heart init` makes one for a new cluster"),
+                .hint("copy it from a node that has it; for a new cluster: `head -c 32 /dev/urandom >FILE; chmod 600 FILE`"),
         ),
         Found::Present(facts) if facts.exposed => mistakes.push(
             Mistake::at(

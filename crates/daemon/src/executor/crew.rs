@@ -13,7 +13,7 @@ use std::{
 use heart_agents::{Agents, Job, wait::Bell};
 use heart_model::{Duration, ORDERS_IN_FLIGHT_MAX, Outcome, ResourceName};
 
-use super::unit::{Held, Operation, Ticket};
+use super::terms::{Held, Operation, Ticket};
 
 /// Stops never wait for starts and questions: they have places of their own.
 const STOPS_MAX: usize = ORDERS_IN_FLIGHT_MAX;

@@ -12,6 +12,7 @@
 
 mod crew;
 mod records;
+mod terms;
 mod unit;
 
 #[cfg(test)]
@@ -41,7 +42,8 @@ use rustix::{
 use crate::channel::{Channel, ChannelError, Incoming};
 use crew::{Crew, Task};
 use records::Records;
-use unit::{Action, Event, Unit};
+use terms::{Action, Event, Operation};
+use unit::Unit;
 
 /// What an executor needs to know.
 pub struct Options {
@@ -399,7 +401,7 @@ impl Executor {
                 self.records.write(&record).map_err(|cause| self.cannot_record(cause))?;
             }
             Action::Run { ticket, operation, held } => {
-                if matches!(operation, unit::Operation::Stop(_)) {
+                if matches!(operation, Operation::Stop(_)) {
                     self.watches.remove(name);
                     self.due.remove(name);
                 }

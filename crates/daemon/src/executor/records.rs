@@ -13,7 +13,7 @@ use std::{
 
 use heart_model::{ResourceName, Session};
 
-use super::unit::Record;
+use super::terms::Record;
 
 /// How the records' names end.
 const ENDING: &str = "unit";
@@ -27,9 +27,10 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Opens the folder, and makes it if need be.
+    /// Opens the folder, and makes it if need be. Services of other users have to reach their
+    /// sockets in it, but need not see what else is there.
     pub(super) fn open(folder: &Path) -> io::Result<Records> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(folder)?;
         Ok(Records { folder: folder.to_owned() })
     }
 

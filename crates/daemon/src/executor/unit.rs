@@ -16,7 +16,8 @@ use heart_model::{
     Act, Activity, Duration, Epoch, Guard, Inventory, Order, OrderId, Outcome, ResourceName, ResourceSpec,
     Session,
 };
-use serde::{Deserialize, Serialize};
+
+use super::terms::{Action, Event, Held, Operation, Record, Ticket};
 
 /// What must be left of the lease for a start to begin.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_millis(3);
@@ -26,67 +27,6 @@ const ANSWERS_MAX: usize = 16;
 const ORDERS_MAX: usize = 16;
 /// When a stop that did not succeed is tried again, if the right to run is over.
 const LET_GO_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// Names one operation of one resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(pub(super) u64);
-
-/// What an agent can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Start,
-    Stop(Stop),
-    Status,
-    Adopt,
-}
-
-/// What can happen.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Event {
-    /// The configuration says what it is, or that it is no more.
-    Configured(Option<ResourceSpec>),
-    /// An order came. `lease_left`: what remains of the lease, nothing if the session is over.
-    Ordered { order: Order, lease_left: Duration },
-    /// The right to run what was granted in this session or before is over.
-    LetGo { session: Session, how: Stop },
-    /// An operation came to its end.
-    Ended { ticket: Ticket, outcome: Outcome },
-    /// It is gone or does not work.
-    Lost(String),
-    /// It was gone and may be back.
-    Regained,
-    /// The time has come that [`Action::WakeAfter`] asked for.
-    Due,
-    /// This executor has just begun, and the resource may be there.
-    Adopt,
-}
-
-/// What has to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
-    /// Make [`Unit::record`] durable before anything that follows.
-    Record,
-    /// Ask the agent; the end comes as [`Event::Ended`].
-    Run { ticket: Ticket, operation: Operation, held: Held },
-    /// Nobody waits for this operation any more: make it end soon.
-    Cancel(Ticket),
-    /// Tell the core how an order ended.
-    Report(OrderId, Outcome),
-    /// Tell the core that something changed that it did not order.
-    Changed,
-    /// Hear of its end from now on.
-    Watch,
-    /// Send [`Event::Due`] then; an earlier wish is forgotten.
-    WakeAfter(Duration),
-}
-
-/// What runs, or may run, under which right.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Held {
-    pub(super) spec: ResourceSpec,
-    pub(super) epoch: Epoch,
-    pub(super) session: Session,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum State {
@@ -105,7 +45,7 @@ enum State {
     Failed {
         held: Held,
         why: String,
-        asking: Option<Ticket>,
+        asking: Option<Question>,
     },
     /// `after`: an operation that was cancelled and has to end before the stop can begin.
     Stopping {
@@ -128,24 +68,30 @@ struct Stopping {
     letting_go: Option<Stop>,
 }
 
+/// What is still being asked of something that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Question {
+    /// Asked before it failed: the answer means nothing, but it has to be waited for.
+    Stale(Ticket),
+    /// The same, and since then it may have come back: to be asked anew.
+    StaleOnceMore(Ticket),
+    /// Asked whether it is back.
+    Back(Ticket),
+}
+
+impl Question {
+    fn ticket(self) -> Ticket {
+        match self {
+            Question::Stale(ticket) | Question::StaleOnceMore(ticket) | Question::Back(ticket) => ticket,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Asking {
     ticket: Ticket,
     /// The last question was not answered in time.
     again: bool,
-}
-
-/// What the next executor has to know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) resource: ResourceName,
-    pub(super) held: Option<Held>,
-    /// A stop had begun.
-    pub(super) stopping: bool,
-    pub(super) closed: Epoch,
-    pub(super) barred: Epoch,
-    /// Counts starts on this node: what started last stops first.
-    pub(super) sequence: u64,
 }
 
 /// One resource.
@@ -158,6 +104,8 @@ pub(super) struct Unit {
     barred: Epoch,
     last_session: Session,
     tickets: u64,
+    /// It was reported as lost while it was starting.
+    suspect: bool,
     answers: VecDeque<(OrderId, Outcome)>,
     pub(super) sequence: u64,
 }
@@ -174,6 +122,7 @@ impl Unit {
             barred: Epoch(0),
             last_session: NO_SESSION,
             tickets: 0,
+            suspect: false,
             answers: VecDeque::new(),
             sequence: 0,
         }
@@ -338,6 +287,7 @@ impl Unit {
                 let Some(spec) = self.configured.clone() else { return };
                 let held = Held { spec, epoch: order.epoch, session: order.session };
                 self.last_session = order.session;
+                self.suspect = false;
                 let mut begin = Vec::new();
                 let ticket = self.run(Operation::Start, &held, &mut begin);
                 self.state = State::Starting { held, ticket, orders: vec![order.id], adopting: false };
@@ -389,7 +339,7 @@ impl Unit {
                 (held, Some(ticket))
             }
             State::Running { held, asking } => (held, asking.map(|asking| asking.ticket)),
-            State::Failed { held, asking, .. } => (held, asking),
+            State::Failed { held, asking, .. } => (held, asking.map(Question::ticket)),
             State::Stuck { held, .. } => (held, None),
         };
         self.barred = self.barred.max(held.epoch);
@@ -419,19 +369,13 @@ impl Unit {
     fn on_end(&mut self, ended: Ticket, outcome: Outcome, actions: &mut Vec<Action>) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting { held, ticket, orders, adopting } if ticket == ended => {
-                self.started(held, orders, adopting, outcome, actions);
+                self.started(held, orders, adopting, &outcome, actions);
             }
             State::Running { held, asking: Some(asking) } if asking.ticket == ended => {
                 self.answered(held, asking, outcome, actions);
             }
-            State::Failed { held, why, asking: Some(ticket) } if ticket == ended => {
-                if outcome.is_done() {
-                    self.state = State::Running { held, asking: None };
-                    actions.extend([Action::Changed, Action::Watch]);
-                    self.wake_for_status(actions);
-                } else {
-                    self.state = State::Failed { held, why, asking: None };
-                }
+            State::Failed { held, why, asking: Some(question) } if question.ticket() == ended => {
+                self.doubted(held, why, question, &outcome, actions);
             }
             State::Stopping { held, mut stop } if stop.after == Some(ended) => {
                 let ticket = self.run(Operation::Stop(stop.how), &held, actions);
@@ -439,7 +383,7 @@ impl Unit {
                 self.state = State::Stopping { held, stop };
             }
             State::Stopping { held, stop } if stop.after.is_none() && stop.ticket == ended => {
-                self.stopped(held, stop, outcome, actions);
+                self.stopped(held, stop, &outcome, actions);
             }
             // The end of something that nobody waits for any more.
             other => self.state = other,
@@ -451,14 +395,18 @@ impl Unit {
         held: Held,
         orders: Vec<OrderId>,
         adopting: bool,
-        outcome: Outcome,
+        outcome: &Outcome,
         actions: &mut Vec<Action>,
     ) {
-        match &outcome {
+        match outcome {
             Outcome::Done => {
                 self.state = State::Running { held, asking: None };
                 actions.extend([Action::Record, Action::Watch]);
-                self.wake_for_status(actions);
+                if std::mem::take(&mut self.suspect) {
+                    actions.push(Action::WakeAfter(Duration::ZERO));
+                } else {
+                    self.wake_for_status(actions);
+                }
             }
             // An agent that refuses has done nothing.
             Outcome::Refused(_) if !adopting => actions.push(Action::Record),
@@ -499,8 +447,8 @@ impl Unit {
         actions.push(Action::Changed);
     }
 
-    fn stopped(&mut self, held: Held, stop: Stopping, outcome: Outcome, actions: &mut Vec<Action>) {
-        let outcome = if outcome == Outcome::NotRunning { Outcome::Done } else { outcome };
+    fn stopped(&mut self, held: Held, stop: Stopping, outcome: &Outcome, actions: &mut Vec<Action>) {
+        let outcome = if *outcome == Outcome::NotRunning { &Outcome::Done } else { outcome };
         if outcome.is_done() {
             self.closed = self.closed.max(held.epoch).max(self.barred);
         } else {
@@ -520,18 +468,54 @@ impl Unit {
     }
 
     fn on_lost(&mut self, why: String, actions: &mut Vec<Action>) {
-        if let State::Running { held, asking } = std::mem::replace(&mut self.state, State::Stopped) {
-            actions.extend(asking.map(|asking| Action::Cancel(asking.ticket)));
-            self.fail(held, why, actions);
+        match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Running { held, asking } => {
+                let asking = asking.map(|asking| Question::Stale(asking.ticket));
+                actions.extend(asking.map(|question| Action::Cancel(question.ticket())));
+                self.state = State::Failed { held, why, asking };
+                actions.push(Action::Changed);
+            }
+            // The start may not know it yet.
+            State::Starting { held, ticket, orders, adopting } => {
+                self.suspect = true;
+                self.state = State::Starting { held, ticket, orders, adopting };
+            }
+            other => self.state = other,
         }
     }
 
     fn on_regained(&mut self, actions: &mut Vec<Action>) {
-        if let State::Failed { held, asking: None, .. } = &self.state {
-            let held = held.clone();
-            let asked = self.run(Operation::Status, &held, actions);
-            if let State::Failed { asking, .. } = &mut self.state {
-                *asking = Some(asked);
+        match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Failed { held, why, asking: None } => {
+                let asked = self.run(Operation::Status, &held, actions);
+                self.state = State::Failed { held, why, asking: Some(Question::Back(asked)) };
+            }
+            State::Failed { held, why, asking: Some(Question::Stale(ticket)) } => {
+                self.state = State::Failed { held, why, asking: Some(Question::StaleOnceMore(ticket)) };
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// A question about something that failed was answered.
+    fn doubted(
+        &mut self,
+        held: Held,
+        why: String,
+        question: Question,
+        outcome: &Outcome,
+        actions: &mut Vec<Action>,
+    ) {
+        match question {
+            Question::Back(_) if outcome.is_done() => {
+                self.state = State::Running { held, asking: None };
+                actions.extend([Action::Changed, Action::Watch]);
+                self.wake_for_status(actions);
+            }
+            Question::Back(_) | Question::Stale(_) => self.state = State::Failed { held, why, asking: None },
+            Question::StaleOnceMore(_) => {
+                self.state = State::Failed { held, why, asking: None };
+                self.on_regained(actions);
             }
         }
     }

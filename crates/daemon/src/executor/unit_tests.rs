@@ -8,7 +8,10 @@ use heart_model::{
     OrderId, Outcome, ResourceName, ResourceSpec, Session, SessionNumber, Term,
 };
 
-use super::unit::{Action, Event, Operation, Ticket, Unit};
+use super::{
+    terms::{Action, Event, Operation, Ticket},
+    unit::Unit,
+};
 
 const LEASE: Duration = Duration::from_millis(500);
 
@@ -210,6 +213,34 @@ fn every_event_has_its_actions() {
             then(running(), vec![let_go(1), ended(2, failed()), Event::Due]),
             "record, kill#3",
         ),
+        (
+            "a loss in mid-question",
+            then(running(), vec![Event::Due, Event::Lost("x".into())]),
+            "cancel#2, changed",
+        ),
+        (
+            "the answer comes too late to count",
+            then(running(), vec![Event::Due, Event::Lost("x".into()), ended(2, Outcome::Done)]),
+            "",
+        ),
+        (
+            "but it may be back",
+            then(
+                running(),
+                vec![Event::Due, Event::Lost("x".into()), Event::Regained, ended(2, Outcome::Done)],
+            ),
+            "ask#3",
+        ),
+        (
+            "a loss during a stop is no news",
+            then(running(), vec![order(2, 5, Act::Stop), Event::Lost("x".into()), ended(2, Outcome::Done)]),
+            "record, report 2: done",
+        ),
+        (
+            "a loss during a start is looked into",
+            vec![order(1, 5, Act::Start), Event::Lost("x".into()), ended(1, Outcome::Done)],
+            "record, watch, wake 0s, report 1: done",
+        ),
         ("the end of something forgotten", then(running(), vec![ended(77, failed())]), ""),
     ] {
         assert_eq!(after(events).1, wanted, "{what}");
@@ -273,7 +304,7 @@ fn random_events_never_start_what_was_barred() {
         let (mut open, mut barred, mut busy): (Vec<u64>, u64, Option<u64>) = (Vec::new(), 0, None);
         for number in 0..60 {
             let epoch = random(6) + 1;
-            let event = match random(7) {
+            let event = match random(9) {
                 0 | 1 => order(number, epoch, Act::Start),
                 2 => {
                     barred = barred.max(epoch);
@@ -289,6 +320,8 @@ fn random_events_never_start_what_was_barred() {
                             .clone(),
                     )
                 }
+                7 => Event::Lost("x".into()),
+                8 => Event::Regained,
                 5 => Event::LetGo { session: session(1), how: Stop::AtOnce },
                 _ => Event::Due,
             };
@@ -301,6 +334,10 @@ fn random_events_never_start_what_was_barred() {
                 }
             }
             assert!(unit.inventory().closed.0 <= 6);
+            let held = unit.held().is_some();
+            let waits = matches!(unit.inventory().activity, Activity::Starting | Activity::Stopping);
+            assert!(!waits || busy.is_some(), "world {world}: it waits for nothing");
+            assert!(held || busy.is_none(), "world {world}: something is under way, and nobody knows");
         }
     }
 }

@@ -195,7 +195,8 @@ fn node_ports(nodes: usize) -> Result<Vec<(u32, usize)>> {
     Ok(names.filter_map(port).collect())
 }
 
-/// "Who has `address`?", from nobody: a question that leaves no trace in anybody's tables.
+/// "Who has `address`?", from a neighbour that is none of the lab's. A question from nobody would be
+/// a probe (RFC 5227, 2.1.1), and whoever is about to start the address would take it for a rival's.
 ///
 /// The switch asks in its own name, so that the answer ends there: the socket sees what is for
 /// the switch, not what is on its way through.
@@ -206,8 +207,15 @@ fn question(address: Ipv4Addr, switch: usize) -> [u8; FRAME] {
     frame[12..14].copy_from_slice(&[0x08, 0x06]);
     frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
     frame[22..28].copy_from_slice(&bridge_mac(switch));
+    frame[28..32].copy_from_slice(&neighbour_of(address).octets());
     frame[38..42].copy_from_slice(&address.octets());
     frame
+}
+
+/// An address beside `address` in the same subnet, however small, at the end of its 256: no node and no client has it.
+fn neighbour_of(address: Ipv4Addr) -> Ipv4Addr {
+    let [a, b, c, d] = address.octets();
+    Ipv4Addr::new(a, b, c, if d == 254 { 253 } else { 254 })
 }
 
 /// The number of the node that says in this frame that it has `address`.

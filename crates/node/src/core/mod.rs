@@ -11,8 +11,8 @@ mod rejoin;
 mod requests;
 
 use heart_model::{
-    BootId, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome, Report,
-    ResourceName, Spec, Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome,
+    Report, ResourceName, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -68,7 +68,7 @@ pub enum Log {
     /// There was none.
     Empty,
     /// It was taken up.
-    Recovered(Recovered),
+    Recovered(Box<Recovered>),
     /// It was there but cannot be used: the node comes back under a new identity.
     Damaged,
 }
@@ -100,6 +100,8 @@ pub enum Event {
     Executor(FromExecutor),
     /// The executor began anew and knows nothing.
     ExecutorBegan,
+    /// This node shall stop: hand over what runs here, then say [`Action::Left`].
+    Leave,
     /// Somebody on this node asks.
     Request {
         /// Names the question.
@@ -136,6 +138,8 @@ pub enum Action {
     Poke,
     /// Step again no later than this.
     WakeAt(Moment),
+    /// Nothing runs here any more: the process may end.
+    Left,
     /// For the log of this node's system.
     Note(String),
 }
@@ -181,6 +185,9 @@ pub struct Core {
     ordered_over: Vec<u64>,
     rejoin: rejoin::Rejoin,
     compact_now: bool,
+    /// The first ticket of the next log, if this one is lost.
+    next_ticket: Ticket,
+    leaving_since: Option<Moment>,
     wall: u64,
 }
 
@@ -222,6 +229,8 @@ impl Core {
             ordered_over: vec![0; names.len()],
             rejoin: rejoin::Rejoin::default(),
             compact_now: false,
+            next_ticket: Ticket(1),
+            leaving_since: None,
             wall: 0,
             names,
             ids,
@@ -233,7 +242,7 @@ impl Core {
         match log {
             Log::Empty => flags |= flag::VIRGIN,
             Log::Damaged => flags |= flag::LOG_LOST,
-            Log::Recovered(recovered) => core.take_up(recovered, board),
+            Log::Recovered(recovered) => core.take_up(*recovered, board),
         }
         if virgin {
             core.found();
@@ -251,12 +260,17 @@ impl Core {
         self.wall = wall;
         match event {
             Event::Wake => {}
-            Event::Sight(sighting) => self.on_sight(sighting),
+            Event::Sight(sighting) => self.on_sight(sighting, &mut out),
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
             Event::Durable(ticket) => self.on_durable(ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => self.ask_executor(),
+            Event::Leave => {
+                self.leaving_since.get_or_insert(now);
+                board.set_flags(board.flags() | flag::LEAVING);
+                out.actions.push(Action::Poke);
+            }
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
         self.settle(now, board, &mut out);
@@ -280,11 +294,20 @@ impl Core {
         self.pump(now, board, out);
         self.compact(out);
         self.give_up_questions(now, board, out);
+        self.leave(now, board, out);
         self.show(board);
     }
 
-    fn on_sight(&mut self, sighting: Sighting) {
+    fn on_sight(&mut self, sighting: Sighting, out: &mut Out) {
         let slot = sighting.slot;
+        let before = self.sights.heard(slot).is_some();
+        let name = &self.names[slot];
+        let said = match (before, sighting.heard == Some(true)) {
+            (false, true) => Some(format!("{name} is heard")),
+            (true, false) => Some(format!("{name} is lost: not heard for {:?}", self.timing.lost_after)),
+            (true, true) | (false, false) => None,
+        };
+        out.actions.extend(said.map(Action::Note));
         if self.sights.seen[slot].is_some_and(|seen| seen.boot != sighting.boot) {
             self.peers.forget(slot);
         }
@@ -391,10 +414,10 @@ impl Core {
             }
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             let held = self.ledger.apply(index, &entry);
-            if let Change::TakeOver { node, session, .. } = &entry.change {
-                if let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held) {
-                    board.end(slot, *session);
-                }
+            if let Change::TakeOver { node, session, .. } = &entry.change
+                && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held)
+            {
+                board.end(slot, *session);
             }
             if matches!(entry.change, Change::Configure { .. }) {
                 self.ask_executor();
@@ -444,6 +467,23 @@ impl Core {
         }
     }
 
+    /// Goes on leaving: the leader moves what runs here; without one, or if that takes too long, it is
+    /// stopped.
+    fn leave(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let Some(since) = self.leaving_since else { return };
+        let lone = self.leader(now, board).is_none() || now.has_surely_reached(since.after(LEAVE_PATIENCE));
+        if !self.holds().anything {
+            if let Some(agreement) = &mut self.agreement {
+                agreement.step_down();
+            }
+            board.set_leading(None);
+            out.actions.extend([Action::Poke, Action::Left]);
+        } else if lone && !self.holder.is_letting_go() {
+            board.depose(board.session().number);
+            self.hold(now, board, out);
+        }
+    }
+
     fn begin_session(&mut self, board: &Board, out: &mut Out) {
         board.begin_session(board.session().number.next());
         out.actions.push(Action::Note(format!("session {} begins", board.session())));
@@ -471,7 +511,9 @@ impl Core {
                     .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
-            let order = candidates(&self.sights, board, now).filter(|_| backed);
+            // With writes under way it would be in vain; the disk's answer comes with the next step.
+            let ready = backed && agreement.writes_under_way() == 0;
+            let order = candidates(&self.sights, board, now).filter(|_| ready);
             if order.is_some() {
                 agreement.forget_leader();
             }
@@ -526,14 +568,14 @@ impl Core {
     /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
     fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let asked = self.executor_asked.map(|at| at.after(self.timing.lost_after));
-        if !self.executor_told && asked.is_none_or(|again| now.has_surely_reached(again)) {
-            if let Some(spec) = &self.ledger.spec {
-                self.executor_asked = Some(now);
-                let resources =
-                    spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-                out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
-                out.actions.push(Action::Execute(ToExecutor::Inventory));
-            }
+        if !self.executor_told
+            && asked.is_none_or(|again| now.has_surely_reached(again))
+            && let Some(spec) = &self.ledger.spec
+        {
+            self.executor_asked = Some(now);
+            let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+            out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
+            out.actions.push(Action::Execute(ToExecutor::Inventory));
         }
         let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
         let (ready, wait): (Vec<Order>, Vec<Order>) =
@@ -616,6 +658,7 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
+            leaving: self.leaving_since.is_some(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
@@ -643,7 +686,7 @@ impl Core {
         if slot == self.slot {
             self.accept(order);
         } else {
-            self.send(slot, &Message::Order(order), out);
+            Core::send(slot, &Message::Order(order), out);
         }
     }
 
@@ -694,6 +737,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.rejoin.next_deadline(),
+            self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().min_by_key(|at| at.boottime).copied(),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
@@ -721,6 +765,8 @@ impl Core {
     }
 }
 
+/// How long a node that leaves waits for the leader to move what it has.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
 /// Rounds of messages that one step may cause inside this node.
 const ROUNDS_MAX: usize = 64;
 
@@ -736,7 +782,7 @@ const PLAIN_MESSAGE: u8 = 1;
 /// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
 /// twice that (SAFETY, "The rules").
 fn pace(slot: usize) -> Pace {
-    Pace { election_ticks: 6 + slot, heartbeat_ticks: 1 }
+    Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
 }
 
 fn founders(spec: &Spec) -> Founders {

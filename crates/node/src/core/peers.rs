@@ -1,6 +1,6 @@
 //! The streams to all other cores, and what comes in over them.
 
-use heart_model::{BootId, Moment, NodeId, Timing};
+use heart_model::{BootId, Moment, NodeId, Outcome, Timing};
 
 use super::{Action, Core, LOG_MESSAGE, Message, Out, PLAIN_MESSAGE};
 use crate::{
@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    pub(super) fn send(&mut self, slot: usize, message: &Message, out: &mut Out) {
+    pub(super) fn send(slot: usize, message: &Message, out: &mut Out) {
         let bytes = serde_json::to_vec(message).expect("a message is plain data with text keys");
         out.messages.push((slot, [&[PLAIN_MESSAGE], bytes.as_slice()].concat()));
     }
@@ -97,7 +97,7 @@ impl Core {
             }
             Some(leader) => {
                 if let Some(slot) = self.ids.iter().position(|id| *id == leader) {
-                    self.send(slot, &message, out);
+                    Core::send(slot, &message, out);
                 }
             }
             None => {}
@@ -162,7 +162,13 @@ impl Core {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
                 match message {
-                    Message::Report(report) => conductor.on_report(now, name, report),
+                    Message::Report(report) => {
+                        if let Outcome::Refused(why) = &report.outcome {
+                            let resource = &report.resource.resource;
+                            out.actions.push(Action::Note(format!("{name} does not touch {resource}: {why}")));
+                        }
+                        conductor.on_report(now, name, report);
+                    }
                     Message::Changed(inventory) => conductor.on_changed(name, inventory),
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),

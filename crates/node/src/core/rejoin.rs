@@ -98,7 +98,9 @@ impl Core {
                 .into(),
         ));
         out.actions.push(Action::Poke);
-        self.agreement = None;
+        if let Some(agreement) = self.agreement.take() {
+            self.next_ticket = agreement.next_ticket();
+        }
         self.conductor = None;
         self.listening_until = None;
         self.ledger = Ledger::default();
@@ -119,10 +121,11 @@ impl Core {
         }
         let recovered = Recovered { raft_id: envelope.to.0, ..Recovered::default() };
         let nobody = Founders::default();
-        let agreement = Agreement::new(envelope.to, recovered, &nobody, pace(self.slot));
-        // Tickets start over with the new log, so this write counts as before the first.
+        let mut agreement = Agreement::new(envelope.to, recovered, &nobody, pace(self.slot));
+        let ticket = self.next_ticket;
+        agreement.count_tickets_from(Ticket(ticket.0 + 1));
         let bytes = agreement.file();
-        out.actions.push(Action::Write(Write { ticket: Ticket(0), replaces: true, bytes }));
+        out.actions.push(Action::Write(Write { ticket, replaces: true, bytes }));
         out.actions
             .push(Action::Note(format!("taking part again as incarnation {}", envelope.to.incarnation())));
         self.agreement = Some(agreement);

@@ -1,6 +1,6 @@
 //! What people ask, and what they are told.
 
-use heart_model::{Activity, Intent, Moment, NodeName, Plan, Reason, ResourceName, StepAction};
+use heart_model::{Activity, Intent, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction};
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
@@ -32,10 +32,10 @@ impl Core {
             }
             Some(slot) if self.questions.len() < QUESTIONS_MAX => {
                 self.questions.insert(id, now.after(self.timing.lost_after * ANSWER_WAIT));
-                self.send(slot, &Message::Ask { id, request }, out);
+                Core::send(slot, &Message::Ask { id, request }, out);
             }
             Some(_) | None => {
-                let response = self.answer_alone(request);
+                let response = self.answer_alone(&request);
                 self.reply(now, board, id, response, out);
             }
         }
@@ -44,7 +44,7 @@ impl Core {
     /// Another core asks for somebody on its node.
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
         let response = if self.conductor.is_some() { self.answer(now, request, out) } else { no_leader() };
-        self.send(from, &Message::Answer { id, response }, out);
+        Core::send(from, &Message::Answer { id, response }, out);
     }
 
     pub(super) fn on_answer(&mut self, id: u64, response: Response, out: &mut Out) {
@@ -78,10 +78,10 @@ impl Core {
         out.actions.push(Action::Reply { id, response });
     }
 
-    fn answer_alone(&self, request: Request) -> Response {
+    fn answer_alone(&self, request: &Request) -> Response {
         match request {
             Request::Status => Response::Status(Box::new(self.view())),
-            Request::Log { limit } => self.log(limit),
+            Request::Log { limit } => self.log(*limit),
             Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
             Request::Move { .. }
             | Request::Standby { .. }
@@ -105,7 +105,7 @@ impl Core {
                 Err(refused) => refused,
             },
             Request::Resume { node } => match self.known_node(&node) {
-                Ok(()) => self.resume(node),
+                Ok(()) => self.resume(&node),
                 Err(refused) => refused,
             },
             Request::Forgive { resource } => {
@@ -127,7 +127,7 @@ impl Core {
         Err(refused(format!("no node is called `{node}`"), format!("the nodes are {}", names.join(", "))))
     }
 
-    fn resume(&mut self, node: NodeName) -> Response {
+    fn resume(&mut self, node: &NodeName) -> Response {
         let intent = Intent::Standby { node: node.clone() };
         if !self.ledger.intents.contains(&intent) {
             return refused(
@@ -154,11 +154,35 @@ impl Core {
             );
         }
         let from = grant.node.clone();
+        if let Some(refused) = self.no_way(&from, to.as_ref()) {
+            return refused;
+        }
         let text = match &to {
             Some(to) => format!("{resource} moves from {from} to {to}"),
             None => format!("{resource} moves away from {from}"),
         };
         self.intend(Change::Intend(Intent::Move { resource, from, to }), text)
+    }
+
+    /// Why a move away from `from` cannot be carried out now, if it cannot.
+    fn no_way(&self, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
+        let status = self.conductor.as_ref()?.status();
+        let standby = |node: &NodeName| self.ledger.intents.contains(&Intent::Standby { node: node.clone() });
+        let online =
+            |node: &NodeName| status.nodes.get(node).is_some_and(|node| node.state == NodeState::Online);
+        let can = |node: &NodeName| node != from && online(node) && !standby(node);
+        match to {
+            Some(to) if !can(to) => {
+                let why = if standby(to) { "is in standby" } else { "does not take part" };
+                let hint = "`heart status` shows which nodes can take it".into();
+                Some(refused(format!("nothing can be moved to {to}, which {why}"), hint))
+            }
+            None if !status.nodes.keys().any(can) => {
+                let hint = "`heart status` shows how the other nodes are".into();
+                Some(refused(format!("no other node than {from} can take it"), hint))
+            }
+            Some(_) | None => None,
+        }
     }
 
     fn no_resource(&self, resource: &ResourceName) -> Response {

@@ -1,0 +1,345 @@
+//! The core process: drives [`heart_node`] with real time, sockets, disk and executor.
+//!
+//! Three threads, so that none waits for another: heartbeats (real-time), the disk, and this one,
+//! which steps the deciding half. It performs actions and decides nothing.
+
+mod beats;
+pub(crate) mod links;
+mod storage;
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use heart_agents::{clock, wait::Bell};
+use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
+use heart_node::{
+    agreement::{Ticket, Write},
+    board::Board,
+    core::{Action, Core, Event, Request, Response, Settings},
+    frame::{Kind, Sealer},
+    pulse::{self, Member},
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    channel::{Channel, Incoming},
+    setup::Setup,
+    sys,
+};
+use links::Links;
+
+/// The shortest wait: the two clocks of a deadline never disagree by more for long.
+const WAIT_MIN: Duration = Duration::from_micros(100);
+/// How long the core sleeps at most: its progress is shown to the heartbeat thread at least so often.
+const WAIT_MAX_PART: u32 = 3;
+
+/// How long the process stays to have its last beat sent.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// From the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names it.
+    pub id: u64,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// To the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Names the question.
+    pub id: u64,
+    /// What to say.
+    pub response: Response,
+}
+
+/// What the guardian hands to the core.
+#[derive(Debug)]
+pub struct Handed {
+    /// The channel to the executor.
+    pub executor: OwnedFd,
+    /// The channel to the gateway.
+    pub gateway: OwnedFd,
+    /// The sockets of all links.
+    pub links: Vec<OwnedFd>,
+}
+
+struct Driver {
+    core: Core,
+    board: &'static Board,
+    sealer: Sealer,
+    ids: Vec<NodeId>,
+    links: Links,
+    executor: Channel,
+    gateway: Channel,
+    storage: storage::Storage,
+    /// What the disk was asked for and has not said yet: the newest ticket, and since when.
+    unwritten: Option<(Ticket, Moment)>,
+    disk_works: bool,
+    told: Receiver<beats::Told>,
+    bell: Arc<Bell>,
+    poke: Arc<Bell>,
+    signals: OwnedFd,
+    wake_at: Moment,
+    lost_after: Duration,
+    left: bool,
+}
+
+/// Runs the core until it has left, or the guardian is gone.
+///
+/// # Errors
+/// Why it cannot run.
+pub fn run(setup: &Setup, handed: Handed) -> anyhow::Result<()> {
+    let mut driver = Driver::begin(setup, handed)?;
+    driver.step(Event::Wake)?;
+    while !driver.left {
+        driver.turn()?;
+    }
+    driver.say_goodbye();
+    Ok(())
+}
+
+fn members(setup: &Setup) -> Vec<Member> {
+    let mut members: Vec<Member> =
+        setup.spec.nodes.iter().map(|(name, node)| Member { id: name.id(), voter: node.voter }).collect();
+    members.sort_unstable_by_key(|member| member.id);
+    members
+}
+
+impl Driver {
+    fn begin(setup: &Setup, handed: Handed) -> anyhow::Result<Driver> {
+        if let Err(error) = sys::lock_memory() {
+            tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
+        }
+        let key = setup.key()?;
+        let boot = setup.boot()?;
+        let board = setup.board()?.board();
+        let now = clock::now();
+        let members = members(setup);
+        let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
+        let handed_over = board.belongs_to(boot);
+        if !handed_over {
+            // Nothing is known of what an earlier boot promised (SAFETY rule 5).
+            board.begin(boot, &ids, now.after(setup.spec.timing.lost_after));
+        }
+        let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
+        let bell = Arc::new(Bell::new()?);
+        let poke = Arc::new(Bell::new()?);
+        let journal = setup.places.journal();
+        let (log, storage) = storage::start(&journal, Arc::clone(&bell))
+            .with_context(|| format!("cannot use the log {}", journal.display()))?;
+        let settings = Settings {
+            me: setup.me.clone(),
+            spec: setup.spec.clone(),
+            digest: setup.digest,
+            seed: boot.0 as u64 ^ u64::from(setup.me.id().0),
+            handed_over,
+        };
+        let names = settings.names();
+        let core = Core::new(now, settings, log, board);
+        let links = Links::take_up(handed.links, &setup.spec, &names);
+        let (queue, told) = sync_channel(beats::QUEUE);
+        let thread = beats::Thread {
+            board,
+            links: links.share()?,
+            poke: Arc::clone(&poke),
+            queue,
+            bell: Arc::clone(&bell),
+            counters: Arc::default(),
+        };
+        let settings = pulse::Settings {
+            me: setup.me.id(),
+            members,
+            links: links.count(),
+            timing: setup.spec.timing,
+            key: key.clone(),
+            digest: setup.digest,
+        };
+        beats::start(settings, thread).context("cannot start the heartbeat thread")?;
+        Ok(Driver {
+            core,
+            board,
+            sealer: Sealer::new(&key, setup.me.id(), boot),
+            ids,
+            links,
+            executor: Channel::new(handed.executor)?,
+            gateway: Channel::new(handed.gateway)?,
+            storage,
+            unwritten: None,
+            disk_works: true,
+            told,
+            bell,
+            poke,
+            signals,
+            wake_at: now,
+            lost_after: setup.spec.timing.lost_after,
+            left: false,
+        })
+    }
+
+    /// Waits for something to happen, and deals with all that has.
+    fn turn(&mut self) -> anyhow::Result<()> {
+        self.wait()?;
+        self.bell.silence();
+        let told: Vec<beats::Told> = self.told.try_iter().take(beats::QUEUE).collect();
+        let mut any = !told.is_empty();
+        for told in told {
+            self.step(match told {
+                beats::Told::Segment { from, boot, body } => {
+                    Event::Segment { from, boot, bytes: body.bytes().to_vec() }
+                }
+                beats::Told::Sight(sighting) => Event::Sight(sighting),
+            })?;
+        }
+        any |= self.hear_disk()?;
+        any |= self.hear_executor()?;
+        any |= self.hear_gateway()?;
+        if !any {
+            self.step(Event::Wake)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        let longest = self.lost_after / WAIT_MAX_PART;
+        let wait = now.at_least_until(self.wake_at).clamp(WAIT_MIN, longest);
+        let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let flags = |channel: &Channel| {
+            if channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
+        };
+        let mut fds = [
+            PollFd::new(&*self.bell, PollFlags::IN),
+            PollFd::new(&self.executor, flags(&self.executor)),
+            PollFd::new(&self.gateway, flags(&self.gateway)),
+            PollFd::new(&self.signals, PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot wait for events"),
+        }
+        let asked_to_stop = !fds[3].revents().is_empty();
+        if asked_to_stop {
+            rustix::io::read(&self.signals, &mut [0u8; 128]).ok();
+            self.step(Event::Leave)?;
+        }
+        self.executor.flush()?;
+        self.gateway.flush()?;
+        Ok(())
+    }
+
+    fn hear_disk(&mut self) -> anyhow::Result<bool> {
+        let said: Vec<storage::Said> = self.storage.said.try_iter().collect();
+        let any = !said.is_empty();
+        for said in said {
+            match said {
+                storage::Said::Durable(ticket) => {
+                    if self.unwritten.is_some_and(|(newest, _)| newest == ticket) {
+                        self.unwritten = None;
+                    } else if let Some((_, since)) = &mut self.unwritten {
+                        *since = clock::now();
+                    }
+                    self.step(Event::Durable(ticket))?;
+                    self.judge_disk(true)?;
+                }
+                storage::Said::Failed => self.judge_disk(false)?,
+            }
+        }
+        // A disk that says nothing for a lost-after is as good as one that refuses.
+        let stalled =
+            self.unwritten.is_some_and(|(_, since)| clock::now().longest_since(since) > self.lost_after);
+        if stalled {
+            self.judge_disk(false)?;
+        }
+        Ok(any)
+    }
+
+    fn judge_disk(&mut self, works: bool) -> anyhow::Result<()> {
+        if self.disk_works != works {
+            self.disk_works = works;
+            self.step(Event::Disk { works })?;
+        }
+        Ok(())
+    }
+
+    fn hear_executor(&mut self) -> anyhow::Result<bool> {
+        let heard: Vec<Incoming<FromExecutor>> = self.executor.receive()?;
+        let any = !heard.is_empty();
+        for incoming in heard {
+            self.step(match incoming {
+                Incoming::Hello => Event::ExecutorBegan,
+                Incoming::Message(said) => Event::Executor(said),
+            })?;
+        }
+        Ok(any)
+    }
+
+    fn hear_gateway(&mut self) -> anyhow::Result<bool> {
+        let heard: Vec<Incoming<Question>> = self.gateway.receive()?;
+        let any = !heard.is_empty();
+        for incoming in heard {
+            if let Incoming::Message(Question { id, request }) = incoming {
+                self.step(Event::Request { id, request })?;
+            }
+        }
+        Ok(any)
+    }
+
+    fn step(&mut self, event: Event) -> anyhow::Result<()> {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let actions = self.core.step(clock::now(), wall, self.board, event);
+        for action in actions {
+            self.perform(action)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> anyhow::Result<()> {
+        match action {
+            Action::Send { to, via, bytes } => self.send(to, via, &bytes),
+            Action::Write(write) => self.write(write),
+            Action::Execute(told) => self.executor.send::<ToExecutor>(&told)?,
+            Action::Reply { id, response } => self.gateway.send(&Answer { id, response })?,
+            Action::Poke => self.poke.ring(),
+            Action::Left => self.left = true,
+            Action::WakeAt(at) => self.wake_at = at,
+            Action::Note(note) => tracing::info!("{note}"),
+        }
+        Ok(())
+    }
+
+    /// Everything was handed over. The heartbeat thread says so, and the process ends.
+    fn say_goodbye(&self) {
+        self.poke.ring();
+        tracing::info!("nothing runs here any more; leaving");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the last beat goes out meanwhile; nothing else is to be done"
+        )]
+        std::thread::sleep(LAST_WORDS);
+    }
+
+    fn send(&self, to: usize, via: Option<usize>, bytes: &[u8]) {
+        let sealed = self.sealer.seal(Kind::Stream, self.board.next_frame(), bytes);
+        let Some(via) = via else { return self.links.send_all(to, sealed.bytes()) };
+        let body = [&self.ids[to].0.to_le_bytes(), sealed.bytes()].concat();
+        let relayed = self.sealer.seal(Kind::Relay, self.board.next_frame(), &body);
+        self.links.send_all(via, relayed.bytes());
+    }
+
+    fn write(&mut self, write: Write) {
+        let since = self.unwritten.map_or_else(clock::now, |(_, since)| since);
+        self.unwritten = Some((write.ticket, since));
+        // If the thread is gone, the process ends: nothing can be promised without a disk.
+        self.storage.writes.send(write).expect("the disk thread ends with the process");
+    }
+}

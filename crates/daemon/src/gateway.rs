@@ -1,0 +1,188 @@
+//! The gateway: lets people on this node talk to the core.
+//!
+//! A question is one line of JSON on a Unix socket, the answer is one line, and that is all. The
+//! gateway knows nothing and keeps nothing but who waits for which answer.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use heart_node::core::{Request, Response};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    channel::{Channel, Incoming},
+    core::{Answer, Question},
+    setup::Places,
+};
+
+/// Most people that are served at a time; more wait to be accepted.
+const VISITORS_MAX: usize = 64;
+/// Longest question, in bytes.
+const QUESTION_MAX: usize = 64 * 1024;
+/// How long somebody may take to ask, or an answer to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Visitor {
+    stream: UnixStream,
+    heard: Vec<u8>,
+    asked: bool,
+    until: Instant,
+}
+
+/// Runs the gateway until the guardian is gone.
+///
+/// # Errors
+/// When the socket cannot be used, or the core's channel is closed for good.
+pub fn run(places: &Places, core: OwnedFd) -> anyhow::Result<()> {
+    let path = places.socket();
+    std::fs::remove_file(&path).ok();
+    let listener =
+        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    // Whoever may write to it may move resources: root only.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    let mut gateway = Gateway { channel: Channel::new(core)?, visitors: BTreeMap::new(), next: first_id() };
+    loop {
+        gateway.turn(&listener)?;
+    }
+}
+
+/// Answers for an earlier gateway must not reach the visitors of this one.
+fn first_id() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_micros() as u64)
+}
+
+struct Gateway {
+    channel: Channel,
+    visitors: BTreeMap<u64, Visitor>,
+    next: u64,
+}
+
+impl Gateway {
+    fn turn(&mut self, listener: &UnixListener) -> anyhow::Result<()> {
+        let ready = self.wait(listener)?;
+        self.channel.flush()?;
+        for incoming in self.channel.receive::<Answer>()? {
+            match incoming {
+                Incoming::Message(Answer { id, response }) => self.answer(id, &response),
+                // A core that was killed forgot what it was asked.
+                Incoming::Hello => self.ask_again()?,
+            }
+        }
+        if self.visitors.len() < VISITORS_MAX {
+            self.welcome(listener);
+        }
+        for id in ready {
+            self.listen(id)?;
+        }
+        let now = Instant::now();
+        self.visitors.retain(|_, visitor| visitor.until > now);
+        Ok(())
+    }
+
+    fn wait(&self, listener: &UnixListener) -> anyhow::Result<Vec<u64>> {
+        let asking: Vec<(&u64, &Visitor)> =
+            self.visitors.iter().filter(|(_, visitor)| !visitor.asked).collect();
+        let flags =
+            if self.channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds = vec![PollFd::new(&self.channel, flags), PollFd::new(listener, PollFlags::IN)];
+        fds.extend(asking.iter().map(|(_, visitor)| PollFd::new(&visitor.stream, PollFlags::IN)));
+        let left = self.visitors.values().map(|visitor| visitor.until).min();
+        let left = left.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left
+            .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot wait for visitors"),
+        }
+        let ready = asking.iter().zip(&fds[2..]).filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(ready.map(|((id, _), _)| **id).collect())
+    }
+
+    fn welcome(&mut self, listener: &UnixListener) {
+        while let Ok((stream, _)) = listener.accept() {
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            self.next += 1;
+            let visitor =
+                Visitor { stream, heard: Vec::new(), asked: false, until: Instant::now() + PATIENCE };
+            self.visitors.insert(self.next, visitor);
+            if self.visitors.len() >= VISITORS_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what a visitor says; passes the question on when its line is whole.
+    fn listen(&mut self, id: u64) -> anyhow::Result<()> {
+        let Some(visitor) = self.visitors.get_mut(&id) else { return Ok(()) };
+        let mut bytes = [0; 4096];
+        match visitor.stream.read(&mut bytes) {
+            Ok(0) => {
+                self.visitors.remove(&id);
+                return Ok(());
+            }
+            Ok(length) => visitor.heard.extend_from_slice(&bytes[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(_) => {
+                self.visitors.remove(&id);
+                return Ok(());
+            }
+        }
+        let whole = visitor.heard.contains(&b'\n');
+        if !whole && visitor.heard.len() <= QUESTION_MAX {
+            return Ok(());
+        }
+        visitor.asked = true;
+        self.pass_on(id)
+    }
+
+    fn pass_on(&mut self, id: u64) -> anyhow::Result<()> {
+        let Some(visitor) = self.visitors.get(&id) else { return Ok(()) };
+        let line = visitor.heard.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        match serde_json::from_slice::<Request>(line) {
+            Ok(request) => self.channel.send(&Question { id, request })?,
+            Err(error) => {
+                let response = Response::Refused {
+                    error: format!("this daemon does not understand the question: {error}"),
+                    hint: "is the command line of another version than the daemon? `heart version` tells"
+                        .into(),
+                };
+                self.answer(id, &response);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_again(&mut self) -> anyhow::Result<()> {
+        let open: Vec<u64> =
+            self.visitors.iter().filter(|(_, visitor)| visitor.asked).map(|(id, _)| *id).collect();
+        open.into_iter().try_for_each(|id| self.pass_on(id))
+    }
+
+    fn answer(&mut self, id: u64, response: &Response) {
+        let Some(mut visitor) = self.visitors.remove(&id) else { return };
+        let Ok(mut line) = serde_json::to_vec(response) else { return };
+        line.push(b'\n');
+        // The answer fits the socket's buffer or the visitor reads; one that does not is not waited for.
+        visitor.stream.set_nonblocking(false).ok();
+        visitor.stream.set_write_timeout(Some(WRITE_PATIENCE)).ok();
+        visitor.stream.write_all(&line).ok();
+    }
+}
+
+/// How long a visitor may take to read.
+const WRITE_PATIENCE: Duration = Duration::from_millis(200);

@@ -1,0 +1,431 @@
+//! A whole executor, as a process of its own, ordered about by this one.
+//!
+//! This program is also the executor (`executor DIR`, its socket is standard input) and the keeper
+//! (`keeper PLAN`), so it has a `main` of its own.
+
+#[path = "../../agents/tests/support/board.rs"]
+mod board;
+#[path = "../../agents/tests/support/mod.rs"]
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use heart_agents::{LeaseView, clock, ocf::OCF_ROOT, process::keeper::keeper_main, wait};
+use heart_daemon::{
+    channel::{self, Channel, Incoming},
+    executor::{self, Options},
+};
+use heart_model::{
+    Act, Activity, AgentRef, BootId, Epoch, FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts,
+    NodeId, Order, OrderId, Outcome, Report, ResourceName, ResourceSpec, Session, SessionNumber, Term,
+    ToExecutor, Value,
+};
+use support::World;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    match arguments.next().as_ref().and_then(|first| first.to_str()) {
+        Some("keeper") => return keeper_main(arguments, board::open),
+        Some("executor") => return be_executor(&PathBuf::from(arguments.next().unwrap())),
+        _ => {}
+    }
+    let Some(_) = World::new() else { return ExitCode::SUCCESS };
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let tests: [(&str, fn()); 6] = [
+        ("orders_are_obeyed_once", orders_are_obeyed_once),
+        ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
+        (
+            "the_end_of_a_session_lets_go_of_what_a_lease_guards",
+            the_end_of_a_session_lets_go_of_what_a_lease_guards,
+        ),
+        ("an_address_survives_its_executor", an_address_survives_its_executor),
+        ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
+        ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
+    ];
+    for (name, test) in tests {
+        test();
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
+
+fn be_executor(dir: &Path) -> ExitCode {
+    let connection = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let lease: Arc<dyn LeaseView> = Arc::from(board::open(&dir.join("board")).unwrap());
+    let options = Options {
+        node: "ada".into(),
+        run_dir: dir.join("run"),
+        keeper: vec![env::current_exe().unwrap().into(), "keeper".into()],
+        board: dir.join("board"),
+        lease: Some(lease),
+        wake: None,
+        ocf_root: OCF_ROOT.into(),
+    };
+    match executor::run(connection, options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("executor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ms(wait: u64) -> Duration {
+    Duration::from_millis(wait)
+}
+
+fn name(text: &str) -> ResourceName {
+    ResourceName::new(text).unwrap()
+}
+
+fn session(number: u64) -> Session {
+    Session { boot: BootId(1), number: SessionNumber(number) }
+}
+
+fn spec(agent: &str, parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec {
+    let long = ms(10_000);
+    ResourceSpec {
+        agent: AgentRef::try_from(agent.to_owned()).unwrap(),
+        parameters: parameters
+            .iter()
+            .map(|(key, text)| ((*key).to_owned(), Value::Text((*text).to_owned())))
+            .collect::<BTreeMap<_, _>>(),
+        guard,
+        timeouts: LogicalTimeouts { start: long, stop: long, status: long, status_every: ms(300) },
+        failures_max: 3,
+        prefers: Vec::new(),
+    }
+}
+
+/// The core's side, and the guardian's: it keeps the executor's end for the next one.
+struct Core {
+    dir: tempfile::TempDir,
+    world: World,
+    channel: Channel,
+    kept: OwnedFd,
+    executor: Child,
+    resources: Vec<(ResourceName, ResourceSpec)>,
+    orders: u64,
+    pending: Vec<FromExecutor>,
+}
+
+impl Core {
+    fn new(world: World, resources: &[(&str, ResourceSpec)]) -> Core {
+        let dir = tempfile::tempdir().unwrap();
+        board::tell(&dir.path().join("board"), clock::now().after(ms(10_000)));
+        let (ours, kept) = channel::pair().unwrap();
+        let executor = Core::spawn(&world, dir.path(), &kept);
+        let resources = resources.iter().map(|(text, spec)| (name(text), spec.clone())).collect();
+        let channel = Channel::new(ours).unwrap();
+        let mut core =
+            Core { dir, world, channel, kept, executor, resources, orders: 0, pending: Vec::new() };
+        core.greet();
+        // The answer to our own hello.
+        core.hears_inventory();
+        core
+    }
+
+    fn spawn(world: &World, dir: &Path, kept: &OwnedFd) -> Child {
+        let (dir, end) = (dir.to_owned(), kept.try_clone().unwrap());
+        world.run(move || {
+            let mut command = Command::new(env::current_exe().unwrap());
+            command.arg("executor").arg(dir).stdin(Stdio::from(end)).spawn().unwrap()
+        })
+    }
+
+    /// Waits for the executor's hello and tells it what there is.
+    fn greet(&mut self) {
+        let end = Instant::now() + ms(5000);
+        while !self.receive(end) {}
+        let resources = self.resources.clone();
+        self.channel.send(&ToExecutor::Configure { resources }).unwrap();
+    }
+
+    /// Takes what comes; whether a hello was among it.
+    fn receive(&mut self, end: Instant) -> bool {
+        assert!(wait::any(&[self.channel.as_fd()], Some(end)).unwrap()[0], "the executor says nothing");
+        let mut hello = false;
+        for incoming in self.channel.receive().unwrap() {
+            match incoming {
+                Incoming::Hello => hello = true,
+                Incoming::Message(message) => self.pending.push(message),
+            }
+        }
+        hello
+    }
+
+    /// Waits for the first message that `pick` takes; the others wait for their turn.
+    fn expect<T>(&mut self, what: &str, pick: impl Fn(&FromExecutor) -> Option<T>) -> T {
+        let end = Instant::now() + ms(10_000);
+        loop {
+            if let Some((at, found)) =
+                self.pending.iter().enumerate().find_map(|(at, message)| Some((at, pick(message)?)))
+            {
+                self.pending.remove(at);
+                return found;
+            }
+            assert!(Instant::now() < end, "{what}: did not come");
+            self.receive(end);
+        }
+    }
+
+    fn order(&mut self, resource: &str, number: u64, epoch: u64, act: Act) -> (OrderId, Instant) {
+        self.order_in(session(1), resource, number, epoch, act)
+    }
+
+    fn order_in(
+        &mut self,
+        session: Session,
+        resource: &str,
+        number: u64,
+        epoch: u64,
+        act: Act,
+    ) -> (OrderId, Instant) {
+        let id = OrderId { term: Term(1), number };
+        let order = Order {
+            id,
+            commit: LogIndex(0),
+            node: NodeId(1),
+            session,
+            resource: name(resource),
+            epoch: Epoch(epoch),
+            act,
+        };
+        let now = Instant::now();
+        self.channel.send(&ToExecutor::Obey(order)).unwrap();
+        (id, now)
+    }
+
+    fn report(&mut self, id: OrderId) -> Report {
+        self.expect("a report", |message| match message {
+            FromExecutor::Report(report) if report.id == id => Some(report.clone()),
+            _ => None,
+        })
+    }
+
+    /// Orders, and waits for the report.
+    fn does(&mut self, resource: &str, epoch: u64, act: Act) -> (Outcome, Duration) {
+        self.orders += 1;
+        let (id, begun) = self.order(resource, 1000 + self.orders, epoch, act);
+        (self.report(id).outcome, begun.elapsed())
+    }
+
+    fn inventory(&mut self) -> Vec<Inventory> {
+        self.channel.send(&ToExecutor::Inventory).unwrap();
+        self.hears_inventory()
+    }
+
+    fn hears_inventory(&mut self) -> Vec<Inventory> {
+        self.expect("an inventory", |message| match message {
+            FromExecutor::Inventory(all) => Some(all.clone()),
+            _ => None,
+        })
+    }
+
+    fn changed(&mut self, resource: &str) -> Activity {
+        let resource = name(resource);
+        self.expect("a change", |message| match message {
+            FromExecutor::Changed(inventory) if inventory.resource == resource => {
+                Some(inventory.activity.clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// Kills the executor and starts the next one on the same socket.
+    fn replace_executor(&mut self) {
+        self.executor.kill().unwrap();
+        self.executor.wait().unwrap();
+        self.executor = Core::spawn(&self.world, self.dir.path(), &self.kept);
+        self.greet();
+    }
+
+    /// The numbers of the keeper and of the service of a process.
+    fn process(&self, resource: &str) -> (i32, i32) {
+        let text = fs::read(self.dir.path().join(format!("run/{resource}.process"))).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let number = |value: &serde_json::Value| i32::try_from(value.as_i64().unwrap()).unwrap();
+        (number(&record["keeper"]), number(&record["service"][0]))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.executor.kill().ok();
+        self.executor.wait().ok();
+    }
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn service(guard: Guard) -> ResourceSpec {
+    spec("process", &[("command", "/bin/sleep 72.01")], guard)
+}
+
+fn orders_are_obeyed_once() {
+    let mut core = Core::new(World::new().unwrap(), &[("site", service(Guard::Lease))]);
+    let (first, _) = core.order("site", 1, 5, Act::Start);
+    assert_eq!(core.report(first).outcome, Outcome::Done);
+    let before = core.process("site");
+    let (again, _) = core.order("site", 1, 5, Act::Start);
+    assert_eq!(core.report(again).outcome, Outcome::Done);
+    assert_eq!(core.process("site"), before, "nothing was started again");
+    let killed = Instant::now();
+    kill(before.1);
+    assert!(matches!(core.changed("site"), Activity::Failed(_)));
+    eprintln!("service killed, core knows after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < ms(100));
+    assert!(matches!(core.does("site", 5, Act::Start).0, Outcome::Refused(_)), "it has to be stopped first");
+    assert_eq!(core.does("site", 5, Act::Stop).0, Outcome::Done);
+    assert!(matches!(core.does("site", 5, Act::Start).0, Outcome::Refused(_)), "epoch 5 is closed");
+    let (outcome, took) = core.does("site", 6, Act::Start);
+    assert_eq!(outcome, Outcome::Done);
+    eprintln!("process: start {took:?}, stop {:?}", core.does("site", 6, Act::Stop).1);
+    let inventory = core.inventory();
+    assert_eq!((inventory[0].activity.clone(), inventory[0].closed), (Activity::Stopped, Epoch(6)));
+    core.replace_executor();
+    assert!(matches!(core.does("site", 6, Act::Start).0, Outcome::Refused(_)), "also for the next executor");
+}
+
+fn a_killed_executor_loses_nothing() {
+    let mut core =
+        Core::new(World::new().unwrap(), &[("site", service(Guard::Lease)), ("db", service(Guard::Fence))]);
+    for resource in ["site", "db"] {
+        assert_eq!(core.does(resource, 5, Act::Start).0, Outcome::Done);
+    }
+    let before = (core.process("site"), core.process("db"));
+    core.replace_executor();
+    for resource in ["site", "db"] {
+        assert_eq!(core.changed(resource), Activity::Running);
+    }
+    assert_eq!((core.process("site"), core.process("db")), before, "nothing was touched");
+    assert_eq!(core.does("site", 5, Act::Start).0, Outcome::Done, "it runs");
+    kill(before.0.1);
+    assert!(matches!(core.changed("site"), Activity::Failed(_)), "a death is noticed by the next executor");
+    // One dies while nobody is there to see it.
+    core.executor.kill().unwrap();
+    core.executor.wait().unwrap();
+    kill(before.1.0);
+    core.replace_executor();
+    // Dying takes a moment: the next executor may still find it.
+    let first = core.changed("db");
+    assert!(matches!(first, Activity::Failed(_)) || matches!(core.changed("db"), Activity::Failed(_)));
+    for resource in ["site", "db"] {
+        assert_eq!(core.does(resource, 5, Act::Stop).0, Outcome::Done);
+    }
+}
+
+fn the_end_of_a_session_lets_go_of_what_a_lease_guards() {
+    let mut core =
+        Core::new(World::new().unwrap(), &[("site", service(Guard::Lease)), ("db", service(Guard::Fence))]);
+    for resource in ["site", "db"] {
+        assert_eq!(core.does(resource, 5, Act::Start).0, Outcome::Done);
+    }
+    for (everything, db) in [(false, Activity::Running), (true, Activity::Stopped)] {
+        let begun = Instant::now();
+        core.channel.send(&ToExecutor::LetGo { session: session(1), everything }).unwrap();
+        core.expect("let go", |message| match message {
+            FromExecutor::LetGo { session: gone } => (*gone == session(1)).then_some(()),
+            _ => None,
+        });
+        eprintln!("let go, everything: {everything}: {:?}", begun.elapsed());
+        let inventory = core.inventory();
+        let activity = |resource: &str| {
+            inventory.iter().find(|one| one.resource == name(resource)).unwrap().activity.clone()
+        };
+        assert_eq!((activity("site"), activity("db")), (Activity::Stopped, db));
+    }
+    assert!(matches!(core.does("site", 6, Act::Start).0, Outcome::Refused(_)), "its session is over");
+    core.replace_executor();
+    assert!(matches!(core.does("site", 6, Act::Start).0, Outcome::Refused(_)), "also for the next executor");
+    let (id, _) = core.order_in(session(2), "site", 1, 6, Act::Start);
+    assert_eq!(core.report(id).outcome, Outcome::Done, "the next session begins");
+    assert_eq!(core.does("site", 6, Act::Stop).0, Outcome::Done);
+}
+
+fn an_address_survives_its_executor() {
+    let (here, there) = World::pair().unwrap();
+    let mut core = Core::new(here, &[("ip", spec("ip", &[("address", "10.9.0.100")], Guard::Lease))]);
+    let (mut starts, mut stops) = (Vec::new(), Vec::new());
+    for epoch in 1..=30 {
+        board::tell(&core.dir.path().join("board"), clock::now().after(ms(10_000)));
+        let (started, stopped) = (core.does("ip", epoch, Act::Start), core.does("ip", epoch, Act::Stop));
+        assert_eq!((started.0, stopped.0), (Outcome::Done, Outcome::Done));
+        starts.push(started.1);
+        stops.push(stopped.1);
+    }
+    starts.sort();
+    stops.sort();
+    eprintln!(
+        "ip, order to report: start p50 {:?} max {:?}, stop p50 {:?} max {:?}",
+        starts[15], starts[29], stops[15], stops[29]
+    );
+    assert_eq!(core.does("ip", 31, Act::Start).0, Outcome::Done);
+    assert!(there.reaches(&core.world, "10.9.0.100"));
+    core.replace_executor();
+    assert_eq!(core.changed("ip"), Activity::Running);
+    assert!(there.reaches(&core.world, "10.9.0.100"), "it is still there");
+    core.world.ip("addr del 10.9.0.100/24 dev eth0");
+    let end = Instant::now() + ms(2000);
+    while !there.reaches(&core.world, "10.9.0.100") {
+        assert!(Instant::now() < end, "the next executor puts it back");
+    }
+    core.world.ip("link set eth0 down");
+    assert!(matches!(core.changed("ip"), Activity::Failed(_)));
+    core.world.ip("link set eth0 up");
+    assert_eq!(core.changed("ip"), Activity::Running);
+    assert_eq!(core.does("ip", 31, Act::Stop).0, Outcome::Done);
+}
+
+fn a_stopped_executor_cannot_keep_an_address() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let (here, there) = World::pair().unwrap();
+    let mut core = Core::new(here, &[("ip", spec("ip", &[("address", "10.9.0.100")], Guard::Lease))]);
+    let lease = |core: &Core, length| {
+        let until = clock::now().after(ms(length));
+        board::tell(&core.dir.path().join("board"), until);
+        until
+    };
+    let until = lease(&core, 1500);
+    assert_eq!(core.does("ip", 1, Act::Start).0, Outcome::Done);
+    assert!(there.reaches(&core.world, "10.9.0.100"));
+    let executor = Pid::from_child(&core.executor);
+    kill_process(executor, Signal::STOP).unwrap();
+    // No heartbeats either: all of this node is stopped.
+    let never = wait::Bell::new().unwrap();
+    let end = Instant::now() + clock::now().at_most_until(until);
+    wait::any(&[never.as_fd()], Some(end)).unwrap();
+    assert!(clock::now().has_surely_reached(until));
+    assert!(!there.reaches(&core.world, "10.9.0.100"), "it is silent");
+    kill_process(executor, Signal::CONT).unwrap();
+    assert!(!there.reaches(&core.world, "10.9.0.100"), "and stays so");
+    assert_eq!(core.does("ip", 1, Act::Stop).0, Outcome::Done);
+}
+
+fn an_ocf_agent_is_run_and_asked() {
+    if !Path::new(OCF_ROOT).join("resource.d/heartbeat/Dummy").exists() {
+        eprintln!("skipped: the Debian package resource-agents is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let dummy = spec("ocf:heartbeat:Dummy", &[("state", state.to_str().unwrap())], Guard::Fence);
+    let mut core = Core::new(World::new().unwrap(), &[("dummy", dummy)]);
+    assert_eq!(core.does("dummy", 5, Act::Start).0, Outcome::Done);
+    core.replace_executor();
+    assert_eq!(core.changed("dummy"), Activity::Running);
+    fs::remove_file(state).unwrap();
+    assert!(matches!(core.changed("dummy"), Activity::Failed(_)), "the second opinion notices");
+    assert_eq!(core.does("dummy", 5, Act::Stop).0, Outcome::Done);
+}

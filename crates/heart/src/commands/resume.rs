@@ -1,0 +1,24 @@
+//! `heart resume`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use heart_model::NodeName;
+use heart_node::core::Request;
+
+use crate::{client::Client, failure::Failure, output};
+
+/// Let a node in standby run things again
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Which
+    #[arg(value_parser = NodeName::new)]
+    node: NodeName,
+}
+
+/// Asks for it.
+pub(crate) fn run(options: Options, client: &Client) -> Result<ExitCode, Failure> {
+    let text = client.demand(&Request::Resume { node: options.node })?;
+    output::print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,144 @@
+//! The timeline as sentences, cause first.
+
+use std::collections::BTreeMap;
+
+use heart_model::{Activity, Epoch, Intent, NodeName, ResourceName};
+use heart_node::ledger::{Change, Happened, NewGrant, What};
+
+use super::{
+    Look,
+    text::{Date, Tone, paint, plain},
+};
+
+/// Where the grants went that were seen so far: reports name the epoch, and people want the node.
+#[derive(Debug, Default)]
+struct Holders(BTreeMap<ResourceName, (Epoch, NodeName)>);
+
+impl Holders {
+    fn note(&mut self, change: &Change) {
+        let (Change::TakeOver { grants, .. } | Change::Grant { grants } | Change::Close { grants, .. }) =
+            change
+        else {
+            return;
+        };
+        for grant in grants {
+            self.0.insert(grant.resource.clone(), (grant.epoch, grant.node.clone()));
+        }
+    }
+
+    /// ` on ada`, if that is known.
+    fn place(&self, resource: &ResourceName, epoch: Epoch) -> String {
+        match self.0.get(resource) {
+            Some((known, node)) if *known == epoch => format!(" on {node}"),
+            Some(_) | None => String::new(),
+        }
+    }
+}
+
+/// One line for each entry, oldest first. Dates are shown if not everything was today.
+pub(crate) fn log(timeline: &[Happened], look: &Look) -> String {
+    let today = Date::of(look, look.now_ms).day;
+    let dated = timeline.iter().any(|happened| Date::of(look, happened.at).day != today);
+    let mut holders = Holders::default();
+    let mut out = String::new();
+    for happened in timeline {
+        let (tone, text) = match &happened.what {
+            What::Configured { digest } => (Tone::Normal, configured(*digest)),
+            What::Members { text } => (Tone::Normal, text.clone()),
+            What::Changed(change) => {
+                let said = (tone(change), sentence(change, &holders));
+                holders.note(change);
+                said
+            }
+        };
+        let at = Date::of(look, happened.at);
+        let time = if dated { format!("{} {}", at.date(), at.precise()) } else { at.precise() };
+        out += &format!("{}  {}\n", paint(look, Tone::Faint, &time), paint(look, tone, &plain(&text)));
+    }
+    if timeline.is_empty() {
+        out += "nothing has happened yet\n";
+    }
+    out
+}
+
+fn configured(digest: u64) -> String {
+    format!("a new configuration is in force (digest {digest:016x})")
+}
+
+fn sentence(change: &Change, holders: &Holders) -> String {
+    match change {
+        Change::Found { era } => format!("a new cluster begins (era {era:016x})"),
+        Change::Configure { digest, .. } => configured(*digest),
+        Change::Admit { node, session } => format!("{node} takes part (session {session})"),
+        Change::TakeOver { node, session, grants } => {
+            then(format!("{node} is lost: its session {session} was taken over"), grants)
+        }
+        Change::Grant { grants } => goes(grants),
+        Change::Close { resource, epoch, grants } => {
+            let place = holders.place(resource, *epoch);
+            then(format!("{resource} has ended{place} (epoch {epoch})"), grants)
+        }
+        Change::Report { resource, epoch, activity } => {
+            let place = holders.place(resource, *epoch);
+            match activity {
+                Activity::Stopped => format!("{resource} is stopped{place} (epoch {epoch})"),
+                Activity::Starting => format!("{resource} starts{place} (epoch {epoch})"),
+                Activity::Running => format!("{resource} runs{place} (epoch {epoch})"),
+                Activity::Stopping => format!("{resource} stops{place} (epoch {epoch})"),
+                Activity::Failed(why) => format!("{resource} failed{place} (epoch {epoch}): {why}"),
+                Activity::Stuck(why) => {
+                    format!("{resource} could not be stopped{place} (epoch {epoch}): {why}")
+                }
+            }
+        }
+        Change::Failure { resource, node, message, .. } => {
+            format!("a failure of {resource} counts against {node}: {message}")
+        }
+        Change::Forgive { resource, node } => {
+            let whose = resource.as_ref().map(|resource| format!(" of {resource}")).unwrap_or_default();
+            let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+            format!("the failures{whose}{place} are forgotten")
+        }
+        Change::Intend(intent) => match intent {
+            Intent::Standby { node } => format!("somebody put {node} in standby"),
+            Intent::Move { resource, from, to: Some(to) } => {
+                format!("somebody asked for {resource} to move from {from} to {to}")
+            }
+            Intent::Move { resource, from, to: None } => {
+                format!("somebody asked for {resource} to move away from {from}")
+            }
+        },
+        Change::Withdraw(intent) => match intent {
+            Intent::Standby { node } => format!("{node} may run things again"),
+            Intent::Move { resource, .. } => format!("the move of {resource} is over"),
+        },
+    }
+}
+
+/// Red is for what went wrong.
+fn tone(change: &Change) -> Tone {
+    match change {
+        Change::TakeOver { .. } | Change::Failure { .. } => Tone::Bad,
+        Change::Report { activity, .. } => match activity {
+            Activity::Failed(_) | Activity::Stuck(_) => Tone::Bad,
+            Activity::Running => Tone::Good,
+            Activity::Stopped | Activity::Starting | Activity::Stopping => Tone::Normal,
+        },
+        Change::Intend(_) | Change::Withdraw(_) | Change::Forgive { .. } => Tone::Between,
+        Change::Found { .. }
+        | Change::Configure { .. }
+        | Change::Admit { .. }
+        | Change::Grant { .. }
+        | Change::Close { .. } => Tone::Normal,
+    }
+}
+
+/// What happened, and what was granted with it.
+fn then(what: String, grants: &[NewGrant]) -> String {
+    if grants.is_empty() { what } else { format!("{what}; {}", goes(grants)) }
+}
+
+fn goes(grants: &[NewGrant]) -> String {
+    let one = |grant: &NewGrant| format!("{} goes to {} (epoch {})", grant.resource, grant.node, grant.epoch);
+    grants.iter().map(one).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,112 @@
+//! Why a resource is where it is, cause first.
+
+use heart_model::{Guard, Reason, Refusal};
+
+use super::{
+    Look,
+    text::{Tone, paint, paragraph},
+};
+
+/// Reasons, then what will be done, then what a person can do.
+pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Look) -> String {
+    let mut out = format!("{}\n", paint(look, Tone::Head, resource));
+    for reason in reasons {
+        let tone = if blocks(reason) { Tone::Bad } else { Tone::Normal };
+        out += &paragraph(look, 2, tone, &reason.to_string());
+    }
+    if reasons.is_empty() {
+        out += &paragraph(look, 2, Tone::Normal, "nothing was decided about it yet");
+    }
+    out += &format!("\n{}\n", paint(look, Tone::Head, "Next"));
+    for step in next {
+        out += &paragraph(look, 2, Tone::Normal, step);
+    }
+    if next.is_empty() {
+        let idle = match reasons {
+            [] => "nothing: ask again in a moment",
+            _ if reasons.iter().any(blocks) => "nothing, as long as that holds",
+            _ => "nothing: it runs where it should",
+        };
+        out += &paragraph(look, 2, Tone::Normal, idle);
+    }
+    let mut hints: Vec<String> = reasons.iter().flat_map(|reason| remedies(resource, reason)).collect();
+    hints.dedup();
+    if !hints.is_empty() {
+        out.push('\n');
+    }
+    for hint in hints {
+        out += &paragraph(look, 0, Tone::Normal, &format!("hint: {hint}"));
+    }
+    out
+}
+
+/// Whether the resource does not run, or waits, because of this.
+fn blocks(reason: &Reason) -> bool {
+    match reason {
+        Reason::WaitsFor { .. }
+        | Reason::WaitsForGuard { .. }
+        | Reason::StopStuck { .. }
+        | Reason::NoQuorum
+        | Reason::Removed
+        | Reason::Nowhere { .. } => true,
+        Reason::Stays { .. }
+        | Reason::Again { .. }
+        | Reason::Preferred { .. }
+        | Reason::Spread { .. }
+        | Reason::WithGroup { .. }
+        | Reason::Asked { .. }
+        | Reason::NodeLost { .. }
+        | Reason::FailedThere { .. }
+        | Reason::NotOn { .. } => false,
+    }
+}
+
+/// What a person could do about it.
+fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
+    match reason {
+        Reason::NoQuorum => vec!["`heart status` shows which voters are not heard".into()],
+        Reason::StopStuck { node, .. } => {
+            vec![format!(
+                "stop it on {node} by hand, or restart {node}; it goes on as soon as it has ended there"
+            )]
+        }
+        Reason::WaitsForGuard { node, guard: Guard::Fence } => {
+            vec![format!("bring {node} back; as soon as it is heard, it says what it still runs")]
+        }
+        Reason::WaitsFor { resource: other } => {
+            vec![format!("`heart why {other}` says why that does not run")]
+        }
+        Reason::Nowhere { refusals } => {
+            refusals.iter().filter_map(|(node, refusal)| way_out(node.as_str(), refusal)).collect()
+        }
+        Reason::NotOn { node, refusal } => way_out(node.as_str(), refusal).into_iter().collect(),
+        Reason::FailedThere { .. } => {
+            vec![format!("when its cause is mended, `heart forgive {resource}` forgets the failures")]
+        }
+        Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }
+        | Reason::Removed
+        | Reason::Stays { .. }
+        | Reason::Again { .. }
+        | Reason::Preferred { .. }
+        | Reason::Spread { .. }
+        | Reason::WithGroup { .. }
+        | Reason::Asked { .. }
+        | Reason::NodeLost { .. } => Vec::new(),
+    }
+}
+
+/// What would make a node possible again.
+fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
+    match refusal {
+        Refusal::Standby => Some(format!("`heart resume {node}` lets things run on {node} again")),
+        Refusal::Failed { resource, .. } => {
+            Some(format!("when its cause is mended, `heart forgive {resource}` forgets the failures"))
+        }
+        Refusal::Absent
+        | Refusal::Joining
+        | Refusal::Lost
+        | Refusal::Fenced
+        | Refusal::Leaving
+        | Refusal::MovedAway => None,
+    }
+}

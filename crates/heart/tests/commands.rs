@@ -1,0 +1,286 @@
+//! The binary as it is called: what it prints, on which stream, and how it ends.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use tempfile::TempDir;
+
+/// What a call came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn heart(arguments: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_heart"))
+        .args(arguments)
+        .env_remove("HEART_SOCKET")
+        .env("TZ", "UTC")
+        .output()
+        .unwrap();
+    Ended {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn failed(code: i32, err: &str) -> Ended {
+    Ended { code, out: String::new(), err: err.into() }
+}
+
+fn done(out: &str) -> Ended {
+    Ended { code: 0, out: out.into(), err: String::new() }
+}
+
+/// A daemon that knows its answers beforehand, and tells what it was asked.
+struct Script {
+    folder: TempDir,
+    daemon: JoinHandle<Vec<String>>,
+}
+
+impl Script {
+    fn new(answers: &[&str]) -> Script {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let answers: Vec<String> = answers.iter().map(|&answer| answer.into()).collect();
+        let daemon = thread::spawn(move || {
+            let reply = |answer| reply(&listener.accept().unwrap().0, answer);
+            answers.iter().map(|answer| reply(answer)).collect()
+        });
+        Script { folder, daemon }
+    }
+
+    /// Calls `heart`, and returns how it ended and what the daemon was asked.
+    fn heart(self, arguments: &[&str]) -> (Ended, Vec<String>) {
+        let socket = self.folder.path().join("s");
+        let socket = ["--socket", socket.to_str().unwrap()];
+        let ended = heart(&[&socket, arguments].concat());
+        (ended, self.daemon.join().unwrap())
+    }
+}
+
+fn reply(mut stream: &UnixStream, answer: &str) -> String {
+    let mut asked = String::new();
+    BufReader::new(stream).read_line(&mut asked).unwrap();
+    writeln!(stream, "{answer}").unwrap();
+    asked.trim_end().into()
+}
+
+fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// A cluster whose key is there.
+fn good(folder: &TempDir) -> PathBuf {
+    let key = file(folder, "key", "0123456789abcdef0123456789abcdef");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "[cluster]\nname = \"web\"\nkey_file = \"{}\"\n[node.ada]\naddresses = [\"10.0.0.1\"]\n\
+         [resource.address]\nagent = \"ip\"\naddress = \"10.0.0.100/24\"\n",
+        key.display()
+    );
+    file(folder, "good.toml", &text)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn without_a_daemon_every_question_says_how_to_start_one() {
+    let expected = failed(
+        3,
+        "error: no daemon listens at /nowhere/heart.sock\n\
+         hint: is the daemon running? start it with `heart daemon`\n",
+    );
+    for command in [&["status"][..], &["why", "site"], &["log"], &["move", "site"], &["standby", "ada"]] {
+        assert_eq!(heart(&[&["--socket", "/nowhere/heart.sock"], command].concat()), expected, "{command:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_can_be_none_is_named() {
+    let long = format!("/{}", "x".repeat(200));
+    let ended = heart(&["--socket", &long, "status"]);
+    assert_eq!(ended.code, 3);
+    assert!(
+        ended.err.ends_with("hint: name its socket with `--socket PATH` or HEART_SOCKET\n"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_refusal_is_told_with_its_hint() {
+    let script = Script::new(&[
+        r#"{"answer":"refused","error":"no node is called `dan`","hint":"the nodes are `ada`"}"#,
+    ]);
+    let (ended, asked) = script.heart(&["standby", "dan"]);
+    assert_eq!(ended, failed(1, "error: no node is called `dan`\nhint: the nodes are `ada`\n"));
+    assert_eq!(asked, [r#"{"ask":"standby","node":"dan"}"#]);
+}
+
+#[test]
+fn what_is_accepted_is_told_in_the_daemons_words() {
+    for (command, asked) in [
+        (&["standby", "ada"][..], r#"{"ask":"standby","node":"ada"}"#),
+        (&["resume", "ada"], r#"{"ask":"resume","node":"ada"}"#),
+        (&["forgive"], r#"{"ask":"forgive","resource":null}"#),
+        (&["forgive", "site"], r#"{"ask":"forgive","resource":"site"}"#),
+    ] {
+        let script = Script::new(&[r#"{"answer":"accepted","text":"so be it"}"#]);
+        assert_eq!(script.heart(command), (done("so be it\n"), vec![asked.into()]), "{command:?}");
+    }
+}
+
+/// A status in which `site` is on this node.
+fn view(node: &str, epoch: u64) -> String {
+    format!(
+        r#"{{"answer":"status","cluster":"web","node":"ada","leader":"ada","term":1,"quorum":true,
+        "voters":[1,1],"nodes":{{"ada":{{"state":"online","voter":true,"links":[],"lease_ms":9}}}},
+        "resources":{{"site":{{"state":"running","node":"{node}","epoch":{epoch},"since":0,"agent":"process",
+        "group":null,"failures":{{}},"why":null}}}},"intents":[],"problems":[],"next":[],"planned":null}}"#
+    )
+    .replace('\n', "")
+}
+
+#[test]
+fn a_move_is_waited_for() {
+    let (before, after) = (view("ada", 1), view("bob", 2));
+    let accepted = r#"{"answer":"accepted","text":"site moves from ada to bob"}"#;
+    let (ended, asked) = Script::new(&[&before, accepted, &before, &after]).heart(&["move", "site", "bob"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let (first, second) = ended.out.split_once('\n').unwrap();
+    assert_eq!(first, "site moves from ada to bob");
+    assert!(second.starts_with("site runs on bob after ") && second.ends_with(" ms\n"), "{second}");
+    let status = r#"{"ask":"status"}"#;
+    assert_eq!(asked, [status, r#"{"ask":"move","resource":"site","to":"bob"}"#, status, status]);
+}
+
+#[test]
+fn a_status_for_programs_has_the_promised_keys_and_nothing_around_it() {
+    let (ended, _) = Script::new(&[&view("ada", 1)]).heart(&["status", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert_eq!(value["leader"], "ada");
+    assert_eq!(value["quorum"], true);
+    assert_eq!(value["nodes"]["ada"]["state"], "online");
+    let site = &value["resources"]["site"];
+    assert_eq!((&site["state"], &site["node"]), (&"running".into(), &"ada".into()));
+    assert_eq!((&site["since"], &site["epoch"]), (&0.into(), &1.into()));
+}
+
+#[test]
+fn a_status_for_people_has_no_colours_in_a_pipe() {
+    let (ended, _) = Script::new(&[&view("ada", 1)]).heart(&["status"]);
+    assert!(ended.out.starts_with("Cluster web: ada leads (term 1), 1 of 1 voter heard\n"), "{}", ended.out);
+    assert!(ended.out.contains("since 1970-01-01 00:00:00 ("), "{}", ended.out);
+}
+
+#[test]
+fn a_watch_ends_when_nobody_reads_on() {
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_heart"))
+        .args(["--socket", "/nowhere/heart.sock", "status", "--watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(watch.stdout.take());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn reasons_and_the_log_are_told() {
+    let why = r#"{"answer":"why","reasons":[{"why":"stays","node":"ada"}],"next":[]}"#;
+    let (ended, asked) = Script::new(&[why]).heart(&["why", "site"]);
+    assert_eq!(asked, [r#"{"ask":"why","resource":"site"}"#]);
+    assert!(ended.out.starts_with("site\n  runs on ada and stays"), "{ended:?}");
+
+    let log = r#"{"answer":"log","timeline":[{"index":1,"at":1000,"what":{"configured":{"digest":10}}}]}"#;
+    let (ended, asked) = Script::new(&[log]).heart(&["log", "-n", "7"]);
+    assert_eq!(asked, [r#"{"ask":"log","limit":7}"#]);
+    let sentence = "a new configuration is in force (digest 000000000000000a)";
+    assert_eq!(ended, done(&format!("1970-01-01 00:00:01.000  {sentence}\n")));
+    let (ended, _) = Script::new(&[log]).heart(&["log", "--json"]);
+    let entries: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(entries[0]["what"]["configured"]["digest"], 10);
+}
+
+#[test]
+fn a_good_configuration_is_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = good(&folder);
+    let lease = "the kernel lets go of it without us, then another takes it";
+    let expected = format!(
+        "{}: no mistakes\n\n\
+         Cluster web: 1 node, 1 voter (quorum 1), 1 resource\n\
+         a node says that it lives every 100ms, and is lost after 600ms of silence\n\n\
+         If the node of a resource is lost\n\
+         \x20 address:  guard lease:  {lease}\n",
+        path.display()
+    );
+    assert_eq!(heart(&["check", text(&path)]), done(&expected));
+}
+
+#[test]
+fn a_bad_configuration_is_reported_at_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = fs::read_to_string(good(&folder)).unwrap();
+    let path = file(&folder, "bad.toml", &good.replace("agent = \"ip\"", "agent = \"ipp\""));
+    let ended = heart(&["check", text(&path)]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""));
+    assert!(ended.out.contains("bad.toml:7:9"), "{}", ended.out);
+    assert!(ended.out.contains("hint: did you mean \"ip\"?"), "{}", ended.out);
+    assert!(ended.out.ends_with("bad.toml: 1 error\n"), "{}", ended.out);
+
+    let ended = heart(&["check", "--json", text(&path)]);
+    let value: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &value["errors"], &value["mistakes"][0]["line"]), (1, &1.into(), &7.into()));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_no_mistake_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, what) in [
+        (folder.path().join("none.toml"), "it is not there\nhint: name the file: `heart check FILE`"),
+        (folder.path().into(), "it is a folder\nhint: name a file in it: `heart check FILE`"),
+    ] {
+        let expected = format!("error: cannot read {}: {what}\n", path.display());
+        assert_eq!(heart(&["check", text(&path)]), failed(1, &expected));
+    }
+    // A file without end is not read to it.
+    let endless = heart(&["check", "/dev/zero"]);
+    assert_eq!(endless.code, 1);
+    assert!(endless.out.contains("larger than 4 MiB"), "{}", endless.out);
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_another_kind_of_failure() {
+    for arguments in
+        [&["stauts"][..], &["why"], &["why", "-x"], &["standby", "a/b"], &["status", "--json", "--all"]]
+    {
+        assert_eq!(heart(arguments).code, 2, "{arguments:?}");
+    }
+    let ended = heart(&["standby", "a/b"]);
+    assert!(ended.err.contains("a name is made of ASCII letters"), "{}", ended.err);
+}
+
+#[test]
+fn help_tells_the_exit_codes_and_the_version_is_told() {
+    let ended = heart(&["--help"]);
+    assert!(ended.code == 0 && ended.out.contains("3  no daemon answered"), "{}", ended.out);
+    assert_eq!(heart(&["version"]), done(&format!("heart {} (log format 1)\n", env!("CARGO_PKG_VERSION"))));
+}
