@@ -511,13 +511,15 @@ impl Core {
                     .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
-            // With writes under way it would be in vain; the disk's answer comes with the next step.
-            let ready = backed && agreement.writes_under_way() == 0;
-            let order = candidates(&self.sights, board, now).filter(|_| ready);
+            let order = candidates(&self.sights, board, now).filter(|_| backed);
             if order.is_some() {
                 agreement.forget_leader();
             }
-            if self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing) {
+            // With writes under way it would be in vain; the disk's answer comes with the next step. Its
+            // patience is not forgotten meanwhile.
+            let ready = order.is_none() || agreement.writes_under_way() == 0;
+            let (me, order, term) = (self.slot, order.as_deref(), agreement.term());
+            if ready && self.campaigns.is_due(now, me, order, term, &self.timing) {
                 agreement.campaign();
                 self.campaigns.on_campaigned(agreement.term());
                 out.actions.push(Action::Note(format!("campaigning for term {}", agreement.term())));

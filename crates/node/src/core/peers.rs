@@ -165,7 +165,8 @@ impl Core {
                     Message::Report(report) => {
                         if let Outcome::Refused(why) = &report.outcome {
                             let resource = &report.resource.resource;
-                            out.actions.push(Action::Note(format!("{name} does not touch {resource}: {why}")));
+                            out.actions
+                                .push(Action::Note(format!("{name} does not touch {resource}: {why}")));
                         }
                         conductor.on_report(now, name, report);
                     }
