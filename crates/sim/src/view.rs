@@ -62,6 +62,12 @@ impl World {
         cores.into_iter().any(|core| !core.ledger().intents.is_empty())
     }
 
+    /// How often something ran, and then nobody ran it, be it for a millisecond.
+    #[must_use]
+    pub fn outages(&self) -> u64 {
+        self.outages
+    }
+
     /// How often a resource was started so far.
     #[must_use]
     pub fn starts(&self, resource: &ResourceName) -> u64 {

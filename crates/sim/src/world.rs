@@ -121,6 +121,8 @@ pub struct World {
     owners: BTreeMap<ResourceName, Option<usize>>,
     pub(crate) starts: BTreeMap<ResourceName, u64>,
     pub(crate) questions: u64,
+    /// How often something ran, and then nobody ran it.
+    pub(crate) outages: u64,
     /// What was answered to [`Fault::Ask`], newest last.
     pub answers: Vec<Response>,
     told: Vec<String>,
@@ -169,6 +171,7 @@ impl World {
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
             questions: 0,
+            outages: 0,
             answers: Vec::new(),
             told: Vec::new(),
             keep_notes: false,
@@ -571,6 +574,7 @@ impl World {
             let owner = self.owner(&resource);
             let known = self.owners.insert(resource.clone(), owner).flatten();
             if known != owner {
+                self.outages += u64::from(owner.is_none());
                 let line = match owner {
                     Some(place) => format!("{} runs {resource}", self.machines[place].name),
                     None => format!("nobody runs {resource}"),
