@@ -149,7 +149,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     calm(world, &away, lost_after);
     world.run(lost_after * CALM)?;
     settled(world, &away, "after the faults")?;
-    let before = starts(world);
+    let before = (starts(world), world.outages());
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
@@ -188,11 +188,13 @@ fn starts(world: &World) -> Vec<u64> {
     RESOURCES.iter().map(|one| world.starts(&resource(one))).collect()
 }
 
-fn unmoved(world: &World, before: &[u64], why: &str) -> Result<(), Broken> {
-    if starts(world) == before {
-        return Ok(());
-    }
-    Err(Broken { at: world.now(), what: format!("something was restarted {why}") })
+fn unmoved(world: &World, before: &(Vec<u64>, u64), why: &str) -> Result<(), Broken> {
+    let what = match (starts(world) == before.0, world.outages() == before.1) {
+        (true, true) => return Ok(()),
+        (false, _) => "restarted",
+        (true, false) => "silent for a while",
+    };
+    Err(Broken { at: world.now(), what: format!("something was {what} {why}") })
 }
 
 /// Mends everything but what is away.

@@ -96,6 +96,8 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// A machine is asked to stop in an orderly way: it hands over first.
+    Leave(usize),
     /// Datagrams lost from now on, of 1000.
     Loss(u64),
     /// Somebody asks a machine.
@@ -162,7 +164,7 @@ impl World {
                 self.cut.insert((from, to));
             }
             Fault::Heal => {
-                self.tell("the network is whole".into());
+                self.tell("the network is whole");
                 self.cut.clear();
                 self.held.clear();
             }
@@ -194,7 +196,7 @@ impl World {
                     self.tell(format!("{resource} dies on {}", name(self, node)));
                     let said = self.machines[node].kill_service(&resource);
                     said.into_iter()
-                        .for_each(|said: FromExecutor| self.to_core(node, CoreEvent::Executor(said)));
+                        .for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
                     self.look(Some(&resource))?;
                 }
             }
@@ -205,11 +207,15 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
+            Fault::Leave(node) => {
+                self.tell(format!("{} is asked to leave", name(self, node)));
+                self.tell_core(node, CoreEvent::Leave);
+            }
             Fault::Loss(loss) => self.settings.loss = loss,
             Fault::Ask { node, request } => {
                 self.questions += 1;
                 let id = self.questions;
-                self.to_core(node, CoreEvent::Request { id, request });
+                self.tell_core(node, CoreEvent::Request { id, request });
             }
         }
         Ok(())
@@ -222,6 +228,6 @@ impl World {
             if stalled { "does not answer" } else { "answers again" }
         ));
         self.machines[node].disk_stalled = stalled;
-        self.to_core(node, CoreEvent::Disk { works: !stalled });
+        self.tell_core(node, CoreEvent::Disk { works: !stalled });
     }
 }

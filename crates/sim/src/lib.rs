@@ -14,6 +14,7 @@ mod executor;
 mod fault;
 mod machine;
 mod rough;
+mod view;
 mod world;
 
 pub use chance::Chance;

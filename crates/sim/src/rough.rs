@@ -69,7 +69,7 @@ impl<'a> Rough<'a> {
 
     fn trouble(&mut self, world: &mut World) {
         let (at, node, lasts) = (self.at, self.node(), self.edge());
-        match self.chance.below(20) {
+        match self.chance.below(21) {
             0 | 1 => self.power_cut(world, node),
             2 | 3 => world.schedule(at, Fault::Freeze { node, lasts }),
             4 => world.schedule(at, Fault::StallCore { node, lasts }),
@@ -95,6 +95,12 @@ impl<'a> Rough<'a> {
             15 => world.schedule(at, Fault::StallPulse { node, lasts }),
             16 => world.schedule(at, Fault::StallExecutor { node, lasts }),
             17 => self.hold(world, node),
+            18 => {
+                let back = at + lasts + self.edge();
+                world.schedule(at, Fault::Leave(node));
+                world.schedule(at + lasts, Fault::PowerCut(node));
+                world.schedule(back, Fault::PowerOn(node));
+            }
             _ => self.ask(world, node),
         }
     }

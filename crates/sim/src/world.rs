@@ -2,7 +2,6 @@
 
 use heart_model::{NodeId, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
 use heart_node::{
-    board::flag,
     core::{Action as CoreAction, Event as CoreEvent, Response},
     frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
@@ -120,8 +119,10 @@ pub struct World {
     pub(crate) broken_starts: BTreeSet<usize>,
     pub(crate) claims: Claims,
     owners: BTreeMap<ResourceName, Option<usize>>,
-    starts: BTreeMap<ResourceName, u64>,
+    pub(crate) starts: BTreeMap<ResourceName, u64>,
     pub(crate) questions: u64,
+    /// How often something ran, and then nobody ran it.
+    pub(crate) outages: u64,
     /// What was answered to [`Fault::Ask`], newest last.
     pub answers: Vec<Response>,
     told: Vec<String>,
@@ -170,6 +171,7 @@ impl World {
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
             questions: 0,
+            outages: 0,
             answers: Vec::new(),
             told: Vec::new(),
             keep_notes: false,
@@ -187,13 +189,6 @@ impl World {
     /// Two owners are no failure from here on: for the one story that is about them.
     pub fn tolerate_two_owners(&mut self) {
         self.tolerant = true;
-    }
-
-    /// The places of all machines that answer for a resource now.
-    #[must_use]
-    pub fn owners(&self, resource: &ResourceName) -> Vec<usize> {
-        let owns = |place: &usize| self.machines[*place].owns(resource, self.now).is_some();
-        (0..self.machines.len()).filter(owns).collect()
     }
 
     /// What the file of this machine says.
@@ -216,69 +211,14 @@ impl World {
         self.events
     }
 
-    /// How many machines there are.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.machines.len()
-    }
-
-    /// The machine at a place.
-    #[must_use]
-    pub fn machine(&self, place: usize) -> &Machine {
-        &self.machines[place]
-    }
-
-    /// Who answers for a resource now.
-    #[must_use]
-    pub fn owner(&self, resource: &ResourceName) -> Option<usize> {
-        self.machines.iter().position(|machine| machine.owns(resource, self.now).is_some())
-    }
-
-    /// Who leads now, in the newest term.
-    #[must_use]
-    pub fn leader(&self) -> Option<usize> {
-        let leads = |place: &usize| self.machines[*place].core.as_ref().and_then(|core| core.leading());
-        (0..self.machines.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
-    }
-
-    /// The places of those that vote.
-    #[must_use]
-    pub fn voters(&self) -> Vec<usize> {
-        let votes = |place: &usize| self.settings.spec.nodes[&self.machines[*place].name].voter;
-        (0..self.machines.len()).filter(votes).collect()
-    }
-
-    /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
-    /// voters remains that has not lost its log.
-    #[must_use]
-    pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
-        let stays = |other: &&usize| **other != place && !away.contains(other);
-        let voters = self.voters();
-        let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
-        good > voters.len() / 2
-    }
-
-    /// Whether people asked for something that is not fulfilled yet.
-    #[must_use]
-    pub fn is_asked_for_more(&self) -> bool {
-        let cores = self.machines.iter().filter_map(Machine::core);
-        cores.into_iter().any(|core| !core.ledger().intents.is_empty())
-    }
-
-    /// How often a resource was started so far.
-    #[must_use]
-    pub fn starts(&self, resource: &ResourceName) -> u64 {
-        self.starts.get(resource).copied().unwrap_or(0)
-    }
-
     /// What happened since the last call, a line each.
     pub fn take_story(&mut self) -> Vec<String> {
         ::core::mem::take(&mut self.told)
     }
 
-    pub(crate) fn tell(&mut self, line: String) {
+    pub(crate) fn tell(&mut self, line: impl AsRef<str>) {
         let seconds = self.now as f64 / 1e9;
-        self.told.push(format!("{seconds:.3} {line}"));
+        self.told.push(format!("{seconds:.3} {}", line.as_ref()));
     }
 
     pub(crate) fn push(&mut self, at: Nanos, happening: Happening) {
@@ -413,10 +353,10 @@ impl World {
             }
             PulseAction::Forward { to, datagram } => self.transmit_all(node, to, datagram.bytes()),
             PulseAction::Deliver { from, boot, body } => {
-                self.to_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
+                self.tell_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
             }
-            PulseAction::Sight(sighting) => self.to_core(node, CoreEvent::Sight(sighting)),
-            PulseAction::Lease => self.to_core(node, CoreEvent::Wake),
+            PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(sighting)),
+            PulseAction::Lease => self.tell_core(node, CoreEvent::Wake),
             PulseAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
                 machine.pulse_wake = machine.when(at).max(self.now + WAIT_MIN);
@@ -426,7 +366,7 @@ impl World {
     }
 
     /// From one process of a node to another: a few microseconds.
-    pub(crate) fn to_core(&mut self, node: usize, event: CoreEvent) {
+    pub(crate) fn tell_core(&mut self, node: usize, event: CoreEvent) {
         let from = match event {
             CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
             CoreEvent::Durable(_) | CoreEvent::Disk { .. } => 1,
@@ -441,7 +381,7 @@ impl World {
         self.push(at, Happening::Core { node, boots, life, event });
     }
 
-    fn to_executor(&mut self, node: usize, told: ToExecutor) {
+    fn tell_executor(&mut self, node: usize, told: ToExecutor) {
         let wait = self.chance.between(5_000, 50_000);
         let machine = &mut self.machines[node];
         let boots = machine.boots;
@@ -493,9 +433,13 @@ impl World {
                 let wait = self.chance.between(self.settings.sync.0, self.settings.sync.1);
                 self.push(self.now + wait, Happening::Sync { node, boots });
             }
-            CoreAction::Execute(told) => self.to_executor(node, told),
+            CoreAction::Execute(told) => self.tell_executor(node, told),
             CoreAction::Reply { response, .. } => self.answers.push(response),
-            CoreAction::Left => {}
+            CoreAction::Left => {
+                self.tell(format!("{} has left", self.machines[node].name));
+                self.machines[node].cut_power();
+                self.look(None)?;
+            }
             CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
             CoreAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
@@ -535,16 +479,16 @@ impl World {
                     }
                 };
                 self.look(None)?;
-                self.to_core(node, CoreEvent::Executor(said));
+                self.tell_core(node, CoreEvent::Executor(said));
             }
             ToExecutor::LetGo { session, everything } => {
                 let said = self.machines[node].let_go(session, everything);
                 self.look(None)?;
-                self.to_core(node, CoreEvent::Executor(said));
+                self.tell_core(node, CoreEvent::Executor(said));
             }
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
-                    self.to_core(node, CoreEvent::Executor(said));
+                    self.tell_core(node, CoreEvent::Executor(said));
                 }
             }
         }
@@ -572,7 +516,7 @@ impl World {
             }
         }
         self.look(Some(&order.resource))?;
-        self.to_core(node, CoreEvent::Executor(said));
+        self.tell_core(node, CoreEvent::Executor(said));
         Ok(())
     }
 
@@ -612,7 +556,7 @@ impl World {
             return Ok(());
         }
         if let Some(ticket) = machine.sync() {
-            self.to_core(node, CoreEvent::Durable(ticket));
+            self.tell_core(node, CoreEvent::Durable(ticket));
         }
         Ok(())
     }
@@ -630,6 +574,7 @@ impl World {
             let owner = self.owner(&resource);
             let known = self.owners.insert(resource.clone(), owner).flatten();
             if known != owner {
+                self.outages += u64::from(owner.is_none());
                 let line = match owner {
                     Some(place) => format!("{} runs {resource}", self.machines[place].name),
                     None => format!("nobody runs {resource}"),
@@ -638,18 +583,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Whether the node at `place` votes, with a log that it has kept.
-    #[must_use]
-    pub fn votes(&self, place: usize) -> bool {
-        self.machines[place].is_whole()
-    }
-
-    /// Whether the node at `place` has a log that it may use.
-    #[must_use]
-    pub fn takes_part(&self, place: usize) -> bool {
-        self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
     }
 }
 

@@ -73,6 +73,20 @@ fn a_voter_without_its_log_is_found() {
 }
 
 #[test]
+#[ignore = "a measurement: how many of a thousand other worlds find each bug"]
+fn how_often_each_is_found() {
+    for bug in Bug::ALL {
+        plant(Some(bug));
+        let finds = |seed: &u64| {
+            catch_unwind(|| chaos::run(*seed, false)).map_or(true, |world| world.broken.is_some())
+        };
+        let found = (10_001..=11_000).filter(finds).count();
+        println!("{bug:?}: {found} of 1000");
+    }
+    plant(None);
+}
+
+#[test]
 fn without_a_bug_the_claims_hold() {
     assert_eq!(first_found(None, 300), None);
 }

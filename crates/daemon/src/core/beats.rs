@@ -134,13 +134,10 @@ fn wait_for<'a>(
 fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Duration {
     let mut wait = Duration::from_secs(1);
     let mut rings = false;
-    let slots = || 0..pulse.size();
+    send_beats(pulse, thread, actions);
     for action in actions.drain(..) {
         match action {
-            Action::Beat { link, datagram } => {
-                let to = slots().filter(|&slot| pulse.sends_to(slot));
-                thread.links.send(link, to, datagram.bytes());
-            }
+            Action::Beat { .. } => {}
             Action::Forward { to, datagram } => thread.links.send_all(to, datagram.bytes()),
             Action::Deliver { from, boot, body } => rings |= tell(thread, Told::Segment { from, boot, body }),
             Action::Sight(sighting) => rings |= tell(thread, Told::Sight(sighting)),
@@ -152,6 +149,25 @@ fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Duratio
         thread.bell.ring();
     }
     wait
+}
+
+/// Sends the beats of all links to one node after the other, so that the copies for a node arrive
+/// together and wake it once.
+fn send_beats(pulse: &Pulse, thread: &Thread, actions: &[Action]) {
+    let beats = || {
+        actions.iter().filter_map(|action| match action {
+            Action::Beat { link, datagram } => Some((*link, datagram)),
+            _ => None,
+        })
+    };
+    for slot in (0..pulse.size()).filter(|&slot| pulse.sends_to(slot)) {
+        for (link, datagram) in beats().filter(|(link, _)| !thread.links.is_shared(*link)) {
+            thread.links.send(link, slot, datagram.bytes());
+        }
+    }
+    for (link, datagram) in beats().filter(|(link, _)| thread.links.is_shared(*link)) {
+        thread.links.send(link, 0, datagram.bytes());
+    }
 }
 
 fn tell(thread: &Thread, told: Told) -> bool {

@@ -133,21 +133,20 @@ impl Links {
         self.0.iter().map(|link| &link.socket)
     }
 
-    /// Sends to the nodes in these slots over one link. What cannot be sent is lost, like any
-    /// datagram.
-    pub(crate) fn send(&self, link: usize, to: impl Iterator<Item = usize>, bytes: &[u8]) {
+    /// Whether a link reaches all nodes with one datagram.
+    pub(crate) fn is_shared(&self, link: usize) -> bool {
+        self.0[link].shared
+    }
+
+    /// Sends to the node in this slot over one link. What cannot be sent is lost, like any datagram.
+    pub(crate) fn send(&self, link: usize, to: usize, bytes: &[u8]) {
         let link = &self.0[link];
-        for slot in to {
-            link.socket.send_to(bytes, link.nodes[slot]).ok();
-            if link.shared {
-                return;
-            }
-        }
+        link.socket.send_to(bytes, link.nodes[to]).ok();
     }
 
     /// Sends to one node over all links.
     pub(crate) fn send_all(&self, to: usize, bytes: &[u8]) {
-        (0..self.0.len()).for_each(|link| self.send(link, std::iter::once(to), bytes));
+        (0..self.0.len()).for_each(|link| self.send(link, to, bytes));
     }
 
     /// Takes one datagram off a link; `None` if none waits.

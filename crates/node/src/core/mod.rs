@@ -525,11 +525,11 @@ impl Core {
             if order.is_some() {
                 agreement.forget_leader();
             }
-            // With writes under way it would be in vain; the disk's answer comes with the next step.
-            let ready = agreement.writes_under_way() == 0;
-            if ready
-                && self.campaigns.is_due(now, self.slot, order.as_deref(), agreement.term(), &self.timing)
-            {
+            // With writes under way it would be in vain; the disk's answer comes with the next step. Its
+            // patience is not forgotten meanwhile.
+            let ready = order.is_none() || agreement.writes_under_way() == 0;
+            let (me, order, term) = (self.slot, order.as_deref(), agreement.term());
+            if ready && self.campaigns.is_due(now, me, order, term, &self.timing) {
                 agreement.campaign();
                 self.campaigns.on_campaigned(agreement.term());
                 out.actions.push(Action::Note(format!("campaigning for term {}", agreement.term())));

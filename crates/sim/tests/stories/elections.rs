@@ -69,10 +69,10 @@ fn an_owner_that_two_of_four_voters_hear_is_lost() {
     story.part(&["ada"], &["cyn", "dan"]).run_for(4000);
     story.expect(
         "
-        0.5 nobody runs address
-        0.5 nobody runs site
-        0.7 bob runs address
-        0.7 bob runs site
+        0.4 nobody runs address
+        0.4 nobody runs site
+        0.4 bob runs address
+        0.4 bob runs site
         ",
     );
 }

@@ -14,7 +14,6 @@ fn a_node_with_an_empty_disk_comes_back_under_a_new_identity() {
     story.expect(
         "
         0.0 bob loses power
-        0.5 ada: campaigning for term 2
         0.5 ada: leading term 2
         2.0 bob gets an empty disk
         2.0 bob is switched on
@@ -55,8 +54,8 @@ fn a_voter_whose_log_lost_its_tail_does_not_vote_until_it_has_caught_up() {
         "
         0.0 the disk of cyn loses its last 400 bytes
         0.0 cyn is switched on
-        0.1 cyn: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
-        0.1 cyn: taking part again as incarnation 2
+        0.4 cyn: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
+        0.4 cyn: taking part again as incarnation 2
         ",
     );
     assert!(story.world.votes(story.place("cyn")));

@@ -2,6 +2,7 @@
 
 use heart_model::NodeName;
 use heart_node::core::Request;
+use heart_sim::Fault;
 
 use crate::told::{Told, node, resource};
 
@@ -55,6 +56,37 @@ fn a_move_that_overtakes_a_slow_start_starts_nothing_twice() {
         0.0 nobody runs site
         4.5 cyn runs address
         6.0 cyn runs site
+        ",
+    );
+}
+
+#[test]
+fn a_node_that_is_asked_to_stop_hands_over_first() {
+    let mut story = Told::three();
+    let leave = Fault::Leave(story.place("ada"));
+    story.happens(leave).run_for(5000);
+    story.expect(
+        "
+        0.0 ada is asked to leave
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 ada has left
+        0.0 bob runs address
+        0.0 bob runs site
+        ",
+    );
+    // The leader, too, but it is gone before its successor gave anything away: one lost-after.
+    story.switch_on("ada").run_for(3000).forget();
+    let leave = Fault::Leave(story.place("bob"));
+    story.happens(leave).run_for(5000);
+    story.expect(
+        "
+        0.0 bob is asked to leave
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 bob has left
+        0.6 ada runs address
+        0.6 ada runs site
         ",
     );
 }

@@ -1,0 +1,88 @@
+//! What can be asked of a world, without changing it.
+
+use heart_model::ResourceName;
+use heart_node::board::flag;
+
+use crate::{Machine, Power, World};
+
+impl World {
+    /// The places of all machines that answer for a resource now.
+    #[must_use]
+    pub fn owners(&self, resource: &ResourceName) -> Vec<usize> {
+        let owns = |place: &usize| self.machines[*place].owns(resource, self.now).is_some();
+        (0..self.machines.len()).filter(owns).collect()
+    }
+
+    /// How many machines there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// The machine at a place.
+    #[must_use]
+    pub fn machine(&self, place: usize) -> &Machine {
+        &self.machines[place]
+    }
+
+    /// Who answers for a resource now.
+    #[must_use]
+    pub fn owner(&self, resource: &ResourceName) -> Option<usize> {
+        self.machines.iter().position(|machine| machine.owns(resource, self.now).is_some())
+    }
+
+    /// Who leads now, in the newest term.
+    #[must_use]
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |place: &usize| self.machines[*place].core.as_ref().and_then(|core| core.leading());
+        (0..self.machines.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
+    }
+
+    /// The places of those that vote.
+    #[must_use]
+    pub fn voters(&self) -> Vec<usize> {
+        let votes = |place: &usize| self.settings.spec.nodes[&self.machines[*place].name].voter;
+        (0..self.machines.len()).filter(votes).collect()
+    }
+
+    /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
+    /// voters remains that has not lost its log.
+    #[must_use]
+    pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
+        let stays = |other: &&usize| **other != place && !away.contains(other);
+        let voters = self.voters();
+        let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
+        good > voters.len() / 2
+    }
+
+    /// Whether people asked for something that is not fulfilled yet.
+    #[must_use]
+    pub fn is_asked_for_more(&self) -> bool {
+        let cores = self.machines.iter().filter_map(Machine::core);
+        cores.into_iter().any(|core| !core.ledger().intents.is_empty())
+    }
+
+    /// How often something ran, and then nobody ran it, be it for a millisecond.
+    #[must_use]
+    pub fn outages(&self) -> u64 {
+        self.outages
+    }
+
+    /// How often a resource was started so far.
+    #[must_use]
+    pub fn starts(&self, resource: &ResourceName) -> u64 {
+        self.starts.get(resource).copied().unwrap_or(0)
+    }
+
+    /// Whether the node at `place` votes, with a log that it has kept.
+    #[must_use]
+    pub fn votes(&self, place: usize) -> bool {
+        self.machines[place].is_whole()
+    }
+
+    /// Whether the node at `place` has a log that it may use.
+    #[must_use]
+    pub fn takes_part(&self, place: usize) -> bool {
+        self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
+    }
+}
