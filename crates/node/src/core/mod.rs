@@ -174,6 +174,8 @@ pub struct Core {
     executor_told: bool,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, Moment>,
+    /// What the leader answered in this step.
+    answers: Vec<(u64, Response)>,
     began: Moment,
     listening_until: Option<Moment>,
     next_tick: Moment,
@@ -215,6 +217,7 @@ impl Core {
             executor_told: false,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
+            answers: Vec::new(),
             began: now,
             listening_until: Some(now.after(timing.lost_after)).filter(|_| !settings.handed_over),
             next_tick: now,
@@ -288,7 +291,7 @@ impl Core {
         self.conduct(now, board, out);
         self.pump(now, board, out);
         self.compact(out);
-        self.give_up_questions(now, board, out);
+        self.answer_questions(now, board, out);
         self.leave(now, board, out);
         self.show(board);
     }

@@ -47,14 +47,18 @@ impl Core {
         self.send(from, &Message::Answer { id, response }, out);
     }
 
-    pub(super) fn on_answer(&mut self, id: u64, response: Response, out: &mut Out) {
+    pub(super) fn on_answer(&mut self, id: u64, response: Response) {
         if self.questions.remove(&id).is_some() {
-            out.actions.push(Action::Reply { id, response });
+            self.answers.push((id, response));
         }
     }
 
-    /// Answers alone the questions that the leader left open.
-    pub(super) fn give_up_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
+    /// Passes on what the leader answered, with what only this node knows; answers alone the questions
+    /// that the leader left open.
+    pub(super) fn answer_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        for (id, response) in ::core::mem::take(&mut self.answers) {
+            self.reply(now, board, id, response, out);
+        }
         let late: Vec<u64> = self
             .questions
             .iter()
@@ -265,6 +269,13 @@ impl Core {
             node.links = (0..links).map(|link| heard >> link & 1 == 1).collect();
         }
         view.problems = problems(view);
+        let differs = |slot: &usize| {
+            self.sights.heard(*slot).is_some_and(|seen| seen.digest != self.settings.digest)
+        };
+        let differing = (0..self.names.len()).filter(differs);
+        view.problems.extend(differing.map(|slot| {
+            format!("{} has another configuration file than {}", self.names[slot], self.settings.me)
+        }));
     }
 }
 
