@@ -464,10 +464,22 @@ impl Drop for Cluster {
             return;
         }
         eprintln!("sightings: {:?}", self.watch.sightings());
-        let timeline = self.up().iter().find_map(|name| match self.ask(name, &Request::Log { limit: 40 }) {
-            Ok(Response::Log { timeline }) => Some(timeline),
-            _ => None,
-        });
+        for name in self.up() {
+            match self.view_of(&name) {
+                Ok(view) => eprintln!(
+                    "{name} says: leader {:?}, term {}, quorum {}, {:?}, next {:?}, nodes {:?}",
+                    view.leader, view.term, view.quorum, view.problems, view.next, view.nodes
+                ),
+                Err(error) => eprintln!("{name} says: {error:#}"),
+            }
+        }
+        // Of who has got furthest.
+        let timelines =
+            self.up().into_iter().filter_map(|name| match self.ask(&name, &Request::Log { limit: 40 }) {
+                Ok(Response::Log { timeline }) => Some(timeline),
+                _ => None,
+            });
+        let timeline = timelines.max_by_key(|timeline| timeline.last().map(|happened| happened.index));
         for happened in timeline.unwrap_or_default() {
             eprintln!("{} {} {:?}", happened.index.0, happened.at, happened.what);
         }

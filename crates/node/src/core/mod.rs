@@ -177,6 +177,8 @@ pub struct Core {
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, Moment>,
+    /// What the leader answered in this step.
+    answers: Vec<(u64, Response)>,
     began: Moment,
     listening_until: Option<Moment>,
     next_tick: Moment,
@@ -222,6 +224,7 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
+            answers: Vec::new(),
             began: now,
             listening_until: Some(now.after(timing.lost_after))
                 .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
@@ -296,7 +299,7 @@ impl Core {
         self.conduct(now, board, out);
         self.pump(now, board, out);
         self.compact(out);
-        self.give_up_questions(now, board, out);
+        self.answer_questions(now, board, out);
         self.leave(now, board, out);
         self.show(board);
     }

@@ -157,7 +157,7 @@ impl Core {
         match message {
             Message::Order(order) => self.accept(order),
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
-            Message::Answer { id, response } => self.on_answer(id, response, out),
+            Message::Answer { id, response } => self.on_answer(id, response),
             Message::Report(_) | Message::Inventory { .. } | Message::Changed(_) | Message::Over { .. } => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];

@@ -47,14 +47,18 @@ impl Core {
         Core::send(from, &Message::Answer { id, response }, out);
     }
 
-    pub(super) fn on_answer(&mut self, id: u64, response: Response, out: &mut Out) {
+    pub(super) fn on_answer(&mut self, id: u64, response: Response) {
         if self.questions.remove(&id).is_some() {
-            out.actions.push(Action::Reply { id, response });
+            self.answers.push((id, response));
         }
     }
 
-    /// Answers alone the questions that the leader left open.
-    pub(super) fn give_up_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
+    /// Passes on what the leader answered, with what only this node knows; answers alone the questions
+    /// that the leader left open.
+    pub(super) fn answer_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        for (id, response) in ::core::mem::take(&mut self.answers) {
+            self.reply(now, board, id, response, out);
+        }
         let late: Vec<u64> = self
             .questions
             .iter()
@@ -288,24 +292,28 @@ impl Core {
             let heard = self.sights.heard(slot).map_or(0, |seen| seen.links);
             node.links = (0..links).map(|link| heard >> link & 1 == 1).collect();
         }
-        view.problems = self.strange_histories();
+        view.problems = self.strangers();
         view.problems.extend(problems(view));
     }
 }
 
 impl Core {
-    /// Nodes whose log belongs to another history than ours: neither believes the other.
-    fn strange_histories(&self) -> Vec<String> {
+    /// Nodes that are heard but go by another history or another file than this one.
+    fn strangers(&self) -> Vec<String> {
         let ours = self.ledger.era;
-        let heard = (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot));
-        let strange = heard.filter(|seen| ours != 0 && seen.era != 0 && seen.era != ours);
-        let sentence = |slot: usize| {
-            let name = &self.names[slot];
-            format!(
-                "{name} has the log of another history: a person has to decide which one counts, and empty the other"
-            )
-        };
-        strange.map(|seen| sentence(seen.slot)).collect()
+        let mut said = Vec::new();
+        for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
+            let (name, me) = (&self.names[seen.slot], &self.settings.me);
+            if ours != 0 && seen.era != 0 && seen.era != ours {
+                said.push(format!(
+                    "{name} has the log of another history: decide which counts, and empty the other"
+                ));
+            }
+            if seen.digest != self.settings.digest {
+                said.push(format!("{name} has another configuration file than {me}"));
+            }
+        }
+        said
     }
 }
 
