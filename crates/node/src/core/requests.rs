@@ -6,7 +6,7 @@ use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
 };
 use crate::{
-    board::Board,
+    board::{Board, flag},
     ledger::{Change, Entry, VERSION, write},
 };
 
@@ -269,9 +269,16 @@ impl Core {
             node.links = (0..links).map(|link| heard >> link & 1 == 1).collect();
         }
         view.problems = problems(view);
-        let differs = |slot: &usize| {
-            self.sights.heard(*slot).is_some_and(|seen| seen.digest != self.settings.digest)
+        let is_sick = |slot: &usize| match *slot == self.slot {
+            true => !self.disk_works,
+            false => self.sights.heard(*slot).is_some_and(|seen| seen.flags & flag::SICK != 0),
         };
+        let sick = (0..self.names.len()).filter(is_sick);
+        view.problems.extend(
+            sick.map(|slot| format!("the disk of {} does not take what is written", self.names[slot])),
+        );
+        let differs =
+            |slot: &usize| self.sights.heard(*slot).is_some_and(|seen| seen.digest != self.settings.digest);
         let differing = (0..self.names.len()).filter(differs);
         view.problems.extend(differing.map(|slot| {
             format!("{} has another configuration file than {}", self.names[slot], self.settings.me)
