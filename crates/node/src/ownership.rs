@@ -306,27 +306,38 @@ impl Holder {
 /// The voter's side: sessions it revoked, until its own promise to each has run out.
 #[derive(Debug, Default)]
 pub struct Revoked {
-    /// By slot: the session, and whether the promise has run out.
-    sessions: BTreeMap<usize, (Session, bool)>,
+    /// By slot.
+    sessions: BTreeMap<usize, Over>,
+}
+
+/// One revoked session.
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    session: Session,
+    /// Until when what was promised to it binds. Promises to a later session of the same node do not
+    /// count: a node that is deaf may begin one, and would be promised something for ever.
+    until: Moment,
+    /// It has run out, and that was said.
+    told: bool,
 }
 
 impl Revoked {
     /// This voter appended a takeover: no more promises for that session.
     pub fn on_appended(&mut self, board: &Board, me: usize, slot: usize, session: Session) {
-        board.revoke(slot, session);
+        let until = board.revoke(slot, session);
         if slot == me && session.boot == board.boot() {
             board.depose(session.number);
         }
-        self.sessions.insert(slot, (session, false));
+        self.sessions.insert(slot, Over { session, until, told: false });
     }
 
     /// The sessions whose promise has run out since the last look.
-    pub fn newly_over(&mut self, now: Moment, board: &Board) -> Vec<(usize, Session)> {
+    pub fn newly_over(&mut self, now: Moment) -> Vec<(usize, Session)> {
         let mut over = Vec::new();
-        for (&slot, (session, told)) in &mut self.sessions {
-            if !*told && now.has_surely_reached(board.promised_until(slot)) {
-                *told = true;
-                over.push((slot, *session));
+        for (&slot, one) in &mut self.sessions {
+            if !one.told && now.has_surely_reached(one.until) {
+                one.told = true;
+                over.push((slot, one.session));
             }
         }
         over
@@ -335,18 +346,14 @@ impl Revoked {
     /// All sessions whose promise has run out, for a new leader.
     #[must_use]
     pub fn all_over(&self) -> Vec<(usize, Session)> {
-        self.sessions
-            .iter()
-            .filter(|(_, (_, told))| *told)
-            .map(|(&slot, &(session, _))| (slot, session))
-            .collect()
+        self.sessions.iter().filter(|(_, one)| one.told).map(|(&slot, one)| (slot, one.session)).collect()
     }
 
     /// When the next promise runs out.
     #[must_use]
-    pub fn next_deadline(&self, board: &Board) -> Option<Moment> {
-        let open = self.sessions.iter().filter(|(_, (_, told))| !told);
-        open.map(|(&slot, _)| board.promised_until(slot)).min_by_key(|at| at.boottime)
+    pub fn next_deadline(&self) -> Option<Moment> {
+        let open = self.sessions.values().filter(|one| !one.told);
+        open.map(|one| one.until).min_by_key(|at| at.boottime)
     }
 }
 

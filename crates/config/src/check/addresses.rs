@@ -85,9 +85,11 @@ fn number(ip: IpAddr) -> u128 {
 
 /// Whether both are in one network of that prefix length.
 fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
+    if one.is_ipv4() != other.is_ipv4() || prefix > bits(one) {
+        return false;
+    }
     let shift = u32::from(bits(one) - prefix);
-    one.is_ipv4() == other.is_ipv4()
-        && number(one).checked_shr(shift).unwrap_or(0) == number(other).checked_shr(shift).unwrap_or(0)
+    number(one).checked_shr(shift).unwrap_or(0) == number(other).checked_shr(shift).unwrap_or(0)
 }
 
 /// Checks the address that an `ip` resource holds.

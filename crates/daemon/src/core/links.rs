@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
     os::fd::{AsRawFd, OwnedFd},
 };
 
@@ -71,8 +71,8 @@ fn open_shared(kind: LinkKind, address: SocketAddr, interface: &str) -> io::Resu
     )?;
     sockopt::set_socket_reuseaddr(&fd, true)?;
     sockopt::set_socket_broadcast(&fd, kind == LinkKind::Broadcast)?;
-    rustix::net::bind(&fd, &SocketAddr::new(bind_to, address.port()))?;
     let index = rustix::net::netdevice::name_to_index(&fd, interface)?;
+    rustix::net::bind(&fd, &on_interface(SocketAddr::new(bind_to, address.port()), index))?;
     match (kind, address.ip()) {
         (LinkKind::Multicast, IpAddr::V4(group)) => {
             sockopt::set_ip_add_membership_with_ifindex(&fd, &group, &Ipv4Addr::UNSPECIFIED, index)?;
@@ -86,6 +86,14 @@ fn open_shared(kind: LinkKind, address: SocketAddr, interface: &str) -> io::Resu
         (LinkKind::Unicast | LinkKind::Broadcast, _) => {}
     }
     Ok(fd.into())
+}
+
+/// An IPv6 address of one link, such as ff02::694, means nothing without its interface.
+fn on_interface(address: SocketAddr, index: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(six) => SocketAddrV6::new(*six.ip(), six.port(), 0, index).into(),
+        SocketAddr::V4(_) => address,
+    }
 }
 
 /// One link, in use.
@@ -108,11 +116,17 @@ impl Links {
         let port = spec.cluster.port;
         let link = |(place, fd): (usize, OwnedFd)| {
             let shared = place.checked_sub(unicast).and_then(|place| spec.cluster.links.get(place));
-            let node = |name: &NodeName| match shared {
-                Some(link) => link.address,
+            let reach_all = shared.map(|link| {
+                // An interface that is gone is like a link that is down.
+                let index = rustix::net::netdevice::name_to_index(&fd, &link.interface).unwrap_or(0);
+                on_interface(link.address, index)
+            });
+            let node = |name: &NodeName| match reach_all {
+                Some(address) => address,
                 None => SocketAddr::new(spec.nodes[name].addresses[place].0, port),
             };
-            Link { socket: fd.into(), nodes: names.iter().map(node).collect(), shared: shared.is_some() }
+            let nodes = names.iter().map(node).collect();
+            Link { socket: fd.into(), nodes, shared: shared.is_some() }
         };
         Links(sockets.into_iter().enumerate().map(link).collect())
     }

@@ -22,6 +22,8 @@ use heart_node::{
 
 /// How long to wait before a write that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// Failures in a row of which one is told: about one a minute.
+const SAY_EVERY: u32 = 300;
 /// Most writes that one sync makes durable.
 const BATCH_MAX: usize = 1024;
 
@@ -92,9 +94,13 @@ fn run(mut file: File, path: &Path, wanted: &Receiver<Write>, say: &Sender<Said>
         let mut batch = vec![first];
         batch.extend(wanted.try_iter().take(BATCH_MAX));
         let last = batch.last().expect("it has a first").ticket;
+        let mut failures = 0;
         // Bounded by the disk's return: without it nothing may be said to be durable.
         while let Err(error) = make_durable(&mut file, path, &batch) {
-            tracing::error!("cannot write {}: {error}", path.display());
+            if failures % SAY_EVERY == 0 {
+                tracing::error!("cannot write {}: {error}; trying on", path.display());
+            }
+            failures += 1;
             if say.send(Said::Failed).is_err() {
                 return;
             }

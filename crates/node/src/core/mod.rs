@@ -279,7 +279,7 @@ impl Core {
             Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
         }
         self.settle(now, board, &mut out);
-        self.peers.flush(now, &self.sights, &mut out);
+        self.peers.flush(now, &self.sights, &self.ids, &mut out);
         out.actions.push(Action::WakeAt(self.next_deadline(now, board)));
         out.actions.extend(out.left.then_some(Action::Left));
         out.actions
@@ -292,7 +292,7 @@ impl Core {
         self.listen(now, board);
         self.pump(now, board, out);
         self.hold(now, board, out);
-        self.vouch(now, board, out);
+        self.vouch(now, out);
         self.elect(now, board, out);
         self.follow(now, board, out);
         self.obey(now, board, out);
@@ -505,8 +505,8 @@ impl Core {
     }
 
     /// The voter's duty: say when its promise to a session that was taken over has run out.
-    fn vouch(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        for (slot, session) in self.revoked.newly_over(now, board) {
+    fn vouch(&mut self, now: Moment, out: &mut Out) {
+        for (slot, session) in self.revoked.newly_over(now) {
             self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
         }
     }
@@ -748,7 +748,7 @@ impl Core {
             judge,
             self.campaigns.next_deadline(),
             self.holder.next_deadline(),
-            self.revoked.next_deadline(board),
+            self.revoked.next_deadline(),
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.rejoin.next_deadline(),

@@ -45,7 +45,8 @@ impl Peers {
         stream.on_segment(bytes)
     }
 
-    pub(super) fn flush(&mut self, now: Moment, sights: &Sights, out: &mut Out) {
+    /// Every segment begins with whom it is for: a link that reaches all at once brings it to all.
+    pub(super) fn flush(&mut self, now: Moment, sights: &Sights, ids: &[NodeId], out: &mut Out) {
         for (slot, message) in out.messages.drain(..) {
             self.streams[slot].1.send(&message);
         }
@@ -61,7 +62,9 @@ impl Peers {
                 continue;
             }
             let segments = stream.poll(now);
-            out.actions.extend(segments.into_iter().map(|bytes| Action::Send { to, via, bytes }));
+            let addressed = |segment: Vec<u8>| [&ids[to].0.to_le_bytes(), segment.as_slice()].concat();
+            let send = |segment| Action::Send { to, via, bytes: addressed(segment) };
+            out.actions.extend(segments.into_iter().map(send));
         }
     }
 
@@ -114,6 +117,10 @@ impl Core {
         out: &mut Out,
     ) {
         let Some(slot) = self.ids.iter().position(|id| *id == from) else { return };
+        let Some((to, bytes)) = bytes.split_first_chunk::<4>() else { return };
+        if u32::from_le_bytes(*to) != self.ids[self.slot].0 {
+            return;
+        }
         for message in self.peers.on_segment(slot, boot, bytes) {
             match message.split_first() {
                 Some((&LOG_MESSAGE, bytes)) => self.on_log_message(now, board, slot, bytes, out),

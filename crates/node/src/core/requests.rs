@@ -6,7 +6,7 @@ use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
 };
 use crate::{
-    board::Board,
+    board::{Board, flag},
     ledger::{Change, Entry, VERSION, write},
 };
 
@@ -298,12 +298,19 @@ impl Core {
 }
 
 impl Core {
-    /// Nodes that are heard but go by another history or another file than this one.
+    /// What is wrong with this node's disk and with nodes that are heard but go by another history or
+    /// another file than this one.
     fn strangers(&self) -> Vec<String> {
         let ours = self.ledger.era;
         let mut said = Vec::new();
+        if !self.disk_works {
+            said.push(format!("the disk of {} does not take what is written", self.settings.me));
+        }
         for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
             let (name, me) = (&self.names[seen.slot], &self.settings.me);
+            if seen.flags & flag::SICK != 0 {
+                said.push(format!("the disk of {name} does not take what is written"));
+            }
             if ours != 0 && seen.era != 0 && seen.era != ours {
                 said.push(format!(
                     "{name} has the log of another history: decide which counts, and empty the other"
