@@ -213,12 +213,6 @@ impl World {
         self.now
     }
 
-    /// How many events there were.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
     /// What happened since the last call, a line each.
     pub fn take_story(&mut self) -> Vec<String> {
         ::core::mem::take(&mut self.told)
