@@ -129,7 +129,7 @@ pub struct World {
     told: Vec<String>,
     keep_notes: bool,
     tolerant: bool,
-    events: u64,
+    pub(crate) events: u64,
 }
 
 impl World {
