@@ -175,8 +175,8 @@ impl Campaigns {
             return false;
         };
         let patience = timing.lost_after / 4;
-        if raised && self.next.is_some() {
-            // Somebody else campaigns: let it.
+        if raised && rank > 0 && self.next.is_some() {
+            // Somebody else campaigns: let it, unless we are the best, and it cannot win.
             let wait = self.wait(patience);
             self.next = self.next.map(|next| next.later(now.after(wait)));
         }
@@ -264,6 +264,10 @@ impl Holder {
         let begun = self.letting_go.filter(|(letting_go, _)| *letting_go == session);
         let everything = deposed || (over && below_half) || begun.is_some_and(|(_, everything)| everything);
         let due = deposed || (over && if everything { holds.anything } else { holds.by_lease });
+        if due && everything {
+            // The executor ends the session for good; a core that is killed now has to know that.
+            board.depose(session.number);
+        }
         if due || begun.is_some() {
             self.letting_go = Some((session, everything));
             self.answered = false;

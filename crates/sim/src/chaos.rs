@@ -85,7 +85,6 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let voters = [1, 2, 3, 3, 3, 3, 3, 5, 5, 7][chance.below(10) as usize];
     let members = if voters == 3 { [0, 0, 0, 1, 2][chance.below(5) as usize] } else { 0 };
     let timing = match chance.below(8) {
-        // Little time to let go beside much drift: the factor for wrong clocks has to do the work.
         0 => Timing {
             heartbeat: Duration::from_millis(300),
             lost_after: Duration::from_secs(3),
@@ -100,7 +99,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     };
     let lost_after = timing.lost_after.as_nanos() as Nanos;
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
-    WorldSettings {
+    let settings = WorldSettings {
         spec: spec(voters, members, timing),
         odd: None,
         seed,
@@ -112,7 +111,22 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         doubles: [0, 20][chance.below(2) as usize],
         sync: (100_000, [1_000_000, 10_000_000, 80_000_000][chance.below(3) as usize]),
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
-    }
+    };
+    if chance.happens(120) { on_the_edge(settings) } else { settings }
+}
+
+/// Clocks as wrong as they may be, opposed, little time to let go beside that, and a network without
+/// any delay that would make up for it: the factor for wrong clocks has to do the work alone.
+fn on_the_edge(settings: WorldSettings) -> WorldSettings {
+    let timing = Timing {
+        heartbeat: Duration::from_millis(200),
+        lost_after: Duration::from_secs(2),
+        let_go: Duration::from_millis(2),
+    };
+    let (late, delay) = ((0, 0), (50_000, 400_000));
+    let spec = Spec { timing, ..settings.spec };
+    let operation = (500_000, 2_000_000);
+    WorldSettings { spec, drift_ppm: 9_900, opposed: true, loss: 0, delay, late, operation, ..settings }
 }
 
 /// Runs the world of this seed.

@@ -110,12 +110,13 @@ impl<'a> Rough<'a> {
         if self.names.len() == 1 {
             return self.trouble(world);
         }
-        match self.chance.below(6) {
+        match self.chance.below(7) {
             0 => self.outage(world),
             1 => self.quick_restart(world),
             2 => self.forgetful(world),
             3 => self.late_answers(world),
             4 => self.awake_again(world),
+            5 => self.struck_dumb(world),
             _ => self.restless(world),
         }
     }
@@ -257,6 +258,18 @@ impl<'a> Rough<'a> {
             world.schedule(dumb, Fault::Cut { from: node, to: other });
         }
         self.at += lasts;
+    }
+
+    /// Nobody hears one machine any more, which hears all that was said to it until then: between its
+    /// last acknowledgement and the voters' verdict lies nothing but the rules (rules 2 and 7).
+    fn struck_dumb(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let back = at + self.lost_after + self.chance.below(self.lost_after);
+        for to in self.others(node) {
+            world.schedule(at, Fault::Cut { from: node, to });
+            world.schedule(back, Fault::Mend { from: node, to });
+        }
+        self.at = back;
     }
 
     /// An owner is silent for about as long as it takes to lose what it has, and then goes on (rules

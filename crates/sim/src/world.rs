@@ -26,7 +26,8 @@ pub struct WorldSettings {
     pub seed: u64,
     /// Clocks are wrong by up to so many parts per million.
     pub drift_ppm: u64,
-    /// Each clock is as wrong as that, and both of a machine the same way: the worst case.
+    /// Each clock is as wrong as that, and both of a machine the same way; often one machine is slow
+    /// and all others are fast: the worst case for what that one owns.
     pub opposed: bool,
     /// Datagrams take from .0 to .1.
     pub delay: (Nanos, Nanos),
@@ -128,7 +129,7 @@ pub struct World {
     told: Vec<String>,
     keep_notes: bool,
     tolerant: bool,
-    events: u64,
+    pub(crate) events: u64,
 }
 
 impl World {
@@ -137,7 +138,13 @@ impl World {
     pub fn new(settings: WorldSettings) -> World {
         let mut chance = Chance::new(settings.seed);
         let most = settings.drift_ppm as i64;
-        let drift = |chance: &mut Chance| {
+        let nodes = settings.spec.nodes.len();
+        let slow = if settings.opposed { chance.below(2 * nodes as u64) as usize } else { nodes };
+        let drift = |place: usize, chance: &mut Chance| {
+            if slow < nodes {
+                let wrong = if place == slow { -most } else { most };
+                return (wrong, wrong);
+            }
             if settings.opposed {
                 let wrong = if chance.happens(500) { most } else { -most };
                 return (wrong, wrong);
@@ -149,8 +156,9 @@ impl World {
             .spec
             .nodes
             .keys()
-            .map(|name| {
-                let (a, b) = drift(&mut chance);
+            .enumerate()
+            .map(|(place, name)| {
+                let (a, b) = drift(place, &mut chance);
                 Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
             })
             .collect();
@@ -203,12 +211,6 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Nanos {
         self.now
-    }
-
-    /// How many events there were.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events
     }
 
     /// What happened since the last call, a line each.

@@ -1,8 +1,9 @@
 //! The simulator finds again what the rules of SAFETY are there for: each bug that is put in on
 //! purpose is found within a stated number of worlds.
 //!
-//! The numbers are at least three times what was measured when this was written; a change of the
-//! faults that needs more worlds than that has made the simulator worse.
+//! When this was written each was found within 180 worlds, and clocks that are trusted, which only
+//! matter when all of them are as wrong as they may be, within 690. The bounds are more than three
+//! times that; a change of the faults that needs more worlds has made the simulator worse.
 #![cfg(feature = "planted")]
 
 use heart_node::plant::{Bug, plant};
@@ -29,47 +30,47 @@ fn is_found_within(bug: Bug, worlds: u64) {
 
 #[test]
 fn a_lease_counted_from_receipt_is_found() {
-    is_found_within(Bug::LeaseFromReceipt, 3000);
+    is_found_within(Bug::LeaseFromReceipt, 700);
 }
 
 #[test]
 fn an_answer_counted_for_the_wrong_beat_is_found() {
-    is_found_within(Bug::AnyAnswerCounts, 3000);
+    is_found_within(Bug::AnyAnswerCounts, 700);
 }
 
 #[test]
 fn clocks_taken_to_be_right_are_found() {
-    is_found_within(Bug::ClocksTrusted, 3000);
+    is_found_within(Bug::ClocksTrusted, 2500);
 }
 
 #[test]
 fn promises_to_a_deposed_session_are_found() {
-    is_found_within(Bug::PromisesToTheDeposed, 3000);
+    is_found_within(Bug::PromisesToTheDeposed, 700);
 }
 
 #[test]
 fn a_voter_that_forgets_its_promises_is_found() {
-    is_found_within(Bug::PromisesForgotten, 3000);
+    is_found_within(Bug::PromisesForgotten, 700);
 }
 
 #[test]
 fn an_owner_that_does_not_wait_is_found() {
-    is_found_within(Bug::NoWaitForPromises, 3000);
+    is_found_within(Bug::NoWaitForPromises, 700);
 }
 
 #[test]
 fn a_closed_epoch_that_starts_is_found() {
-    is_found_within(Bug::ClosedEpochStarts, 3000);
+    is_found_within(Bug::ClosedEpochStarts, 700);
 }
 
 #[test]
 fn a_message_that_leaves_before_its_write_is_found() {
-    is_found_within(Bug::SaidBeforeDurable, 3000);
+    is_found_within(Bug::SaidBeforeDurable, 700);
 }
 
 #[test]
 fn a_voter_without_its_log_is_found() {
-    is_found_within(Bug::LostLogVotes, 3000);
+    is_found_within(Bug::LostLogVotes, 700);
 }
 
 #[test]

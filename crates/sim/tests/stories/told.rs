@@ -117,7 +117,7 @@ impl Told {
         self.since = self.world.now();
     }
 
-    /// Exactly this was told since the last time, each line within a tenth of a second of when it is
+    /// Exactly this was told since the last time, each line within two tenths of a second of when it is
     /// expected. The clock of the story begins anew.
     #[track_caller]
     pub(crate) fn expect(&mut self, lines: &str) {
@@ -125,7 +125,7 @@ impl Told {
             lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(parse).collect();
         let told = self.told();
         let same = |((at, what), (then, expected)): ((f64, &str), &(f64, &str))| {
-            what == *expected && (at - then).abs() <= 0.1
+            what == *expected && (at - then).abs() <= 0.2
         };
         let all = told.lines().count() == expected.len() && told.lines().map(parse).zip(&expected).all(same);
         assert!(all, "told was:\n{told}\nexpected was:\n{lines}");
