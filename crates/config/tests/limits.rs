@@ -1,5 +1,11 @@
 //! What is too large, too deep, no text, or only found by search is refused at once and in words.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test measures; the crate does not"
+)]
+
 use std::{collections::HashMap, time::Instant};
 
 use heart_config::{Code, NoEnvironment, Report, read};

@@ -1,5 +1,11 @@
 //! What holds for every cluster in every state.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test measures; the crate does not"
+)]
+
 mod common;
 
 use std::time::Instant;

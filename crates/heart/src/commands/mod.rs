@@ -1,5 +1,6 @@
 //! The command line: one module for each command, with its words, its help and its code.
 
+mod ask;
 mod check;
 mod daemon;
 mod forgive;
@@ -68,6 +69,8 @@ enum Command {
     /// See a cluster on this machine survive what is done to it
     Demo(heart_lab::DemoOptions),
     Version(version::Options),
+    #[command(hide = true)]
+    Ask(ask::Options),
 }
 
 /// Obeys a command line.
@@ -86,6 +89,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Lab(options) => Ok(heart_lab::cli(options)),
         Command::Demo(options) => Ok(heart_lab::demo(options)),
         Command::Version(options) => version::run(options),
+        Command::Ask(options) => ask::run(&options, &client),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }

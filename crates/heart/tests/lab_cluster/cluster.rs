@@ -248,7 +248,7 @@ impl Cluster {
 
     /// Asks until it is accepted: the leader may just have changed.
     pub(crate) fn accepted(&self, node: &str, request: &Request) {
-        self.until(&format!("{request:?} is accepted"), || match self.ask(node, request) {
+        Cluster::until(&format!("{request:?} is accepted"), || match self.ask(node, request) {
             Ok(Response::Accepted { .. }) => Ok(()),
             other => bail!("{other:?}"),
         });
@@ -260,7 +260,7 @@ impl Cluster {
         let request = if standby { Request::Standby { node } } else { Request::Resume { node } };
         let asked = self.others(name).remove(0);
         self.accepted(&asked, &request);
-        self.until("it is known", || {
+        Cluster::until("it is known", || {
             let state = self.view()?.nodes[name].state.clone();
             ensure!((state == "standby") == standby, "{name} is {state}");
             Ok(())
@@ -291,7 +291,7 @@ impl Cluster {
     }
 
     /// Looks over and over until `look` finds what it looks for; its complaint is the test's.
-    pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut() -> Result<T>) -> T {
+    pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> T {
         let deadline = Stamp::now().after(PATIENCE);
         loop {
             match look() {
@@ -307,7 +307,7 @@ impl Cluster {
     /// Waits until all nodes that have power are online and every resource runs.
     pub(crate) fn settled(&self) -> StatusView {
         let up = self.up();
-        self.until("everything runs", || {
+        Cluster::until("everything runs", || {
             let view = self.view()?;
             for name in &up {
                 let state = &view.nodes[name].state;
@@ -352,7 +352,7 @@ impl Cluster {
 
     /// How things are as these nodes see it, once everything runs.
     pub(crate) fn mark_on(&self, nodes: &[String]) -> Mark {
-        let view = self.until("everything runs", || {
+        let view = Cluster::until("everything runs", || {
             let view = self.view_among(nodes)?;
             for (name, resource) in &view.resources {
                 ensure!(resource.state == "running", "{name} is {}: {:?}", resource.state, view.problems);
@@ -418,8 +418,7 @@ impl Cluster {
         });
         let (from, to) = moved.unwrap();
         let silent = self.address.outages_since(since).iter().map(Outage::length).max();
-        let silent =
-            silent.map_or_else(|| "less than 20 ms".into(), |length| milliseconds(length).to_string());
+        let silent = silent.map_or_else(|| "less than 20 ms".into(), |length| milliseconds(length).clone());
         println!("{what}: the address was silent for {silent}, {from} → {to}");
         (from, to)
     }

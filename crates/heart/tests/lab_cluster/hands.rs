@@ -17,7 +17,7 @@ fn resource(name: &str) -> ResourceName {
 }
 
 fn await_owner(cluster: &Cluster, wanted: &str) {
-    cluster.until(&format!("{wanted} has everything"), || {
+    Cluster::until(&format!("{wanted} has everything"), || {
         let view = cluster.view()?;
         for (name, one) in &view.resources {
             ensure!(one.node.as_deref() == Some(wanted) && one.state == "running", "{name}: {one:?}");
@@ -38,7 +38,7 @@ fn a_service_moves_where_it_is_told_from_whichever_node() {
         let moved = cluster.handed_over(&format!("planned move, asked on {asked}"), began);
         assert_eq!(moved, (owner.clone(), to.clone()));
         await_owner(&cluster, &to);
-        cluster.until("the page is served there", || {
+        Cluster::until("the page is served there", || {
             ensure!(cluster.page.answering().as_deref() == Some(&to), "{:?}", cluster.page.answering());
             Ok(())
         });
@@ -89,13 +89,13 @@ fn a_node_in_standby_runs_nothing_until_it_is_resumed() {
     // It stays so, also after it lost power.
     cluster.lab.power_cut(&owner).unwrap();
     cluster.lab.boot(&owner).unwrap();
-    cluster.until("it is in standby again", || {
+    Cluster::until("it is in standby again", || {
         let state = cluster.view()?.nodes[&owner].state.clone();
         ensure!(state == "standby", "{owner} is {state}");
         Ok(())
     });
     cluster.accepted(&cluster.others(&owner)[0], &Request::Resume { node: node(&owner) });
-    cluster.until("it is online", || {
+    Cluster::until("it is online", || {
         let state = cluster.view()?.nodes[&owner].state.clone();
         ensure!(state == "online", "{owner} is {state}");
         Ok(())
@@ -110,12 +110,12 @@ fn kill_service(cluster: &Cluster, owner: &str) -> String {
     let starts = cluster.starts();
     let killed = Stamp::now();
     cluster.lab.node(owner).shell("pkill -KILL -f '[l]ab-http'").unwrap();
-    let began = cluster.until("it was started once more", || {
+    let began = Cluster::until("it was started once more", || {
         let now = cluster.starts();
         let more = |name: &&String| now[*name] > starts[*name];
         Ok(now.keys().find(more).context("it was not")?.clone())
     });
-    cluster.until("the page is served there", || {
+    Cluster::until("the page is served there", || {
         ensure!(cluster.page.answering().as_ref() == Some(&began), "{:?}", cluster.page.answering());
         Ok(())
     });
@@ -182,7 +182,7 @@ failures_max = 2
     cluster.names().iter().for_each(|name| cluster.start_daemon(name));
     cluster.address.await_up(PATIENCE).unwrap();
     let began = Stamp::now();
-    let view = cluster.until("it is given up", || {
+    let view = Cluster::until("it is given up", || {
         let view = cluster.view()?;
         let failures: u32 = view.resources["site"].failures.values().sum();
         ensure!(failures >= 6, "{:?}", view.resources["site"]);

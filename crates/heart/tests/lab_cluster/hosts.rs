@@ -21,7 +21,7 @@ fn a_removed_address_is_restored() {
     for _ in 0..3 {
         let removed = Stamp::now();
         cluster.lab.node(&owner).shell("ip address del 10.77.0.100/24 dev eth0").unwrap();
-        cluster.until("it is back", || {
+        Cluster::until("it is back", || {
             let shown = cluster.lab.node(&owner).shell("ip address show to 10.77.0.100")?;
             ensure!(shown.contains("10.77.0.100"), "{shown}");
             Ok(())
@@ -41,7 +41,7 @@ fn a_flushed_firewall_is_repaired() {
     for name in cluster.names() {
         cluster.lab.node(&name).shell("nft flush ruleset").unwrap();
     }
-    cluster.until("the gate is back", || {
+    Cluster::until("the gate is back", || {
         let rules = cluster.lab.node(&owner).shell("nft list ruleset")?;
         ensure!(rules.contains("table inet heart") && rules.contains("10.77.0.100"), "{rules}");
         Ok(())
@@ -72,7 +72,7 @@ fn a_full_disk_makes_a_node_sick_and_stops_nothing() {
     cluster.lab.node(&owner).shell("dd if=/dev/zero of=/var/lib/heart/full bs=1k 2>/dev/null; true").unwrap();
     // The last page of the file still has room; then something does not fit.
     let mut standby = false;
-    cluster.until("the owner says that it is sick", || {
+    Cluster::until("the owner says that it is sick", || {
         standby = !standby;
         cluster.stand_by(&other, standby);
         let log = cluster.log(&owner);
@@ -89,7 +89,7 @@ fn a_full_disk_makes_a_node_sick_and_stops_nothing() {
     let lines = cluster.log(&owner).lines().filter(|line| line.contains("cannot write")).count();
     assert_eq!(lines, 1, "it is said once, and then once a minute");
     cluster.lab.node(&owner).shell("rm /var/lib/heart/full").unwrap();
-    cluster.until("it is well again", || {
+    Cluster::until("it is well again", || {
         let log = cluster.log(&owner);
         ensure!(log.contains("answers again"), "{log}");
         Ok(())
@@ -137,7 +137,7 @@ fn agents_of_the_open_cluster_framework_run_move_and_stop() {
     // What dies is seen by the next look at it.
     let killed = Stamp::now();
     cluster.lab.node(&owner).shell("kill -KILL $(cat /run/sleeper.pid)").unwrap();
-    cluster.until("it runs again", || {
+    Cluster::until("it runs again", || {
         cluster.lab.node(&owner).shell("kill -0 $(cat /run/sleeper.pid)")?;
         ensure!(cluster.view()?.resources["sleeper"].state == "running", "not yet");
         Ok(())
@@ -150,7 +150,7 @@ fn agents_of_the_open_cluster_framework_run_move_and_stop() {
     let stopped = Stamp::now();
     cluster.lab.node(&owner).signal(heart_lab::Target::Name("heart-guardian".into()), SIGTERM).unwrap();
     cluster.handed_over("orderly stop, OCF", stopped);
-    cluster.until("nothing is left", || {
+    Cluster::until("nothing is left", || {
         let left = cluster.processes(&owner);
         ensure!(left.is_empty(), "{left:?}");
         let sleepers = cluster.lab.node(&owner).shell("pgrep -f '[s]leep 99999' || true")?;
@@ -213,7 +213,7 @@ fn moving_over_and_over_leaves_nothing_behind() {
         for _ in 0..3 {
             let owner = cluster.owner();
             cluster.stand_by(&owner, true);
-            cluster.until("it has moved", || {
+            Cluster::until("it has moved", || {
                 ensure!(cluster.view()?.resources["site"].node.as_deref() != Some(&owner), "not yet");
                 Ok(())
             });

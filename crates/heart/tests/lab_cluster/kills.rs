@@ -15,7 +15,7 @@ const MUTUAL: Duration = Duration::from_millis(250);
 const GAP_MAX: u64 = 120;
 
 fn all_run(cluster: &Cluster, node: &str) {
-    cluster.until(&format!("all of Heart runs on {node}"), || {
+    Cluster::until(&format!("all of Heart runs on {node}"), || {
         let running = cluster.processes(node);
         let missing: Vec<&&str> =
             ROLES.iter().filter(|role| !running.iter().any(|one| one == **role)).collect();
@@ -142,7 +142,7 @@ fn a_node_that_stops_hands_over_and_leaves_nothing_behind() {
         let asked = cluster.lab.node(&owner).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
         let (_, next) = cluster.handed_over("orderly stop of the owner", asked);
         assert_ne!(next, owner);
-        cluster.until("nothing is left on the node that stopped", || {
+        Cluster::until("nothing is left on the node that stopped", || {
             let left = cluster.processes(&owner);
             ensure!(left.is_empty(), "{left:?} still run");
             let services = cluster.lab.node(&owner).shell("pgrep -f '[l]ab-http' || true")?;
@@ -169,7 +169,7 @@ fn a_standby_that_stops_and_starts_touches_nothing() {
     let before = cluster.mark();
     for name in cluster.others(&owner) {
         cluster.lab.node(&name).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
-        cluster.until("it has stopped", || {
+        Cluster::until("it has stopped", || {
             let left = cluster.processes(&name);
             ensure!(left.is_empty(), "{left:?} still run");
             Ok(())
@@ -189,7 +189,7 @@ fn a_cluster_that_is_stopped_node_by_node_starts_again() {
         cluster.lab.node(&name).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
     }
     for name in cluster.names() {
-        cluster.until("it has stopped", || {
+        Cluster::until("it has stopped", || {
             let left = cluster.processes(&name);
             ensure!(left.is_empty(), "{left:?} still run on {name}");
             Ok(())

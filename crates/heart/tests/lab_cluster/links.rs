@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use heart_lab::{CLIENT, Target};
 
-use crate::cluster::{PATIENCE, QUIET, SIGTERM, pass, plan};
+use crate::cluster::{Cluster, PATIENCE, QUIET, SIGTERM, pass, plan};
 
 #[test]
 fn a_link_that_is_down_is_reported_and_not_acted_upon() {
@@ -15,7 +15,7 @@ fn a_link_that_is_down_is_reported_and_not_acted_upon() {
     // Not the network of the client: there the address itself would be cut off.
     cluster.lab.link_down(&others[0], 1).unwrap();
     let before = cluster.mark();
-    let problems = cluster.until("it is reported", || {
+    let problems = Cluster::until("it is reported", || {
         let view = cluster.view_of(&owner)?;
         let wanted = format!("{} is not heard over link 1", others[0]);
         ensure!(view.problems.contains(&wanted), "{:?}", view.problems);
@@ -25,7 +25,7 @@ fn a_link_that_is_down_is_reported_and_not_acted_upon() {
     pass(QUIET);
     cluster.nothing_happened(&before);
     cluster.lab.link_up(&others[0], 1).unwrap();
-    cluster.until("it is well again", || {
+    Cluster::until("it is well again", || {
         let view = cluster.view_of(&owner)?;
         ensure!(view.problems.is_empty(), "{:?}", view.problems);
         Ok(())
@@ -173,7 +173,7 @@ fn a_node_with_a_wrong_key_is_left_out() {
     cluster.configure("n3", &cluster.configuration(), &"6".repeat(32));
     cluster.names().iter().for_each(|name| cluster.start_daemon(name));
     cluster.page.await_up(PATIENCE).unwrap();
-    let view = cluster.until("the two others run everything", || {
+    let view = Cluster::until("the two others run everything", || {
         let view = cluster.view_of("n1")?;
         ensure!(view.resources.values().all(|one| one.state == "running"), "{:?}", view.problems);
         ensure!(matches!(view.nodes["n3"].state.as_str(), "absent" | "lost"), "{}", view.nodes["n3"].state);
@@ -185,7 +185,7 @@ fn a_node_with_a_wrong_key_is_left_out() {
     pass(QUIET);
     // With the right key it joins, and nothing moves.
     cluster.lab.node("n3").signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
-    cluster.until("it has stopped", || {
+    Cluster::until("it has stopped", || {
         let left = cluster.processes("n3");
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
@@ -208,7 +208,7 @@ fn a_configuration_that_one_node_has_alone_is_not_put_in_force() {
         + "\n[resource.more]\nagent = \"process\"\ncommand = [\"/bin/sleep\", \"9999\"]\n";
     cluster.configure(&other, &changed, &"5".repeat(32));
     cluster.lab.node(&other).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
-    cluster.until("it has stopped", || {
+    Cluster::until("it has stopped", || {
         let left = cluster.processes(&other);
         ensure!(left.is_empty(), "{left:?}");
         Ok(())
@@ -226,7 +226,7 @@ fn a_configuration_that_one_node_has_alone_is_not_put_in_force() {
     }
     for name in cluster.others(&other) {
         cluster.lab.node(&name).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
-        cluster.until("it has stopped", || {
+        Cluster::until("it has stopped", || {
             let left = cluster.processes(&name);
             ensure!(left.is_empty(), "{left:?}");
             Ok(())
@@ -234,7 +234,7 @@ fn a_configuration_that_one_node_has_alone_is_not_put_in_force() {
         cluster.start_daemon(&name);
         cluster.settled();
     }
-    cluster.until("the new resource runs", || {
+    Cluster::until("the new resource runs", || {
         let view = cluster.view()?;
         ensure!(view.resources.get("more").is_some_and(|one| one.state == "running"), "{:?}", view.problems);
         Ok(())

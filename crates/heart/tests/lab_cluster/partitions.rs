@@ -35,7 +35,7 @@ fn names(side: &[String]) -> Vec<&str> {
 
 /// Waits until one node of this side has the address, and nobody else.
 fn await_owner_in(cluster: &Cluster, side: &[String], what: &str) -> String {
-    cluster.until(what, || {
+    Cluster::until(what, || {
         let owners: BTreeSet<String> = cluster.watch.owners();
         let owner = owners.iter().next().context("nobody has it")?;
         ensure!(owners.len() == 1 && side.contains(owner), "{owners:?} have it");
@@ -64,7 +64,7 @@ fn cut_and_heal(cluster: &Cluster, one: &[String], other: &[String]) {
     let outage = cluster.outage(&format!("{minority:?} cut off with the owner"), cut);
     assert!(majority.contains(&outage.after), "{} serves", outage.after);
     cluster.page.await_outage(cut, PATIENCE).unwrap();
-    let during = cluster.until("the majority runs everything", || {
+    let during = Cluster::until("the majority runs everything", || {
         let view = cluster.view_of(&outage.after)?;
         for (name, one) in &view.resources {
             ensure!(one.state == "running", "{name} is {}", one.state);

@@ -1,0 +1,28 @@
+//! `heart ask`: for tests and tools.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use heart_node::core::Request;
+
+use crate::{client::Client, failure::Failure, output};
+
+/// Ask the daemon a question in its own words, and print the answer in its own words
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The question, as JSON
+    #[arg(value_parser = read)]
+    question: Request,
+}
+
+fn read(text: &str) -> Result<Request, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// Asks.
+pub(crate) fn run(options: &Options, client: &Client) -> Result<ExitCode, Failure> {
+    let response = client.ask(&options.question)?;
+    let text = serde_json::to_string(&response).expect("an answer is plain data with text keys");
+    output::print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
