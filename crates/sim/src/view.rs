@@ -6,6 +6,12 @@ use heart_node::board::flag;
 use crate::{Machine, Power, World};
 
 impl World {
+    /// How many events there were.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// The places of all machines that answer for a resource now.
     #[must_use]
     pub fn owners(&self, resource: &ResourceName) -> Vec<usize> {

@@ -129,7 +129,7 @@ pub struct World {
     told: Vec<String>,
     keep_notes: bool,
     tolerant: bool,
-    events: u64,
+    pub(crate) events: u64,
 }
 
 impl World {
@@ -211,12 +211,6 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Nanos {
         self.now
-    }
-
-    /// How many events there were.
-    #[must_use]
-    pub fn events(&self) -> u64 {
-        self.events
     }
 
     /// What happened since the last call, a line each.
