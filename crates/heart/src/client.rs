@@ -48,6 +48,12 @@ impl Client {
         }
     }
 
+    /// Asks, and hands out the answer as it came, one line.
+    pub(crate) fn ask_plainly(&self, request: &Request) -> Result<String, Failure> {
+        let answer = self.exchange(request)?;
+        Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+    }
+
     /// Asks how everything is.
     pub(crate) fn status(&self) -> Result<StatusView, Failure> {
         match self.ask(&Request::Status)? {

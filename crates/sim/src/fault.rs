@@ -113,6 +113,17 @@ impl World {
     pub(crate) fn on_fault(&mut self, fault: Fault) -> Result<(), Broken> {
         let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
         match fault {
+            Fault::Freeze { .. }
+            | Fault::StallCore { .. }
+            | Fault::StallPulse { .. }
+            | Fault::StallExecutor { .. }
+            | Fault::Pause { .. } => self.on_stand_still(&fault)?,
+            Fault::Hold { .. } | Fault::Mend { .. } | Fault::Cut { .. } | Fault::Heal | Fault::Loss(_) => {
+                self.on_network(&fault);
+            }
+            Fault::StallDisk(_) | Fault::MendDisk(_) | Fault::LoseDisk(_) | Fault::LoseTail { .. } => {
+                self.on_disk(&fault);
+            }
             Fault::PowerCut(node) => {
                 self.tell(format!("{} loses power", name(self, node)));
                 self.machines[node].cut_power();
@@ -125,33 +136,6 @@ impl World {
                 self.machines[node].boot(self.now, &spec, digest);
             }
             Fault::PowerOn(_) => {}
-            Fault::Freeze { node, lasts } => {
-                self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].frozen_until = self.now + lasts;
-            }
-            Fault::StallCore { node, lasts } => {
-                self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].core_stalled_until = self.now + lasts;
-            }
-            Fault::StallPulse { node, lasts } => {
-                let name = name(self, node);
-                self.tell(format!("the heartbeats of {name} stand still for {} ms", lasts / ms(1)));
-                self.machines[node].pulse_stalled_until = self.now + lasts;
-            }
-            Fault::StallExecutor { node, lasts } => {
-                let name = name(self, node);
-                self.tell(format!("the executor of {name} stands still for {} ms", lasts / ms(1)));
-                self.machines[node].executor_stalled_until = self.now + lasts;
-            }
-            Fault::Hold { from, to, lasts } => {
-                let (one, other) = (name(self, from), name(self, to));
-                self.tell(format!("what {one} sends to {other} is held up for {} ms", lasts / ms(1)));
-                self.held.insert((from, to), self.now + lasts);
-            }
-            Fault::Mend { from, to } => {
-                self.tell(format!("{} reaches {}", name(self, from), name(self, to)));
-                self.cut.remove(&(from, to));
-            }
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
                 self.tell(format!("the core of {} is killed", name(self, node)));
                 let (spec, digest) = (self.file_of(node), self.digest);
@@ -159,38 +143,6 @@ impl World {
                 self.machines[node].restart_core(self.now, &spec, digest);
             }
             Fault::KillCore(_) => {}
-            Fault::Cut { from, to } => {
-                self.tell(format!("{} does not reach {}", name(self, from), name(self, to)));
-                self.cut.insert((from, to));
-            }
-            Fault::Heal => {
-                self.tell("the network is whole");
-                self.cut.clear();
-                self.held.clear();
-            }
-            Fault::StallDisk(node) => self.disk(node, true),
-            Fault::MendDisk(node) => self.disk(node, false),
-            Fault::LoseDisk(node) => {
-                // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
-                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
-                let keep = others.filter(|(_, machine)| machine.is_whole()).count();
-                let voters = self.settings.spec.voters().count();
-                if self.machines[node].power == Power::Off && keep > voters / 2 {
-                    self.tell(format!("{} gets an empty disk", name(self, node)));
-                    self.machines[node].disk.durable = None;
-                }
-            }
-            Fault::LoseTail { node, bytes } => {
-                self.tell(format!("the disk of {} loses its last {bytes} bytes", name(self, node)));
-                let durable = self.machines[node].disk.durable.as_mut();
-                durable.into_iter().for_each(|file| file.truncate(file.len().saturating_sub(bytes)));
-            }
-            Fault::Pause { node, lasts } => {
-                self.tell(format!("{} is paused for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].pause(self.now, lasts);
-                self.look(None)?;
-                self.push(self.now + lasts, Happening::Look);
-            }
             Fault::KillService(resource) => {
                 if let Some(node) = self.owner(&resource) {
                     self.tell(format!("{resource} dies on {}", name(self, node)));
@@ -211,7 +163,6 @@ impl World {
                 self.tell(format!("{} is asked to leave", name(self, node)));
                 self.tell_core(node, CoreEvent::Leave);
             }
-            Fault::Loss(loss) => self.settings.loss = loss,
             Fault::Ask { node, request } => {
                 self.questions += 1;
                 let id = self.questions;
@@ -219,6 +170,91 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Something stands still for a while.
+    fn on_stand_still(&mut self, fault: &Fault) -> Result<(), Broken> {
+        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        match *fault {
+            Fault::Freeze { node, lasts } => {
+                self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].frozen_until = self.now + lasts;
+            }
+            Fault::StallCore { node, lasts } => {
+                self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].core_stalled_until = self.now + lasts;
+            }
+            Fault::StallPulse { node, lasts } => {
+                let name = name(self, node);
+                self.tell(format!("the heartbeats of {name} stand still for {} ms", lasts / ms(1)));
+                self.machines[node].pulse_stalled_until = self.now + lasts;
+            }
+            Fault::StallExecutor { node, lasts } => {
+                let name = name(self, node);
+                self.tell(format!("the executor of {name} stands still for {} ms", lasts / ms(1)));
+                self.machines[node].executor_stalled_until = self.now + lasts;
+            }
+            Fault::Pause { node, lasts } => {
+                self.tell(format!("{} is paused for {} ms", name(self, node), lasts / ms(1)));
+                self.machines[node].pause(self.now, lasts);
+                self.look(None)?;
+                self.push(self.now + lasts, Happening::Look);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Somebody is not reached, or again.
+    fn on_network(&mut self, fault: &Fault) {
+        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        match *fault {
+            Fault::Hold { from, to, lasts } => {
+                let (one, other) = (name(self, from), name(self, to));
+                self.tell(format!("what {one} sends to {other} is held up for {} ms", lasts / ms(1)));
+                self.held.insert((from, to), self.now + lasts);
+            }
+            Fault::Mend { from, to } => {
+                self.tell(format!("{} reaches {}", name(self, from), name(self, to)));
+                self.cut.remove(&(from, to));
+            }
+            Fault::Cut { from, to } => {
+                self.tell(format!("{} does not reach {}", name(self, from), name(self, to)));
+                self.cut.insert((from, to));
+            }
+            Fault::Heal => {
+                self.tell("the network is whole");
+                self.cut.clear();
+                self.held.clear();
+            }
+            Fault::Loss(loss) => self.settings.loss = loss,
+            _ => {}
+        }
+    }
+
+    /// A disk does not do what it should, or again.
+    fn on_disk(&mut self, fault: &Fault) {
+        let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        match *fault {
+            Fault::StallDisk(node) => self.disk(node, true),
+            Fault::MendDisk(node) => self.disk(node, false),
+            Fault::LoseDisk(node) => {
+                // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
+                let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
+                let keep = others.filter(|(_, machine)| machine.is_whole()).count();
+                let voters = self.settings.spec.voters().count();
+                if self.machines[node].power == Power::Off && keep > voters / 2 {
+                    self.tell(format!("{} gets an empty disk", name(self, node)));
+                    self.machines[node].disk.durable = None;
+                }
+            }
+            Fault::LoseTail { node, bytes } => {
+                self.tell(format!("the disk of {} loses its last {bytes} bytes", name(self, node)));
+                let durable = self.machines[node].disk.durable.as_mut();
+                durable.into_iter().for_each(|file| file.truncate(file.len().saturating_sub(bytes)));
+            }
+            _ => {}
+        }
     }
 
     fn disk(&mut self, node: usize, stalled: bool) {

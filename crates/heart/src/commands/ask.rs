@@ -21,8 +21,7 @@ fn read(text: &str) -> Result<Request, serde_json::Error> {
 
 /// Asks.
 pub(crate) fn run(options: &Options, client: &Client) -> Result<ExitCode, Failure> {
-    let response = client.ask(&options.question)?;
-    let text = serde_json::to_string(&response).expect("an answer is plain data with text keys");
+    let text = client.ask_plainly(&options.question)?;
     output::print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

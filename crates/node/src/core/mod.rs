@@ -5,14 +5,15 @@
 //! pumped, entries applied, the holder's and the voter's duties, an election if one is due, the
 //! conductor if we lead, messages out.
 
+mod duties;
 mod message;
 mod peers;
 mod rejoin;
 mod requests;
 
 use heart_model::{
-    BootId, Duration, FromExecutor, Guard, Inventory, LogIndex, Moment, NodeId, NodeName, Order, Outcome,
-    Report, ResourceName, Spec, Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, Inventory, LogIndex, Moment, NodeId, NodeName, Order, ResourceName, Spec,
+    Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,7 +26,7 @@ use crate::{
     conductor::{Conductor, Score},
     journal::Recovered,
     ledger::{self, Change, Ledger, What},
-    ownership::{Campaigns, Holder, Holds, LetGo, Revoked, Sights, candidates},
+    ownership::{Campaigns, Holder, Revoked, Sights},
     plant::{Bug, is_planted},
     pulse::Sighting,
 };
@@ -443,218 +444,6 @@ impl Core {
             let Change::TakeOver { node, session, .. } = entry.change else { continue };
             if let Some(slot) = self.names.iter().position(|name| *name == node) {
                 self.revoked.on_appended(board, self.slot, slot, session);
-            }
-        }
-    }
-
-    /// The holder's duty: let go at the end of the lease (SAFETY rules 8 and 9).
-    fn hold(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let holds = self.holds();
-        let below_half = self.sights.voters_heard() * 2 < self.sights.voters.count_ones() as usize;
-        match self.holder.on_lease(now, board, holds, below_half, self.timing.lost_after) {
-            LetGo::Nothing => {}
-            LetGo::Now { session, everything } => {
-                let why = if board.is_deposed() { "it was taken over" } else { "its lease is over" };
-                out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
-                out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
-            }
-        }
-    }
-
-    fn holds(&self) -> Holds {
-        let guard = |name: &ResourceName| {
-            let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-            spec.resources.get(name).map_or(Guard::Lease, |resource| resource.guard)
-        };
-        let held = || self.inventory.values().filter(|inventory| is_held(inventory));
-        Holds {
-            by_lease: held().any(|inventory| guard(&inventory.resource) == Guard::Lease),
-            anything: held().next().is_some(),
-        }
-    }
-
-    /// Goes on leaving: the leader moves what runs here; without one, or if that takes too long, it is
-    /// stopped. Who left before the log says that it holds nothing would be waited for as if lost
-    /// (SAFETY rule 21).
-    fn leave(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let Some(since) = self.leaving_since else { return };
-        let patience =
-            if self.leader(now, board).is_none() { self.timing.lost_after } else { LEAVE_PATIENCE };
-        let lone = now.has_surely_reached(since.after(patience));
-        let me = (&self.settings.me, board.session());
-        let granted = self.ledger.resources.values().filter_map(|resource| resource.grant.as_ref());
-        let is_granted = granted.into_iter().any(|grant| (&grant.node, grant.session) == me);
-        if !self.holds().anything && (lone || !is_granted) {
-            if let Some(agreement) = &mut self.agreement {
-                agreement.step_down();
-            }
-            board.set_leading(None);
-            out.actions.push(Action::Poke);
-            out.left = true;
-        } else if lone && !self.holder.is_letting_go() {
-            board.depose(board.session().number);
-            self.hold(now, board, out);
-        }
-    }
-
-    fn begin_session(&mut self, board: &Board, out: &mut Out) {
-        board.begin_session(board.session().number.next());
-        out.actions.push(Action::Note(format!("session {} begins", board.session())));
-        out.actions.push(Action::Poke);
-        self.told_leader = None;
-    }
-
-    /// The voter's duty: say when its promise to a session that was taken over has run out.
-    fn vouch(&mut self, now: Moment, out: &mut Out) {
-        for (slot, session) in self.revoked.newly_over(now) {
-            self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
-        }
-    }
-
-    /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
-    fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let backed = !now.may_have_reached(board.backed_until());
-        let Some(agreement) = &mut self.agreement else { return };
-        if agreement.leads() {
-            let works = self.disk_works || agreement.members().0.len() == 1;
-            let established = self.conductor.is_some();
-            if (established && !backed) || !works {
-                agreement.step_down();
-                out.actions
-                    .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
-            }
-        } else {
-            let order = candidates(&self.sights, board, now).filter(|_| backed);
-            if order.is_some() {
-                agreement.forget_leader();
-            }
-            // With writes under way it would be in vain; the disk's answer comes with the next step. Its
-            // patience is not forgotten meanwhile.
-            let ready = order.is_none() || agreement.writes_under_way() == 0;
-            let (me, order, term) = (self.slot, order.as_deref(), agreement.term());
-            if ready && self.campaigns.is_due(now, me, order, term, &self.timing) {
-                agreement.campaign();
-                self.campaigns.on_campaigned(agreement.term());
-                out.actions.push(Action::Note(format!("campaigning for term {}", agreement.term())));
-            }
-        }
-        self.pump(now, board, out);
-    }
-
-    /// Takes up or lays down leadership; tells a new leader what this node has.
-    fn follow(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let leads = self.agreement.as_ref().filter(|agreement| agreement.leads()).map(Agreement::term);
-        if board.leading() != leads {
-            board.set_leading(leads);
-            out.actions.push(Action::Poke);
-            self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
-            if let Some(term) = leads {
-                out.actions.push(Action::Note(format!("leading term {term}")));
-            }
-        }
-        let over = |leader: NodeId| {
-            self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot))
-        };
-        let leader = self.leader(now, board).map(|(leader, term)| (leader, term, over(leader)));
-        if leader.is_some()
-            && leader != self.told_leader
-            && self.executor_told
-            && !self.holder.is_letting_go()
-        {
-            self.told_leader = leader;
-            let all = self.inventory.values().cloned().collect();
-            self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
-            for (slot, session) in self.revoked.all_over() {
-                self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
-            }
-        }
-    }
-
-    /// The leader this node goes by, and its term.
-    fn leader(&self, now: Moment, board: &Board) -> Option<(NodeId, Term)> {
-        let agreement = self.agreement.as_ref()?;
-        if agreement.leads() {
-            return Some((self.ids[self.slot], agreement.term()));
-        }
-        let known = agreement.leader().map(|leader| (leader, agreement.term()));
-        known.or_else(|| board.leader_heard(now).filter(|(leader, _)| *leader != self.ids[self.slot]))
-    }
-
-    /// Carries out orders whose time has come: grant applied, lease valid (SAFETY rule 10).
-    fn obey(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let asked = self.executor_asked.map(|at| at.after(self.timing.lost_after));
-        if !self.executor_told
-            && asked.is_none_or(|again| now.has_surely_reached(again))
-            && let Some(spec) = &self.ledger.spec
-        {
-            self.executor_asked = Some(now);
-            let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-            out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
-            out.actions.push(Action::Execute(ToExecutor::Inventory));
-        }
-        let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
-        let (ready, wait): (Vec<Order>, Vec<Order>) =
-            ::core::mem::take(&mut self.orders).into_iter().partition(|order| order.commit <= applied);
-        self.orders = wait.into();
-        for order in ready {
-            match self.refusal(now, board, &order) {
-                None => out.actions.push(Action::Execute(ToExecutor::Obey(order))),
-                Some(why) => self.refuse(now, &order, why, out),
-            }
-        }
-    }
-
-    fn refusal(&self, now: Moment, board: &Board, order: &Order) -> Option<&'static str> {
-        if self.agreement.as_ref().is_some_and(|agreement| order.id.term < agreement.term()) {
-            return Some("its leader has been replaced");
-        }
-        if order.session != board.session() || self.holder.is_letting_go() {
-            return Some("the session it was given in is over");
-        }
-        if !self.ledger.holds(&self.settings.me, order.session, &order.resource, order.epoch) {
-            return Some("this node holds no such grant");
-        }
-        let is_start = order.act == heart_model::Act::Start;
-        if is_start && (board.is_deposed() || now.may_have_reached(board.lease_until())) {
-            return Some("this node has no lease");
-        }
-        None
-    }
-
-    fn refuse(&mut self, now: Moment, order: &Order, why: &str, out: &mut Out) {
-        let known = self.inventory.get(&order.resource).cloned();
-        let resource = known.unwrap_or_else(|| Inventory {
-            resource: order.resource.clone(),
-            epoch: order.epoch,
-            session: order.session,
-            activity: heart_model::Activity::Stopped,
-            closed: heart_model::Epoch(0),
-        });
-        let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
-        self.tell_leader(Message::Report(report), now, out);
-    }
-
-    fn on_executor(&mut self, now: Moment, board: &Board, said: FromExecutor, out: &mut Out) {
-        match said {
-            FromExecutor::Report(report) => {
-                self.inventory.insert(report.resource.resource.clone(), report.resource.clone());
-                self.tell_leader(Message::Report(report), now, out);
-            }
-            FromExecutor::Changed(inventory) => {
-                self.inventory.insert(inventory.resource.clone(), inventory.clone());
-                self.tell_leader(Message::Changed(inventory), now, out);
-            }
-            FromExecutor::Inventory(all) => {
-                self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
-                self.executor_told = true;
-                self.told_leader = None;
-                if self.holder.on_inventory() {
-                    self.begin_session(board, out);
-                }
-            }
-            FromExecutor::LetGo { session } => {
-                self.holder.on_let_go(session);
-                out.actions.push(Action::Execute(ToExecutor::Inventory));
             }
         }
     }

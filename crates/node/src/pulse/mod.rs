@@ -11,14 +11,17 @@
 //! Invariant: after [`Pulse::new`], stepping allocates nothing; the actions go into a list that the
 //! caller keeps.
 
-use heart_model::{
-    BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term, Timing,
-};
+use heart_model::{BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber};
+
+mod verdict;
+mod words;
+
+pub use words::{Action, Event, LinkView, Member, Rejections, Settings, Sighting};
 
 use crate::{
     beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
     board::{Board, flag},
-    frame::{BODY_MAX, ClusterKey, Datagram, Kind, Opener, Rejected, Sealer},
+    frame::{BODY_MAX, Datagram, Kind, Opener, Rejected, Sealer},
     plant::{Bug, is_planted},
 };
 
@@ -26,140 +29,6 @@ use crate::{
 pub const BEATS_REMEMBERED: usize = 512;
 /// Shortest time between two beats if the later is sent out of turn.
 const URGENT_GAP: Duration = Duration::from_millis(1);
-
-/// A member of the cluster, as the pulse needs to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its number.
-    pub id: NodeId,
-    /// Whether the configuration file lets it vote: voters send their beats to everybody, others
-    /// to the voters.
-    pub voter: bool,
-}
-
-/// What a pulse is made of.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// This node.
-    pub me: NodeId,
-    /// All nodes, this one too, in order of their numbers. A node's place is its *slot*.
-    pub members: Vec<Member>,
-    /// How many links there are.
-    pub links: usize,
-    /// How fast to react.
-    pub timing: Timing,
-    /// The cluster's key.
-    pub key: ClusterKey,
-    /// A digest of the configuration file.
-    pub digest: u64,
-}
-
-/// What reaches the pulse.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The time asked for by [`Action::WakeAt`] has come.
-    Wake,
-    /// A datagram came in over a link. It is opened in place.
-    Datagram {
-        /// Over which link.
-        link: usize,
-        /// What.
-        bytes: &'a mut [u8],
-    },
-    /// The core changed something that others should hear of soon.
-    Poke,
-}
-
-/// What the pulse asks of the world.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Send this over a link to every node that [`Pulse::sends_to`].
-    Beat {
-        /// Over which link.
-        link: usize,
-        /// What.
-        datagram: Datagram,
-    },
-    /// Send this over all links to one node: it was passed on through us.
-    Forward {
-        /// To whom: a slot.
-        to: usize,
-        /// What.
-        datagram: Datagram,
-    },
-    /// Hand this to the core: a piece of the stream of a node whose boot is known to speak now.
-    Deliver {
-        /// From whom.
-        from: NodeId,
-        /// In which life.
-        boot: BootId,
-        /// What.
-        body: Datagram,
-    },
-    /// Tell the core that what is known of a node has changed.
-    Sight(Sighting),
-    /// The lease was renewed, or is over: the board has it.
-    Lease,
-    /// Step again no later than this.
-    WakeAt(Moment),
-}
-
-/// What is known of one node. Slots are places in [`Settings::members`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
-    /// The node's slot.
-    pub slot: usize,
-    /// Heard within lost-after; `None` if it was never heard.
-    pub heard: Option<bool>,
-    /// It hears us, too.
-    pub both_ways: bool,
-    /// The life in which it was heard last.
-    pub boot: BootId,
-    /// The session it said it is in.
-    pub session: SessionNumber,
-    /// What it tells of itself; see [`flag`].
-    pub flags: u64,
-    /// It leads, with authority.
-    pub leads: bool,
-    /// Its term.
-    pub term: Term,
-    /// The leader it hears with authority.
-    pub follows: Option<NodeId>,
-    /// Term and place of its last log entry.
-    pub log: (Term, LogIndex),
-    /// The nodes it hears both ways: a set of slots.
-    pub hears: u64,
-    /// The links it is heard over: a set of places.
-    pub links: u64,
-    /// The digest of its configuration file.
-    pub digest: u64,
-    /// The history its log belongs to; zero while it has none.
-    pub era: u64,
-    /// How often it had to begin its log anew; zero while it has no identity.
-    pub incarnation: u32,
-}
-
-/// How well a node is heard over one link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkView {
-    /// When the last beat came in over it.
-    pub heard_at: Option<Moment>,
-    /// How many beats came in over it in this life of ours.
-    pub beats: u64,
-}
-
-/// Counts of what was not taken, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rejections {
-    /// Not of ours at all, or of another cluster, version or sender.
-    pub foreign: u64,
-    /// Seen before, or too old to know.
-    pub replayed: u64,
-    /// Another key, or changed on the way.
-    pub forged: u64,
-    /// Of a life that is over or not proven.
-    pub old_boot: u64,
-}
 
 /// What the last beat of a node told, with when it came.
 #[derive(Clone, Copy, Debug)]
@@ -409,23 +278,6 @@ impl Pulse {
         self.follow(now, board, slot, beat);
     }
 
-    /// From when an answer to what we sent then counts: from then.
-    fn counts_from(&self, now: Moment, sent_at: Option<Moment>) -> Option<Moment> {
-        if is_planted(Bug::LeaseFromReceipt) {
-            return sent_at.map(|_| now);
-        }
-        if is_planted(Bug::AnyAnswerCounts) {
-            return sent_at.and(self.last_beat);
-        }
-        sent_at
-    }
-
-    /// How long what was promised for `promise` counts here, from when we sent what earned it.
-    fn lease_of(&self, promise: Duration) -> Duration {
-        let timing = Timing { lost_after: promise, ..self.settings.timing };
-        if is_planted(Bug::ClocksTrusted) { promise.saturating_sub(timing.let_go) } else { timing.lease() }
-    }
-
     /// Whether a boot that was not known to speak now has just proven that it does: it answered a
     /// beat of ours that we sent after it first claimed to be there. A recording cannot.
     fn believe(
@@ -539,154 +391,6 @@ impl Pulse {
         if board.lease_until() != before {
             actions.push(Action::Lease);
         }
-    }
-
-    /// Whether this node leads with authority, and what it then hears of itself.
-    fn lead(&mut self, now: Moment, board: &Board) {
-        let leads = self.leads(now, board).is_some();
-        if leads != self.led {
-            self.led = leads;
-            self.urgent = true;
-        }
-        match self.leads(now, board) {
-            Some(term) => {
-                board.set_leader_heard(
-                    Some((self.settings.me, term)),
-                    now.after(self.settings.timing.lost_after),
-                );
-            }
-            None => {
-                if board.leader_heard(now).is_some_and(|(leader, _)| leader == self.settings.me) {
-                    board.set_leader_heard(None, now);
-                }
-            }
-        }
-    }
-
-    fn leads(&self, now: Moment, board: &Board) -> Option<Term> {
-        let fresh = now.longest_since(board.progress()) < self.settings.timing.lost_after;
-        let backed = !now.may_have_reached(self.backed_until(board));
-        board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
-    }
-
-    /// Until when a quorum of voters hears this node, whatever becomes of its session.
-    fn backed_until(&self, board: &Board) -> Moment {
-        let own = self.last_beat_ever;
-        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.backs_until))
-    }
-
-    /// The end of the lease: the Qth newest of what the voters of one configuration vouch for. A
-    /// voter's promise to itself counts likewise, unless it revoked it itself.
-    fn lease_until(&self, board: &Board) -> Moment {
-        let own = self.last_beat.filter(|_| !board.is_revoked(self.slot, board.session()));
-        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
-    }
-
-    fn be_backed(&self, board: &Board, actions: &mut Vec<Action>) {
-        let (before, until) = (board.backed_until(), self.backed_until(board));
-        board.set_backed_until(until);
-        if (before == Moment::default()) != (until == Moment::default()) {
-            actions.push(Action::Lease);
-        }
-    }
-
-    fn until(
-        &self,
-        board: &Board,
-        own: Option<Moment>,
-        vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>,
-    ) -> Moment {
-        let (configuration, voters) = board.configuration();
-        let quorum = voters.count_ones() as usize / 2 + 1;
-        let mut ends = [Moment::default(); heart_model::VOTERS_MAX];
-        let mut count = 0;
-        for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
-            let end = if slot == self.slot {
-                own.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration))
-            } else {
-                vouches(slot)
-            };
-            if let (Some((end, _)), Some(place)) =
-                (end.filter(|&(_, at)| at == configuration), ends.get_mut(count))
-            {
-                *place = end;
-                count += 1;
-            }
-        }
-        if voters == 0 || count < quorum {
-            return Moment::default();
-        }
-        let ends = &mut ends[..count];
-        ends.sort_unstable_by_key(|end| ::core::cmp::Reverse(end.boottime));
-        ends[quorum - 1]
-    }
-
-    fn is_heard(&self, now: Moment, slot: usize) -> Option<bool> {
-        let wait = self.settings.timing.lost_after;
-        let silent = |at: Moment| now.has_surely_reached(at.later(self.listening_since).after(wait));
-        match &self.peers[slot].heard {
-            Some(heard) => Some(!silent(heard.at)),
-            None => silent(self.listening_since).then_some(false),
-        }
-    }
-
-    fn is_both_ways(&self, now: Moment, slot: usize) -> bool {
-        let wait = self.settings.timing.lost_after;
-        let answered = self.peers[slot].heard.and_then(|heard| heard.answered);
-        self.is_heard(now, slot) == Some(true)
-            && answered.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
-    }
-
-    fn links_heard(&self, now: Moment, slot: usize) -> u64 {
-        let wait = self.settings.timing.lost_after;
-        let heard = |view: &LinkView| {
-            view.heard_at
-                .is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
-        };
-        self.links(slot)
-            .iter()
-            .enumerate()
-            .filter(|(_, view)| heard(view))
-            .fold(0, |set, (link, _)| set | 1 << link)
-    }
-
-    /// Tells the core what changed about the node in `slot`, and everybody if it was lost.
-    fn sight(&mut self, now: Moment, board: &Board, slot: usize, actions: &mut Vec<Action>) {
-        if slot == self.slot {
-            return;
-        }
-        let (heard, both_ways) = (self.is_heard(now, slot), self.is_both_ways(now, slot));
-        let Some(last) = self.peers[slot].heard else { return };
-        let alive = heard == Some(true);
-        let sighting = Sighting {
-            slot,
-            heard,
-            both_ways,
-            boot: last.boot,
-            session: last.beat.session,
-            flags: u64::from(last.beat.flags),
-            leads: alive && last.beat.leads,
-            term: last.beat.term,
-            follows: last.beat.follows.filter(|_| alive),
-            log: (last.beat.log_term, last.beat.log_index),
-            hears: if alive { last.hears } else { 0 },
-            links: self.links_heard(now, slot),
-            digest: last.beat.digest,
-            era: last.beat.era,
-            incarnation: last.beat.incarnation,
-        };
-        let told = self.peers[slot].told;
-        if told == Some(sighting) {
-            return;
-        }
-        if told.is_none_or(|told| told.heard != heard || told.both_ways != both_ways) {
-            self.urgent = true;
-        }
-        if !alive && board.leader_heard(now).is_none() {
-            self.urgent = true;
-        }
-        self.peers[slot].told = Some(sighting);
-        actions.push(Action::Sight(sighting));
     }
 
     fn send_beat(&mut self, now: Moment, board: &Board, actions: &mut Vec<Action>) {

@@ -12,89 +12,26 @@
 use heart_model::{LogIndex, NodeId, Term};
 use prost::Message as _;
 use raft::{
-    Config, GetEntriesContext, INVALID_ID, ProgressState, RaftState, RawNode, SnapshotStatus, StateRole,
-    Storage, StorageError,
+    Config, INVALID_ID, ProgressState, RawNode, SnapshotStatus, StateRole,
     eraftpb::{
-        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, HardState, Message,
-        MessageType, Snapshot,
+        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType,
+        Snapshot,
     },
 };
 use std::collections::{BTreeSet, VecDeque};
+
+mod envelope;
+mod store;
+mod words;
+
+pub use envelope::{Envelope, envelope, nothing_here};
+use store::Store;
+pub use words::{Output, Pace, RaftId, Refused, Ticket, Write};
 
 use crate::{
     journal::{Batch, Recovered},
     plant::{Bug, is_planted},
 };
-
-/// A voter's identity in the log: which node, and how often it had to begin anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RaftId(pub u64);
-
-impl RaftId {
-    /// The `incarnation`th identity of `node`, counted from 1.
-    #[must_use]
-    pub fn new(node: NodeId, incarnation: u32) -> RaftId {
-        RaftId(u64::from(incarnation) << 32 | u64::from(node.0))
-    }
-
-    /// The node it belongs to.
-    #[must_use]
-    pub fn node(self) -> NodeId {
-        NodeId(self.0 as u32)
-    }
-
-    /// How often that node began anew, this time included.
-    #[must_use]
-    pub fn incarnation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-}
-
-/// Names one write to disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// What must be made durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// Which write it is; they are made in order.
-    pub ticket: Ticket,
-    /// Replaces the whole file, instead of being appended.
-    pub replaces: bool,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// What came out of a step.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// Messages to send, encoded, with the node they go to.
-    pub messages: Vec<(NodeId, Vec<u8>)>,
-    /// What must be made durable.
-    pub writes: Vec<Write>,
-    /// Entries that were appended just now, durable or not (SAFETY rule 4 acts on these).
-    pub appended: Vec<Entry>,
-    /// The state to take over whole, before any entry that is applied after.
-    pub restored: Option<Snapshot>,
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// It is no message, or not for this identity.
-    NotForUs,
-    /// It proves that this log is shorter than it once was: never vote with it again (rule 16).
-    LogLost,
-}
-
-/// How the crate's own timers run; they are back-stops.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Ticks without a leader before it campaigns by itself.
-    pub election_ticks: usize,
-    /// Ticks between two of a leader's own heartbeats.
-    pub heartbeat_ticks: usize,
-}
 
 /// Ticks after which a snapshot that was not acknowledged is sent again.
 const SNAPSHOT_TICKS: u64 = 6;
@@ -104,93 +41,6 @@ const MESSAGE_BYTES: u64 = 256 * 1024;
 const INFLIGHT_MAX: usize = 64;
 /// Bytes of proposals that a leader takes before a quorum has them.
 const UNCOMMITTED_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The log in memory, as raft reads it. The disk is a step behind; raft knows how far.
-#[derive(Debug, Default)]
-struct Store {
-    hard_state: HardState,
-    snapshot: Snapshot,
-    entries: VecDeque<Entry>,
-    conf: ConfState,
-}
-
-impl Store {
-    fn snapshot_index(&self) -> u64 {
-        self.snapshot.get_metadata().index
-    }
-
-    /// The place before the first entry, and its term.
-    fn before(&self) -> (u64, u64) {
-        (self.snapshot.get_metadata().index, self.snapshot.get_metadata().term)
-    }
-
-    fn last(&self) -> u64 {
-        self.entries.back().map_or(self.before().0, |entry| entry.index)
-    }
-
-    fn append(&mut self, entries: &[Entry]) {
-        let Some(first) = entries.first() else { return };
-        let keep = first.index.saturating_sub(self.before().0 + 1);
-        self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-        self.entries.extend(entries.iter().cloned());
-    }
-
-    fn term_at(&self, index: u64) -> Option<u64> {
-        let (before, term) = self.before();
-        if index == before {
-            return Some(term);
-        }
-        self.entries.get(usize::try_from(index.checked_sub(before + 1)?).ok()?).map(|entry| entry.term)
-    }
-}
-
-impl Storage for Store {
-    fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState { hard_state: self.hard_state, conf_state: self.conf.clone() })
-    }
-
-    fn entries(
-        &self,
-        low: u64,
-        high: u64,
-        max_size: impl Into<Option<u64>>,
-        _: GetEntriesContext,
-    ) -> raft::Result<Vec<Entry>> {
-        let first = self.before().0 + 1;
-        if low < first {
-            return Err(StorageError::Compacted.into());
-        }
-        let limit = max_size.into().unwrap_or(u64::MAX);
-        let mut size = 0;
-        let (from, count) = ((low - first) as usize, (high - low) as usize);
-        let fits = |entry: &&Entry| {
-            let is_first = size == 0;
-            size += entry.encoded_len() as u64;
-            is_first || size <= limit
-        };
-        Ok(self.entries.iter().skip(from).take(count).take_while(fits).cloned().collect())
-    }
-
-    fn term(&self, index: u64) -> raft::Result<u64> {
-        let lost = if index < self.before().0 { StorageError::Compacted } else { StorageError::Unavailable };
-        self.term_at(index).ok_or_else(|| lost.into())
-    }
-
-    fn first_index(&self) -> raft::Result<u64> {
-        Ok(self.before().0 + 1)
-    }
-
-    fn last_index(&self) -> raft::Result<u64> {
-        Ok(self.last())
-    }
-
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        if self.snapshot_index() == 0 || self.snapshot_index() < request_index {
-            return Err(StorageError::SnapshotTemporarilyUnavailable.into());
-        }
-        Ok(self.snapshot.clone())
-    }
-}
 
 #[derive(Debug)]
 struct Unpersisted {
@@ -711,52 +561,4 @@ fn is_local(kind: MessageType) -> bool {
 
 fn encode(message: &Message) -> (NodeId, Vec<u8>) {
     (RaftId(message.to).node(), message.encode_to_vec())
-}
-
-/// What a node without a log answers a leader for an identity that it does not have: that it is
-/// there and has nothing, so that the leader sends a snapshot. It acknowledges nothing.
-#[must_use]
-pub fn nothing_here(bytes: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-    let asked = Message::decode(bytes).ok()?;
-    let mut answer = match asked.get_msg_type() {
-        MessageType::MsgAppend => message(MessageType::MsgAppendResponse, asked.term),
-        MessageType::MsgHeartbeat => message(MessageType::MsgHeartbeatResponse, asked.term),
-        _ => return None,
-    };
-    answer.reject = asked.get_msg_type() == MessageType::MsgAppend;
-    answer.index = asked.index;
-    answer.to = asked.from;
-    answer.from = asked.to;
-    Some(encode(&answer))
-}
-
-/// What the core has to know of a raft message without being raft.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Envelope {
-    /// To which identity.
-    pub to: RaftId,
-    /// From which.
-    pub from: RaftId,
-    /// It asks for a vote, or whether it would get one.
-    pub asks_for_vote: bool,
-    /// It is a snapshot in which the receiver is a learner: whoever takes it up votes with nothing
-    /// that it may have forgotten.
-    pub takes_in: bool,
-    /// Its term.
-    pub term: Term,
-}
-
-/// Reads what the core has to know of an encoded message.
-#[must_use]
-pub fn envelope(bytes: &[u8]) -> Option<Envelope> {
-    let message = Message::decode(bytes).ok()?;
-    let kind = message.get_msg_type();
-    Some(Envelope {
-        to: RaftId(message.to),
-        from: RaftId(message.from),
-        asks_for_vote: matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote),
-        takes_in: kind == MessageType::MsgSnapshot
-            && message.get_snapshot().get_metadata().get_conf_state().learners.contains(&message.to),
-        term: Term(message.term),
-    })
 }

@@ -1,0 +1,177 @@
+//! What follows from what was heard: who is heard and who is lost, until when voters stand behind this
+//! node, and whether it leads with authority.
+
+use heart_model::{Duration, LogIndex, Moment, Term, Timing};
+
+use super::{Action, LinkView, Pulse, Sighting};
+use crate::{
+    board::{Board, flag},
+    plant::{Bug, is_planted},
+};
+
+impl Pulse {
+    /// Whether this node leads with authority, and what it then hears of itself.
+    pub(super) fn lead(&mut self, now: Moment, board: &Board) {
+        let leads = self.leads(now, board).is_some();
+        if leads != self.led {
+            self.led = leads;
+            self.urgent = true;
+        }
+        match self.leads(now, board) {
+            Some(term) => {
+                board.set_leader_heard(
+                    Some((self.settings.me, term)),
+                    now.after(self.settings.timing.lost_after),
+                );
+            }
+            None => {
+                if board.leader_heard(now).is_some_and(|(leader, _)| leader == self.settings.me) {
+                    board.set_leader_heard(None, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn leads(&self, now: Moment, board: &Board) -> Option<Term> {
+        let fresh = now.longest_since(board.progress()) < self.settings.timing.lost_after;
+        let backed = !now.may_have_reached(self.backed_until(board));
+        board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
+    }
+
+    /// Until when a quorum of voters hears this node, whatever becomes of its session.
+    pub(super) fn backed_until(&self, board: &Board) -> Moment {
+        let own = self.last_beat_ever;
+        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.backs_until))
+    }
+
+    /// The end of the lease: the Qth newest of what the voters of one configuration vouch for. A
+    /// voter's promise to itself counts likewise, unless it revoked it itself.
+    pub(super) fn lease_until(&self, board: &Board) -> Moment {
+        let own = self.last_beat.filter(|_| !board.is_revoked(self.slot, board.session()));
+        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
+    }
+
+    pub(super) fn be_backed(&self, board: &Board, actions: &mut Vec<Action>) {
+        let (before, until) = (board.backed_until(), self.backed_until(board));
+        board.set_backed_until(until);
+        if (before == Moment::default()) != (until == Moment::default()) {
+            actions.push(Action::Lease);
+        }
+    }
+
+    pub(super) fn until(
+        &self,
+        board: &Board,
+        own: Option<Moment>,
+        vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>,
+    ) -> Moment {
+        let (configuration, voters) = board.configuration();
+        let quorum = voters.count_ones() as usize / 2 + 1;
+        let mut ends = [Moment::default(); heart_model::VOTERS_MAX];
+        let mut count = 0;
+        for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
+            let end = if slot == self.slot {
+                own.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration))
+            } else {
+                vouches(slot)
+            };
+            if let (Some((end, _)), Some(place)) =
+                (end.filter(|&(_, at)| at == configuration), ends.get_mut(count))
+            {
+                *place = end;
+                count += 1;
+            }
+        }
+        if voters == 0 || count < quorum {
+            return Moment::default();
+        }
+        let ends = &mut ends[..count];
+        ends.sort_unstable_by_key(|end| ::core::cmp::Reverse(end.boottime));
+        ends[quorum - 1]
+    }
+
+    pub(super) fn is_heard(&self, now: Moment, slot: usize) -> Option<bool> {
+        let wait = self.settings.timing.lost_after;
+        let silent = |at: Moment| now.has_surely_reached(at.later(self.listening_since).after(wait));
+        match &self.peers[slot].heard {
+            Some(heard) => Some(!silent(heard.at)),
+            None => silent(self.listening_since).then_some(false),
+        }
+    }
+
+    pub(super) fn is_both_ways(&self, now: Moment, slot: usize) -> bool {
+        let wait = self.settings.timing.lost_after;
+        let answered = self.peers[slot].heard.and_then(|heard| heard.answered);
+        self.is_heard(now, slot) == Some(true)
+            && answered.is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+    }
+
+    pub(super) fn links_heard(&self, now: Moment, slot: usize) -> u64 {
+        let wait = self.settings.timing.lost_after;
+        let heard = |view: &LinkView| {
+            view.heard_at
+                .is_some_and(|at| !now.has_surely_reached(at.later(self.listening_since).after(wait)))
+        };
+        self.links(slot)
+            .iter()
+            .enumerate()
+            .filter(|(_, view)| heard(view))
+            .fold(0, |set, (link, _)| set | 1 << link)
+    }
+
+    /// Tells the core what changed about the node in `slot`, and everybody if it was lost.
+    pub(super) fn sight(&mut self, now: Moment, board: &Board, slot: usize, actions: &mut Vec<Action>) {
+        if slot == self.slot {
+            return;
+        }
+        let (heard, both_ways) = (self.is_heard(now, slot), self.is_both_ways(now, slot));
+        let Some(last) = self.peers[slot].heard else { return };
+        let alive = heard == Some(true);
+        let sighting = Sighting {
+            slot,
+            heard,
+            both_ways,
+            boot: last.boot,
+            session: last.beat.session,
+            flags: u64::from(last.beat.flags),
+            leads: alive && last.beat.leads,
+            term: last.beat.term,
+            follows: last.beat.follows.filter(|_| alive),
+            log: (last.beat.log_term, last.beat.log_index),
+            hears: if alive { last.hears } else { 0 },
+            links: self.links_heard(now, slot),
+            digest: last.beat.digest,
+            era: last.beat.era,
+            incarnation: last.beat.incarnation,
+        };
+        let told = self.peers[slot].told;
+        if told == Some(sighting) {
+            return;
+        }
+        if told.is_none_or(|told| told.heard != heard || told.both_ways != both_ways) {
+            self.urgent = true;
+        }
+        if !alive && board.leader_heard(now).is_none() {
+            self.urgent = true;
+        }
+        self.peers[slot].told = Some(sighting);
+        actions.push(Action::Sight(sighting));
+    }
+
+    /// From when an answer to what we sent then counts: from then.
+    pub(super) fn counts_from(&self, now: Moment, sent_at: Option<Moment>) -> Option<Moment> {
+        if is_planted(Bug::LeaseFromReceipt) {
+            return sent_at.map(|_| now);
+        }
+        if is_planted(Bug::AnyAnswerCounts) {
+            return sent_at.and(self.last_beat);
+        }
+        sent_at
+    }
+
+    /// How long what was promised for `promise` counts here, from when we sent what earned it.
+    pub(super) fn lease_of(&self, promise: Duration) -> Duration {
+        let timing = Timing { lost_after: promise, ..self.settings.timing };
+        if is_planted(Bug::ClocksTrusted) { promise.saturating_sub(timing.let_go) } else { timing.lease() }
+    }
+}
