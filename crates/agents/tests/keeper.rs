@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == "keeper") {
         return keeper_main(arguments, board::open);
     }
-    if !rustix::process::geteuid().is_root() {
+    let lists = env::args().any(|argument| argument == "--list");
+    if !lists && !rustix::process::geteuid().is_root() {
         eprintln!("skipped: the keeper's tests need root, to contain what they start");
         return ExitCode::SUCCESS;
     }
@@ -44,7 +45,22 @@ fn main() -> ExitCode {
         ("a_service_says_when_it_is_ready", a_service_says_when_it_is_ready),
         ("output_is_kept_within_bounds", output_is_kept_within_bounds),
     ];
-    for (name, test) in tests {
+    run_tests(&tests)
+}
+
+/// Lists or runs the tests, as a runner asks for it: these need a `main` of their own, because the
+/// program is its own keeper.
+fn run_tests(tests: &[(&str, fn())]) -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let asks_for = |word: &str| arguments.iter().any(|argument| argument == word);
+    if asks_for("--list") {
+        // None of them is ignored.
+        let listed = tests.iter().filter(|_| !asks_for("--ignored"));
+        listed.for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    for (name, test) in tests.iter().filter(|(name, _)| wanted.is_empty() || asks_for(name)) {
         test();
         println!("test {name} ... ok");
     }

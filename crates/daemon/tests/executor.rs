@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         Some("executor") => return be_executor(&PathBuf::from(arguments.next().unwrap())),
         _ => {}
     }
-    let Some(_) = World::new() else { return ExitCode::SUCCESS };
+    let lists = env::args().any(|argument| argument == "--list");
+    if !lists && World::new().is_none() {
+        return ExitCode::SUCCESS;
+    }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let tests: [(&str, fn()); 6] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
@@ -50,7 +53,22 @@ fn main() -> ExitCode {
         ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
     ];
-    for (name, test) in tests {
+    run_tests(&tests)
+}
+
+/// Lists or runs the tests, as a runner asks for it: these need a `main` of their own, because the
+/// program is its own keeper.
+fn run_tests(tests: &[(&str, fn())]) -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let asks_for = |word: &str| arguments.iter().any(|argument| argument == word);
+    if asks_for("--list") {
+        // None of them is ignored.
+        let listed = tests.iter().filter(|_| !asks_for("--ignored"));
+        listed.for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    for (name, test) in tests.iter().filter(|(name, _)| wanted.is_empty() || asks_for(name)) {
         test();
         println!("test {name} ... ok");
     }
