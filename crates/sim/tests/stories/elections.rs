@@ -40,6 +40,8 @@ fn a_deaf_owner_loses_what_it_runs() {
         "
         0.5 nobody runs address
         0.5 nobody runs site
+        1.1 bob runs address
+        1.1 bob runs site
         ",
     );
 }

@@ -75,7 +75,7 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 bob runs site
         ",
     );
-    // The leader, too, but it is gone before its successor gave anything away: one lost-after.
+    // The leader, too, but it is gone before its successor started the second: one lost-after.
     story.switch_on("ada").run_for(3000).forget();
     let leave = Fault::Leave(story.place("bob"));
     story.happens(leave).run_for(5000);
@@ -85,7 +85,7 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 nobody runs site
         0.0 nobody runs address
         0.0 bob has left
-        0.6 ada runs address
+        0.0 ada runs address
         0.6 ada runs site
         ",
     );
