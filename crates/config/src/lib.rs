@@ -3,7 +3,7 @@
 //! A configuration is one TOML file. [`read`] turns it into a [`Spec`] in two stages: first into
 //! exactly what was written, each part with its place; then into what is meant, with every default
 //! filled in and every name resolved. Neither stage stops at the first mistake, so that one look
-//! at the report is enough. [`print`] writes a specification back.
+//! at the report is enough. [`print()`] writes a specification back.
 //!
 //! Parameters of the built-in agents stand beside the keys that every resource has. Those of
 //! other agents, whose names we do not choose, stand in a table `parameters` of their own.

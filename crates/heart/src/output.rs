@@ -45,7 +45,7 @@ fn now_ms() -> u64 {
 /// Prints a value as JSON, and nothing else.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| {
         Failure::problem(format!("cannot be said in JSON: {error}"), "ask without `--json`, and report this")

@@ -50,7 +50,7 @@ pub enum Event<'a> {
 /// What the pulse asks of the world.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Send this over a link to every node that [`Pulse::sends_to`].
+    /// Send this over a link to every node that [`super::Pulse::sends_to`].
     Beat {
         /// Over which link.
         link: usize,
@@ -94,7 +94,7 @@ pub struct Sighting {
     pub boot: BootId,
     /// The session it said it is in.
     pub session: SessionNumber,
-    /// What it tells of itself; see [`flag`].
+    /// What it tells of itself; see [`crate::board::flag`].
     pub flags: u64,
     /// It leads, with authority.
     pub leads: bool,
