@@ -47,6 +47,11 @@ pub(crate) fn run(quick: bool) -> Result<bool> {
     if !quick {
         steps.push(step("demonstration", || Ok(once(demo::script()?))));
     }
+    if !quick {
+        let words =
+            ["test", "--package", "heart-sim", "--features", "planted", "--test", "planted", "--locked"];
+        steps.push(step("planted bugs", || tally(cargo(&words))));
+    }
     if !quick && sim::exists()? {
         steps.push(step("simulated worlds", || tally(sim::command(sim::WORLDS, None))));
     }
