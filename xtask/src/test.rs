@@ -110,7 +110,7 @@ fn tests(quick: bool) -> Result<(u64, u64)> {
         if quick {
             words.extend(["-E", "not binary(/^lab/)"]);
         }
-        return tally(cargo(&words));
+        return tally_of(cargo(&words), |line| line.starts_with("Summary ["));
     }
     let mut words = vec!["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins"];
     if !quick {
@@ -120,12 +120,18 @@ fn tests(quick: bool) -> Result<(u64, u64)> {
 }
 
 /// Runs a command, passes on what it prints, and counts the tests it reports.
-fn tally(mut command: Command) -> Result<(u64, u64)> {
+fn tally(command: Command) -> Result<(u64, u64)> {
+    tally_of(command, |_| true)
+}
+
+/// The same, of the lines that count: nextest repeats what a failed test printed, and that has a
+/// summary of its own.
+fn tally_of(mut command: Command, which: fn(&str) -> bool) -> Result<(u64, u64)> {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run cargo")?;
     let (out, err) = (child.stdout.take().context("no output")?, child.stderr.take().context("no errors")?);
-    let errors = std::thread::spawn(move || echo_and_count(BufReader::new(err)));
-    let (passed, failed) = echo_and_count(BufReader::new(out));
+    let errors = std::thread::spawn(move || echo_and_count(BufReader::new(err), which));
+    let (passed, failed) = echo_and_count(BufReader::new(out), which);
     let (passed_too, failed_too) = errors.join().unwrap_or_default();
     let (passed, failed) = (passed + passed_too, failed + failed_too);
     let good = child.wait()?.success();
@@ -133,11 +139,12 @@ fn tally(mut command: Command) -> Result<(u64, u64)> {
     Ok((passed, if good { failed } else { failed.max(1) }))
 }
 
-fn echo_and_count(lines: impl BufRead) -> (u64, u64) {
+fn echo_and_count(lines: impl BufRead, which: fn(&str) -> bool) -> (u64, u64) {
     let mut sum = (0, 0);
     for line in lines.lines().map_while(Result::ok) {
         println!("{line}");
-        let (passed, failed) = counts(&line).unwrap_or_default();
+        let counted = Some(without_colours(&line)).filter(|line| which(line.trim()));
+        let (passed, failed) = counted.and_then(|line| counts(&line)).unwrap_or_default();
         sum = (sum.0 + passed, sum.1 + failed);
     }
     sum

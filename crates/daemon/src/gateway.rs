@@ -5,14 +5,16 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, Read, Write},
     os::{
         fd::OwnedFd,
         unix::{
-            fs::PermissionsExt,
+            fs::{PermissionsExt, chroot},
             net::{UnixListener, UnixStream},
         },
     },
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -23,6 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{
     channel::{Channel, Incoming},
     core::{Answer, Question},
+    rights::{self, User},
     setup::Places,
 };
 
@@ -44,18 +47,25 @@ struct Visitor {
 ///
 /// # Errors
 /// When the socket cannot be used, or the core's channel is closed for good.
-pub fn run(places: &Places, core: OwnedFd) -> anyhow::Result<()> {
-    let path = places.socket();
-    std::fs::remove_file(&path).ok();
-    let listener =
-        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    // Whoever may write to it may move resources: root only.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
+pub fn run(places: &Places, listener: OwnedFd, core: OwnedFd) -> anyhow::Result<()> {
+    if let Err(error) = shut_in(&places.run.join("empty")) {
+        tracing::warn!("the gateway keeps root's rights, which it does not need: {error}");
+    }
+    let listener = UnixListener::from(listener);
     let mut gateway = Gateway { channel: Channel::new(core)?, visitors: BTreeMap::new(), next: first_id() };
     loop {
         gateway.turn(&listener)?;
     }
+}
+
+/// Leaves this process nothing but its sockets: an empty directory that is not its own, and no rights.
+fn shut_in(empty: &Path) -> io::Result<()> {
+    fs::create_dir_all(empty)?;
+    fs::set_permissions(empty, fs::Permissions::from_mode(0o755))?;
+    let user = User::of_gateway();
+    chroot(empty)?;
+    std::env::set_current_dir("/")?;
+    user.become_user(rights::OF_GATEWAY)
 }
 
 /// Answers for an earlier gateway must not reach the visitors of this one.

@@ -8,6 +8,7 @@ pub mod core;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
+mod rights;
 pub mod setup;
 mod sys;
 mod watch;
@@ -21,9 +22,9 @@ use std::{
 };
 
 use anyhow::Context;
-use guardian::{FIRST_FD, Role};
+use guardian::{FIRST_FD, Role, place, wait_at_gate};
 use heart_agents::{LeaseView, process::keeper::keeper_main};
-use setup::{BoardLease, Places, Setup};
+use setup::{BoardLease, Places, Running, Setup};
 
 /// Runs the guardian: `heart daemon`.
 #[must_use]
@@ -33,7 +34,7 @@ pub fn daemon(places: &Places) -> ExitCode {
     end(guardian::run(places))
 }
 
-/// Runs what is started by programs, not by people: `heart internal ROLE PLACES` and
+/// Runs what is started by programs, not by people: `heart internal ROLE RUN-DIRECTORY` and
 /// `heart keeper PLAN`. None if the arguments (without the program's name) ask for something else.
 #[must_use]
 pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
@@ -43,10 +44,9 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
             sys::unblock_signals();
             Some(keeper_main([plan.into()], open_board))
         }
-        [word, role, places] if word == "internal" => {
+        [word, role, run] if word == "internal" => {
             start_log();
-            sys::unblock_signals();
-            Some(end(internal(role, places)))
+            Some(end(internal(role, Path::new(run))))
         }
         _ => None,
     }
@@ -56,19 +56,34 @@ fn open_board(path: &Path) -> std::io::Result<Box<dyn LeaseView>> {
     Ok(Box::new(BoardLease::open(path)?))
 }
 
-fn internal(role: &str, places: &str) -> anyhow::Result<()> {
+fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
+    if role == "guardian" {
+        sys::name_process("heart-guardian");
+        return guardian::take_over(run);
+    }
+    sys::unblock_signals();
     let role = Role::of(role).with_context(|| format!("`{role}` is no process of a node"))?;
+    if !wait_at_gate().context("cannot hear the guardian")? {
+        return Ok(());
+    }
     sys::name_process(&format!("heart-{}", role.word()));
-    let places: Places = serde_json::from_str(places).context("the guardian said nonsense")?;
+    let running = Running::find(run)
+        .with_context(|| format!("{} does not tell what this node runs with", run.display()))?;
     match role {
         Role::Core => {
-            let setup = Setup::read(&places)?;
-            let links = setup.spec.nodes[&setup.me].addresses.len() + setup.spec.cluster.links.len();
-            let links = (0..links).map(|link| handed(4 + link)).collect::<anyhow::Result<_>>()?;
-            core::run(&setup, core::Handed { executor: handed(0)?, gateway: handed(2)?, links })
+            let links = (0..running.setup.links()).map(|link| handed(place::LINKS + link));
+            let handed = core::Handed {
+                executor: handed(place::CORE_TO_EXECUTOR)?,
+                gateway: handed(place::CORE_TO_GATEWAY)?,
+                links: links.collect::<anyhow::Result<_>>()?,
+            };
+            core::run(&running, handed)
         }
-        Role::Executor => run_executor(&places),
-        Role::Gateway => gateway::run(&places, handed(3)?),
+        Role::Executor => run_executor(&running.setup),
+        Role::Gateway => {
+            let (listener, core) = (handed(place::LISTENER)?, handed(place::GATEWAY_TO_CORE)?);
+            gateway::run(&running.setup.places, listener, core)
+        }
     }
 }
 
@@ -83,20 +98,19 @@ fn handed(place: usize) -> anyhow::Result<OwnedFd> {
     Ok(copy)
 }
 
-fn run_executor(places: &Places) -> anyhow::Result<()> {
-    let setup = Setup::read(places)?;
-    let board = places.board();
-    watch::start(places)?;
+fn run_executor(setup: &Setup) -> anyhow::Result<()> {
+    let board = setup.places.board();
+    watch::start(&setup.places.run)?;
     let options = executor::Options {
         node: setup.me.to_string(),
-        run_dir: places.run.join("executor"),
+        run_dir: setup.places.run.join("executor"),
         keeper: vec!["/proc/self/exe".into(), "keeper".into()],
         lease: Some(Arc::new(BoardLease::open(&board)?)),
         board,
         wake: None,
         ocf_root: heart_agents::ocf::OCF_ROOT.into(),
     };
-    Ok(executor::run(handed(1)?, options)?)
+    Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }
 
 fn start_log() {

@@ -60,8 +60,8 @@ impl Places {
     }
 }
 
-/// What is read from the configuration, once, at the start of a process.
-#[derive(Clone, Debug)]
+/// What is read from the configuration, once, when the node starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
     /// Where things are.
     pub places: Places,
@@ -98,11 +98,17 @@ impl Setup {
         Ok(Setup { places: places.clone(), me, spec: checked.spec, digest })
     }
 
-    /// Reads the cluster's key.
+    /// How many sockets the node's links have.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.spec.nodes[&self.me].addresses.len() + self.spec.cluster.links.len()
+    }
+
+    /// Reads the cluster's secret.
     ///
     /// # Errors
     /// When the file is not there, is open to others, or is too short to be secret.
-    pub fn key(&self) -> anyhow::Result<ClusterKey> {
+    fn secret(&self) -> anyhow::Result<Secret> {
         let path = Path::new(&self.spec.cluster.key_file);
         let hint =
             "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
@@ -116,7 +122,7 @@ impl Setup {
         let Some(secret) = bytes.first_chunk::<32>() else {
             bail!("the key {} has {} bytes, and needs 32\n{hint}", path.display(), bytes.len());
         };
-        Ok(ClusterKey::new(self.spec.cluster.name.as_str(), *secret, 1))
+        Ok(Secret(*secret))
     }
 
     /// Maps the board.
@@ -148,6 +154,62 @@ impl Setup {
         Ok(boot)
     }
 }
+
+/// The secret of a cluster's key. It is never printed.
+#[derive(Clone, Serialize, Deserialize)]
+struct Secret([u8; 32]);
+
+/// What a node runs with from its start to its stop, whatever becomes of the files it was read from.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// What was read.
+    pub setup: Setup,
+    secret: Secret,
+}
+
+impl Running {
+    /// Reads the configuration and the key.
+    ///
+    /// # Errors
+    /// All mistakes of the file, rendered; or what is wrong with this machine or the key.
+    pub fn read(places: &Places) -> anyhow::Result<Running> {
+        let setup = Setup::read(places)?;
+        let secret = setup.secret()?;
+        Ok(Running { setup, secret })
+    }
+
+    /// What the node in this run directory was started with, in this boot; `None` if it was not.
+    #[must_use]
+    pub fn find(run: &Path) -> Option<Running> {
+        let file = File::open(running_path(run)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(RUNNING_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Keeps it for every process of the node.
+    ///
+    /// # Errors
+    /// When the run directory does not take it.
+    pub fn write(&self) -> anyhow::Result<()> {
+        let path = running_path(&self.setup.places.run);
+        replace(&path, &serde_json::to_vec(self)?).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The cluster's key.
+    #[must_use]
+    pub fn key(&self) -> ClusterKey {
+        ClusterKey::new(self.setup.spec.cluster.name.as_str(), self.secret.0, 1)
+    }
+}
+
+fn running_path(run: &Path) -> PathBuf {
+    run.join("running.json")
+}
+
+/// Longest description of what a node runs with: a configuration of full length is written more
+/// tersely than this allows for.
+const RUNNING_BYTES_MAX: u64 = 16 * CONFIGURATION_BYTES_MAX as u64;
 
 /// Reads and checks a configuration file, with what this machine has.
 ///

@@ -112,6 +112,23 @@ pub(crate) fn name_process(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
+/// Makes a second process of this one, as fork(2): the child's number in the parent, `None` in the child.
+///
+/// # Errors
+/// When this process has more than one thread, or the kernel has no room for another.
+pub(crate) fn fork() -> io::Result<Option<i32>> {
+    let threads = std::fs::read_dir("/proc/self/task")?.take(2).count();
+    if threads != 1 {
+        return Err(io::Error::other("a process with threads cannot be forked"));
+    }
+    // SAFETY: no other thread exists, so no lock is held by anybody whom the child would not have.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        child => Ok(Some(child)),
+    }
+}
+
 /// Has this process be the one to whom orphans of its descendants fall.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     // SAFETY: no memory is passed.

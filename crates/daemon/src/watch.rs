@@ -1,8 +1,9 @@
 //! Sees to it that somebody guards the node: the executor starts a new guardian when the old one
-//! was killed. A service manager may do so too; the second one finds the lock taken and ends.
+//! and its spare were killed.
 
 use std::{
     os::unix::process::CommandExt,
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -10,31 +11,31 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::{guardian::find_guardian, setup::Places};
+use crate::guardian::find_guardian;
 
-/// How long a service manager is given to start a guardian first.
-const COURTESY: Duration = Duration::from_millis(20);
+/// How long the spare is given to take over.
+const COURTESY: Duration = Duration::from_millis(10);
 /// How long a new guardian may take to say that it is there.
 const START: Duration = Duration::from_millis(200);
 
 /// Starts the thread that watches the guardian.
-pub(crate) fn start(places: &Places) -> anyhow::Result<()> {
-    let places = places.clone();
-    thread::Builder::new().name("watch".into()).spawn(move || watch(&places))?;
+pub(crate) fn start(run: &Path) -> anyhow::Result<()> {
+    let run = run.to_owned();
+    thread::Builder::new().name("watch".into()).spawn(move || watch(&run))?;
     Ok(())
 }
 
-fn watch(places: &Places) {
+fn watch(run: &Path) {
     loop {
-        if let Some(pidfd) = find_guardian(places) {
+        if let Some(pidfd) = find_guardian(run) {
             // Bounded by the guardian's life.
             while poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).is_err() {}
         }
         pause(COURTESY);
-        if find_guardian(places).is_some() {
+        if find_guardian(run).is_some() {
             continue;
         }
-        if let Err(error) = start_guardian(places) {
+        if let Err(error) = start_guardian(run) {
             tracing::error!("cannot start a new guardian: {error}");
         }
         pause(START);
@@ -46,14 +47,10 @@ fn pause(wait: Duration) {
     thread::sleep(wait);
 }
 
-fn start_guardian(places: &Places) -> anyhow::Result<()> {
-    tracing::warn!("the guardian has ended; starting a new one");
+fn start_guardian(run: &Path) -> anyhow::Result<()> {
+    tracing::warn!("the guardian and its spare have ended; starting a new guardian");
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("heart").arg("daemon").arg("--config").arg(&places.config);
-    command.arg("--state").arg(&places.state).arg("--run").arg(&places.run);
-    if let Some(node) = &places.node {
-        command.args(["--node", node]);
-    }
+    command.arg0("heart").args(["internal", "guardian"]).arg(run);
     let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
     // Reaped here when it ends: it is this process's child.
     thread::Builder::new().name("reaper".into()).spawn(move || {

@@ -31,7 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     channel::{Channel, Incoming},
-    setup::Setup,
+    rights::{self, User},
+    setup::{Running, Setup},
     sys,
 };
 use links::Links;
@@ -98,8 +99,8 @@ struct Driver {
 ///
 /// # Errors
 /// Why it cannot run.
-pub fn run(setup: &Setup, handed: Handed) -> anyhow::Result<()> {
-    let mut driver = Driver::begin(setup, handed)?;
+pub fn run(running: &Running, handed: Handed) -> anyhow::Result<()> {
+    let mut driver = Driver::begin(running, handed)?;
     driver.step(Event::Wake)?;
     while !driver.left {
         driver.turn()?;
@@ -115,14 +116,23 @@ fn members(setup: &Setup) -> Vec<Member> {
     members
 }
 
+/// Gives up the rights that the core does not need, and stays in memory with the rest of them.
+fn prepare() {
+    if let Err(error) = User::of_core().become_user(rights::OF_CORE) {
+        tracing::warn!("the core keeps root's rights, which it does not need: {error}");
+    }
+    if let Err(error) = sys::lock_memory() {
+        tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
+    }
+}
+
 impl Driver {
-    fn begin(setup: &Setup, handed: Handed) -> anyhow::Result<Driver> {
-        if let Err(error) = sys::lock_memory() {
-            tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
-        }
-        let key = setup.key()?;
+    fn begin(running: &Running, handed: Handed) -> anyhow::Result<Driver> {
+        let setup = &running.setup;
         let boot = setup.boot()?;
         let board = setup.board()?.board();
+        prepare();
+        let key = running.key();
         let now = clock::now();
         let members = members(setup);
         let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();

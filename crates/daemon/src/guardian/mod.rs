@@ -1,0 +1,446 @@
+//! The guardian: starts the other three, and starts them again when they die.
+//!
+//! It is small, single-threaded, and decides nothing about the cluster. What must outlive a child
+//! it has opened: the channels between them, the sockets of the links, and the one that people
+//! connect to; they are handed to every child under fixed numbers. What the cluster is it has read
+//! once, and keeps in a file of the boot: a file that is edited into nonsense does no harm to what
+//! runs.
+//!
+//! It may be killed like the others. A spare, forked off when it began, waits for its lock: the
+//! kernel opens that when the guardian dies, and the spare is the guardian within a millisecond. If
+//! both are killed at once the executor starts a new one, which gets the descriptors back from any
+//! child that lives, and adopts them all.
+
+mod child;
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    os::{
+        fd::{AsFd, OwnedFd, RawFd},
+        unix::{
+            fs::{OpenOptionsExt, PermissionsExt},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FlockOperation, flock},
+    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid},
+};
+
+use crate::{
+    channel,
+    core::links,
+    rights::User,
+    setup::{Places, Running},
+    sys,
+};
+pub use child::Role;
+pub(crate) use child::wait_at_gate;
+use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
+
+/// The first number under which descriptors are handed to children.
+pub(crate) const FIRST_FD: RawFd = 40;
+/// Where the descriptors are, counted from [`FIRST_FD`].
+pub(crate) mod place {
+    /// The core's end of its channel to the executor.
+    pub(crate) const CORE_TO_EXECUTOR: usize = 0;
+    /// The executor's end of it.
+    pub(crate) const EXECUTOR_TO_CORE: usize = 1;
+    /// The core's end of its channel to the gateway.
+    pub(crate) const CORE_TO_GATEWAY: usize = 2;
+    /// The gateway's end of it.
+    pub(crate) const GATEWAY_TO_CORE: usize = 3;
+    /// The socket to which people connect.
+    pub(crate) const LISTENER: usize = 4;
+    /// The sockets of the links, from here on.
+    pub(crate) const LINKS: usize = 5;
+}
+
+/// The wait before something that could not be started is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long the others may take when the node is asked to stop, before they are killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a guardian that a person starts waits for the lock of one that is about to end.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// How long something waits before it looks for the lock again.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Orphans that are reaped in one turn.
+const ORPHANS_PER_TURN: usize = 64;
+
+/// The process that takes over when the guardian dies.
+struct Spare {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+/// What is to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Post {
+    Child(Role),
+    Spare,
+}
+
+struct Guardian {
+    running: Running,
+    /// Held as long as this process is the guardian.
+    lock: File,
+    fds: Vec<OwnedFd>,
+    children: Vec<Child>,
+    spare: Option<Spare>,
+    /// Who is to be started, and when.
+    due: Vec<(Post, Instant)>,
+    restarts: [Restarts; ROLES.len() + 1],
+    signals: OwnedFd,
+    stopping: Option<Instant>,
+}
+
+/// Runs a node until it is asked to stop.
+///
+/// # Errors
+/// Why it cannot run: the configuration with every mistake, or what this machine refuses.
+pub fn run(places: &Places) -> anyhow::Result<()> {
+    fs::create_dir_all(&places.run)
+        .with_context(|| format!("cannot make the folder {}", places.run.display()))?;
+    // Of an earlier guardian's children some may live: then what they run with is what counts.
+    if let Some(running) = Running::find(&places.run).filter(|running| is_served(&running.setup.places)) {
+        let lock = lock(&places.run, LOCK_PATIENCE)?;
+        return Guardian::adopt(running, lock)?.guard();
+    }
+    let running = Running::read(places)?;
+    let lock = lock(&places.run, LOCK_PATIENCE)?;
+    Guardian::begin(running, lock)?.guard()
+}
+
+/// Takes up what runs in this directory, if nobody else guards it. For the executor, when guardian
+/// and spare are gone.
+///
+/// # Errors
+/// What this machine refuses.
+pub fn take_over(run: &Path) -> anyhow::Result<()> {
+    let Ok(lock) = lock(run, Duration::ZERO) else { return Ok(()) };
+    let running = Running::find(run).with_context(|| format!("{} tells nothing", run.display()))?;
+    Guardian::adopt(running, lock)?.guard()
+}
+
+fn is_served(places: &Places) -> bool {
+    ROLES.into_iter().any(|role| find(places, role).is_some())
+}
+
+fn open_lock(run: &Path) -> anyhow::Result<File> {
+    let path = run.join("guardian.lock");
+    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    options.with_context(|| format!("cannot open {}", path.display()))
+}
+
+fn lock(run: &Path, patience: Duration) -> anyhow::Result<File> {
+    let file = open_lock(run)?;
+    let end = Instant::now() + patience;
+    while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= end {
+            bail!("another `heart daemon` runs with {}\nhint: `heart status` shows it", run.display());
+        }
+        poll(&mut [], Some(&timespec(LOCK_PAUSE))).ok();
+    }
+    Ok(file)
+}
+
+/// The descriptors of a node that starts from nothing.
+fn open(running: &Running) -> anyhow::Result<Vec<OwnedFd>> {
+    let setup = &running.setup;
+    let (core_executor, executor) = channel::pair()?;
+    let (core_gateway, gateway) = channel::pair()?;
+    let mut fds = vec![core_executor, executor, core_gateway, gateway, listen(&setup.places.socket())?];
+    fds.extend(links::open(&setup.spec, &setup.me)?);
+    Ok(fds)
+}
+
+/// The socket that people connect to; whoever waits there is not turned away while a gateway starts.
+fn listen(path: &Path) -> anyhow::Result<OwnedFd> {
+    fs::remove_file(path).ok();
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    // Whoever may write to it may move resources: root only.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener.into())
+}
+
+/// The descriptors that a living child has from an earlier guardian.
+fn take_back(child: &Child, running: &Running) -> anyhow::Result<Vec<OwnedFd>> {
+    let copy = |place: usize| sys::copy_fd(&child.pidfd, FIRST_FD + place as RawFd);
+    (0..place::LINKS + running.setup.links())
+        .map(copy)
+        .collect::<std::io::Result<_>>()
+        .with_context(|| format!("cannot take the channels over from the {} that runs", child.role.word()))
+}
+
+fn record_path(run: &Path) -> PathBuf {
+    run.join("guardian.pid")
+}
+
+/// Says that the node was asked to stop, should the guardian be killed meanwhile.
+fn stopping_path(run: &Path) -> PathBuf {
+    run.join("stopping")
+}
+
+/// The guardian that runs in this directory, if one does.
+pub(crate) fn find_guardian(run: &Path) -> Option<OwnedFd> {
+    find_recorded(&record_path(run)).map(|(_, pidfd)| pidfd)
+}
+
+impl Guardian {
+    /// A node that starts from nothing.
+    fn begin(running: Running, lock: File) -> anyhow::Result<Guardian> {
+        let places = &running.setup.places;
+        fs::create_dir_all(&places.state)
+            .with_context(|| format!("cannot make the folder {}", places.state.display()))?;
+        if let Err(error) = User::of_core().own(&places.state) {
+            tracing::warn!("{} stays root's, and the core with it: {error}", places.state.display());
+        }
+        running.setup.boot()?;
+        running.write()?;
+        fs::remove_file(stopping_path(&places.run)).ok();
+        let fds = open(&running)?;
+        Guardian::new(running, lock, fds)
+    }
+
+    /// A node whose guardian was killed, and of whose children some may live.
+    fn adopt(running: Running, lock: File) -> anyhow::Result<Guardian> {
+        let fds = match ROLES.into_iter().find_map(|role| find(&running.setup.places, role)) {
+            Some(child) => take_back(&child, &running)?,
+            None => open(&running)?,
+        };
+        Guardian::new(running, lock, fds)
+    }
+
+    fn new(running: Running, lock: File, fds: Vec<OwnedFd>) -> anyhow::Result<Guardian> {
+        let signals =
+            sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
+        let mut guardian = Guardian {
+            running,
+            lock,
+            fds,
+            children: Vec::new(),
+            spare: None,
+            due: Vec::new(),
+            restarts: Default::default(),
+            signals,
+            stopping: None,
+        };
+        guardian.take_office()?;
+        tracing::info!("{} guards this node", guardian.running.setup.me);
+        Ok(guardian)
+    }
+
+    fn run_dir(&self) -> &Path {
+        &self.running.setup.places.run
+    }
+
+    /// Finds out who lives, and who is missing.
+    fn take_office(&mut self) -> anyhow::Result<()> {
+        let places = &self.running.setup.places;
+        write_down(&record_path(&places.run), std::process::id() as i32)?;
+        sys::adopt_orphans().context("cannot take care of orphans")?;
+        self.children = ROLES.into_iter().filter_map(|role| find(places, role)).collect();
+        let missing = ROLES.into_iter().filter(|role| self.children.iter().all(|child| child.role != *role));
+        let now = Instant::now();
+        self.due = missing.map(Post::Child).chain([Post::Spare]).map(|post| (post, now)).collect();
+        if stopping_path(&places.run).exists() {
+            self.stop();
+        }
+        Ok(())
+    }
+
+    fn guard(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.start_due()?;
+            if self.stopping.is_some() && self.children.is_empty() {
+                return self.leave_office();
+            }
+            self.wait()?;
+            self.hear_signals();
+            self.bury();
+            self.go_on_stopping();
+        }
+    }
+
+    /// Everything has stopped: nobody is to take over.
+    fn leave_office(&mut self) -> anyhow::Result<()> {
+        if let Some(spare) = self.spare.take() {
+            pidfd_send_signal(&spare.pidfd, Signal::KILL).ok();
+            waitid(WaitId::PidFd(spare.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
+        }
+        let places = &self.running.setup.places;
+        for path in [places.socket(), stopping_path(&places.run), record_path(&places.run)] {
+            fs::remove_file(path).ok();
+        }
+        Ok(())
+    }
+
+    fn start_due(&mut self) -> anyhow::Result<()> {
+        if self.stopping.is_some() {
+            self.due.clear();
+            return Ok(());
+        }
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) = self.due.drain(..).partition(|(_, at)| *at <= now);
+        self.due = later;
+        for (post, _) in due {
+            let done = match post {
+                Post::Child(role) => start(&self.running.setup.places, role, &self.fds)
+                    .map(|child| self.children.push(child))
+                    .with_context(|| format!("cannot start the {}", role.word())),
+                Post::Spare => match self.fork_spare() {
+                    Ok(true) => Ok(()),
+                    Ok(false) => return self.serve_as_spare(),
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = done {
+                tracing::error!("{error:#}; trying again in {TRY_AGAIN:?}");
+                self.due.push((post, now + TRY_AGAIN));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forks a spare; false in the spare itself.
+    fn fork_spare(&mut self) -> anyhow::Result<bool> {
+        let Some(pid) = sys::fork().context("cannot fork a spare")? else { return Ok(false) };
+        let pid = Pid::from_raw(pid).context("a process without a number")?;
+        self.spare = Some(Spare { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? });
+        Ok(true)
+    }
+
+    /// Waits for the guardian's end, and takes its place: who returns from here is the guardian.
+    ///
+    /// # Errors
+    /// Why it cannot be; then it has to end.
+    fn serve_as_spare(&mut self) -> anyhow::Result<()> {
+        sys::name_process("heart-spare");
+        self.children.clear();
+        self.spare = None;
+        rustix::process::setpgid(None, None).ok();
+        self.wait_for_lock().context("the spare cannot guard this node")?;
+        tracing::warn!("the guardian has ended; its spare guards this node");
+        Ok(())
+    }
+
+    fn wait_for_lock(&mut self) -> anyhow::Result<()> {
+        // A lock belongs to the opening of a file, and the guardian's is shared by the fork: with it the
+        // spare would keep the lock from itself.
+        self.lock = open_lock(self.run_dir())?;
+        // Bounded by the guardian's life.
+        while let Err(error) = flock(&self.lock, FlockOperation::LockExclusive) {
+            if error != rustix::io::Errno::INTR {
+                return Err(error).context("cannot wait for the guardian's lock");
+            }
+        }
+        sys::name_process("heart-guardian");
+        self.signals =
+            sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
+        self.take_office()
+    }
+
+    fn wait(&self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let due = self.due.iter().map(|(_, at)| *at).chain(self.stopping).min();
+        let left = due.map(|at| timespec(at.saturating_duration_since(now)));
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let processes = self.children.iter().map(|child| &child.pidfd);
+        let processes = processes.chain(self.spare.iter().map(|spare| &spare.pidfd));
+        fds.extend(processes.map(|pidfd| PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)));
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("cannot wait for children"),
+        }
+    }
+
+    fn hear_signals(&mut self) {
+        let mut bytes = [0u8; 128];
+        // One structure of 128 bytes a signal; the number is its first field (signalfd(2)).
+        while let Ok(128) = rustix::io::read(&self.signals, &mut bytes) {
+            let number = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            if number != libc::SIGCHLD && self.stopping.is_none() {
+                tracing::info!("asked to stop: handing over what runs here");
+                self.stop();
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Err(error) = fs::write(stopping_path(self.run_dir()), b"") {
+            tracing::warn!("a guardian that is killed now would not know that this node stops: {error}");
+        }
+        self.stopping = Some(Instant::now() + STOP_PATIENCE);
+        self.signal(Role::Core, Signal::TERM);
+    }
+
+    fn signal(&self, role: Role, signal: Signal) {
+        for child in self.children.iter().filter(|child| child.role == role) {
+            pidfd_send_signal(&child.pidfd, signal).ok();
+        }
+    }
+
+    /// Takes note of who has died, children of an earlier guardian too, and reaps orphans.
+    fn bury(&mut self) {
+        let mut dead = Vec::new();
+        self.children.retain(|child| {
+            let ended = has_ended(&child.pidfd);
+            if ended {
+                dead.push((Post::Child(child.role), child.pid));
+            }
+            !ended
+        });
+        if let Some(spare) = self.spare.take_if(|spare| has_ended(&spare.pidfd)) {
+            dead.push((Post::Spare, spare.pid));
+        }
+        let now = Instant::now();
+        for (post, pid) in dead {
+            if self.stopping.is_some() {
+                continue;
+            }
+            let (name, restarts) = match post {
+                Post::Child(role) => (role.word(), role as usize),
+                Post::Spare => ("spare", ROLES.len()),
+            };
+            tracing::warn!("the {name} (process {pid}) has ended; it is started again");
+            self.due.push((post, now + self.restarts[restarts].take(now)));
+        }
+        for _ in 0..ORPHANS_PER_TURN {
+            match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    fn go_on_stopping(&mut self) {
+        let Some(until) = self.stopping else { return };
+        let core = self.children.iter().any(|child| child.role == Role::Core);
+        if !core {
+            self.signal(Role::Executor, Signal::TERM);
+            self.signal(Role::Gateway, Signal::TERM);
+        }
+        if Instant::now() >= until {
+            for role in ROLES {
+                self.signal(role, Signal::KILL);
+            }
+        }
+    }
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fd = [PollFd::new(pidfd, PollFlags::IN)];
+    poll(&mut fd, Some(&timespec(Duration::ZERO))).is_ok_and(|count| count > 0)
+}
+
+fn timespec(wait: Duration) -> Timespec {
+    Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) }
+}
