@@ -8,6 +8,7 @@
 //! Layout: lengths of the fixed part and of one entry come first, so that a later version can add
 //! fields to both and an earlier one skips them.
 
+use crate::agreement::ConfigurationId;
 use heart_model::{BootId, Duration, LogIndex, NODES_MAX, NodeId, SessionNumber, Term};
 
 /// Length of the fixed part that this version writes, in bytes.
@@ -44,8 +45,8 @@ pub struct Beat {
     pub log_term: Term,
     /// Place of its last log entry.
     pub log_index: LogIndex,
-    /// Place of the last voter configuration it appended.
-    pub configuration: LogIndex,
+    /// The last voter configuration it appended.
+    pub configuration: ConfigurationId,
     /// How long each of its promises lasts; zero if it is no voter.
     pub promise: Duration,
     /// A digest of its configuration file.
@@ -226,7 +227,7 @@ pub fn read(bytes: &[u8]) -> Option<(Beat, Acks<'_>)> {
         follows: Some(fixed.u32()?).filter(|&node| node != 0).map(NodeId),
         log_term: Term(fixed.u64()?),
         log_index: LogIndex(fixed.u64()?),
-        configuration: LogIndex(fixed.u64()?),
+        configuration: ConfigurationId(fixed.u64()?),
         promise: Duration::from_micros(u64::from(fixed.u32()?)),
         digest: fixed.u64()?,
         era: fixed.u64()?,
@@ -251,7 +252,7 @@ mod tests {
             follows: Some(NodeId(7)),
             log_term: Term(8),
             log_index: LogIndex(77),
-            configuration: LogIndex(5),
+            configuration: ConfigurationId(5),
             promise: Duration::from_millis(600),
             digest: 0xdead,
             era: 6,

@@ -12,7 +12,10 @@
 use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use heart_model::{BootId, Instant, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term};
 
-use crate::plant::{Bug, is_planted};
+use crate::{
+    agreement::ConfigurationId,
+    plant::{Bug, is_planted},
+};
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
 pub const LAYOUT: u64 = 0x4845_4152_5400_0002;
@@ -75,6 +78,9 @@ pub struct Board {
     incarnation: AtomicU64,
     configuration: AtomicU64,
     voters: AtomicU64,
+    voters_in_all: AtomicU64,
+    electors: AtomicU64,
+    electors_in_all: AtomicU64,
     leader: AtomicU64,
     leader_term: AtomicU64,
     leader_until: Stamp,
@@ -103,11 +109,42 @@ impl Default for Board {
             incarnation: AtomicU64::new(0),
             configuration: AtomicU64::new(0),
             voters: AtomicU64::new(0),
+            voters_in_all: AtomicU64::new(0),
+            electors: AtomicU64::new(0),
+            electors_in_all: AtomicU64::new(0),
             leader: AtomicU64::new(0),
             leader_term: AtomicU64::new(0),
             leader_until: Stamp::default(),
             entries: ::core::array::from_fn(|_| Entry::default()),
         }
+    }
+}
+
+/// The configuration that is being written at this moment.
+const WRITING: u64 = u64::MAX;
+
+/// A configuration of voters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voters {
+    /// Which one it is.
+    pub id: ConfigurationId,
+    /// Those that this node's file knows: a set of slots.
+    pub slots: u64,
+    /// How many there are, those too that this node's file does not know.
+    pub size: usize,
+}
+
+impl Voters {
+    /// How many make a quorum.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.size / 2 + 1
+    }
+
+    /// Whether the node in `slot` votes.
+    #[must_use]
+    pub fn contains(&self, slot: usize) -> bool {
+        self.slots >> slot & 1 == 1
     }
 }
 
@@ -146,6 +183,31 @@ impl Board {
             entry.promised_until.store(if forgotten { Moment::default() } else { promised_until });
         }
         self.layout.store(LAYOUT, SeqCst);
+    }
+
+    /// Says which node is in which slot from now on, in a life that goes on with another configuration
+    /// file. What was promised to a node stays with it; a node without a place may have had one before,
+    /// so it counts as promised something until `promised_until`.
+    pub fn seat(&self, nodes: &[NodeId], promised_until: Moment) {
+        let of = |entry: &Entry| entry.node.load(SeqCst);
+        let wanted = |slot: usize| nodes.get(slot).map_or(0, |node| u64::from(node.0));
+        if self.entries.iter().enumerate().all(|(slot, entry)| of(entry) == wanted(slot)) {
+            return;
+        }
+        let all = |entry: &Entry| {
+            [&entry.revoked_boot, &entry.revoked_number, &entry.over_boot, &entry.over_number]
+                .map(|field| field.load(SeqCst))
+        };
+        let old: Vec<(u64, Moment, [u64; 4])> =
+            self.entries.iter().map(|entry| (of(entry), entry.promised_until.load(), all(entry))).collect();
+        for (slot, entry) in self.entries.iter().enumerate() {
+            let known = old.iter().find(|(node, ..)| *node != 0 && *node == wanted(slot));
+            let (_, until, fields) = known.copied().unwrap_or((0, promised_until, [0; 4]));
+            entry.node.store(wanted(slot), SeqCst);
+            entry.promised_until.store(until);
+            let places = [&entry.revoked_boot, &entry.revoked_number, &entry.over_boot, &entry.over_number];
+            places.into_iter().zip(fields).for_each(|(place, value)| place.store(value, SeqCst));
+        }
     }
 
     /// This life of the node.
@@ -285,17 +347,41 @@ impl Board {
         self.incarnation.store(u64::from(incarnation), SeqCst);
     }
 
-    /// The last voter configuration that this node appended: its place in the log, and its voters
-    /// as a set of slots.
+    /// The last voter configuration that this node appended. While it is being written there is none.
     #[must_use]
-    pub fn configuration(&self) -> (LogIndex, u64) {
-        (LogIndex(self.configuration.load(SeqCst)), self.voters.load(SeqCst))
+    pub fn configuration(&self) -> Voters {
+        let id = self.configuration.load(SeqCst);
+        let (slots, size) = (self.voters.load(SeqCst), self.voters_in_all.load(SeqCst) as usize);
+        // What was read in between belongs to this id only if it stood there all the time.
+        if id == WRITING || self.configuration.load(SeqCst) != id {
+            return Voters { id: ConfigurationId(WRITING), slots: 0, size: 0 };
+        }
+        Voters { id: ConfigurationId(id), slots, size }
     }
 
     /// Says which voter configuration this node appended last.
-    pub fn set_configuration(&self, at: LogIndex, voters: u64) {
-        self.voters.store(voters, SeqCst);
-        self.configuration.store(at.0, SeqCst);
+    pub fn set_configuration(&self, voters: Voters) {
+        if self.configuration() == voters {
+            return;
+        }
+        self.configuration.store(WRITING, SeqCst);
+        self.voters.store(voters.slots, SeqCst);
+        self.voters_in_all.store(voters.size as u64, SeqCst);
+        self.configuration.store(voters.id.0, SeqCst);
+    }
+
+    /// Who elects leaders: the voters of the configuration that is in force for the log. They differ from
+    /// [`Board::configuration`] while a change was appended and is not known to be committed.
+    #[must_use]
+    pub fn electors(&self) -> Voters {
+        let (slots, size) = (self.electors.load(SeqCst), self.electors_in_all.load(SeqCst) as usize);
+        Voters { id: ConfigurationId::default(), slots, size }
+    }
+
+    /// Says who elects leaders.
+    pub fn set_electors(&self, electors: Voters) {
+        self.electors.store(electors.slots, SeqCst);
+        self.electors_in_all.store(electors.size as u64, SeqCst);
     }
 
     /// The leader that is heard with authority, its term, and until when that counts.
@@ -365,5 +451,27 @@ impl Board {
             entry.revoked_boot.store(session.boot.0 as u64, SeqCst);
         }
         entry.promised_until.load()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_promised_to_a_node_stays_with_it_when_the_file_changes() {
+        let at =
+            |millis: u64| Moment { boottime: Instant(millis * 1_000_000), raw: Instant(millis * 1_000_000) };
+        let (board, boot) = (Board::default(), BootId(7));
+        board.begin(boot, &[NodeId(10), NodeId(20), NodeId(30)], at(100));
+        board.promise(1, at(900));
+        let session = Session { boot: BootId(9), number: SessionNumber(3) };
+        board.revoke(2, session);
+        board.seat(&[NodeId(5), NodeId(20), NodeId(25), NodeId(30)], at(700));
+        let promised: Vec<Moment> = (0..4).map(|slot| board.promised_until(slot)).collect();
+        assert_eq!(promised, [at(700), at(900), at(700), at(100)]);
+        assert!(board.is_revoked(3, session) && !board.is_revoked(2, session));
+        board.seat(&[NodeId(10), NodeId(20)], at(1500));
+        assert_eq!((board.promised_until(0), board.promised_until(1)), (at(1500), at(900)));
     }
 }

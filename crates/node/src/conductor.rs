@@ -526,7 +526,7 @@ impl Conductor {
                 let over = self.over.get(&(node.clone(), *session));
                 let votes = |id: &&NodeId| {
                     let slot = score.names.iter().position(|name| name.id() == **id);
-                    slot.is_some_and(|slot| score.sights.voters >> slot & 1 == 1)
+                    slot.is_some_and(|slot| score.sights.voters.contains(slot))
                 };
                 over.is_some_and(|voters| voters.iter().filter(votes).count() >= score.sights.quorum())
             }

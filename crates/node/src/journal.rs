@@ -8,7 +8,7 @@
 //! Layout of a batch: length of what follows the checksum (4), CRC-32 of it (4), a prost message.
 
 use prost::Message;
-use raft::eraftpb::{Entry, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 
 /// Longest batch that is read back, in bytes.
 pub const BATCH_MAX: usize = 64 * 1024 * 1024;
@@ -29,6 +29,10 @@ pub struct Batch {
     /// Entries; the first replaces whatever stood at its place and behind it.
     #[prost(message, repeated, tag = "4")]
     pub entries: Vec<Entry>,
+    /// The members that this log began with; only in the first batch of one that began empty. The
+    /// configuration file may say something else by the time it is read back.
+    #[prost(message, optional, tag = "5")]
+    pub founders: Option<ConfState>,
 }
 
 impl Batch {
@@ -55,6 +59,8 @@ pub struct Recovered {
     pub snapshot: Snapshot,
     /// The entries behind the snapshot, without gaps.
     pub entries: Vec<Entry>,
+    /// The members that it began with, if it was not begun by a snapshot.
+    pub founders: Option<ConfState>,
     /// How many bytes of the file are good; what follows was torn off and has to be cut.
     pub length: usize,
 }
@@ -132,6 +138,9 @@ fn last_index(recovered: &Recovered) -> u64 {
 fn take(recovered: &mut Recovered, batch: Batch) -> Result<(), &'static str> {
     if let Some(raft_id) = batch.raft_id {
         recovered.raft_id = raft_id;
+    }
+    if batch.founders.is_some() {
+        recovered.founders = batch.founders;
     }
     if let Some(snapshot) = batch.snapshot {
         recovered.snapshot = snapshot;

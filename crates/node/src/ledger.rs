@@ -8,7 +8,7 @@
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
 use heart_model::{
-    Activity, BootId, Epoch, Intent, LogIndex, NodeName, ResourceName, Session, SessionNumber, Spec,
+    Activity, BootId, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName, Session, SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -212,6 +212,10 @@ pub struct Ledger {
     pub resources: BTreeMap<ResourceName, ResourceLedger>,
     /// What people asked for.
     pub intents: Vec<Intent>,
+    /// The last incarnation that each node had, of those that were changed since the beginning: none is
+    /// given twice (SAFETY rule 16).
+    #[serde(default)]
+    pub identities: BTreeMap<NodeId, u32>,
     /// What happened, oldest first.
     pub timeline: VecDeque<Happened>,
 }
@@ -243,6 +247,20 @@ impl Ledger {
         }
         self.check();
         held
+    }
+
+    /// The members were changed.
+    pub fn on_members(
+        &mut self,
+        index: LogIndex,
+        text: String,
+        identities: impl Iterator<Item = (NodeId, u32)>,
+    ) {
+        for (node, incarnation) in identities {
+            let last = self.identities.entry(node).or_default();
+            *last = incarnation.max(*last);
+        }
+        self.note(index, 0, What::Members { text });
     }
 
     /// Adds to the timeline.

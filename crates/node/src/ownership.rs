@@ -10,7 +10,7 @@ use heart_model::{Duration, LogIndex, Moment, NodeId, Session, Term, Timing};
 use std::collections::BTreeMap;
 
 use crate::{
-    board::{Board, flag},
+    board::{Board, Voters, flag},
     chance::Chance,
     pulse::Sighting,
 };
@@ -20,8 +20,10 @@ use crate::{
 pub struct Sights {
     /// This node's slot.
     pub me: usize,
-    /// The voters that this node knows of last: a set of slots.
-    pub voters: u64,
+    /// The voters as this node knows them last.
+    pub voters: Voters,
+    /// Who elects leaders.
+    pub electors: Voters,
     /// What was seen of each; nothing of ourselves.
     pub seen: Vec<Option<Sighting>>,
 }
@@ -30,17 +32,17 @@ impl Sights {
     /// Nobody was seen yet.
     #[must_use]
     pub fn new(me: usize, nodes: usize) -> Sights {
-        Sights { me, voters: 0, seen: vec![None; nodes] }
+        Sights { me, voters: Voters::default(), electors: Voters::default(), seen: vec![None; nodes] }
     }
 
     /// How many voters make a quorum.
     #[must_use]
     pub fn quorum(&self) -> usize {
-        self.voters.count_ones() as usize / 2 + 1
+        self.voters.quorum()
     }
 
     fn is_voter(&self, slot: usize) -> bool {
-        self.voters >> slot & 1 == 1
+        self.voters.contains(slot)
     }
 
     fn voter_slots(&self) -> impl Iterator<Item = usize> + '_ {
@@ -113,7 +115,7 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
     let (_, log_term, log_index) = board.log();
     let mut without = 0;
     let mut merits = Vec::new();
-    for slot in sights.voter_slots() {
+    for slot in (0..sights.seen.len()).filter(|&slot| sights.electors.contains(slot)) {
         let (flags, follows, log, hears) = if slot == sights.me {
             (
                 me_flags,
@@ -134,7 +136,7 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
         }
     }
     merits.sort_unstable_by(|a, b| b.cmp(a));
-    (without >= sights.quorum()).then(|| merits.into_iter().map(|merit| merit.slot.0).collect())
+    (without >= sights.electors.quorum()).then(|| merits.into_iter().map(|merit| merit.slot.0).collect())
 }
 
 /// How far the patience between two campaigns of a node grows, in steps of a quarter of lost-after.

@@ -13,6 +13,8 @@ pub enum Bug {
     AnyAnswerCounts,
     /// The clocks of others are taken to be as right as ours (κ, rule 2).
     ClocksTrusted,
+    /// Acknowledgements of different voter configurations make one lease (rule 2).
+    ConfigurationsMixed,
     /// A voter goes on promising to a session whose takeover it appended (rule 4).
     PromisesToTheDeposed,
     /// A restarted voter knows of no promises (rule 5).
@@ -29,10 +31,11 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 9] = [
+    pub const ALL: [Bug; 10] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
+        Bug::ConfigurationsMixed,
         Bug::PromisesToTheDeposed,
         Bug::PromisesForgotten,
         Bug::NoWaitForPromises,

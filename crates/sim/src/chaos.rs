@@ -20,6 +20,10 @@ use crate::{
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
 const CALM: u64 = 14;
 
+/// How much longer it may take until those vote that the file says, in lost-afters: one node at a time,
+/// in the largest cluster.
+const ALTERING: u64 = 10;
+
 /// What a world came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -162,6 +166,12 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     let away = away(world, chance);
     calm(world, &away, lost_after);
     world.run(lost_after * CALM)?;
+    if world.was_configured_anew() {
+        world.run(lost_after * ALTERING)?;
+        if !world.votes_as_configured() {
+            return Err(Broken { at: world.now(), what: "the wrong nodes vote".into() });
+        }
+    }
     settled(world, &away, "after the faults")?;
     let before = (starts(world), world.outages());
     world.run(lost_after * 5)?;
@@ -179,6 +189,10 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
 
 /// A minority that stays away for a while longer, off or cut off.
 fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
+    // Who may be missed while the voters change is for the nodes to find out.
+    if world.was_configured_anew() {
+        return Vec::new();
+    }
     let voters = world.voters();
     let mut left = (voters.len() - 1) / 2;
     let mut away = Vec::new();

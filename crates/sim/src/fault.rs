@@ -1,5 +1,7 @@
 //! What can go wrong in a world, and be mended.
 
+use std::collections::BTreeSet;
+
 use heart_model::{FromExecutor, NodeName, ResourceName};
 use heart_node::core::{Event as CoreEvent, Request};
 
@@ -98,6 +100,12 @@ pub enum Fault {
     },
     /// A machine is asked to stop in an orderly way: it hands over first.
     Leave(usize),
+    /// The configuration file of all machines says from now on that these vote, and only these. What runs
+    /// hears of it when its core is restarted.
+    Configure {
+        /// Places of the voters.
+        voters: BTreeSet<usize>,
+    },
     /// Datagrams lost from now on, of 1000.
     Loss(u64),
     /// Somebody asks a machine.
@@ -158,6 +166,15 @@ impl World {
                 } else {
                     self.broken_starts.remove(&node);
                 }
+            }
+            Fault::Configure { voters } => {
+                let names: BTreeSet<NodeName> = voters.iter().map(|&node| name(self, node)).collect();
+                let all: Vec<&str> = names.iter().map(NodeName::as_str).collect();
+                self.tell(format!("the file says that {} vote", all.join(", ")));
+                for (name, node) in &mut self.settings.spec.nodes {
+                    node.voter = names.contains(name);
+                }
+                self.digest += 1;
             }
             Fault::Leave(node) => {
                 self.tell(format!("{} is asked to leave", name(self, node)));
@@ -243,6 +260,10 @@ impl World {
                 let others = self.machines.iter().enumerate().filter(|(place, _)| *place != node);
                 let keep = others.filter(|(_, machine)| machine.is_whole()).count();
                 let voters = self.settings.spec.voters().count();
+                // While the voters change, which logs make a quorum is not for this world to say.
+                if self.digest > 1 {
+                    return;
+                }
                 if self.machines[node].power == Power::Off && keep > voters / 2 {
                     self.tell(format!("{} gets an empty disk", name(self, node)));
                     self.machines[node].disk.durable = None;

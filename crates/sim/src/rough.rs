@@ -40,13 +40,61 @@ impl<'a> Rough<'a> {
             // Something runs before anything goes wrong.
             self.at = self.lost_after * 4;
         }
+        let anew = self.names.len() > 2 && self.chance.happens(150);
+        if anew {
+            self.configure(world);
+        }
         for _ in 0..self.chance.between(4, 24) {
             let gap = [self.lost_after / 20, self.lost_after / 2, self.lost_after * 2];
             let gap = gap[self.chance.below(3) as usize];
             self.at += self.chance.below(gap + 1);
             if self.chance.happens(150) { self.company(world) } else { self.trouble(world) }
         }
+        if anew {
+            // Whoever has not heard of it does at the end.
+            (0..self.names.len()).for_each(|node| world.schedule(self.at, Fault::KillCore(node)));
+        }
         self.at
+    }
+
+    /// Other nodes vote from now on; each hears of it in its own time. Sometimes those that shall vote
+    /// no longer do not, and with one that does they are cut off from the rest (rule 2).
+    fn configure(&mut self, world: &mut World) {
+        let nodes = self.names.len();
+        let sizes: Vec<usize> = [1, 3, 5, 7].into_iter().filter(|&size| size <= nodes).collect();
+        let unawares = self.chance.happens(600);
+        // Two must lag behind, and one must not, for two configurations to make a quorum of a third.
+        let size = if unawares && nodes > 4 {
+            nodes - 2
+        } else {
+            sizes[self.chance.below(sizes.len() as u64) as usize]
+        };
+        let mut voters: Vec<usize> = (0..nodes).collect();
+        while voters.len() > size {
+            voters.remove(self.chance.below(voters.len() as u64) as usize);
+        }
+        world.schedule(self.at, Fault::Configure { voters: voters.iter().copied().collect() });
+        let others: Vec<usize> = (0..nodes).filter(|node| !voters.contains(node)).collect();
+        for node in 0..nodes {
+            let wait =
+                if unawares { self.chance.below(ms(50)) } else { self.chance.below(self.lost_after * 2) };
+            world.schedule(self.at + wait, Fault::KillCore(node));
+        }
+        if unawares {
+            let begin = self.at + ms(60) + self.chance.below(self.lost_after);
+            for &node in &others {
+                world.schedule(begin, Fault::StallCore { node, lasts: self.lost_after * 12 });
+            }
+            let cut = begin + self.chance.below(self.lost_after * 8);
+            let side: Vec<usize> = others.iter().copied().chain(voters.last().copied()).collect();
+            for from in 0..nodes {
+                for to in (0..nodes).filter(|to| side.contains(&from) != side.contains(to)) {
+                    world.schedule(cut, Fault::Cut { from, to });
+                }
+            }
+            self.at = cut;
+        }
+        self.at += self.edge();
     }
 
     fn node(&mut self) -> usize {

@@ -61,6 +61,20 @@ impl World {
         good > voters.len() / 2
     }
 
+    /// Whether the configuration file was changed.
+    #[must_use]
+    pub fn was_configured_anew(&self) -> bool {
+        self.digest > 1
+    }
+
+    /// Whether those vote, and only those, that the file says.
+    #[must_use]
+    pub fn votes_as_configured(&self) -> bool {
+        let wanted = self.voters().into_iter().map(|place| self.machines[place].id).collect();
+        let leader = self.leader().and_then(|place| self.machines[place].core.as_ref());
+        leader.is_some_and(|core| core.voters() == wanted)
+    }
+
     /// Whether people asked for something that is not fulfilled yet.
     #[must_use]
     pub fn is_asked_for_more(&self) -> bool {

@@ -44,6 +44,11 @@ fn clocks_taken_to_be_right_are_found() {
 }
 
 #[test]
+fn a_lease_of_two_configurations_is_found() {
+    is_found_within(Bug::ConfigurationsMixed, 2500);
+}
+
+#[test]
 fn promises_to_a_deposed_session_are_found() {
     is_found_within(Bug::PromisesToTheDeposed, 700);
 }

@@ -141,6 +141,7 @@ impl Driver {
             // Nothing is known of what an earlier boot promised (SAFETY rule 5).
             board.begin(boot, &ids, now.after(setup.spec.timing.lost_after));
         }
+        board.seat(&ids, now.after(setup.spec.timing.lost_after));
         let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
         let bell = Arc::new(Bell::new()?);
         let poke = Arc::new(Bell::new()?);

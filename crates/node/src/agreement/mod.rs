@@ -26,7 +26,7 @@ mod words;
 
 pub use envelope::{Envelope, envelope, nothing_here};
 use store::Store;
-pub use words::{Output, Pace, RaftId, Refused, Ticket, Write};
+pub use words::{ConfigurationId, Output, Pace, RaftId, Refused, Ticket, Write};
 
 use crate::{
     journal::{Batch, Recovered},
@@ -63,8 +63,10 @@ pub struct Agreement {
     durable_commit: u64,
     committed: VecDeque<Entry>,
     applied: u64,
-    /// The place of the last applied entry that changed which nodes vote.
-    configured_at: u64,
+    /// The last applied configuration that changed which nodes vote.
+    configured_at: ConfigurationId,
+    /// What this log begins with, until it is on its way to the disk.
+    founders: Option<ConfState>,
     ticks: u64,
 }
 
@@ -81,8 +83,12 @@ impl Agreement {
     /// When the pace is not one that raft can keep: a programming error.
     #[must_use]
     pub fn new(me: RaftId, recovered: Recovered, founders: &Founders, pace: Pace) -> Agreement {
-        let founding = ConfState::from((founders.voters.clone(), founders.learners.clone()));
+        let founding = recovered
+            .founders
+            .clone()
+            .unwrap_or_else(|| ConfState::from((founders.voters.clone(), Vec::new())));
         let fresh = recovered.snapshot.get_metadata().index == 0;
+        let founders = Some(founding.clone()).filter(|_| fresh && recovered.founders.is_none());
         let conf = if fresh { founding } else { recovered.snapshot.get_metadata().get_conf_state().clone() };
         let applied = recovered.snapshot.get_metadata().index;
         let configured_at = configured_at(recovered.snapshot.get_data());
@@ -119,6 +125,7 @@ impl Agreement {
             committed: VecDeque::new(),
             applied,
             configured_at,
+            founders,
             ticks: 0,
         }
     }
@@ -144,6 +151,7 @@ impl Agreement {
             hard_state: Some(store.hard_state),
             snapshot: (store.snapshot_index() > 0).then(|| store.snapshot.clone()),
             entries: store.entries.iter().cloned().collect(),
+            founders: None,
         };
         batch.encode_framed()
     }
@@ -243,7 +251,7 @@ impl Agreement {
     /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
     /// is the same node to this.
     #[must_use]
-    pub fn appended_configuration(&self) -> (LogIndex, BTreeSet<NodeId>) {
+    pub fn appended_configuration(&self) -> (ConfigurationId, BTreeSet<NodeId>) {
         let store = self.raw.store();
         let mut voters: BTreeSet<u64> = store.conf.voters.iter().copied().collect();
         let mut at = self.configured_at;
@@ -258,10 +266,16 @@ impl Agreement {
                 }
             }
             if nodes(&voters) != before {
-                at = entry.index;
+                at = ConfigurationId::of(entry);
             }
         }
-        (LogIndex(at), nodes(&voters))
+        (at, nodes(&voters))
+    }
+
+    /// Whether the entry at this place is the one that last changed which nodes vote.
+    #[must_use]
+    pub fn altered_by(&self, index: LogIndex) -> bool {
+        self.configured_at.place() == index.0
     }
 
     /// One tick of the back-stop timers.
@@ -389,6 +403,10 @@ impl Agreement {
         self.raw.advance_append_async(ready);
         output.appended.extend(batch.entries.iter().cloned());
         let nothing = batch == Batch::default();
+        if !nothing {
+            // An empty list of founders is that of a log which begins with a snapshot.
+            batch.founders = self.founders.take().filter(|founders| !founders.voters.is_empty());
+        }
         if nothing && self.unpersisted.is_empty() {
             self.raw.on_persist_ready(number);
             output.messages.extend(messages.iter().map(encode));
@@ -465,7 +483,7 @@ impl Agreement {
         {
             let before = nodes(&self.raw.store().conf.voters);
             if nodes(&conf.voters) != before {
-                self.configured_at = entry.index;
+                self.configured_at = ConfigurationId::of(&entry);
             }
             self.raw.mut_store().conf = conf;
         }
@@ -506,10 +524,8 @@ impl Agreement {
 /// The members that a log begins with, as the configuration file has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Founders {
-    /// Raft ids of the voters.
+    /// Raft ids of the voters; all others are taken in later.
     pub voters: Vec<u64>,
-    /// Raft ids of the members beyond them.
-    pub learners: Vec<u64>,
 }
 
 /// A change of one member.
@@ -541,12 +557,12 @@ fn nodes<'a>(ids: impl IntoIterator<Item = &'a u64>) -> BTreeSet<NodeId> {
     ids.into_iter().map(|&id| RaftId(id).node()).collect()
 }
 
-fn with_configured_at(at: u64, state: &[u8]) -> Vec<u8> {
-    [&at.to_le_bytes(), state].concat()
+fn with_configured_at(at: ConfigurationId, state: &[u8]) -> Vec<u8> {
+    [&at.0.to_le_bytes(), state].concat()
 }
 
-fn configured_at(data: &[u8]) -> u64 {
-    data.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+fn configured_at(data: &[u8]) -> ConfigurationId {
+    ConfigurationId(data.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 fn message(kind: MessageType, term: u64) -> Message {

@@ -27,6 +27,28 @@ impl RaftId {
     }
 }
 
+/// Names a configuration of voters: the entry that last changed which nodes vote, by its term and its
+/// place in the log. Two entries at the same place are two configurations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfigurationId(pub u64);
+
+impl ConfigurationId {
+    /// Bits of the place; the term takes the rest. A thousand entries a second fill them in 34 years.
+    const PLACE_BITS: u32 = 40;
+
+    /// The place of its entry in the log.
+    #[must_use]
+    pub fn place(self) -> u64 {
+        self.0 & ((1 << ConfigurationId::PLACE_BITS) - 1)
+    }
+
+    /// The configuration that came with this entry.
+    #[must_use]
+    pub fn of(entry: &Entry) -> ConfigurationId {
+        ConfigurationId(entry.term << ConfigurationId::PLACE_BITS | entry.index)
+    }
+}
+
 /// Names one write to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);

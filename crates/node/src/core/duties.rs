@@ -18,7 +18,7 @@ impl Core {
     /// The holder's duty: let go at the end of the lease (SAFETY rules 8 and 9).
     pub(super) fn hold(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let holds = self.holds();
-        let below_half = self.sights.voters_heard() * 2 < self.sights.voters.count_ones() as usize;
+        let below_half = self.sights.voters_heard() * 2 < self.sights.voters.size;
         match self.holder.on_lease(now, board, holds, below_half, self.timing.lost_after) {
             LetGo::Nothing => {}
             LetGo::Now { session, everything } => {
@@ -117,6 +117,7 @@ impl Core {
             out.actions.push(Action::Poke);
             self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
             if let Some(term) = leads {
+                self.members.on_altered(now);
                 out.actions.push(Action::Note(format!("leading term {term}")));
             }
         }

@@ -6,6 +6,7 @@
 //! conductor if we lead, messages out.
 
 mod duties;
+mod members;
 mod message;
 mod peers;
 mod rejoin;
@@ -15,17 +16,17 @@ use heart_model::{
     BootId, Duration, FromExecutor, Inventory, LogIndex, Moment, NodeId, NodeName, Order, ResourceName, Spec,
     Term, Timing, ToExecutor,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
 
 use crate::{
-    agreement::{self, Agreement, Founders, Pace, RaftId, Ticket, Write},
-    board::{Board, flag},
+    agreement::{self, Agreement, ConfigurationId, Founders, Pace, RaftId, Ticket, Write},
+    board::{Board, Voters, flag},
     conductor::{Conductor, Score},
     journal::Recovered,
-    ledger::{self, Change, Ledger, What},
+    ledger::{self, Change, Ledger},
     ownership::{Campaigns, Holder, Revoked, Sights},
     plant::{Bug, is_planted},
     pulse::Sighting,
@@ -188,7 +189,7 @@ pub struct Core {
     told_leader: Option<(NodeId, Term, u64)>,
     /// The streams that orders went over, by slot.
     ordered_over: Vec<u64>,
-    rejoin: rejoin::Rejoin,
+    members: members::Members,
     compact_now: bool,
     /// The first ticket of the next log, if this one is lost.
     next_ticket: Ticket,
@@ -208,6 +209,9 @@ impl Core {
         // An earlier core of this boot found out that its log was lost: that is no new beginning.
         let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
         let log = if knew && matches!(log, Log::Empty) { Log::Damaged } else { log };
+        // Who does not vote founds nothing: the leader takes it in.
+        let votes = settings.spec.nodes[&settings.me].voter;
+        let log = if votes || !matches!(log, Log::Empty) { log } else { Log::Damaged };
         let virgin = matches!(log, Log::Empty);
         let mut core = Core {
             slot,
@@ -233,7 +237,7 @@ impl Core {
             disk_works: true,
             told_leader: None,
             ordered_over: vec![0; names.len()],
-            rejoin: rejoin::Rejoin::default(),
+            members: members::Members::default(),
             compact_now: false,
             next_ticket: Ticket(1),
             leaving_since: None,
@@ -413,10 +417,10 @@ impl Core {
             any = true;
             let index = LogIndex(entry.index);
             if let Some(change) = agreement::conf_change(&entry) {
-                let text = rejoin::describe(&change, &self.names);
-                self.ledger.note(index, 0, What::Members { text });
-                self.rejoin.on_changed(now);
-                self.compact_now |= rejoin::takes_in(&change);
+                let text = members::describe(&change, self.ledger.spec.as_ref());
+                self.ledger.on_members(index, text, members::identities(&change));
+                self.on_members(now, index);
+                self.compact_now |= members::takes_in(&change);
                 continue;
             }
             let Ok(entry) = ledger::read(&entry.data) else { continue };
@@ -482,7 +486,7 @@ impl Core {
         for order in work.orders {
             self.give(order, out);
         }
-        self.readmit(now, board);
+        self.tend_members(now);
     }
 
     fn give(&mut self, order: Order, out: &mut Out) {
@@ -519,10 +523,15 @@ impl Core {
             board.set_flags(board.flags() & !flag::VIRGIN);
         }
         board.set_era(self.ledger.era, agreement.me().incarnation());
-        let (at, voters) = agreement.appended_configuration();
-        let set = (0..self.ids.len()).filter(|&slot| voters.contains(&self.ids[slot]));
-        self.sights.voters = set.fold(0, |set, slot| set | 1 << slot);
-        board.set_configuration(at, self.sights.voters);
+        let of = |id, voters: &BTreeSet<NodeId>| {
+            let known = (0..self.ids.len()).filter(|&slot| voters.contains(&self.ids[slot]));
+            Voters { id, slots: known.fold(0, |set, slot| set | 1 << slot), size: voters.len() }
+        };
+        let (id, voters) = agreement.appended_configuration();
+        self.sights.voters = of(id, &voters);
+        self.sights.electors = of(ConfigurationId::default(), &self.voters());
+        board.set_configuration(self.sights.voters);
+        board.set_electors(self.sights.electors);
     }
 
     fn next_deadline(&self, now: Moment, board: &Board) -> Moment {
@@ -540,7 +549,7 @@ impl Core {
             self.revoked.next_deadline(),
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
-            self.rejoin.next_deadline(),
+            self.members.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().min_by_key(|at| at.boottime).copied(),
@@ -561,6 +570,13 @@ impl Core {
     pub fn votes(&self) -> bool {
         let agreement = self.agreement.as_ref();
         agreement.is_some_and(|agreement| agreement.is_voter(agreement.me()) && agreement.is_settled())
+    }
+
+    /// The nodes that vote, as far as this one has applied the log. For tests and tools.
+    #[must_use]
+    pub fn voters(&self) -> BTreeSet<NodeId> {
+        let members = self.agreement.as_ref().map(|agreement| agreement.members().0).unwrap_or_default();
+        members.into_iter().map(RaftId::node).collect()
     }
 
     /// Whether this node leads, and in which term. For tests and tools.
@@ -591,9 +607,6 @@ fn pace(slot: usize) -> Pace {
 }
 
 fn founders(spec: &Spec) -> Founders {
-    let ids = |voter: bool| {
-        let nodes = spec.nodes.iter().filter(move |(_, node)| node.voter == voter);
-        nodes.map(|(name, _)| RaftId::new(name.id(), 1).0).collect()
-    };
-    Founders { voters: ids(true), learners: ids(false) }
+    let voters = spec.nodes.iter().filter(|(_, node)| node.voter);
+    Founders { voters: voters.map(|(name, _)| RaftId::new(name.id(), 1).0).collect() }
 }

@@ -279,7 +279,7 @@ impl Core {
         let leader =
             self.leader(now, board).and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
         view.leader = leader.map(|slot| self.names[slot].to_string());
-        view.voters = (self.sights.voters.count_ones() as usize, self.sights.voters_heard());
+        view.voters = (self.sights.voters.size, self.sights.voters_heard());
         view.quorum = !now.may_have_reached(board.lease_until());
         let links = self.settings.spec.nodes[&self.settings.me].addresses.len()
             + self.settings.spec.cluster.links.len();

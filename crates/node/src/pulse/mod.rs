@@ -11,7 +11,7 @@
 //! Invariant: after [`Pulse::new`], stepping allocates nothing; the actions go into a list that the
 //! caller keeps.
 
-use heart_model::{BootId, Duration, LINKS_MAX, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber};
+use heart_model::{BootId, Duration, LINKS_MAX, Moment, NODES_MAX, NodeId, Session, SessionNumber};
 
 mod verdict;
 mod words;
@@ -19,6 +19,7 @@ mod words;
 pub use words::{Action, Event, LinkView, Member, Rejections, Settings, Sighting};
 
 use crate::{
+    agreement::ConfigurationId,
     beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
     board::{Board, flag},
     frame::{BODY_MAX, Datagram, Kind, Opener, Rejected, Sealer},
@@ -39,9 +40,9 @@ struct Heard {
     /// When we sent the newest of our beats that it answered.
     answered: Option<Moment>,
     /// Until when our lease may count on this voter, and under which configuration.
-    vouches_until: Option<(Moment, LogIndex)>,
-    /// The same, whatever it promises to our session.
-    backs_until: Option<(Moment, LogIndex)>,
+    vouches_until: Option<(Moment, ConfigurationId)>,
+    /// Until when it counts as hearing us, whatever it promises to our session.
+    backs_until: Option<Moment>,
     /// It said that it will not vouch for the session we are in.
     refuses: bool,
     hears: u64,
@@ -89,6 +90,8 @@ pub struct Pulse {
     rejections: Rejections,
     stalls: u64,
     session: SessionNumber,
+    /// Those that vote, or will, as of the last step: a set of slots.
+    voters: u64,
 }
 
 impl Pulse {
@@ -125,6 +128,7 @@ impl Pulse {
             rejections: Rejections::default(),
             stalls: 0,
             session: board.session().number,
+            voters: board.configuration().slots,
             settings,
         }
     }
@@ -144,8 +148,9 @@ impl Pulse {
     /// Whether beats go to the node in this slot: voters speak to all, all speak to voters.
     #[must_use]
     pub fn sends_to(&self, slot: usize) -> bool {
-        let voters = |slot: usize| self.settings.members[slot].voter;
-        slot != self.slot && (voters(slot) || voters(self.slot))
+        // Who votes by the file, and who votes now: they differ while the voters change.
+        let votes = |slot: usize| self.settings.members[slot].voter || self.voters >> slot & 1 == 1;
+        slot != self.slot && (votes(slot) || votes(self.slot))
     }
 
     /// How many nodes there are, this one included.
@@ -316,8 +321,9 @@ impl Pulse {
         let lease = self.lease_of(beat.promise);
         let until =
             sent_at.filter(|_| !beat.promise.is_zero()).map(|at| (at.after(lease), beat.configuration));
+        let backs_until = sent_at.and_then(|at| self.backs_until(at, beat));
         if let Some(heard) = self.peers[slot].heard.as_mut().filter(|_| ack.heard) {
-            heard.backs_until = until.or(heard.backs_until);
+            heard.backs_until = backs_until.or(heard.backs_until);
         }
         let session = board.session();
         if ack.session != session.number.0 as u32 {
@@ -342,13 +348,13 @@ impl Pulse {
     /// A session without a lease that a voter refuses may never get one again, also if its takeover
     /// was never agreed on: that voter does not change its mind. So another session begins.
     fn give_up(&self, now: Moment, board: &Board) {
-        let (_, voters) = board.configuration();
+        let voters = board.configuration();
         let refuses = |slot: usize| {
             self.peers[slot].heard.is_some_and(|heard| heard.refuses)
                 && self.is_heard(now, slot) == Some(true)
         };
         let over = !board.is_deposed() && now.may_have_reached(board.lease_until());
-        if over && (0..self.peers.len()).any(|slot| voters >> slot & 1 == 1 && refuses(slot)) {
+        if over && (0..self.peers.len()).any(|slot| voters.contains(slot) && refuses(slot)) {
             board.depose(board.session().number);
         }
     }
@@ -371,6 +377,7 @@ impl Pulse {
 
     /// Everything that follows from the time alone, and the beat if one is due.
     fn settle(&mut self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
+        self.voters = board.configuration().slots | board.electors().slots;
         self.turn_session(board);
         self.lead(now, board);
         for slot in 0..self.peers.len() {
@@ -415,7 +422,7 @@ impl Pulse {
             follows: board.leader_heard(now).map(|(leader, _)| leader),
             log_term,
             log_index,
-            configuration: board.configuration().0,
+            configuration: board.configuration().id,
             promise: if votes { self.settings.timing.lost_after } else { Duration::ZERO },
             digest: self.settings.digest,
             era: board.era().0,
@@ -437,7 +444,7 @@ impl Pulse {
         let empty = flag::VIRGIN | flag::LISTENING;
         let forgetful =
             flags & flag::LOG_LOST != 0 || (flags & empty == empty && !is_planted(Bug::LostLogVotes));
-        board.configuration().1 >> self.slot & 1 == 1 && !forgetful
+        board.configuration().contains(self.slot) && !forgetful
     }
 
     /// What was vouched for an earlier session counts for nothing in a new one.

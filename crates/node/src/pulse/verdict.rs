@@ -1,11 +1,13 @@
 //! What follows from what was heard: who is heard and who is lost, until when voters stand behind this
 //! node, and whether it leads with authority.
 
-use heart_model::{Duration, LogIndex, Moment, Term, Timing};
+use heart_model::{Duration, Moment, Term, Timing};
 
 use super::{Action, LinkView, Pulse, Sighting};
 use crate::{
-    board::{Board, flag},
+    agreement::ConfigurationId,
+    beat::Beat,
+    board::{Board, Voters, flag},
     plant::{Bug, is_planted},
 };
 
@@ -38,17 +40,23 @@ impl Pulse {
         board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
     }
 
-    /// Until when a quorum of voters hears this node, whatever becomes of its session.
+    /// Until when a quorum of voters hears this node, whatever becomes of its session. Whichever
+    /// configuration they know: a leader brings them the last one.
     pub(super) fn backed_until(&self, board: &Board) -> Moment {
         let own = self.last_beat_ever;
-        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.backs_until))
+        self.until(board.electors(), own, |slot| self.peers[slot].heard?.backs_until)
     }
 
     /// The end of the lease: the Qth newest of what the voters of one configuration vouch for. A
     /// voter's promise to itself counts likewise, unless it revoked it itself.
     pub(super) fn lease_until(&self, board: &Board) -> Moment {
         let own = self.last_beat.filter(|_| !board.is_revoked(self.slot, board.session()));
-        self.until(board, own, |slot| self.peers[slot].heard.and_then(|heard| heard.vouches_until))
+        let voters = board.configuration();
+        let same = |at: ConfigurationId| at == voters.id || is_planted(Bug::ConfigurationsMixed);
+        self.until(voters, own, |slot| {
+            let vouches = self.peers[slot].heard?.vouches_until;
+            vouches.filter(|&(_, at)| same(at)).map(|(until, _)| until)
+        })
     }
 
     pub(super) fn be_backed(&self, board: &Board, actions: &mut Vec<Action>) {
@@ -59,35 +67,35 @@ impl Pulse {
         }
     }
 
-    pub(super) fn until(
-        &self,
-        board: &Board,
-        own: Option<Moment>,
-        vouches: impl Fn(usize) -> Option<(Moment, LogIndex)>,
-    ) -> Moment {
-        let (configuration, voters) = board.configuration();
-        let quorum = voters.count_ones() as usize / 2 + 1;
+    /// Until when a voter backs us that heard what we sent then. It may not know yet that it votes, and
+    /// promise nothing; who has no log backs nobody.
+    pub(super) fn backs_until(&self, sent_at: Moment, beat: Beat) -> Option<Moment> {
+        let lost = u64::from(beat.flags) & (flag::LOG_LOST | flag::VIRGIN) != 0;
+        let promise = if beat.promise.is_zero() { self.settings.timing.lost_after } else { beat.promise };
+        (!lost || !beat.promise.is_zero()).then(|| sent_at.after(self.lease_of(promise)))
+    }
+
+    /// The Qth newest end of what this node, if it votes, and others stand for.
+    fn until(&self, voters: Voters, own: Option<Moment>, of: impl Fn(usize) -> Option<Moment>) -> Moment {
         let mut ends = [Moment::default(); heart_model::VOTERS_MAX];
         let mut count = 0;
-        for slot in (0..self.peers.len()).filter(|slot| voters >> slot & 1 == 1) {
+        for slot in (0..self.peers.len()).filter(|&slot| voters.contains(slot)) {
             let end = if slot == self.slot {
-                own.map(|at| (at.after(self.lease_of(self.settings.timing.lost_after)), configuration))
+                own.map(|at| at.after(self.lease_of(self.settings.timing.lost_after)))
             } else {
-                vouches(slot)
+                of(slot)
             };
-            if let (Some((end, _)), Some(place)) =
-                (end.filter(|&(_, at)| at == configuration), ends.get_mut(count))
-            {
+            if let (Some(end), Some(place)) = (end, ends.get_mut(count)) {
                 *place = end;
                 count += 1;
             }
         }
-        if voters == 0 || count < quorum {
+        if voters.size == 0 || count < voters.quorum() {
             return Moment::default();
         }
         let ends = &mut ends[..count];
         ends.sort_unstable_by_key(|end| ::core::cmp::Reverse(end.boottime));
-        ends[quorum - 1]
+        ends[voters.quorum() - 1]
     }
 
     pub(super) fn is_heard(&self, now: Moment, slot: usize) -> Option<bool> {

@@ -1,0 +1,209 @@
+//! Who is a member of the cluster's log, and who of them votes: the leader brings it in line with the
+//! configuration that was agreed on, one change at a time.
+//!
+//! A node that is new, or lost its log, gets an identity it never had and follows until it has caught
+//! up; then it takes the place of its old identity in one change (SAFETY rule 16). Which *nodes* vote
+//! is changed one node at a time and not faster than promises run out (rule 5): so what one
+//! configuration promised is over before the next but one can decide anything.
+
+use heart_model::{LogIndex, Moment, NodeId, Spec, Timing};
+use raft::eraftpb::{ConfChangeType, ConfChangeV2};
+use std::collections::BTreeSet;
+
+use super::Core;
+use crate::{
+    agreement::{Agreement, Change, RaftId},
+    board::flag,
+};
+
+/// Time between two changes of who votes, in percent of lost-after (SAFETY rule 5).
+const SPACING_PERCENT: u32 = 103;
+
+/// The leader's memory of changes.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// When it was last applied that other nodes vote, or when this node began to lead.
+    altered_at: Option<Moment>,
+    /// When any change was applied last.
+    changed_at: Option<Moment>,
+    next: Option<Moment>,
+}
+
+impl Members {
+    /// Other nodes vote from now on, or this node leads from now on.
+    pub(super) fn on_altered(&mut self, now: Moment) {
+        self.altered_at = Some(now);
+    }
+
+    /// Whether everybody has spoken since the last change.
+    fn rests(&self, now: Moment, timing: Timing) -> bool {
+        self.changed_at.is_none_or(|at| now.has_surely_reached(at.after(timing.lost_after)))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        self.next
+    }
+}
+
+/// A change that is due.
+type Due = Vec<(RaftId, Change)>;
+
+impl Core {
+    /// The leader's part. One change at a time is under way; raft refuses a second one.
+    pub(super) fn tend_members(&mut self, now: Moment) {
+        self.members.next = None;
+        let due = self.due_change(now);
+        if let (Some(due), Some(agreement)) = (due, &mut self.agreement) {
+            agreement.propose_change(&due);
+        }
+    }
+
+    /// The first change that is due and may be made: newcomers, then who caught up, then who is to vote
+    /// no longer, then who is no member any more, and this node itself at the end.
+    fn due_change(&mut self, now: Moment) -> Option<Due> {
+        let (agreement, spec) = (self.agreement.as_ref()?, self.ledger.spec.as_ref()?);
+        let (voters, learners) = agreement.members();
+        let strangers = voters.iter().chain(&learners).filter(|id| !is_known(spec, id.node()));
+        let removals = strangers.map(|&id| vec![(id, Change::Remove)]);
+        let others = (0..self.ids.len()).filter(|&slot| slot != self.slot);
+        let of_others = others.filter_map(|slot| self.change_of(now, slot, spec, agreement));
+        let all: Vec<Due> = of_others.chain(removals).chain(self.own_change(spec, agreement)).collect();
+        let (mut wait, mut due) = (None, None);
+        for change in all {
+            let after = altered(&voters, &change);
+            if after != nodes(&voters) {
+                if let Some(until) = self.altered_until().filter(|&until| !now.has_surely_reached(until)) {
+                    wait = Some(until);
+                    continue;
+                }
+                if !self.can_do_with(&after) {
+                    continue;
+                }
+            }
+            due = Some(change);
+            break;
+        }
+        self.members.next = wait;
+        due
+    }
+
+    /// A change of members was applied.
+    pub(super) fn on_members(&mut self, now: Moment, index: LogIndex) {
+        let Some(agreement) = &mut self.agreement else { return };
+        self.members.changed_at = Some(now);
+        if agreement.altered_by(index) {
+            self.members.on_altered(now);
+        }
+        // A leader without a vote cannot go on: who votes elects another.
+        if agreement.leads() && !agreement.is_voter(agreement.me()) {
+            agreement.step_down();
+        }
+    }
+
+    /// Until when the last change of who votes has to rest.
+    fn altered_until(&self) -> Option<Moment> {
+        let spacing = self.timing.lost_after * SPACING_PERCENT / 100;
+        self.members.altered_at.map(|at| at.after(spacing))
+    }
+
+    /// Whether a quorum of these voters is heard: a change must not leave the cluster without one.
+    fn can_do_with(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let heard = |id: &&NodeId| {
+            self.ids.iter().position(|known| known == *id).is_some_and(|slot| {
+                slot == self.slot || self.sights.heard(slot).is_some_and(|seen| seen.both_ways)
+            })
+        };
+        voters.iter().filter(heard).count() > voters.len() / 2
+    }
+
+    fn change_of(&self, now: Moment, slot: usize, spec: &Spec, agreement: &Agreement) -> Option<Due> {
+        let node = self.ids[slot];
+        let votes = spec.nodes.get(&self.names[slot])?.voter;
+        let (voters, learners) = agreement.members();
+        let newest = voters.iter().chain(&learners).filter(|id| id.node() == node).max().copied();
+        if let Some(id) = newest.filter(|id| !votes && voters.contains(id)) {
+            return Some(vec![(id, Change::AddLearner)]);
+        }
+        let seen = self.sights.heard(slot).filter(|seen| seen.both_ways)?;
+        let lost = seen.flags & flag::LOG_LOST != 0;
+        let follow = |incarnation| Some(vec![(RaftId::new(node, incarnation), Change::AddLearner)]);
+        let Some(id) = newest else {
+            // Who was a member before comes back with the log it has, if it belongs to this history.
+            let returns = !lost && seen.era == self.ledger.era && seen.incarnation > 0;
+            let next = self.ledger.identities.get(&node).map_or(1, |last| last + 1);
+            return if returns { follow(seen.incarnation) } else { follow(next).filter(|_| lost) };
+        };
+        if lost {
+            // Under this identity it voted, or acknowledged something, and lost it. What it said of itself
+            // may be older than the identity that it was given just now.
+            let acknowledged = agreement.matched(id).is_some_and(|matched| matched.0 > 0);
+            let used = voters.contains(&id) || (acknowledged && self.members.rests(now, self.timing));
+            return follow(id.incarnation() + 1).filter(|_| used);
+        }
+        if !learners.contains(&id) || agreement.matched(id) < Some(agreement.commit()) {
+            return None;
+        }
+        let old = voters.iter().chain(&learners).filter(|old| old.node() == node && **old != id);
+        let mut due: Due = old.map(|&old| (old, Change::Remove)).collect();
+        due.extend(votes.then_some((id, Change::AddVoter)));
+        Some(due).filter(|due| !due.is_empty())
+    }
+
+    /// A leader that is to vote no longer says so of itself when nothing else is to be done.
+    fn own_change(&self, spec: &Spec, agreement: &Agreement) -> Option<Due> {
+        let stays = spec.nodes.get(&self.settings.me).is_some_and(|node| node.voter);
+        let votes = agreement.is_voter(agreement.me());
+        (votes && !stays).then(|| vec![(agreement.me(), Change::AddLearner)])
+    }
+}
+
+fn is_known(spec: &Spec, id: NodeId) -> bool {
+    spec.nodes.keys().any(|name| name.id() == id)
+}
+
+fn nodes(ids: &[RaftId]) -> BTreeSet<NodeId> {
+    ids.iter().map(|id| id.node()).collect()
+}
+
+/// The nodes that vote after a change.
+fn altered(voters: &[RaftId], changes: &Due) -> BTreeSet<NodeId> {
+    let mut ids: BTreeSet<RaftId> = voters.iter().copied().collect();
+    for (id, change) in changes {
+        if *change == Change::AddVoter {
+            ids.insert(*id)
+        } else {
+            ids.remove(id)
+        };
+    }
+    ids.into_iter().map(RaftId::node).collect()
+}
+
+/// Whether a change takes in a newcomer: only a snapshot made after it tells who the members are.
+pub(super) fn takes_in(change: &ConfChangeV2) -> bool {
+    change.changes.iter().any(|single| single.get_change_type() == ConfChangeType::AddLearnerNode)
+}
+
+/// The identities that a change speaks of.
+pub(super) fn identities(change: &ConfChangeV2) -> impl Iterator<Item = (NodeId, u32)> {
+    change.changes.iter().map(|single| {
+        let id = RaftId(single.node_id);
+        (id.node(), id.incarnation())
+    })
+}
+
+/// A change of members, for people: every node says the same of it, whatever its file says.
+pub(super) fn describe(change: &ConfChangeV2, spec: Option<&Spec>) -> String {
+    let one = |single: &raft::eraftpb::ConfChangeSingle| {
+        let id = RaftId(single.node_id);
+        let name = spec.and_then(|spec| spec.nodes.keys().find(|name| name.id() == id.node()));
+        let name = name.map_or_else(|| id.node().to_string(), ToString::to_string);
+        match single.get_change_type() {
+            ConfChangeType::AddNode => format!("{name} votes (incarnation {})", id.incarnation()),
+            ConfChangeType::AddLearnerNode => format!("{name} follows (incarnation {})", id.incarnation()),
+            ConfChangeType::RemoveNode => {
+                format!("{name} is no member any more (incarnation {})", id.incarnation())
+            }
+        }
+    };
+    change.changes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
