@@ -31,5 +31,5 @@ pub use spec::{
     ClusterSpec, GroupSpec, Guard, Link, LinkAddress, LinkKind, LogicalTimeouts, NodeSpec, Profile,
     ResourceSpec, Spec, Timing, Value,
 };
-pub use status::{Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status};
+pub use status::{Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status};
 pub use time::{Duration, Instant, Moment};

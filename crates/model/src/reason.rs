@@ -25,6 +25,13 @@ pub enum Reason {
         /// The node.
         node: NodeName,
     },
+    /// The cluster has just begun, and the node that the configuration prefers is not there yet.
+    WaitsForPreferred {
+        /// The node.
+        node: NodeName,
+        /// For how many milliseconds more it is waited for.
+        left_ms: u64,
+    },
     /// No preference decides: it goes where least runs, then by name.
     Spread {
         /// The node.
@@ -95,6 +102,31 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether the resource does not run, or waits, because of this.
+    #[must_use]
+    pub fn is_obstacle(&self) -> bool {
+        match self {
+            Reason::WaitsFor { .. }
+            | Reason::WaitsForPreferred { .. }
+            | Reason::WaitsForGuard { .. }
+            | Reason::StopStuck { .. }
+            | Reason::NoQuorum
+            | Reason::Removed
+            | Reason::Nowhere { .. } => true,
+            Reason::Stays { .. }
+            | Reason::Again { .. }
+            | Reason::Preferred { .. }
+            | Reason::Spread { .. }
+            | Reason::WithGroup { .. }
+            | Reason::Asked { .. }
+            | Reason::NodeLost { .. }
+            | Reason::FailedThere { .. }
+            | Reason::NotOn { .. } => false,
+        }
+    }
+}
+
 /// Why something may not run on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "refusal")]
@@ -149,6 +181,9 @@ impl fmt::Display for Reason {
             }
             Reason::Again { node } => write!(to, "starts again on {node}: nothing speaks against it"),
             Reason::Preferred { node } => write!(to, "the configuration prefers {node}"),
+            Reason::WaitsForPreferred { node, left_ms } => {
+                write!(to, "waits for {node}, which it prefers and which is not there yet: {left_ms} ms more")
+            }
             Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
             Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),

@@ -1,6 +1,10 @@
 //! What is: the facts that planning starts from.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Activity, Epoch, NodeName, ResourceName, Session};
@@ -16,6 +20,20 @@ pub struct Status {
     pub intents: Vec<Intent>,
     /// Whether a majority of the voters takes part.
     pub quorum: bool,
+    /// The cluster has just begun, and nodes may still be on their way.
+    #[serde(default)]
+    pub gathering: Option<Gathering>,
+}
+
+/// A cluster begins: nothing ran anywhere when its leader took over, and not every node is there
+/// with the first. For a short while, what prefers a node that is not there yet waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// What may wait: nobody ran it when this leader began, and nobody was given it since. What lost
+    /// its owner is never among these.
+    pub resources: BTreeSet<ResourceName>,
+    /// For how many milliseconds more.
+    pub left_ms: u64,
 }
 
 /// What is known of one node.

@@ -157,6 +157,9 @@ pub struct ResourceLedger {
     pub last_failure: BTreeMap<NodeName, String>,
     /// The last epoch of which a failure was counted.
     pub failed_epoch: Epoch,
+    /// The last epoch that its holder closed in order.
+    #[serde(default)]
+    pub closed: Epoch,
 }
 
 /// What the log says of one node.
@@ -364,6 +367,7 @@ impl Ledger {
             return false;
         }
         ledger.grant = None;
+        ledger.closed = epoch;
         self.grant_all(at, grants);
         self.forget_removed();
         true

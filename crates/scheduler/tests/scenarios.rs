@@ -7,7 +7,7 @@ mod common;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use common::{World, node, resource};
-use heart_model::{Activity, Guard, Intent, NodeName, NodeState, Plan, StepAction};
+use heart_model::{Activity, Gathering, Guard, Intent, NodeName, NodeState, Plan, StepAction};
 
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
@@ -95,6 +95,11 @@ fn happen(world: &mut World, line: &str) {
             });
         }
         ["the", "file", "drops", "node", name] => drop(world.spec.nodes.remove(&node(name))),
+        ["the", "cluster", "has", "just", "begun"] => {
+            let resources = world.spec.resources.keys().cloned().collect();
+            world.status.gathering = Some(Gathering { resources, left_ms: 600 });
+        }
+        ["the", "cluster", "waits", "no", "longer"] => world.status.gathering = None,
         ["the", "quorum", "is", how] => world.status.quorum = *how == "back",
         ["move", name, "away"] => ask(world, name, None),
         ["move", name, "to", to] => ask(world, name, Some(node(to))),

@@ -11,7 +11,7 @@ use super::{
 pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Look) -> String {
     let mut out = format!("{}\n", paint(look, Tone::Head, resource));
     for reason in reasons {
-        let tone = if blocks(reason) { Tone::Bad } else { Tone::Normal };
+        let tone = if reason.is_obstacle() { Tone::Bad } else { Tone::Normal };
         out += &paragraph(look, 2, tone, &reason.to_string());
     }
     if reasons.is_empty() {
@@ -24,7 +24,7 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
     if next.is_empty() {
         let idle = match reasons {
             [] => "nothing: ask again in a moment",
-            _ if reasons.iter().any(blocks) => "nothing, as long as that holds",
+            _ if reasons.iter().any(Reason::is_obstacle) => "nothing, as long as that holds",
             _ => "nothing: it runs where it should",
         };
         out += &paragraph(look, 2, Tone::Normal, idle);
@@ -38,27 +38,6 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
         out += &paragraph(look, 0, Tone::Normal, &format!("hint: {hint}"));
     }
     out
-}
-
-/// Whether the resource does not run, or waits, because of this.
-fn blocks(reason: &Reason) -> bool {
-    match reason {
-        Reason::WaitsFor { .. }
-        | Reason::WaitsForGuard { .. }
-        | Reason::StopStuck { .. }
-        | Reason::NoQuorum
-        | Reason::Removed
-        | Reason::Nowhere { .. } => true,
-        Reason::Stays { .. }
-        | Reason::Again { .. }
-        | Reason::Preferred { .. }
-        | Reason::Spread { .. }
-        | Reason::WithGroup { .. }
-        | Reason::Asked { .. }
-        | Reason::NodeLost { .. }
-        | Reason::FailedThere { .. }
-        | Reason::NotOn { .. } => false,
-    }
 }
 
 /// What a person could do about it.
@@ -84,6 +63,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
             vec![format!("when its cause is mended, `heart forgive {resource}` forgets the failures")]
         }
         Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }
+        | Reason::WaitsForPreferred { .. }
         | Reason::Removed
         | Reason::Stays { .. }
         | Reason::Again { .. }

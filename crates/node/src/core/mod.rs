@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
+pub(crate) use rejoin::FOUND_WAIT;
 
 use crate::{
     agreement::{self, Agreement, Founders, Pace, RaftId, Ticket, Write},
@@ -318,7 +319,12 @@ impl Core {
         if self.sights.seen[slot].is_some_and(|seen| seen.boot != sighting.boot) {
             self.peers.forget(slot);
         }
+        let both_ways = |seen: &Sighting| seen.heard == Some(true) && seen.both_ways;
+        let comes = both_ways(&sighting) && !self.sights.seen[slot].as_ref().is_some_and(both_ways);
         self.sights.seen[slot] = Some(sighting);
+        if let Some(agreement) = self.agreement.as_mut().filter(|_| comes) {
+            agreement.on_heard();
+        }
     }
 
     fn on_durable(&mut self, ticket: Ticket, out: &mut Out) {
@@ -462,6 +468,7 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
+            began: self.began,
             leaving: self.leaving_since.is_some(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
@@ -470,6 +477,9 @@ impl Core {
             if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
                 conductor.forget_orders(self.ids[slot]);
                 agreement.on_unreachable(Some(self.ids[slot]));
+                if self.sights.heard(slot).is_some_and(|seen| seen.both_ways) {
+                    agreement.on_heard();
+                }
             }
         }
         let work = conductor.run(now, &score);

@@ -27,7 +27,7 @@ impl Core {
         let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader));
         match slot {
             Some(slot) if slot == self.slot => {
-                let response = self.answer(now, request, out);
+                let response = self.answer(now, request);
                 self.reply(now, board, id, response, out);
             }
             Some(slot) if self.questions.len() < QUESTIONS_MAX => {
@@ -35,7 +35,7 @@ impl Core {
                 Core::send(slot, &Message::Ask { id, request }, out);
             }
             Some(_) | None => {
-                let response = self.answer_alone(&request);
+                let response = self.answer_alone(now, &request);
                 self.reply(now, board, id, response, out);
             }
         }
@@ -43,7 +43,7 @@ impl Core {
 
     /// Another core asks for somebody on its node.
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
-        let response = if self.conductor.is_some() { self.answer(now, request, out) } else { no_leader() };
+        let response = if self.conductor.is_some() { self.answer(now, request) } else { no_leader() };
         Core::send(from, &Message::Answer { id, response }, out);
     }
 
@@ -82,9 +82,9 @@ impl Core {
         out.actions.push(Action::Reply { id, response });
     }
 
-    fn answer_alone(&self, request: &Request) -> Response {
+    fn answer_alone(&self, now: Moment, request: &Request) -> Response {
         match request {
-            Request::Status => Response::Status(Box::new(self.view())),
+            Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
             Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
             Request::Move { .. }
@@ -95,11 +95,11 @@ impl Core {
     }
 
     /// The leader answers.
-    fn answer(&mut self, _now: Moment, request: Request, _out: &mut Out) -> Response {
+    fn answer(&mut self, now: Moment, request: Request) -> Response {
         match request {
-            Request::Status => Response::Status(Box::new(self.view())),
+            Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(limit),
-            Request::Why { resource } => self.why(&resource),
+            Request::Why { resource } => self.why(now, &resource),
             Request::Move { resource, to } => self.ask_to_move(resource, to),
             Request::Standby { node } => match self.known_node(&node) {
                 Ok(()) => self.intend(
@@ -203,18 +203,18 @@ impl Core {
         if taken { Response::Accepted { text } } else { no_leader() }
     }
 
-    fn why(&self, resource: &ResourceName) -> Response {
+    fn why(&self, now: Moment, resource: &ResourceName) -> Response {
         let Some(conductor) = &self.conductor else { return no_leader() };
         if !self.ledger.resources.contains_key(resource) {
             return self.no_resource(resource);
         }
-        let reasons = conductor.plan().reasons.get(resource).cloned().unwrap_or_default();
+        let reasons = conductor.reasons(now, resource);
         let next = next_steps(conductor.plan(), Some(resource));
         Response::Why { reasons, next }
     }
 
     /// The state of the cluster as this node sees it.
-    fn view(&self) -> StatusView {
+    fn view(&self, now: Moment) -> StatusView {
         let mut view = StatusView {
             cluster: self.settings.spec.cluster.name.to_string(),
             intents: self.ledger.intents.clone(),
@@ -229,7 +229,7 @@ impl Core {
         }
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         for (name, resource) in &spec.resources {
-            let mut one = self.resource_view(name);
+            let mut one = self.resource_view(now, name);
             one.agent = resource.agent.to_string();
             one.group = spec.group_of(name).map(|(group, _)| group.to_string());
             view.resources.insert(name.to_string(), one);
@@ -255,14 +255,13 @@ impl Core {
         NodeView { state, voter, links: Vec::new(), lease_ms: None }
     }
 
-    fn resource_view(&self, name: &ResourceName) -> ResourceView {
+    fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
         let mut view = ResourceView { state: "stopped".into(), ..ResourceView::default() };
         let Some(ledger) = self.ledger.resources.get(name) else { return view };
         view.epoch = ledger.epoch.0;
         view.failures = ledger.failures.iter().map(|(node, count)| (node.to_string(), *count)).collect();
         if let Some(conductor) = &self.conductor {
-            let reasons = conductor.plan().reasons.get(name);
-            view.why = reasons.and_then(|reasons| reasons.last()).map(ToString::to_string);
+            view.why = main_reason(&conductor.reasons(now, name)).map(ToString::to_string);
         }
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
@@ -333,6 +332,11 @@ fn no_leader() -> Response {
         "the cluster has no leader at the moment".into(),
         "without a quorum of voters nothing can be agreed on; `heart status` shows who is heard".into(),
     )
+}
+
+/// The reason that says most in one line: what it waits for, or else the last one.
+fn main_reason(reasons: &[Reason]) -> Option<&Reason> {
+    reasons.iter().find(|reason| reason.is_obstacle()).or(reasons.last())
 }
 
 fn word(activity: &Activity) -> &'static str {
