@@ -139,6 +139,7 @@ fn what_is_accepted_is_told_in_the_daemons_words() {
     for (command, asked) in [
         (&["standby", "ada"][..], r#"{"ask":"standby","node":"ada"}"#),
         (&["resume", "ada"], r#"{"ask":"resume","node":"ada"}"#),
+        (&["move", "site", "--cancel"], r#"{"ask":"cancel","resource":"site"}"#),
         (&["forgive"], r#"{"ask":"forgive","resource":null}"#),
         (&["forgive", "site"], r#"{"ask":"forgive","resource":"site"}"#),
     ] {
@@ -269,9 +270,14 @@ fn a_configuration_that_cannot_be_read_is_no_mistake_in_it() {
 
 #[test]
 fn a_command_line_that_cannot_be_read_is_another_kind_of_failure() {
-    for arguments in
-        [&["stauts"][..], &["why"], &["why", "-x"], &["standby", "a/b"], &["status", "--json", "--all"]]
-    {
+    for arguments in [
+        &["stauts"][..],
+        &["move", "site", "ada", "--cancel"],
+        &["why"],
+        &["why", "-x"],
+        &["standby", "a/b"],
+        &["status", "--json", "--all"],
+    ] {
         assert_eq!(heart(arguments).code, 2, "{arguments:?}");
     }
     let ended = heart(&["standby", "a/b"]);

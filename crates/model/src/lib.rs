@@ -26,10 +26,12 @@ pub use id::{
 pub use limits::*;
 pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, ToExecutor};
 pub use plan::{Plan, Step, StepAction};
-pub use reason::{Reason, Refusal};
+pub use reason::{Ended, Reason, Refusal};
 pub use spec::{
     ClusterSpec, GroupSpec, Guard, Link, LinkAddress, LinkKind, LogicalTimeouts, NodeSpec, Profile,
     ResourceSpec, Spec, Timing, Value,
 };
-pub use status::{Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status};
+pub use status::{
+    EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,
+};
 pub use time::{Duration, Instant, Moment};

@@ -1,6 +1,9 @@
 //! Why. The same value feeds `heart why`, the log, the status page and the tests.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +51,13 @@ pub enum Reason {
     Asked {
         /// Where it shall go; anywhere else if not said.
         to: Option<NodeName>,
+    },
+    /// A person asked for it to move, and that ended before it was done.
+    MoveEnded {
+        /// Where it was to go; anywhere else if not said.
+        to: Option<NodeName>,
+        /// Why it ended.
+        because: Ended,
     },
     /// The node it ran on is lost.
     NodeLost {
@@ -120,6 +130,7 @@ impl Reason {
             | Reason::Spread { .. }
             | Reason::WithGroup { .. }
             | Reason::Asked { .. }
+            | Reason::MoveEnded { .. }
             | Reason::NodeLost { .. }
             | Reason::FailedThere { .. }
             | Reason::NotOn { .. } => false,
@@ -156,6 +167,48 @@ pub enum Refusal {
     MovedAway,
 }
 
+/// Why a move that somebody asked for ended before it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ended")]
+pub enum Ended {
+    /// Somebody called it off.
+    Cancelled,
+    /// The node it was to go to cannot take it.
+    NotOn {
+        /// That node.
+        node: NodeName,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// No other node can take it.
+    Nowhere,
+    /// Another node than that has it now.
+    Elsewhere {
+        /// Which.
+        node: NodeName,
+    },
+    /// The configuration does not name it any more.
+    Removed,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Cancelled => to.write_str("was called off"),
+            Ended::NotOn { node, refusal: Refusal::Failed { failures, limit, resource } } => {
+                write!(to, "was given up: {resource} failed on {node} {failures} of {limit} times")
+            }
+            Ended::NotOn { node, refusal } => {
+                let what = refusal.to_string();
+                write!(to, "was given up: {node} {}", what.strip_prefix("it ").unwrap_or(&what))
+            }
+            Ended::Nowhere => to.write_str("was given up: no other node can take it"),
+            Ended::Elsewhere { node } => write!(to, "was given up: it is on {node} now"),
+            Ended::Removed => to.write_str("was given up: the configuration does not name it any more"),
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -188,6 +241,8 @@ impl fmt::Display for Reason {
             Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
+            Reason::MoveEnded { to: Some(node), because } => write!(to, "its move to {node} {because}"),
+            Reason::MoveEnded { to: None, because } => write!(to, "its move away {because}"),
             Reason::NodeLost { node } => write!(to, "{node}, which ran it, is lost"),
             Reason::FailedThere { node, failures, limit, message } => {
                 write!(to, "failed on {node} ({failures} of {limit}): {message}")

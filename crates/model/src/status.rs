@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Epoch, NodeName, ResourceName, Session};
+use crate::{Activity, Ended, Epoch, LogIndex, NodeName, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,21 @@ pub struct ResourceStatus {
     /// Who held the last grant that was closed: while that session lasts, it starts there again.
     #[serde(default)]
     pub last: Option<(NodeName, Session)>,
+    /// The last move that somebody asked for, if it ended before it was done.
+    #[serde(default)]
+    pub ended: Option<EndedMove>,
+}
+
+/// A move that ended before it was done. It is remembered until the next one, or until the resource
+/// loses its owner: then what it was about is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedMove {
+    /// The entry of the log that ended it.
+    pub at: LogIndex,
+    /// Where it was to go; anywhere else if not said.
+    pub to: Option<NodeName>,
+    /// Why it ended.
+    pub because: Ended,
 }
 
 /// Who has the right to run a resource, and what it does there.

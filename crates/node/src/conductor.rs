@@ -260,6 +260,7 @@ impl Conductor {
                 failures: ledger.failures,
                 last_failure: ledger.last_failure,
                 last: ledger.last,
+                ended: ledger.ended,
             };
             (name.clone(), status)
         };
@@ -391,7 +392,7 @@ impl Conductor {
         }
     }
 
-    /// A move is over as soon as everything it moved runs where it should.
+    /// A move is over as soon as everything it moved runs where it should, or cannot any more.
     fn fulfil_intents(&self, spec: &Spec, work: &mut Work) {
         for intent in &self.status.intents {
             let Intent::Move { resource, from, to } = intent else { continue };
@@ -404,6 +405,9 @@ impl Conductor {
             };
             if members.iter().all(arrived) {
                 work.proposals.push(Change::Withdraw(intent.clone()));
+            } else if let Some((intent, because)) = self.plan.ended.iter().find(|(ended, _)| ended == intent)
+            {
+                work.proposals.push(Change::End { intent: intent.clone(), because: because.clone() });
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Makes the plan that leads to these places.
 pub(crate) fn steps(facts: &Facts<'_>, places: &[Place<'_>]) -> Plan {
-    let mut plan = Plan { placement: BTreeMap::new(), steps: Vec::new(), reasons: BTreeMap::new() };
+    let mut plan = Plan::default();
     for (unit, place) in facts.units.iter().zip(places) {
         unit_steps(&mut plan, unit, place);
     }
@@ -50,12 +50,14 @@ fn unit_steps(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) {
         let stops = stops(plan, unit, place);
         starts(plan, unit, place, &stops, &mut waits);
     }
+    let ended = unit.members.iter().find_map(|member| member.status?.ended.as_ref());
+    let ended = ended.map(|ended| Reason::MoveEnded { to: ended.to.clone(), because: ended.because.clone() });
     let busy: BTreeSet<ResourceName> = plan.steps[first..].iter().map(|step| step.resource.clone()).collect();
     for (number, (member, wait)) in unit.members.iter().zip(waits).enumerate() {
         let target = place.target.filter(|_| number < place.keep);
         let runs = matches!(member.holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target);
         let settled = runs && !busy.contains(member.name);
-        let mut reasons: Vec<Reason> = failure(member).into_iter().collect();
+        let mut reasons: Vec<Reason> = failure(member).into_iter().chain(ended.clone()).collect();
         match target {
             Some(_) => {
                 reasons.extend(place.reasons.iter().filter_map(|reason| here(reason, member, settled)));

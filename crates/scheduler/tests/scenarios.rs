@@ -62,6 +62,10 @@ fn say(plan: &Plan) -> String {
         let after = if after.is_empty() { String::new() } else { format!("   after {}", after.join(", ")) };
         let _ = writeln!(said, "{}. {what}{after}", position + 1);
     }
+    for (intent, because) in &plan.ended {
+        let Intent::Move { resource, .. } = intent else { panic!("{intent:?} ended") };
+        let _ = writeln!(said, "the move of {resource} {because}");
+    }
     for (name, place) in &plan.placement {
         let place = place.as_ref().map_or("nowhere".into(), |node| format!("on {node}"));
         let _ = writeln!(said, "{name} {place}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{Activity, Epoch, Intent, NodeName, ResourceName};
+use heart_model::{Activity, Ended, Epoch, Intent, NodeName, ResourceName};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -110,9 +110,26 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         },
         Change::Withdraw(intent) => match intent {
             Intent::Standby { node } => format!("{node} may run things again"),
-            Intent::Move { resource, .. } => format!("the move of {resource} is over"),
+            Intent::Move { resource, from, to } => {
+                format!("the move of {resource} {} is done", course(from, to.as_ref()))
+            }
         },
+        Change::End { intent: Intent::Standby { node }, .. } => format!("{node} may run things again"),
+        Change::End { intent: Intent::Move { resource, from, to }, because } => {
+            let course = course(from, to.as_ref());
+            match because {
+                Ended::Cancelled => format!("somebody called off the move of {resource} {course}"),
+                Ended::NotOn { .. } | Ended::Nowhere | Ended::Elsewhere { .. } | Ended::Removed => {
+                    format!("the move of {resource} {course} {because}")
+                }
+            }
+        }
     }
+}
+
+/// From where to where.
+fn course(from: &NodeName, to: Option<&NodeName>) -> String {
+    to.map_or_else(|| format!("away from {from}"), |to| format!("from {from} to {to}"))
 }
 
 /// Red is for what went wrong.
@@ -124,7 +141,9 @@ fn tone(change: &Change) -> Tone {
             Activity::Running => Tone::Good,
             Activity::Stopped | Activity::Starting | Activity::Stopping => Tone::Normal,
         },
-        Change::Intend(_) | Change::Withdraw(_) | Change::Forgive { .. } => Tone::Between,
+        Change::Intend(_) | Change::Withdraw(_) | Change::End { .. } | Change::Forgive { .. } => {
+            Tone::Between
+        }
         Change::Found { .. }
         | Change::Configure { .. }
         | Change::Admit { .. }

@@ -442,7 +442,7 @@ fn the_log_of_failures_and_of_what_people_asked_for() {
 14:15:21.190  site stops on ada (epoch 4)
 14:15:21.200  site is stopped on ada (epoch 4)
 14:15:21.210  site has ended on ada (epoch 4); site goes to bob (epoch 5)
-14:15:21.220  the move of site is over
+14:15:21.220  the move of site from ada to bob is done
 14:15:21.230  site has ended (epoch 3)
 14:15:21.240  somebody asked for site to move away from bob
 14:15:21.250  somebody put bob in standby

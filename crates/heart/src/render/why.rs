@@ -71,6 +71,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         | Reason::Spread { .. }
         | Reason::WithGroup { .. }
         | Reason::Asked { .. }
+        | Reason::MoveEnded { .. }
         | Reason::NodeLost { .. } => Vec::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! What people ask, and what they are told.
 
-use heart_model::{Activity, Intent, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction};
+use heart_model::{
+    Activity, Ended, Intent, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName, StepAction,
+};
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
@@ -88,6 +90,7 @@ impl Core {
             Request::Log { limit } => self.log(*limit),
             Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
             Request::Move { .. }
+            | Request::Cancel { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
             | Request::Forgive { .. } => no_leader(),
@@ -101,6 +104,7 @@ impl Core {
             Request::Log { limit } => self.log(limit),
             Request::Why { resource } => self.why(now, &resource),
             Request::Move { resource, to } => self.ask_to_move(resource, to),
+            Request::Cancel { resource } => self.cancel(&resource),
             Request::Standby { node } => match self.known_node(&node) {
                 Ok(()) => self.intend(
                     Change::Intend(Intent::Standby { node: node.clone() }),
@@ -158,7 +162,7 @@ impl Core {
             );
         }
         let from = grant.node.clone();
-        if let Some(refused) = self.no_way(&from, to.as_ref()) {
+        if let Some(refused) = self.no_way(&resource, &from, to.as_ref()) {
             return refused;
         }
         let text = match &to {
@@ -168,25 +172,60 @@ impl Core {
         self.intend(Change::Intend(Intent::Move { resource, from, to }), text)
     }
 
-    /// Why a move away from `from` cannot be carried out now, if it cannot.
-    fn no_way(&self, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
-        let status = self.conductor.as_ref()?.status();
-        let standby = |node: &NodeName| self.ledger.intents.contains(&Intent::Standby { node: node.clone() });
-        let online =
-            |node: &NodeName| status.nodes.get(node).is_some_and(|node| node.state == NodeState::Online);
-        let can = |node: &NodeName| node != from && online(node) && !standby(node);
-        match to {
-            Some(to) if !can(to) => {
-                let why = if standby(to) { "is in standby" } else { "does not take part" };
-                let hint = "`heart status` shows which nodes can take it".into();
-                Some(refused(format!("nothing can be moved to {to}, which {why}"), hint))
-            }
-            None if !status.nodes.keys().any(can) => {
-                let hint = "`heart status` shows how the other nodes are".into();
-                Some(refused(format!("no other node than {from} can take it"), hint))
-            }
-            Some(_) | None => None,
+    /// Why a move away from `from` cannot be carried out now, if it cannot. The scheduler is asked: it
+    /// would end such a move at once.
+    fn no_way(&self, resource: &ResourceName, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
+        let (conductor, spec) = (self.conductor.as_ref()?, self.ledger.spec.as_ref()?);
+        let joining = |node: &NodeName| {
+            conductor.status().nodes.get(node).is_some_and(|node| node.state == NodeState::Joining)
+        };
+        if let Some(to) = to.filter(|to| joining(to)) {
+            let hint = "ask again when `heart status` shows it as online".into();
+            return Some(refused(format!("{resource} cannot move to {to}, which is still joining"), hint));
         }
+        let intent = Intent::Move { resource: resource.clone(), from: from.clone(), to: to.cloned() };
+        let intents = vec![intent.clone()];
+        let kept =
+            conductor.status().intents.iter().filter(|intent| matches!(intent, Intent::Standby { .. }));
+        let intents = kept.cloned().chain(intents).collect();
+        let status = heart_model::Status { intents, ..conductor.status().clone() };
+        let ended = heart_scheduler::plan(spec, &status).ended;
+        let because = ended.into_iter().find(|(ended, _)| *ended == intent)?.1;
+        Some(match because {
+            Ended::NotOn { node, refusal } => {
+                let hint = match &refusal {
+                    Refusal::Standby => format!("`heart resume {node}` lets things run on {node} again"),
+                    Refusal::Failed { resource, .. } => {
+                        format!("when its cause is mended, `heart forgive {resource}` forgets the failures")
+                    }
+                    _ => "`heart status` shows which nodes can take it".into(),
+                };
+                refused(format!("{resource} cannot move to {node}: {refusal}"), hint)
+            }
+            Ended::Cancelled | Ended::Nowhere | Ended::Elsewhere { .. } | Ended::Removed => refused(
+                format!("{resource} cannot move away: no other node than {from} can take it"),
+                "`heart status` shows how the other nodes are".into(),
+            ),
+        })
+    }
+
+    /// Calls off the move of a resource; that of a group goes by any of its members.
+    fn cancel(&mut self, resource: &ResourceName) -> Response {
+        if !self.ledger.resources.contains_key(resource) {
+            return self.no_resource(resource);
+        }
+        let group = self.ledger.spec.as_ref().and_then(|spec| spec.group_of(resource));
+        let group = group.map_or(::core::slice::from_ref(resource), |(_, group)| &group.members);
+        let concerned = |intent: &&Intent| match intent {
+            Intent::Move { resource, .. } => group.contains(resource),
+            Intent::Standby { .. } => false,
+        };
+        let Some(intent) = self.ledger.intents.iter().find(concerned).cloned() else {
+            let hint = "`heart status` shows what was asked for and is not done yet".into();
+            return refused(format!("no move of {resource} is under way"), hint);
+        };
+        let text = format!("the move of {resource} is called off: it stays where it is now");
+        self.intend(Change::End { intent, because: Ended::Cancelled }, text)
     }
 
     fn no_resource(&self, resource: &ResourceName) -> Response {
@@ -259,6 +298,10 @@ impl Core {
         let mut view = ResourceView { state: "stopped".into(), ..ResourceView::default() };
         let Some(ledger) = self.ledger.resources.get(name) else { return view };
         view.epoch = ledger.epoch.0;
+        view.move_ended = ledger.ended.as_ref().map(|ended| {
+            let reason = Reason::MoveEnded { to: ended.to.clone(), because: ended.because.clone() };
+            (ended.at.0, reason.to_string())
+        });
         view.failures = ledger.failures.iter().map(|(node, count)| (node.to_string(), *count)).collect();
         if let Some(conductor) = &self.conductor {
             view.why = main_reason(&conductor.reasons(now, name)).map(ToString::to_string);
