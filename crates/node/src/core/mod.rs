@@ -6,6 +6,7 @@
 //! conductor if we lead, messages out.
 
 mod duties;
+mod lead;
 mod message;
 mod peers;
 mod rejoin;
@@ -24,7 +25,7 @@ pub(crate) use rejoin::FOUND_WAIT;
 use crate::{
     agreement::{self, Agreement, Founders, Pace, RaftId, Ticket, Write},
     board::{Board, flag},
-    conductor::{Conductor, Score},
+    conductor::Conductor,
     journal::Recovered,
     ledger::{self, Change, Ledger, What},
     ownership::{Campaigns, Holder, Revoked, Sights},
@@ -194,6 +195,8 @@ pub struct Core {
     /// The first ticket of the next log, if this one is lost.
     next_ticket: Ticket,
     leaving_since: Option<Moment>,
+    /// This node led when it was asked to leave, and gave that up.
+    handed_over: bool,
     wall: u64,
 }
 
@@ -238,6 +241,7 @@ impl Core {
             compact_now: false,
             next_ticket: Ticket(1),
             leaving_since: None,
+            handed_over: false,
             wall: 0,
             names,
             ids,
@@ -451,62 +455,6 @@ impl Core {
             if let Some(slot) = self.names.iter().position(|name| *name == node) {
                 self.revoked.on_appended(board, self.slot, slot, session);
             }
-        }
-    }
-
-    /// The leader's work.
-    fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let Some(conductor) = &mut self.conductor else { return };
-        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
-        else {
-            return;
-        };
-        let score = Score {
-            names: &self.names,
-            file: (&self.settings.spec, self.settings.digest),
-            ledger: &self.ledger,
-            applied: agreement.applied(),
-            sights: &self.sights,
-            session: board.session(),
-            began: self.began,
-            leaving: self.leaving_since.is_some(),
-            may_judge: self.listening_until.is_none()
-                && now.has_surely_reached(self.began.after(self.timing.lost_after)),
-        };
-        for (slot, over) in self.ordered_over.iter_mut().enumerate() {
-            if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
-                conductor.forget_orders(self.ids[slot]);
-                agreement.on_unreachable(Some(self.ids[slot]));
-                if self.sights.heard(slot).is_some_and(|seen| seen.both_ways) {
-                    agreement.on_heard();
-                }
-            }
-        }
-        let work = conductor.run(now, &score);
-        for change in work.proposals {
-            let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
-            if agreement.propose(ledger::write(&entry)) {
-                conductor.on_proposed(entry.change);
-            }
-        }
-        for order in work.orders {
-            self.give(order, out);
-        }
-        self.readmit(now, board);
-    }
-
-    fn give(&mut self, order: Order, out: &mut Out) {
-        let Some(slot) = self.ids.iter().position(|id| *id == order.node) else { return };
-        if slot == self.slot {
-            self.accept(order);
-        } else {
-            Core::send(slot, &Message::Order(order), out);
-        }
-    }
-
-    fn accept(&mut self, order: Order) {
-        if self.orders.len() < ORDERS_WAITING_MAX {
-            self.orders.push_back(order);
         }
     }
 

@@ -93,7 +93,7 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 bob runs site
         ",
     );
-    // The leader, too, but it is gone before its successor started the second: one lost-after.
+    // The leader, too: it lets another lead before, so that nobody waits for the clock.
     story.switch_on("ada").run_for(3000).forget();
     let leave = Fault::Leave(story.place("bob"));
     story.happens(leave).run_for(5000);
@@ -104,9 +104,10 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 nobody runs address
         0.0 bob has left
         0.0 ada runs address
-        0.6 ada runs site
+        0.0 ada runs site
         ",
     );
+    assert!(story.leader().is_some_and(|leader| leader != "bob"));
 }
 
 /// Before, the wish stayed for ever, and the group left for `cyn` when that came back an hour later.
@@ -186,4 +187,40 @@ fn a_move_that_cannot_be_is_refused_and_says_why() {
     let said = format!("{:?}", story.world.answers.last());
     assert!(said.contains("site cannot move to cyn: it is in standby"), "{said}");
     assert!(said.contains("`heart resume cyn`"), "{said}");
+}
+
+#[test]
+fn a_leader_that_owns_nothing_leaves_a_cluster_that_is_led() {
+    let mut story = Told::three();
+    assert_eq!(story.leader(), Some("bob"));
+    let leave = Fault::Leave(story.place("bob"));
+    story.happens(leave).run_for(50);
+    story.expect(
+        "
+        0.0 bob is asked to leave
+        0.0 bob has left
+        ",
+    );
+    // Whoever leads now acts at once: nothing waits until bob is lost.
+    story.ask("ada", moved("address", Some(node("cyn")))).run_for(200);
+    story.expect(
+        "
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 cyn runs address
+        0.0 cyn runs site
+        ",
+    );
+}
+
+#[test]
+fn all_that_are_asked_to_leave_at_once_leave() {
+    let mut story = Told::three();
+    for name in ["ada", "bob", "cyn"] {
+        let leave = Fault::Leave(story.place(name));
+        story.happens(leave);
+    }
+    story.run_for(5000);
+    let told = story.world.take_story();
+    assert_eq!(told.iter().filter(|line| line.ends_with("has left")).count(), 3, "{told:?}");
 }
