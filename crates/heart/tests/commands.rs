@@ -212,9 +212,12 @@ fn reasons_and_the_log_are_told() {
 
     let log = r#"{"answer":"log","timeline":[{"index":1,"at":1000,"what":{"configured":{"digest":10}}}]}"#;
     let (ended, asked) = Script::new(&[log]).heart(&["log", "-n", "7"]);
-    assert_eq!(asked, [r#"{"ask":"log","limit":7}"#]);
+    assert_eq!(asked, [r#"{"ask":"log","limit":207}"#]);
     let sentence = "a new configuration is in force (digest 000000000000000a)";
-    assert_eq!(ended, done(&format!("1970-01-01 00:00:01.000  {sentence}\n")));
+    assert_eq!(
+        ended,
+        done(&format!("times are UTC, by the clock of who led\n1970-01-01 00:00:01.000  {sentence}\n"))
+    );
     let (ended, _) = Script::new(&[log]).heart(&["log", "--json"]);
     let entries: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(entries[0]["what"]["configured"]["digest"], 10);
@@ -228,7 +231,7 @@ fn a_good_configuration_is_summed_up() {
     let expected = format!(
         "{}: no mistakes\n\n\
          Cluster web: 1 node, 1 voter (quorum 1), 1 resource\n\
-         a node says that it lives every 100ms, and is lost after 600ms of silence\n\n\
+         a node says that it lives every 100 ms, and is lost after 600 ms of silence\n\n\
          If the node of a resource is lost\n\
          \x20 address:  guard lease:  {lease}\n",
         path.display()

@@ -96,6 +96,13 @@ pub enum Reason {
     },
     /// Too few voters take part to decide anything.
     NoQuorum,
+    /// Nobody leads at the moment.
+    NoLeader,
+    /// What the node that answers knew last, from the log.
+    LastKnown {
+        /// Who had the right to run it.
+        node: NodeName,
+    },
     /// The configuration does not name it any more.
     Removed,
     /// No node can run it; each with its reason.
@@ -122,6 +129,7 @@ impl Reason {
             | Reason::WaitsForGuard { .. }
             | Reason::StopStuck { .. }
             | Reason::NoQuorum
+            | Reason::NoLeader
             | Reason::Removed
             | Reason::Nowhere { .. } => true,
             Reason::Stays { .. }
@@ -132,6 +140,7 @@ impl Reason {
             | Reason::Asked { .. }
             | Reason::MoveEnded { .. }
             | Reason::NodeLost { .. }
+            | Reason::LastKnown { .. }
             | Reason::FailedThere { .. }
             | Reason::NotOn { .. } => false,
         }
@@ -196,7 +205,7 @@ impl fmt::Display for Ended {
         match self {
             Ended::Cancelled => to.write_str("was called off"),
             Ended::NotOn { node, refusal: Refusal::Failed { failures, limit, resource } } => {
-                write!(to, "was given up: {resource} failed on {node} {failures} of {limit} times")
+                write!(to, "was given up: {resource} failed on {node} {}", out_of(*failures, *limit))
             }
             Ended::NotOn { node, refusal } => {
                 let what = refusal.to_string();
@@ -206,6 +215,14 @@ impl fmt::Display for Ended {
             Ended::Elsewhere { node } => write!(to, "was given up: it is on {node} now"),
             Ended::Removed => to.write_str("was given up: the configuration does not name it any more"),
         }
+    }
+}
+
+/// `3 of 3 times`, or `once, and may not again`.
+fn out_of(failures: u32, limit: u32) -> String {
+    match (failures, limit) {
+        (1, 1) => "once, and may not again".into(),
+        _ => alloc::format!("{failures} of {limit} times"),
     }
 }
 
@@ -219,7 +236,7 @@ impl fmt::Display for Refusal {
             Refusal::Leaving => to.write_str("it is leaving"),
             Refusal::Standby => to.write_str("it is in standby"),
             Refusal::Failed { failures, limit, resource } => {
-                write!(to, "{resource} failed there {failures} of {limit} times")
+                write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }
             Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
         }
@@ -238,7 +255,7 @@ impl fmt::Display for Reason {
                 write!(to, "waits for {node}, which it prefers and which is not there yet: {left_ms} ms more")
             }
             Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
-            Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
+            Reason::WithGroup { group } => write!(to, "belongs to group {group}, which is placed as a whole"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
             Reason::MoveEnded { to: Some(node), because } => write!(to, "its move to {node} {because}"),
@@ -256,7 +273,11 @@ impl fmt::Display for Reason {
             }
             Reason::StopStuck { node, message } => write!(to, "could not be stopped on {node}: {message}"),
             Reason::Removed => to.write_str("the configuration does not name it any more"),
-            Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
+            Reason::NoQuorum => to.write_str("too few voters are heard to decide anything"),
+            Reason::NoLeader => to.write_str("nobody leads at the moment, so nothing is decided"),
+            Reason::LastKnown { node } => {
+                write!(to, "{node} had it when the log was last heard; it may be elsewhere by now")
+            }
             Reason::Nowhere { refusals } => {
                 to.write_str("can run nowhere")?;
                 for (place, (node, refusal)) in refusals.iter().enumerate() {

@@ -25,7 +25,7 @@ mod facts;
 mod placement;
 mod steps;
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec};
 
 use heart_model::{NodeName, Plan, Reason, ResourceName, ResourceState, Spec, Status};
 

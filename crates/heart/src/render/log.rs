@@ -35,12 +35,23 @@ impl Holders {
     }
 }
 
-/// One line for each entry, oldest first. Dates are shown if not everything was today.
-pub(crate) fn log(timeline: &[Happened], look: &Look) -> String {
+/// One line for each entry, oldest first. Dates are shown if not everything was today. The first
+/// `before` entries are not shown: they only tell where the others happened.
+pub(crate) fn log(timeline: &[Happened], before: usize, look: &Look) -> String {
+    let (earlier, timeline) = timeline.split_at(before.min(timeline.len()));
     let today = Date::of(look, look.now_ms).day;
     let dated = timeline.iter().any(|happened| Date::of(look, happened.at).day != today);
     let mut holders = Holders::default();
+    for happened in earlier {
+        if let What::Changed(change) = &happened.what {
+            holders.note(change);
+        }
+    }
     let mut out = String::new();
+    if !timeline.is_empty() {
+        let text = format!("times are {}, by the clock of who led", Date::zone(look, look.now_ms));
+        out += &format!("{}\n", paint(look, Tone::Faint, &text));
+    }
     for happened in timeline {
         let (tone, text) = match &happened.what {
             What::Configured { digest } => (Tone::Normal, configured(*digest)),

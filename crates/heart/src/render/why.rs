@@ -43,7 +43,11 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
 /// What a person could do about it.
 fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
     match reason {
-        Reason::NoQuorum => vec!["`heart status` shows which voters are not heard".into()],
+        Reason::NoQuorum => vec![
+            "`heart status` shows which voters are not heard; a node that hears more of them knows more"
+                .into(),
+        ],
+        Reason::NoLeader => vec!["ask again in a second".into()],
         Reason::StopStuck { node, .. } => {
             vec![format!(
                 "stop it on {node} by hand, or restart {node}; it goes on as soon as it has ended there"
@@ -72,6 +76,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         | Reason::WithGroup { .. }
         | Reason::Asked { .. }
         | Reason::MoveEnded { .. }
+        | Reason::LastKnown { .. }
         | Reason::NodeLost { .. } => Vec::new(),
     }
 }

@@ -179,7 +179,7 @@ pub struct Core {
     /// When it was asked what it has.
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
-    questions: BTreeMap<u64, Moment>,
+    questions: BTreeMap<u64, (Request, Moment)>,
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
@@ -501,7 +501,7 @@ impl Core {
             self.rejoin.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
-            self.questions.values().min_by_key(|at| at.boottime).copied(),
+            self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
         soon.chain([self.next_tick]).min_by_key(|at| at.boottime).unwrap_or(self.next_tick)

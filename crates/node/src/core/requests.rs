@@ -4,6 +4,8 @@ use heart_model::{
     Activity, Ended, Intent, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName, StepAction,
 };
 
+use std::collections::BTreeSet;
+
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
 };
@@ -13,7 +15,7 @@ use crate::{
 };
 
 /// How long, in lost-afters, the leader's answer is waited for.
-const ANSWER_WAIT: u32 = 4;
+const ANSWER_WAIT: u32 = 2;
 
 impl Core {
     /// Somebody on this node asks. What only the leader knows is asked of it.
@@ -26,14 +28,19 @@ impl Core {
         out: &mut Out,
     ) {
         let leader = self.leader(now, board).map(|(leader, _)| leader);
-        let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader));
+        // Raft may know a leader that has not been heard for long: nobody waits for that.
+        let reached = |&slot: &usize| {
+            slot == self.slot || self.sights.heard(slot).is_some() || self.sights.relay_to(slot).is_some()
+        };
+        let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader)).filter(reached);
         match slot {
             Some(slot) if slot == self.slot => {
                 let response = self.answer(now, request);
                 self.reply(now, board, id, response, out);
             }
             Some(slot) if self.questions.len() < QUESTIONS_MAX => {
-                self.questions.insert(id, now.after(self.timing.lost_after * ANSWER_WAIT));
+                let until = now.after(self.timing.lost_after * ANSWER_WAIT);
+                self.questions.insert(id, (request.clone(), until));
                 Core::send(slot, &Message::Ask { id, request }, out);
             }
             Some(_) | None => {
@@ -45,7 +52,11 @@ impl Core {
 
     /// Another core asks for somebody on its node.
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
-        let response = if self.conductor.is_some() { self.answer(now, request) } else { no_leader() };
+        let response = if self.conductor.is_some() {
+            self.answer(now, request)
+        } else {
+            self.answer_alone(now, &request)
+        };
         Core::send(from, &Message::Answer { id, response }, out);
     }
 
@@ -64,12 +75,14 @@ impl Core {
         let late: Vec<u64> = self
             .questions
             .iter()
-            .filter(|(_, until)| now.has_surely_reached(**until))
+            .filter(|(_, (_, until))| now.has_surely_reached(*until))
             .map(|(&id, _)| id)
             .collect();
         for id in late {
-            self.questions.remove(&id);
-            self.reply(now, board, id, no_leader(), out);
+            if let Some((request, _)) = self.questions.remove(&id) {
+                let response = self.answer_alone(now, &request);
+                self.reply(now, board, id, response, out);
+            }
         }
     }
 
@@ -88,12 +101,12 @@ impl Core {
         match request {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
-            Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
+            Request::Why { resource } => self.why_alone(resource),
             Request::Move { .. }
             | Request::Cancel { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
-            | Request::Forgive { .. } => no_leader(),
+            | Request::Forgive { .. } => self.no_leader(),
         }
     }
 
@@ -106,19 +119,14 @@ impl Core {
             Request::Move { resource, to } => self.ask_to_move(resource, to),
             Request::Cancel { resource } => self.cancel(&resource),
             Request::Standby { node } => match self.known_node(&node) {
-                Ok(()) => self.intend(
-                    Change::Intend(Intent::Standby { node: node.clone() }),
-                    format!("{node} goes to standby"),
-                ),
+                Ok(()) => self.stand_by(node),
                 Err(refused) => refused,
             },
             Request::Resume { node } => match self.known_node(&node) {
                 Ok(()) => self.resume(&node),
                 Err(refused) => refused,
             },
-            Request::Forgive { resource } => {
-                self.intend(Change::Forgive { resource, node: None }, "failures are forgotten".into())
-            }
+            Request::Forgive { resource } => self.forgive(resource),
         }
     }
 
@@ -131,8 +139,56 @@ impl Core {
         if self.names.contains(node) {
             return Ok(());
         }
-        let names: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        let mut names: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        names.sort_unstable();
         Err(refused(format!("no node is called `{node}`"), format!("the nodes are {}", names.join(", "))))
+    }
+
+    /// Says what stops with it: a person may not know that nobody else can take it.
+    fn stand_by(&mut self, node: NodeName) -> Response {
+        let intent = Intent::Standby { node: node.clone() };
+        if self.ledger.intents.contains(&intent) {
+            let text = format!("{node} is in standby already; `heart resume {node}` ends that");
+            return Response::Accepted { text };
+        }
+        let stops = match (&self.conductor, &self.ledger.spec) {
+            (Some(conductor), Some(spec)) => {
+                let mut status = conductor.status().clone();
+                status.intents.push(intent.clone());
+                let runs =
+                    |name: &ResourceName| matches!(conductor.plan().placement.get(name), Some(Some(_)));
+                let placement = heart_scheduler::plan(spec, &status).placement.into_iter();
+                let none = placement.filter(|(name, place)| place.is_none() && runs(name));
+                none.map(|(name, _)| name.to_string()).collect()
+            }
+            (None, _) | (_, None) => Vec::new(),
+        };
+        let text = match stops.as_slice() {
+            [] => format!("{node} goes to standby"),
+            [one] => format!("{node} goes to standby; {one} stops, as no other node can take it"),
+            many => {
+                format!("{node} goes to standby; {} stop, as no other node can take them", many.join(", "))
+            }
+        };
+        self.intend(Change::Intend(intent), text)
+    }
+
+    fn forgive(&mut self, resource: Option<ResourceName>) -> Response {
+        if let Some(unknown) = resource.as_ref().filter(|&name| !self.ledger.resources.contains_key(name)) {
+            return self.no_resource(unknown);
+        }
+        let wanted = |name: &ResourceName| resource.as_ref().is_none_or(|only| only == name);
+        let failed =
+            self.ledger.resources.iter().filter(|(name, known)| wanted(name) && !known.failures.is_empty());
+        let names: Vec<String> = failed.map(|(name, _)| name.to_string()).collect();
+        if names.is_empty() {
+            let of = resource.map(|name| format!(" of {name}")).unwrap_or_default();
+            return Response::Accepted {
+                text: format!("no failure{of} is known, so there is nothing to forget"),
+            };
+        }
+        let text = format!("the failures of {} are forgotten", names.join(", "));
+        self.intend(Change::Forgive { resource, node: None }, text)
     }
 
     fn resume(&mut self, node: &NodeName) -> Response {
@@ -229,27 +285,57 @@ impl Core {
     }
 
     fn no_resource(&self, resource: &ResourceName) -> Response {
-        let names: Vec<String> = self.ledger.resources.keys().map(|name| format!("`{name}`")).collect();
-        refused(
-            format!("no resource is called `{resource}`"),
-            format!("the resources are {}", names.join(", ")),
-        )
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let names: BTreeSet<&ResourceName> =
+            spec.resources.keys().chain(self.ledger.resources.keys()).collect();
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let hint = match names.as_slice() {
+            [] => "none are configured".into(),
+            names => format!("the resources are {}", names.join(", ")),
+        };
+        refused(format!("no resource is called `{resource}`"), hint)
     }
 
     fn intend(&mut self, change: Change, text: String) -> Response {
         let entry = Entry { v: VERSION, at: self.wall, change };
         let taken = self.agreement.as_mut().is_some_and(|agreement| agreement.propose(write(&entry)));
-        if taken { Response::Accepted { text } } else { no_leader() }
+        if taken { Response::Accepted { text } } else { self.no_leader() }
     }
 
     fn why(&self, now: Moment, resource: &ResourceName) -> Response {
-        let Some(conductor) = &self.conductor else { return no_leader() };
+        let Some(conductor) = &self.conductor else { return self.no_leader() };
         if !self.ledger.resources.contains_key(resource) {
             return self.no_resource(resource);
         }
         let reasons = conductor.reasons(now, resource);
         let next = next_steps(conductor.plan(), Some(resource));
         Response::Why { reasons, next }
+    }
+
+    /// What a node says that knows no leader: what it lacks, and what it knew last.
+    fn why_alone(&self, resource: &ResourceName) -> Response {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        if !spec.resources.contains_key(resource) && !self.ledger.resources.contains_key(resource) {
+            return self.no_resource(resource);
+        }
+        let quorum = self.sights.voters_heard() >= self.sights.quorum();
+        let mut reasons = vec![if quorum { Reason::NoLeader } else { Reason::NoQuorum }];
+        let grant = self.ledger.resources.get(resource).and_then(|known| known.grant.as_ref());
+        reasons.extend(grant.map(|grant| Reason::LastKnown { node: grant.node.clone() }));
+        Response::Why { reasons, next: Vec::new() }
+    }
+
+    fn no_leader(&self) -> Response {
+        let (me, heard) = (&self.settings.me, self.sights.voters_heard());
+        if heard >= self.sights.quorum() {
+            let error = "nobody leads at the moment: the next leader is about to be elected".into();
+            return refused(error, "ask again in a second; `heart status` shows who leads".into());
+        }
+        let voters = self.sights.voters.count_ones();
+        refused(
+            format!("{me} hears {heard} of {voters} voters, itself counted: nothing can be agreed on here"),
+            format!("ask on a node that hears more than half of them, or bring {me} back to the others"),
+        )
     }
 
     /// The state of the cluster as this node sees it.
@@ -318,8 +404,11 @@ impl Core {
     fn add_local_view(&self, now: Moment, board: &Board, view: &mut StatusView) {
         view.node = self.settings.me.to_string();
         view.term = board.log().0.0;
+        // Of a leader that raft knows and that is not heard any more nothing is known.
+        let heard = board.leader_heard(now).map(|(leader, _)| leader);
         let leader =
-            self.leader(now, board).and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
+            self.leader(now, board).filter(|(leader, _)| self.conductor.is_some() || heard == Some(*leader));
+        let leader = leader.and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
         view.leader = leader.map(|slot| self.names[slot].to_string());
         view.voters = (self.sights.voters.count_ones() as usize, self.sights.voters_heard());
         view.quorum = !now.may_have_reached(board.lease_until());
@@ -370,13 +459,6 @@ fn refused(error: String, hint: String) -> Response {
     Response::Refused { error, hint }
 }
 
-fn no_leader() -> Response {
-    refused(
-        "the cluster has no leader at the moment".into(),
-        "without a quorum of voters nothing can be agreed on; `heart status` shows who is heard".into(),
-    )
-}
-
 /// The reason that says most in one line: what it waits for, or else the last one.
 fn main_reason(reasons: &[Reason]) -> Option<&Reason> {
     reasons.iter().find(|reason| reason.is_obstacle()).or(reasons.last())
@@ -407,10 +489,12 @@ fn next_steps(plan: &Plan, only: Option<&ResourceName>) -> Vec<String> {
 fn problems(view: &StatusView) -> Vec<String> {
     let mut problems = Vec::new();
     if !view.quorum {
-        problems
-            .push(format!("{} hears {} of {} voters: no quorum", view.node, view.voters.1, view.voters.0));
+        problems.push(format!(
+            "{} hears {} of {} voters, itself counted: no quorum",
+            view.node, view.voters.1, view.voters.0
+        ));
     } else if view.leader.is_none() {
-        problems.push("no leader is heard".into());
+        problems.push(format!("{} hears no leader", view.node));
     }
     for (name, resource) in &view.resources {
         if resource.state != "running" {
@@ -418,7 +502,8 @@ fn problems(view: &StatusView) -> Vec<String> {
             problems.push(format!("{name} is {}{why}", resource.state));
         }
         for (node, count) in &resource.failures {
-            problems.push(format!("{name} failed {count} times on {node}"));
+            let times = if *count == 1 { "once".into() } else { format!("{count} times") };
+            problems.push(format!("{name} failed {times} on {node}"));
         }
     }
     for (name, node) in &view.nodes {
