@@ -119,7 +119,7 @@ impl Core {
             Request::Move { resource, to } => self.ask_to_move(resource, to),
             Request::Cancel { resource } => self.cancel(&resource),
             Request::Standby { node } => match self.known_node(&node) {
-                Ok(()) => self.stand_by(node),
+                Ok(()) => self.stand_by(&node),
                 Err(refused) => refused,
             },
             Request::Resume { node } => match self.known_node(&node) {
@@ -145,7 +145,7 @@ impl Core {
     }
 
     /// Says what stops with it: a person may not know that nobody else can take it.
-    fn stand_by(&mut self, node: NodeName) -> Response {
+    fn stand_by(&mut self, node: &NodeName) -> Response {
         let intent = Intent::Standby { node: node.clone() };
         if self.ledger.intents.contains(&intent) {
             let text = format!("{node} is in standby already; `heart resume {node}` ends that");
