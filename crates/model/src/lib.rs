@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod agent;
+mod builtin;
 mod id;
 mod limits;
 mod order;
@@ -19,6 +20,7 @@ mod status;
 mod time;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
+pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,
     SessionNumber, Term,
