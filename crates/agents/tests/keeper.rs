@@ -4,6 +4,8 @@
 
 #[path = "support/board.rs"]
 mod board;
+#[path = "support/runner.rs"]
+mod runner;
 
 use std::{
     collections::BTreeMap,
@@ -45,26 +47,7 @@ fn main() -> ExitCode {
         ("a_service_says_when_it_is_ready", a_service_says_when_it_is_ready),
         ("output_is_kept_within_bounds", output_is_kept_within_bounds),
     ];
-    run_tests(&tests)
-}
-
-/// Lists or runs the tests, as a runner asks for it: these need a `main` of their own, because the
-/// program is its own keeper.
-fn run_tests(tests: &[(&str, fn())]) -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let asks_for = |word: &str| arguments.iter().any(|argument| argument == word);
-    if asks_for("--list") {
-        // None of them is ignored.
-        let listed = tests.iter().filter(|_| !asks_for("--ignored"));
-        listed.for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    for (name, test) in tests.iter().filter(|(name, _)| wanted.is_empty() || asks_for(name)) {
-        test();
-        println!("test {name} ... ok");
-    }
-    ExitCode::SUCCESS
+    runner::run_tests(&tests)
 }
 
 fn ms(wait: u64) -> Duration {

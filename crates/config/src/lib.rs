@@ -11,7 +11,6 @@
 //! The text alone decides; what only the machine can tell (is that file there?) is asked of an
 //! [`Environment`]. Nothing here opens a file.
 
-mod agents;
 mod check;
 mod draft;
 mod duration;
@@ -25,7 +24,6 @@ mod toml;
 mod tree;
 mod words;
 
-pub use agents::builtin_agents;
 pub use environment::{Environment, FileFacts, Found, NoEnvironment};
 pub use mistake::{Code, Mistake, Severity, Span, Written};
 pub use print::print;

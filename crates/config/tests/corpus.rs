@@ -5,8 +5,8 @@
 
 use std::{fs, path::PathBuf};
 
-use heart_config::{Code, Environment, FileFacts, Found, Report, builtin_agents, print, read};
-use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
+use heart_config::{Code, Environment, FileFacts, Found, Report, print, read};
+use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind, builtin_agents};
 
 /// A machine on which one OCF agent is installed, and files are what their names say.
 struct Machine;

@@ -295,15 +295,48 @@ impl Environment for ThisMachine {
     }
 
     fn agents(&self) -> Vec<AgentRef> {
-        let root = Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d");
-        let names = |folder: &Path| -> Vec<String> {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-        };
-        let of = |provider: String| {
-            let kinds = names(&root.join(&provider));
-            kinds.into_iter().map(move |kind| AgentRef::Ocf { provider: provider.clone(), kind })
-        };
-        names(&root).into_iter().filter(|provider| !provider.starts_with('.')).flat_map(of).collect()
+        ocf_agents(&Path::new(heart_agents::ocf::OCF_ROOT).join("resource.d"))
+    }
+}
+
+/// The agents below a folder of providers, in order; hidden files and folders among them are none.
+fn ocf_agents(root: &Path) -> Vec<AgentRef> {
+    let names = |folder: &Path, wanted: fn(&Path) -> bool| -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let wanted = entries.filter(|entry| wanted(&entry.path()));
+        let names = wanted.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with('.')).collect()
+    };
+    let of = |provider: String| {
+        let kinds = names(&root.join(&provider), Path::is_file);
+        kinds.into_iter().map(move |kind| AgentRef::Ocf { provider: provider.clone(), kind })
+    };
+    let mut agents: Vec<AgentRef> = names(root, Path::is_dir).into_iter().flat_map(of).collect();
+    agents.sort_unstable();
+    agents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_are_files_that_are_not_hidden_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["pacemaker", "heartbeat/lib", ".git"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        for file in [
+            "heartbeat/zfs",
+            "heartbeat/Dummy",
+            "heartbeat/.ocf-shellfuncs",
+            "pacemaker/ping",
+            ".git/x",
+            "README",
+        ] {
+            fs::write(root.path().join(file), "").unwrap();
+        }
+        let found: Vec<String> = ocf_agents(root.path()).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["ocf:heartbeat:Dummy", "ocf:heartbeat:zfs", "ocf:pacemaker:ping"]);
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "../../agents/tests/support/board.rs"]
 mod board;
+#[path = "../../agents/tests/support/runner.rs"]
+mod runner;
 #[path = "../../agents/tests/support/mod.rs"]
 mod support;
 
@@ -53,26 +55,7 @@ fn main() -> ExitCode {
         ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
     ];
-    run_tests(&tests)
-}
-
-/// Lists or runs the tests, as a runner asks for it: these need a `main` of their own, because the
-/// program is its own keeper.
-fn run_tests(tests: &[(&str, fn())]) -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let asks_for = |word: &str| arguments.iter().any(|argument| argument == word);
-    if asks_for("--list") {
-        // None of them is ignored.
-        let listed = tests.iter().filter(|_| !asks_for("--ignored"));
-        listed.for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    for (name, test) in tests.iter().filter(|(name, _)| wanted.is_empty() || asks_for(name)) {
-        test();
-        println!("test {name} ... ok");
-    }
-    ExitCode::SUCCESS
+    runner::run_tests(&tests)
 }
 
 fn be_executor(dir: &Path) -> ExitCode {

@@ -46,7 +46,7 @@ fn now_ms() -> u64 {
 ///
 /// # Errors
 /// As [`print()`].
-pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+pub(crate) fn print_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| {
         Failure::problem(format!("cannot be said in JSON: {error}"), "ask without `--json`, and report this")
     })?;

@@ -139,6 +139,7 @@ fn what_is_accepted_is_told_in_the_daemons_words() {
     for (command, asked) in [
         (&["standby", "ada"][..], r#"{"ask":"standby","node":"ada"}"#),
         (&["resume", "ada"], r#"{"ask":"resume","node":"ada"}"#),
+        (&["move", "site", "--cancel"], r#"{"ask":"cancel","resource":"site"}"#),
         (&["forgive"], r#"{"ask":"forgive","resource":null}"#),
         (&["forgive", "site"], r#"{"ask":"forgive","resource":"site"}"#),
     ] {
@@ -211,9 +212,12 @@ fn reasons_and_the_log_are_told() {
 
     let log = r#"{"answer":"log","timeline":[{"index":1,"at":1000,"what":{"configured":{"digest":10}}}]}"#;
     let (ended, asked) = Script::new(&[log]).heart(&["log", "-n", "7"]);
-    assert_eq!(asked, [r#"{"ask":"log","limit":7}"#]);
+    assert_eq!(asked, [r#"{"ask":"log","limit":207}"#]);
     let sentence = "a new configuration is in force (digest 000000000000000a)";
-    assert_eq!(ended, done(&format!("1970-01-01 00:00:01.000  {sentence}\n")));
+    assert_eq!(
+        ended,
+        done(&format!("times are UTC, by the clock of who led\n1970-01-01 00:00:01.000  {sentence}\n"))
+    );
     let (ended, _) = Script::new(&[log]).heart(&["log", "--json"]);
     let entries: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(entries[0]["what"]["configured"]["digest"], 10);
@@ -227,7 +231,7 @@ fn a_good_configuration_is_summed_up() {
     let expected = format!(
         "{}: no mistakes\n\n\
          Cluster web: 1 node, 1 voter (quorum 1), 1 resource\n\
-         a node says that it lives every 100ms, and is lost after 600ms of silence\n\n\
+         a node says that it lives every 100 ms, and is lost after 600 ms of silence\n\n\
          If the node of a resource is lost\n\
          \x20 address:  guard lease:  {lease}\n",
         path.display()
@@ -269,9 +273,14 @@ fn a_configuration_that_cannot_be_read_is_no_mistake_in_it() {
 
 #[test]
 fn a_command_line_that_cannot_be_read_is_another_kind_of_failure() {
-    for arguments in
-        [&["stauts"][..], &["why"], &["why", "-x"], &["standby", "a/b"], &["status", "--json", "--all"]]
-    {
+    for arguments in [
+        &["stauts"][..],
+        &["move", "site", "ada", "--cancel"],
+        &["why"],
+        &["why", "-x"],
+        &["standby", "a/b"],
+        &["status", "--json", "--all"],
+    ] {
         assert_eq!(heart(arguments).code, 2, "{arguments:?}");
     }
     let ended = heart(&["standby", "a/b"]);

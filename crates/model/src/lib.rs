@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod agent;
+mod builtin;
 mod id;
 mod limits;
 mod order;
@@ -19,6 +20,7 @@ mod status;
 mod time;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
+pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,
     SessionNumber, Term,
@@ -26,10 +28,12 @@ pub use id::{
 pub use limits::*;
 pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, ToExecutor};
 pub use plan::{Plan, Step, StepAction};
-pub use reason::{Reason, Refusal};
+pub use reason::{Ended, Reason, Refusal};
 pub use spec::{
     ClusterSpec, GroupSpec, Guard, Link, LinkAddress, LinkKind, LogicalTimeouts, NodeSpec, Profile,
     ResourceSpec, Spec, Timing, Value,
 };
-pub use status::{Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status};
+pub use status::{
+    EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,
+};
 pub use time::{Duration, Instant, Moment};

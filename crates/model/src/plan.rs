@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeName, Reason, ResourceName};
+use crate::{Ended, Intent, NodeName, Reason, ResourceName};
 
 /// Where everything shall be, what has to be done for it, and why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Why each resource is where it is, or is not: cause first.
     pub reasons: BTreeMap<ResourceName, Vec<Reason>>,
+    /// What people asked for that cannot be done any more, and why.
+    #[serde(default)]
+    pub ended: Vec<(Intent, Ended)>,
 }
 
 /// One thing to do.

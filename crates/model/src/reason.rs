@@ -1,6 +1,9 @@
 //! Why. The same value feeds `heart why`, the log, the status page and the tests.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,13 @@ pub enum Reason {
         /// The node.
         node: NodeName,
     },
+    /// The cluster has just begun, and the node that the configuration prefers is not there yet.
+    WaitsForPreferred {
+        /// The node.
+        node: NodeName,
+        /// For how many milliseconds more it is waited for.
+        left_ms: u64,
+    },
     /// No preference decides: it goes where least runs, then by name.
     Spread {
         /// The node.
@@ -41,6 +51,13 @@ pub enum Reason {
     Asked {
         /// Where it shall go; anywhere else if not said.
         to: Option<NodeName>,
+    },
+    /// A person asked for it to move, and that ended before it was done.
+    MoveEnded {
+        /// Where it was to go; anywhere else if not said.
+        to: Option<NodeName>,
+        /// Why it ended.
+        because: Ended,
     },
     /// The node it ran on is lost.
     NodeLost {
@@ -79,6 +96,13 @@ pub enum Reason {
     },
     /// Too few voters take part to decide anything.
     NoQuorum,
+    /// Nobody leads at the moment.
+    NoLeader,
+    /// What the node that answers knew last, from the log.
+    LastKnown {
+        /// Who had the right to run it.
+        node: NodeName,
+    },
     /// The configuration does not name it any more.
     Removed,
     /// No node can run it; each with its reason.
@@ -93,6 +117,34 @@ pub enum Reason {
         /// Why.
         refusal: Refusal,
     },
+}
+
+impl Reason {
+    /// Whether the resource does not run, or waits, because of this.
+    #[must_use]
+    pub fn is_obstacle(&self) -> bool {
+        match self {
+            Reason::WaitsFor { .. }
+            | Reason::WaitsForPreferred { .. }
+            | Reason::WaitsForGuard { .. }
+            | Reason::StopStuck { .. }
+            | Reason::NoQuorum
+            | Reason::NoLeader
+            | Reason::Removed
+            | Reason::Nowhere { .. } => true,
+            Reason::Stays { .. }
+            | Reason::Again { .. }
+            | Reason::Preferred { .. }
+            | Reason::Spread { .. }
+            | Reason::WithGroup { .. }
+            | Reason::Asked { .. }
+            | Reason::MoveEnded { .. }
+            | Reason::NodeLost { .. }
+            | Reason::LastKnown { .. }
+            | Reason::FailedThere { .. }
+            | Reason::NotOn { .. } => false,
+        }
+    }
 }
 
 /// Why something may not run on a node.
@@ -124,6 +176,56 @@ pub enum Refusal {
     MovedAway,
 }
 
+/// Why a move that somebody asked for ended before it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ended")]
+pub enum Ended {
+    /// Somebody called it off.
+    Cancelled,
+    /// The node it was to go to cannot take it.
+    NotOn {
+        /// That node.
+        node: NodeName,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// No other node can take it.
+    Nowhere,
+    /// Another node than that has it now.
+    Elsewhere {
+        /// Which.
+        node: NodeName,
+    },
+    /// The configuration does not name it any more.
+    Removed,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Cancelled => to.write_str("was called off"),
+            Ended::NotOn { node, refusal: Refusal::Failed { failures, limit, resource } } => {
+                write!(to, "was given up: {resource} failed on {node} {}", out_of(*failures, *limit))
+            }
+            Ended::NotOn { node, refusal } => {
+                let what = refusal.to_string();
+                write!(to, "was given up: {node} {}", what.strip_prefix("it ").unwrap_or(&what))
+            }
+            Ended::Nowhere => to.write_str("was given up: no other node can take it"),
+            Ended::Elsewhere { node } => write!(to, "was given up: it is on {node} now"),
+            Ended::Removed => to.write_str("was given up: the configuration does not name it any more"),
+        }
+    }
+}
+
+/// `3 of 3 times`, or `once, and may not again`.
+fn out_of(failures: u32, limit: u32) -> String {
+    match (failures, limit) {
+        (1, 1) => "once, and may not again".into(),
+        _ => alloc::format!("{failures} of {limit} times"),
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -134,7 +236,7 @@ impl fmt::Display for Refusal {
             Refusal::Leaving => to.write_str("it is leaving"),
             Refusal::Standby => to.write_str("it is in standby"),
             Refusal::Failed { failures, limit, resource } => {
-                write!(to, "{resource} failed there {failures} of {limit} times")
+                write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }
             Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
         }
@@ -149,10 +251,15 @@ impl fmt::Display for Reason {
             }
             Reason::Again { node } => write!(to, "starts again on {node}: nothing speaks against it"),
             Reason::Preferred { node } => write!(to, "the configuration prefers {node}"),
+            Reason::WaitsForPreferred { node, left_ms } => {
+                write!(to, "waits for {node}, which it prefers and which is not there yet: {left_ms} ms more")
+            }
             Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
-            Reason::WithGroup { group } => write!(to, "goes where group {group} goes"),
+            Reason::WithGroup { group } => write!(to, "belongs to group {group}, which is placed as a whole"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
+            Reason::MoveEnded { to: Some(node), because } => write!(to, "its move to {node} {because}"),
+            Reason::MoveEnded { to: None, because } => write!(to, "its move away {because}"),
             Reason::NodeLost { node } => write!(to, "{node}, which ran it, is lost"),
             Reason::FailedThere { node, failures, limit, message } => {
                 write!(to, "failed on {node} ({failures} of {limit}): {message}")
@@ -166,7 +273,11 @@ impl fmt::Display for Reason {
             }
             Reason::StopStuck { node, message } => write!(to, "could not be stopped on {node}: {message}"),
             Reason::Removed => to.write_str("the configuration does not name it any more"),
-            Reason::NoQuorum => to.write_str("too few voters take part to decide anything"),
+            Reason::NoQuorum => to.write_str("too few voters are heard to decide anything"),
+            Reason::NoLeader => to.write_str("nobody leads at the moment, so nothing is decided"),
+            Reason::LastKnown { node } => {
+                write!(to, "{node} had it when the log was last heard; it may be elsewhere by now")
+            }
             Reason::Nowhere { refusals } => {
                 to.write_str("can run nowhere")?;
                 for (place, (node, refusal)) in refusals.iter().enumerate() {

@@ -1,9 +1,13 @@
 //! What is: the facts that planning starts from.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Epoch, NodeName, ResourceName, Session};
+use crate::{Activity, Ended, Epoch, LogIndex, NodeName, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,20 @@ pub struct Status {
     pub intents: Vec<Intent>,
     /// Whether a majority of the voters takes part.
     pub quorum: bool,
+    /// The cluster has just begun, and nodes may still be on their way.
+    #[serde(default)]
+    pub gathering: Option<Gathering>,
+}
+
+/// A cluster begins: nothing ran anywhere when its leader took over, and not every node is there
+/// with the first. For a short while, what prefers a node that is not there yet waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// What may wait: nobody ran it when this leader began, and nobody was given it since. What lost
+    /// its owner is never among these.
+    pub resources: BTreeSet<ResourceName>,
+    /// For how many milliseconds more.
+    pub left_ms: u64,
 }
 
 /// What is known of one node.
@@ -57,6 +75,21 @@ pub struct ResourceStatus {
     /// Who held the last grant that was closed: while that session lasts, it starts there again.
     #[serde(default)]
     pub last: Option<(NodeName, Session)>,
+    /// The last move that somebody asked for, if it ended before it was done.
+    #[serde(default)]
+    pub ended: Option<EndedMove>,
+}
+
+/// A move that ended before it was done. It is remembered until the next one, or until the resource
+/// loses its owner: then what it was about is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedMove {
+    /// The entry of the log that ended it.
+    pub at: LogIndex,
+    /// Where it was to go; anywhere else if not said.
+    pub to: Option<NodeName>,
+    /// Why it ended.
+    pub because: Ended,
 }
 
 /// Who has the right to run a resource, and what it does there.

@@ -9,12 +9,16 @@
 //! the new owner is told to start only when enough voters said that their promise to the old one
 //! has run out (SAFETY rule 7).
 
+mod start;
+
 use heart_model::{
     Act, Activity, Duration, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
-    NodeStatus, Order, OrderId, Outcome, Plan, Report, ResourceName, ResourceState, ResourceStatus, Session,
-    Spec, Status, StepAction, Term,
+    NodeStatus, Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, ResourceStatus,
+    Session, Spec, Status, StepAction, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+use start::Start;
 
 use crate::{
     board::flag,
@@ -38,6 +42,8 @@ pub struct Score<'a> {
     pub sights: &'a Sights,
     /// The session this node is in.
     pub session: Session,
+    /// When the core of this node began.
+    pub began: Moment,
     /// This node was asked to stop.
     pub leaving: bool,
     /// This node has listened long enough to say that another is lost.
@@ -77,6 +83,7 @@ pub struct Conductor {
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
     proposed: Vec<Change>,
+    start: Start,
     plan: Plan,
     status: Status,
     deadline: Option<Moment>,
@@ -96,6 +103,7 @@ impl Conductor {
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),
             proposed: Vec::new(),
+            start: Start::Unseen,
             plan: Plan::default(),
             status: Status::default(),
             deadline: None,
@@ -106,6 +114,18 @@ impl Conductor {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Why a resource is where it is, or is not, with what is left of a wait as it is now.
+    #[must_use]
+    pub fn reasons(&self, now: Moment, resource: &ResourceName) -> Vec<Reason> {
+        let mut reasons = self.plan.reasons.get(resource).cloned().unwrap_or_default();
+        for reason in &mut reasons {
+            if let (Reason::WaitsForPreferred { left_ms, .. }, Some(until)) = (reason, self.start.until()) {
+                *left_ms = start::left_ms(now, until);
+            }
+        }
+        reasons
     }
 
     /// What the plan was made from.
@@ -169,9 +189,15 @@ impl Conductor {
     pub fn run(&mut self, now: Moment, score: &Score<'_>) -> Work {
         let mut work = Work::default();
         self.deadline = None;
+        if matches!(self.start, Start::Unseen) {
+            self.start = Start::look(self.since, self.lost_after, score);
+        }
         Conductor::join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
-        self.status = self.build_status(spec, score);
+        self.status = self.build_status(now, spec, score);
+        if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
+            self.wake_at(until);
+        }
         self.tell(score, &mut work);
         if self.waits_for_facts(now) {
             return self.finish(work);
@@ -220,7 +246,7 @@ impl Conductor {
         }
     }
 
-    fn build_status(&self, spec: &Spec, score: &Score<'_>) -> Status {
+    fn build_status(&self, now: Moment, spec: &Spec, score: &Score<'_>) -> Status {
         let node = |(slot, name): (usize, &NodeName)| {
             let ledger = score.ledger.nodes.get(name);
             let session = ledger.and_then(|node| node.session);
@@ -234,6 +260,7 @@ impl Conductor {
                 failures: ledger.failures,
                 last_failure: ledger.last_failure,
                 last: ledger.last,
+                ended: ledger.ended,
             };
             (name.clone(), status)
         };
@@ -244,6 +271,7 @@ impl Conductor {
             resources: known.into_iter().map(resource).collect(),
             intents: score.ledger.intents.clone(),
             quorum: true,
+            gathering: self.start.gathering(now, spec, score.ledger),
         }
     }
 
@@ -364,7 +392,7 @@ impl Conductor {
         }
     }
 
-    /// A move is over as soon as everything it moved runs where it should.
+    /// A move is over as soon as everything it moved runs where it should, or cannot any more.
     fn fulfil_intents(&self, spec: &Spec, work: &mut Work) {
         for intent in &self.status.intents {
             let Intent::Move { resource, from, to } = intent else { continue };
@@ -377,6 +405,9 @@ impl Conductor {
             };
             if members.iter().all(arrived) {
                 work.proposals.push(Change::Withdraw(intent.clone()));
+            } else if let Some((intent, because)) = self.plan.ended.iter().find(|(ended, _)| ended == intent)
+            {
+                work.proposals.push(Change::End { intent: intent.clone(), because: because.clone() });
             }
         }
     }

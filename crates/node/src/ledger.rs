@@ -8,7 +8,8 @@
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
 use heart_model::{
-    Activity, BootId, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName, Session, SessionNumber, Spec,
+    Activity, BootId, Ended, EndedMove, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName, Session,
+    SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -122,6 +123,13 @@ pub enum Change {
     Intend(Intent),
     /// A person wants it no longer, or it is fulfilled.
     Withdraw(Intent),
+    /// It was not done, and will not be.
+    End {
+        /// What was wanted.
+        intent: Intent,
+        /// Why it ends.
+        because: Ended,
+    },
 }
 
 /// A right to run a resource.
@@ -157,6 +165,12 @@ pub struct ResourceLedger {
     pub last_failure: BTreeMap<NodeName, String>,
     /// The last epoch of which a failure was counted.
     pub failed_epoch: Epoch,
+    /// The last epoch that its holder closed in order.
+    #[serde(default)]
+    pub closed: Epoch,
+    /// The last move that somebody asked for, if it ended before it was done.
+    #[serde(default)]
+    pub ended: Option<EndedMove>,
 }
 
 /// What the log says of one node.
@@ -237,7 +251,7 @@ impl Ledger {
 
     /// Applies an entry. Returns whether it held; what does not hold changes nothing.
     pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> bool {
-        let held = self.change(entry);
+        let held = self.change(index, entry);
         if held {
             let what = match &entry.change {
                 Change::Configure { digest, .. } => What::Configured { digest: *digest },
@@ -271,7 +285,7 @@ impl Ledger {
         }
     }
 
-    fn change(&mut self, entry: &Entry) -> bool {
+    fn change(&mut self, index: LogIndex, entry: &Entry) -> bool {
         match &entry.change {
             Change::Found { era } => self.found(*era),
             Change::Configure { digest, spec } => self.configure(*digest, spec),
@@ -284,6 +298,7 @@ impl Ledger {
             Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
             Change::Intend(intent) => self.intend(intent),
             Change::Withdraw(intent) => self.withdraw(intent),
+            Change::End { intent, because } => self.end(index, intent, because),
         }
     }
 
@@ -326,6 +341,7 @@ impl Ledger {
             }
             if resource.grant.as_ref().is_some_and(|grant| grant.node == *node && grant.session != session) {
                 resource.grant = None;
+                resource.ended = None;
             }
             resource.until_gone.retain(|(holder, _)| holder != node);
         }
@@ -342,6 +358,7 @@ impl Ledger {
         for resource in self.resources.values_mut() {
             if resource.grant.as_ref().is_some_and(|grant| grant.node == *node) {
                 resource.grant = None;
+                resource.ended = None;
                 resource.until_gone.push((node.clone(), session));
             }
         }
@@ -382,6 +399,7 @@ impl Ledger {
             return false;
         }
         ledger.grant = None;
+        ledger.closed = epoch;
         self.grant_all(at, grants);
         self.forget_removed();
         true
@@ -448,7 +466,23 @@ impl Ledger {
         }
         self.intents.retain(|known| !same_subject(known));
         self.intents.push(intent.clone());
+        if let Intent::Move { resource, .. } = intent {
+            let group = self.spec.as_ref().and_then(|spec| spec.group_of(resource));
+            let group = group.map_or(::core::slice::from_ref(resource), |(_, group)| &group.members);
+            let members = self.resources.iter_mut().filter(|(name, _)| group.contains(name));
+            members.for_each(|(_, ledger)| ledger.ended = None);
+        }
         true
+    }
+
+    fn end(&mut self, at: LogIndex, intent: &Intent, because: &Ended) -> bool {
+        let held = self.withdraw(intent);
+        if let (true, Intent::Move { resource, to, .. }) = (held, intent)
+            && let Some(ledger) = self.resources.get_mut(resource)
+        {
+            ledger.ended = Some(EndedMove { at, to: to.clone(), because: because.clone() });
+        }
+        held
     }
 
     fn withdraw(&mut self, intent: &Intent) -> bool {

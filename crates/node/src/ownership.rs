@@ -101,6 +101,8 @@ impl Sights {
 /// What a voter brings to an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Merit {
+    /// It is not about to leave: who leaves leads only if nobody else can.
+    stays: bool,
     log: (Term, LogIndex),
     hears: u32,
     /// Any fixed order will do for the rest: the lower slot first.
@@ -132,7 +134,8 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
         }
         without += 1;
         if flags & (flag::SICK | flag::LOG_LOST) == 0 {
-            merits.push(Merit { log, hears: hears.count_ones(), slot: ::core::cmp::Reverse(slot) });
+            let stays = flags & flag::LEAVING == 0;
+            merits.push(Merit { stays, log, hears: hears.count_ones(), slot: ::core::cmp::Reverse(slot) });
         }
     }
     merits.sort_unstable_by(|a, b| b.cmp(a));

@@ -20,6 +20,11 @@ impl Candidates<'_> {
     pub(crate) fn refusal(&self, node: Node) -> Option<&Refusal> {
         self.of_nodes[node].as_ref().or_else(|| self.own.get(&node))
     }
+
+    /// Whether the unit could run there once the node takes part.
+    pub(crate) fn may_come(&self, node: Node) -> bool {
+        !self.own.contains_key(&node)
+    }
 }
 
 /// Why nothing new may run on each of the nodes.

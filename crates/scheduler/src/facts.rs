@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, GroupName, Intent, NodeName, NodeState, ResourceName, ResourceSpec, ResourceState,
+    Activity, Gathering, GroupName, Intent, NodeName, NodeState, ResourceName, ResourceSpec, ResourceState,
     ResourceStatus, Session, Spec, Status,
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Facts<'f> {
     pub(crate) units: Vec<Unit<'f>>,
     /// Resources that have a grant and are configured no more.
     pub(crate) removed: Vec<(&'f ResourceName, Holding<'f>)>,
+    /// The cluster has just begun.
+    pub(crate) gathering: Option<&'f Gathering>,
 }
 
 /// What is known of a node.
@@ -91,7 +93,7 @@ impl<'f> Facts<'f> {
             .filter(|(name, _)| !spec.resources.contains_key(*name))
             .map(|(name, resource)| (name, holding(&resource.state, status)))
             .collect();
-        Facts { nodes, units, removed }
+        Facts { nodes, units, removed, gathering: status.gathering.as_ref() }
     }
 
     /// The number of a node, if it is configured.

@@ -19,12 +19,13 @@
 #![no_std]
 extern crate alloc;
 
+mod asked;
 mod candidates;
 mod facts;
 mod placement;
 mod steps;
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec};
 
 use heart_model::{NodeName, Plan, Reason, ResourceName, ResourceState, Spec, Status};
 
@@ -40,7 +41,9 @@ pub fn plan(spec: &Spec, status: &Status) -> Plan {
     let of_nodes = candidates::of_nodes(&facts);
     let candidates = candidates::candidates(&facts, &of_nodes);
     let places = placement::place(&facts, &candidates);
-    steps::steps(&facts, &places)
+    let mut plan = steps::steps(&facts, &places);
+    plan.ended = asked::ended(&facts, &candidates, &status.intents);
+    plan
 }
 
 /// Without a quorum everything stays as it is.
@@ -53,5 +56,5 @@ fn undecided(spec: &Spec, status: &Status) -> Plan {
     let placement: BTreeMap<ResourceName, Option<NodeName>> =
         names.map(|name| (name.clone(), place(name))).collect();
     let reasons = placement.keys().map(|name| (name.clone(), vec![Reason::NoQuorum])).collect();
-    Plan { placement, steps: Vec::new(), reasons }
+    Plan { placement, reasons, ..Plan::default() }
 }

@@ -2,11 +2,12 @@
 //!
 //! A unit that is somewhere stays there if it may. Only then are the others placed, so that they
 //! see how much each node has to do already: first where they are preferred, else where least
-//! runs, else by name.
+//! runs, else by name. While a cluster gathers, what never ran waits a while for the node it prefers:
+//! placed elsewhere it would stay there.
 
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 use core::cmp::Reverse;
-use heart_model::{NodeName, Reason, Refusal};
+use heart_model::{NodeName, NodeState, Reason, Refusal};
 
 use crate::{
     candidates::{Candidates, is_worn_out},
@@ -174,6 +175,9 @@ fn wish(facts: &Facts<'_>, asked: &Asked<'_>, candidates: &Candidates<'_>) -> Wi
 
 /// The place of a unit that has to go somewhere.
 fn go<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates<'_>, loads: &[u32]) -> Place<'f> {
+    if let Some(wait) = waits_for_preferred(facts, unit, candidates) {
+        return Place { target: None, keep: 0, reasons: vec![wait], nowhere: None };
+    }
     let home = home(facts, unit);
     let mut reasons = causes(facts, unit, candidates, home);
     // From where somebody wants it gone it does not go, wherever it is now.
@@ -199,6 +203,30 @@ fn go<'f>(facts: &Facts<'f>, unit: &Unit<'f>, candidates: &Candidates<'_>, loads
         }
         None => Place { target: None, keep: 0, reasons, nowhere },
     }
+}
+
+/// What a unit waits for that nobody ran when the cluster began: the best node it prefers, if that
+/// may still be on its way. A unit of which a member is held is placed at once.
+fn waits_for_preferred(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates<'_>) -> Option<Reason> {
+    let gathering = facts.gathering?;
+    let rests = |member: &crate::facts::Member<'_>| {
+        matches!(member.holding, Holding::Free) && gathering.resources.contains(member.name)
+    };
+    if !unit.members.iter().all(rests) {
+        return None;
+    }
+    let best = unit.prefers.iter().copied().find(|&node| {
+        let node_facts = &facts.nodes[node];
+        let on_its_way = match node_facts.state {
+            // Lost, too: of a node that was never heard since the start, the log may know an old life.
+            NodeState::Absent | NodeState::Joining | NodeState::Lost => !node_facts.standby,
+            NodeState::Online | NodeState::Fenced | NodeState::Leaving => false,
+        };
+        candidates.refusal(node).is_none() || (on_its_way && candidates.may_come(node))
+    })?;
+    candidates.refusal(best)?;
+    let node = facts.nodes[best].name.clone();
+    Some(Reason::WaitsForPreferred { node, left_ms: gathering.left_ms })
 }
 
 /// How many members may stay where they are although one behind them has worn out there: there is

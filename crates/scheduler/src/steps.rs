@@ -3,12 +3,8 @@
 //! Within a unit: stops first, from the last member to the first; then what is taken over; then
 //! starts, from the first to the last. Units do not wait for each other.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec,
-    vec::Vec,
-};
-use heart_model::{Activity, Guard, NodeName, Plan, Reason, ResourceName, Step, StepAction};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
+use heart_model::{Activity, Guard, NodeName, Plan, Reason, Refusal, ResourceName, Step, StepAction};
 
 use crate::{
     facts::{Facts, Holding, Member, Unit},
@@ -17,7 +13,7 @@ use crate::{
 
 /// Makes the plan that leads to these places.
 pub(crate) fn steps(facts: &Facts<'_>, places: &[Place<'_>]) -> Plan {
-    let mut plan = Plan { placement: BTreeMap::new(), steps: Vec::new(), reasons: BTreeMap::new() };
+    let mut plan = Plan::default();
     for (unit, place) in facts.units.iter().zip(places) {
         unit_steps(&mut plan, unit, place);
     }
@@ -55,7 +51,7 @@ fn unit_steps(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) {
         let target = place.target.filter(|_| number < place.keep);
         let runs = matches!(member.holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target);
         let settled = runs && !busy.contains(member.name);
-        let mut reasons: Vec<Reason> = failure(member).into_iter().collect();
+        let mut reasons = before(unit, member, place);
         match target {
             Some(_) => {
                 reasons.extend(place.reasons.iter().filter_map(|reason| here(reason, member, settled)));
@@ -66,11 +62,50 @@ fn unit_steps(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) {
                 reasons.extend(place.nowhere.clone());
             }
         }
-        reasons.extend(unit.group.map(|group| Reason::WithGroup { group: group.clone() }));
         reasons.extend(wait.filter(|_| !settled));
-        plan.reasons.insert(member.name.clone(), reasons);
+        plan.reasons.insert(member.name.clone(), once(reasons, target));
         plan.placement.insert(member.name.clone(), target.cloned());
     }
+}
+
+/// What came before the place was looked for: that a move ended, that the resource failed, that it
+/// goes as one with its group.
+fn before(unit: &Unit<'_>, member: &Member<'_>, place: &Place<'_>) -> Vec<Reason> {
+    let ended = unit.members.iter().find_map(|member| member.status?.ended.as_ref());
+    let ended = ended.map(|ended| Reason::MoveEnded { to: ended.to.clone(), because: ended.because.clone() });
+    // While the wish is still there, it says itself why it is not fulfilled.
+    let ended = ended.filter(|_| !place.reasons.iter().any(is_wish));
+    let group = unit.group.map(|group| Reason::WithGroup { group: group.clone() });
+    ended.into_iter().chain(failure(member)).chain(group).collect()
+}
+
+fn is_wish(reason: &Reason) -> bool {
+    matches!(reason, Reason::Asked { .. })
+}
+
+/// Says nothing twice, and nothing that is not so: what was wished for comes before what follows from
+/// it; a node that is passed over is not named again where all are; and where something stays, it
+/// was not passed over.
+fn once(reasons: Vec<Reason>, target: Option<&NodeName>) -> Vec<Reason> {
+    let all: Vec<(NodeName, Refusal)> = reasons
+        .iter()
+        .flat_map(|reason| match reason {
+            Reason::Nowhere { refusals } => refusals.as_slice(),
+            _ => &[],
+        })
+        .cloned()
+        .collect();
+    let wished = reasons.iter().any(is_wish);
+    let (wishes, rest): (Vec<Reason>, Vec<Reason>) = reasons.into_iter().partition(is_wish);
+    let says_more = |reason: &Reason| match reason {
+        Reason::NotOn { node, refusal } => {
+            let again = all.iter().any(|(known, why)| known == node && why == refusal);
+            let wish_again = wished && *refusal == Refusal::MovedAway;
+            !again && !wish_again && target != Some(node)
+        }
+        _ => true,
+    };
+    wishes.into_iter().chain(rest.into_iter().filter(says_more)).collect()
 }
 
 /// A reason of the unit, as it holds for one member: what does not run does not stay, it starts

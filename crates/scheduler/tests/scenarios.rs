@@ -7,7 +7,7 @@ mod common;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use common::{World, node, resource};
-use heart_model::{Activity, Guard, Intent, NodeName, NodeState, Plan, StepAction};
+use heart_model::{Activity, Gathering, Guard, Intent, NodeName, NodeState, Plan, StepAction};
 
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
@@ -62,6 +62,10 @@ fn say(plan: &Plan) -> String {
         let after = if after.is_empty() { String::new() } else { format!("   after {}", after.join(", ")) };
         let _ = writeln!(said, "{}. {what}{after}", position + 1);
     }
+    for (intent, because) in &plan.ended {
+        let Intent::Move { resource, .. } = intent else { panic!("{intent:?} ended") };
+        let _ = writeln!(said, "the move of {resource} {because}");
+    }
     for (name, place) in &plan.placement {
         let place = place.as_ref().map_or("nowhere".into(), |node| format!("on {node}"));
         let _ = writeln!(said, "{name} {place}");
@@ -95,6 +99,11 @@ fn happen(world: &mut World, line: &str) {
             });
         }
         ["the", "file", "drops", "node", name] => drop(world.spec.nodes.remove(&node(name))),
+        ["the", "cluster", "has", "just", "begun"] => {
+            let resources = world.spec.resources.keys().cloned().collect();
+            world.status.gathering = Some(Gathering { resources, left_ms: 600 });
+        }
+        ["the", "cluster", "waits", "no", "longer"] => world.status.gathering = None,
         ["the", "quorum", "is", how] => world.status.quorum = *how == "back",
         ["move", name, "away"] => ask(world, name, None),
         ["move", name, "to", to] => ask(world, name, Some(node(to))),

@@ -28,9 +28,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use heart_model::{
-    AgentInfo, AgentRef, Guard, Outcome, ParameterInfo, ParameterKind, ResourceName, ResourceSpec,
-};
+use heart_model::{AgentInfo, Outcome, ResourceName, ResourceSpec, builtin_agent};
 
 use crate::{
     agent::{Agent, Job, Stop},
@@ -345,59 +343,7 @@ impl Agent for IpAgent {
     }
 
     fn info(&self) -> Result<AgentInfo, String> {
-        let parameter = |name: &str, kind, summary: &str, default: Option<&str>| ParameterInfo {
-            name: name.to_owned(),
-            summary: summary.to_owned(),
-            kind,
-            required: name == "address",
-            default: default.map(str::to_owned),
-        };
-        Ok(AgentInfo {
-            agent: AgentRef::BuiltIn("ip".to_owned()),
-            summary: "An IPv4 or IPv6 address that moves from node to node".to_owned(),
-            description: "Adds the address to an interface, tells all neighbours, and puts it back when \
-                          somebody removes it. The kernel keeps it silent unless this node holds its lease."
-                .to_owned(),
-            parameters: vec![
-                parameter(
-                    "address",
-                    ParameterKind::Address,
-                    "The address, with or without the length of its subnet",
-                    None,
-                ),
-                parameter(
-                    "prefix",
-                    ParameterKind::Integer,
-                    "The length of its subnet",
-                    Some("as the subnet it is in"),
-                ),
-                parameter(
-                    "interface",
-                    ParameterKind::Text,
-                    "Where to put it",
-                    Some("the interface with that subnet"),
-                ),
-                parameter(
-                    "broadcast",
-                    ParameterKind::Address,
-                    "Where broadcasts go",
-                    Some("the subnet's highest address"),
-                ),
-                parameter(
-                    "label",
-                    ParameterKind::Text,
-                    "What old tools show it as, such as `eth0:web`",
-                    None,
-                ),
-                parameter(
-                    "detect",
-                    ParameterKind::Duration,
-                    "How long another host has to say that it has the address; `false`: do not ask",
-                    Some("3ms"),
-                ),
-            ],
-            guard: Guard::Lease,
-        })
+        builtin_agent("ip").ok_or_else(|| "the agent `ip` is not described".to_owned())
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_model::{AgentInfo, AgentRef, Guard, Outcome, ParameterInfo, ParameterKind};
+use heart_model::{AgentInfo, Outcome, builtin_agent};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -268,48 +268,6 @@ impl Agent for ProcessAgent {
     }
 
     fn info(&self) -> Result<AgentInfo, String> {
-        let parameter = |name: &str, kind, summary: &str, default: Option<&str>| ParameterInfo {
-            name: name.to_owned(),
-            summary: summary.to_owned(),
-            kind,
-            required: name == "command",
-            default: default.map(str::to_owned),
-        };
-        Ok(AgentInfo {
-            agent: AgentRef::BuiltIn("process".to_owned()),
-            summary: "A program that is kept running".to_owned(),
-            description:
-                "Runs a command in the foreground under a keeper. With the guard `lease` the kernel \
-                          kills it when this node's lease ends; with another guard it may outlive the lease."
-                    .to_owned(),
-            parameters: vec![
-                parameter("command", ParameterKind::Command, "What to run, in the foreground", None),
-                parameter("user", ParameterKind::Text, "Who runs it", Some("root")),
-                parameter("directory", ParameterKind::Text, "Where it runs", Some("/")),
-                parameter("environment", ParameterKind::Environment, "What else is in its environment", None),
-                parameter(
-                    "ready",
-                    ParameterKind::Text,
-                    "How it says that it serves: `none`, a time such as `500ms`, `tcp:ADDRESS:PORT`, `file:PATH`, `notify`",
-                    Some("none"),
-                ),
-                parameter("stop_signal", ParameterKind::Text, "What asks it to end", Some("TERM")),
-                parameter(
-                    "log_size",
-                    ParameterKind::Integer,
-                    "Most bytes of output that are kept, twice",
-                    Some("1048576"),
-                ),
-                parameter(
-                    "contain",
-                    ParameterKind::Boolean,
-                    "Whether it has process numbers of its own, so that nothing of it survives",
-                    Some("true with guard `lease`"),
-                ),
-            ],
-            // The keeper ends it with the lease. What writes shared data needs `fence`: its
-            // administrator knows.
-            guard: Guard::Lease,
-        })
+        builtin_agent("process").ok_or_else(|| "the agent `process` is not described".to_owned())
     }
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{AgentInfo, AgentRef, ParameterInfo, ParameterKind, Value as Model};
+use heart_model::{AgentInfo, AgentRef, ParameterInfo, ParameterKind, READY, Value as Model};
 
 use super::{absent, addresses, unknown_word};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
-    agents::READY,
     draft::{RESOURCE_KEYS, ResourceDraft, model_value},
     duration, keys,
     tree::{Entry, Kind, Value, cut},

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
     AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
+    builtin_agents,
 };
 
 use super::{absent, length, missing_key, name, parameters, prefers, too_many, word};
 use crate::{
     Code, Environment, Found, Mistake, Written,
-    agents::builtin_agents,
     draft::{Draft, GroupDraft, ResourceDraft},
     tree::cut,
     words,
@@ -169,7 +169,7 @@ fn guard(
                 Mistake::at(Code::NoFencing, at, format!("`{name}` stays down when its node is lost"))
                     .label("needs proof that the node is off, and nothing here can give it")
                     .hint(
-                        "then a person has to confirm that the node is off. If running twice does no harm, write \
+                        "then it runs again only once that node is back. If running twice does no harm, write \
                          `guard = \"none\"`",
                     ),
             );

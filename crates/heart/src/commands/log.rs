@@ -11,6 +11,9 @@ use crate::{
     output, render,
 };
 
+/// So many entries before those that are told are looked at: they say on which node things were.
+const LOOK_BACK: usize = 200;
+
 /// Tell what happened in the cluster, oldest first
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -24,12 +27,13 @@ pub(crate) struct Options {
 
 /// Tells it.
 pub(crate) fn run(options: &Options, client: &Client) -> Result<ExitCode, Failure> {
-    match client.ask(&Request::Log { limit: options.limit })? {
+    match client.ask(&Request::Log { limit: options.limit.saturating_add(LOOK_BACK) })? {
         Response::Log { timeline } => {
+            let before = timeline.len().saturating_sub(options.limit);
             if options.json {
-                output::print_json(&timeline)?;
+                output::print_json(&timeline[before..])?;
             } else {
-                output::print(&render::log(&timeline, &output::look()))?;
+                output::print(&render::log(&timeline, before, &output::look()))?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -15,7 +15,10 @@ use crate::{client::Client, failure::Failure, output};
 /// How often it is looked whether the resource has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Move a resource, with its group, to another node
+/// Move a resource, with its group, to another node, or call that off
+///
+/// A move ends by itself: when it is done, or when it cannot be done any more, because its target is
+/// lost, in standby, or failed as often as it may, or because another node got the resource.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Which
@@ -27,6 +30,9 @@ pub(crate) struct Options {
     /// Wait so many seconds until it runs there; 0 does not wait
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     wait: u32,
+    /// Call off a move that is under way: the resource stays where it is now
+    #[arg(long, conflicts_with_all = ["node", "wait"])]
+    cancel: bool,
 }
 
 /// How far a move is.
@@ -36,12 +42,19 @@ enum Progress {
     There(String),
     /// It runs on this node instead, and nothing will move it any more.
     Elsewhere(String),
+    /// The move ended before it was done; why, in a sentence.
+    Ended(String),
     /// Not yet.
     Underway,
 }
 
 /// Asks for it, and waits until it is done.
 pub(crate) fn run(options: &Options, client: &Client) -> Result<ExitCode, Failure> {
+    if options.cancel {
+        let text = client.demand(&Request::Cancel { resource: options.resource.clone() })?;
+        output::print(&format!("{text}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let before = client.status()?;
     let before = before.resources.get(options.resource.as_str());
     let began = Instant::now();
@@ -73,6 +86,9 @@ fn wait(
             Ok(Progress::Elsewhere(node)) => {
                 return Err(Failure::problem(format!("{resource} runs on {node} instead"), hint));
             }
+            Ok(Progress::Ended(why)) => {
+                return Err(Failure::problem(format!("{resource} did not move: {why}"), hint));
+            }
             Ok(Progress::Underway) | Err(_) => {}
         }
         if Instant::now() >= deadline {
@@ -86,6 +102,12 @@ fn wait(
 
 fn progress(options: &Options, before: Option<&ResourceView>, view: &StatusView) -> Progress {
     let Some(now) = view.resources.get(options.resource.as_str()) else { return Progress::Underway };
+    let ended = |view: &ResourceView| view.move_ended.as_ref().map_or(0, |(at, _)| *at);
+    if let Some((at, why)) = &now.move_ended
+        && *at > before.map_or(0, ended)
+    {
+        return Progress::Ended(why.clone());
+    }
     let (last, from) = before.map_or((0, None), |before| (before.epoch, before.node.as_ref()));
     // Every move is a new grant: under the old one, nothing has moved yet.
     let Some(node) = now.node.clone().filter(|_| now.state == "running" && now.epoch > last) else {
@@ -141,8 +163,28 @@ mod tests {
                 resource: ResourceName::new("site").unwrap(),
                 node: to.map(|to| NodeName::new(to).unwrap()),
                 wait: 1,
+                cancel: false,
             };
             assert_eq!(progress(&options, before, &now), expected, "{to:?} {now:?}");
         }
+    }
+
+    #[test]
+    fn a_move_that_was_given_up_is_waited_for_no_longer_and_an_earlier_one_is_no_news() {
+        let options = Options {
+            resource: ResourceName::new("site").unwrap(),
+            node: NodeName::new("bob").ok(),
+            wait: 1,
+            cancel: false,
+        };
+        let ended = |at: u64, why: &str| {
+            let mut view = view("running", "ada", 4, true);
+            view.resources.get_mut("site").unwrap().move_ended = Some((at, why.into()));
+            view
+        };
+        let before = ended(7, "old");
+        let before = before.resources.get("site");
+        assert_eq!(progress(&options, before, &ended(7, "old")), Progress::Underway);
+        assert_eq!(progress(&options, before, &ended(9, "new")), Progress::Ended("new".into()));
     }
 }

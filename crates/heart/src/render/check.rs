@@ -19,8 +19,9 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
         count(spec.resources.len(), "resource"),
     );
     let timing = format!(
-        "a node says that it lives every {:?}, and is lost after {:?} of silence",
-        spec.timing.heartbeat, spec.timing.lost_after
+        "a node says that it lives every {} ms, and is lost after {} ms of silence",
+        spec.timing.heartbeat.as_millis(),
+        spec.timing.lost_after.as_millis()
     );
     out += &paragraph(look, 0, Tone::Normal, &timing);
     if spec.resources.is_empty() {

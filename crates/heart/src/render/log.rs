@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{Activity, Epoch, Intent, NodeName, ResourceName};
+use heart_model::{Activity, Ended, Epoch, Intent, NodeName, ResourceName};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -35,12 +35,23 @@ impl Holders {
     }
 }
 
-/// One line for each entry, oldest first. Dates are shown if not everything was today.
-pub(crate) fn log(timeline: &[Happened], look: &Look) -> String {
+/// One line for each entry, oldest first. Dates are shown if not everything was today. The first
+/// `before` entries are not shown: they only tell where the others happened.
+pub(crate) fn log(timeline: &[Happened], before: usize, look: &Look) -> String {
+    let (earlier, timeline) = timeline.split_at(before.min(timeline.len()));
     let today = Date::of(look, look.now_ms).day;
     let dated = timeline.iter().any(|happened| Date::of(look, happened.at).day != today);
     let mut holders = Holders::default();
+    for happened in earlier {
+        if let What::Changed(change) = &happened.what {
+            holders.note(change);
+        }
+    }
     let mut out = String::new();
+    if !timeline.is_empty() {
+        let text = format!("times are {}, by the clock of who led", Date::zone(look, look.now_ms));
+        out += &format!("{}\n", paint(look, Tone::Faint, &text));
+    }
     for happened in timeline {
         let (tone, text) = match &happened.what {
             What::Configured { digest } => (Tone::Normal, configured(*digest)),
@@ -110,9 +121,26 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         },
         Change::Withdraw(intent) => match intent {
             Intent::Standby { node } => format!("{node} may run things again"),
-            Intent::Move { resource, .. } => format!("the move of {resource} is over"),
+            Intent::Move { resource, from, to } => {
+                format!("the move of {resource} {} is done", course(from, to.as_ref()))
+            }
         },
+        Change::End { intent: Intent::Standby { node }, .. } => format!("{node} may run things again"),
+        Change::End { intent: Intent::Move { resource, from, to }, because } => {
+            let course = course(from, to.as_ref());
+            match because {
+                Ended::Cancelled => format!("somebody called off the move of {resource} {course}"),
+                Ended::NotOn { .. } | Ended::Nowhere | Ended::Elsewhere { .. } | Ended::Removed => {
+                    format!("the move of {resource} {course} {because}")
+                }
+            }
+        }
     }
+}
+
+/// From where to where.
+fn course(from: &NodeName, to: Option<&NodeName>) -> String {
+    to.map_or_else(|| format!("away from {from}"), |to| format!("from {from} to {to}"))
 }
 
 /// Red is for what went wrong.
@@ -124,7 +152,9 @@ fn tone(change: &Change) -> Tone {
             Activity::Running => Tone::Good,
             Activity::Stopped | Activity::Starting | Activity::Stopping => Tone::Normal,
         },
-        Change::Intend(_) | Change::Withdraw(_) | Change::Forgive { .. } => Tone::Between,
+        Change::Intend(_) | Change::Withdraw(_) | Change::End { .. } | Change::Forgive { .. } => {
+            Tone::Between
+        }
         Change::Found { .. }
         | Change::Configure { .. }
         | Change::Admit { .. }

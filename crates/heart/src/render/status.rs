@@ -18,7 +18,8 @@ const LINES_SHOWN_MAX: usize = 12;
 pub(crate) fn status(view: &StatusView, all: bool, look: &Look) -> String {
     let mut out = heading(view, look);
     out += &section(look, "Nodes", &nodes(view, look));
-    out += &section(look, "Resources", &resources(view, all, look));
+    let title = if view.leader.is_some() { "Resources" } else { "Resources, as this node knew them last" };
+    out += &section(look, title, &resources(view, all, look));
     if !view.intents.is_empty() {
         let asked: String =
             view.intents.iter().map(|intent| paragraph(look, 2, Tone::Normal, &wish(intent))).collect();
@@ -47,12 +48,13 @@ fn heading(view: &StatusView, look: &Look) -> String {
         None => paint(look, Tone::Bad, "nobody leads"),
     };
     format!(
-        "Cluster {}: {leader} (term {}), {}\nas {} sees it at {}\n",
+        "Cluster {}: {leader} (term {}), {}\nas {} sees it at {} {}\n",
         paint(look, Tone::Head, &plain(&view.cluster)),
         view.term,
         paint(look, tone, &quorum),
         plain(&view.node),
-        Date::of(look, look.now_ms).time()
+        Date::of(look, look.now_ms).time(),
+        Date::zone(look, look.now_ms)
     )
 }
 

@@ -70,7 +70,7 @@ fn a_healthy_cluster() {
         &healthy(),
         "\
 Cluster web: ada leads (term 7), 3 of 3 voters heard
-as ada sees it at 14:15:22
+as ada sees it at 14:15:22 UTC+01:00
 
 Nodes
   ada  online  leads, has a lease for 543 ms
@@ -125,7 +125,7 @@ fn a_node_that_is_lost_and_what_is_done_about_it() {
         &view,
         "\
 Cluster web: bob leads (term 8), 2 of 3 voters heard
-as bob sees it at 14:15:22
+as bob sees it at 14:15:22 UTC+01:00
 
 Nodes
   ada  lost     not heard
@@ -168,14 +168,14 @@ fn a_node_alone_without_a_quorum() {
         &view,
         "\
 Cluster web: nobody leads (term 7), 1 of 3 voters heard: no quorum
-as ada sees it at 14:15:22
+as ada sees it at 14:15:22 UTC+01:00
 
 Nodes
   ada  online  has no lease
   bob  lost    not heard
   cyn  absent  not heard
 
-Resources
+Resources, as this node knew them last
   none are configured
 
 Wrong
@@ -209,7 +209,7 @@ fn a_resource_that_failed_everywhere_with_a_message_that_would_clear_the_screen(
         &view,
         "\
 Cluster web: ada leads (term 7), 3 of 3 voters heard
-as ada sees it at 14:15:22
+as ada sees it at 14:15:22 UTC+01:00
 
 Nodes
   ada  online  leads, has a lease for 543 ms
@@ -388,8 +388,9 @@ fn the_log_of_a_takeover_reads_like_a_story() {
         report(Activity::Running),
     ]);
     assert_text(
-        &log(&story, &LOOK),
+        &log(&story, 0, &LOOK),
         "\
+times are UTC+01:00, by the clock of who led
 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
 14:15:21.140  a new cluster begins (era 0000000000000051)
 14:15:21.150  ada takes part (session 3f2a0001.1)
@@ -431,8 +432,9 @@ fn the_log_of_failures_and_of_what_people_asked_for() {
         Change::TakeOver { node: bob(), session: session(), grants: Vec::new() },
     ]);
     assert_text(
-        &log(&story, &LOOK),
+        &log(&story, 0, &LOOK),
         "\
+times are UTC+01:00, by the clock of who led
 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
 14:15:21.140  site goes to ada (epoch 4)
 14:15:21.150  site failed on ada (epoch 4): exit code 1
@@ -442,7 +444,7 @@ fn the_log_of_failures_and_of_what_people_asked_for() {
 14:15:21.190  site stops on ada (epoch 4)
 14:15:21.200  site is stopped on ada (epoch 4)
 14:15:21.210  site has ended on ada (epoch 4); site goes to bob (epoch 5)
-14:15:21.220  the move of site is over
+14:15:21.220  the move of site from ada to bob is done
 14:15:21.230  site has ended (epoch 3)
 14:15:21.240  somebody asked for site to move away from bob
 14:15:21.250  somebody put bob in standby
@@ -460,13 +462,14 @@ fn entries_of_another_day_bring_their_date_along() {
     let mut story = timeline(Vec::new());
     story[0].at -= 86_400_000;
     assert_text(
-        &log(&story, &LOOK),
+        &log(&story, 0, &LOOK),
         "\
+times are UTC+01:00, by the clock of who led
 2026-03-04 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
 2026-03-05 14:15:21.140  cyn votes
 ",
     );
-    assert_text(&log(&[], &LOOK), "nothing has happened yet\n");
+    assert_text(&log(&[], 0, &LOOK), "nothing has happened yet\n");
 }
 
 #[test]
@@ -495,7 +498,7 @@ guard = "none"
         &summary(&checked.spec, &LOOK),
         "\
 Cluster web: 3 nodes, 3 voters (quorum 2), 3 resources
-a node says that it lives every 100ms, and is lost after 600ms of silence
+a node says that it lives every 100 ms, and is lost after 600 ms of silence
 
 If the node of a resource is lost
   address:  guard lease:  the kernel lets go of it without us, then another takes it
@@ -503,4 +506,13 @@ If the node of a resource is lost
   report:   guard none:   another takes it at once; it may run twice for a while
 ",
     );
+}
+
+#[test]
+fn the_last_entries_know_where_things_were_from_those_before() {
+    let story =
+        timeline(vec![Change::Grant { grants: vec![grant("site", ada(), 4)] }, report(Activity::Running)]);
+    let text = log(&story, 2, &LOOK);
+    assert!(text.contains("14:15:21.150  site runs on ada (epoch 4)"), "{text}");
+    assert!(!text.contains("goes to"), "{text}");
 }

@@ -140,6 +140,16 @@ impl Date {
         format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
 
+    /// `UTC+01:00`: which clock the reader's is.
+    pub(crate) fn zone(look: &Look, at_ms: u64) -> String {
+        let minutes = (look.zone)(at_ms) / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        match minutes.abs() {
+            0 => "UTC".into(),
+            minutes => format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60),
+        }
+    }
+
     /// `14:03:22.120`.
     pub(crate) fn precise(&self) -> String {
         format!("{}.{:03}", self.time(), self.milliseconds % 1000)

@@ -11,7 +11,7 @@ use super::{
 pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Look) -> String {
     let mut out = format!("{}\n", paint(look, Tone::Head, resource));
     for reason in reasons {
-        let tone = if blocks(reason) { Tone::Bad } else { Tone::Normal };
+        let tone = if reason.is_obstacle() { Tone::Bad } else { Tone::Normal };
         out += &paragraph(look, 2, tone, &reason.to_string());
     }
     if reasons.is_empty() {
@@ -24,7 +24,7 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
     if next.is_empty() {
         let idle = match reasons {
             [] => "nothing: ask again in a moment",
-            _ if reasons.iter().any(blocks) => "nothing, as long as that holds",
+            _ if reasons.iter().any(Reason::is_obstacle) => "nothing, as long as that holds",
             _ => "nothing: it runs where it should",
         };
         out += &paragraph(look, 2, Tone::Normal, idle);
@@ -40,31 +40,14 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
     out
 }
 
-/// Whether the resource does not run, or waits, because of this.
-fn blocks(reason: &Reason) -> bool {
-    match reason {
-        Reason::WaitsFor { .. }
-        | Reason::WaitsForGuard { .. }
-        | Reason::StopStuck { .. }
-        | Reason::NoQuorum
-        | Reason::Removed
-        | Reason::Nowhere { .. } => true,
-        Reason::Stays { .. }
-        | Reason::Again { .. }
-        | Reason::Preferred { .. }
-        | Reason::Spread { .. }
-        | Reason::WithGroup { .. }
-        | Reason::Asked { .. }
-        | Reason::NodeLost { .. }
-        | Reason::FailedThere { .. }
-        | Reason::NotOn { .. } => false,
-    }
-}
-
 /// What a person could do about it.
 fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
     match reason {
-        Reason::NoQuorum => vec!["`heart status` shows which voters are not heard".into()],
+        Reason::NoQuorum => vec![
+            "`heart status` shows which voters are not heard; a node that hears more of them knows more"
+                .into(),
+        ],
+        Reason::NoLeader => vec!["ask again in a second".into()],
         Reason::StopStuck { node, .. } => {
             vec![format!(
                 "stop it on {node} by hand, or restart {node}; it goes on as soon as it has ended there"
@@ -84,6 +67,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
             vec![format!("when its cause is mended, `heart forgive {resource}` forgets the failures")]
         }
         Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }
+        | Reason::WaitsForPreferred { .. }
         | Reason::Removed
         | Reason::Stays { .. }
         | Reason::Again { .. }
@@ -91,6 +75,8 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         | Reason::Spread { .. }
         | Reason::WithGroup { .. }
         | Reason::Asked { .. }
+        | Reason::MoveEnded { .. }
+        | Reason::LastKnown { .. }
         | Reason::NodeLost { .. } => Vec::new(),
     }
 }

@@ -305,6 +305,14 @@ impl Agreement {
         }
     }
 
+    /// Somebody is heard who was not. Raft spoke to it in vain, and would speak to it again only with
+    /// its next heartbeat, which is a back-stop and slow: a node that comes would join that much later.
+    pub fn on_heard(&mut self) {
+        if self.leads() && !self.is_restoring() {
+            self.raw.ping();
+        }
+    }
+
     /// Campaigns at once, past pre-vote and the voters' own timers (SAFETY rule 13 says when).
     pub fn campaign(&mut self) {
         let term = self.raw.raft.term;

@@ -52,7 +52,8 @@ impl Core {
         let me = (&self.settings.me, board.session());
         let granted = self.ledger.resources.values().filter_map(|resource| resource.grant.as_ref());
         let is_granted = granted.into_iter().any(|grant| (&grant.node, grant.session) == me);
-        if !self.holds().anything && (lone || !is_granted) {
+        let free = !is_granted && !self.is_handing_over(now, board);
+        if !self.holds().anything && (lone || free) {
             if let Some(agreement) = &mut self.agreement {
                 agreement.step_down();
             }
@@ -81,6 +82,7 @@ impl Core {
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        self.hand_over(out);
         let backed = !now.may_have_reached(board.backed_until());
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {

@@ -68,6 +68,11 @@ pub enum Request {
         /// Where to; anywhere else if not said.
         to: Option<NodeName>,
     },
+    /// Call off the move of a resource, or of its group.
+    Cancel {
+        /// Which.
+        resource: ResourceName,
+    },
     /// Run nothing on a node.
     Standby {
         /// Which.
@@ -178,4 +183,8 @@ pub struct ResourceView {
     pub failures: std::collections::BTreeMap<String, u32>,
     /// Why it is where it is, in a sentence.
     pub why: Option<String>,
+    /// The last move that somebody asked for, if it ended before it was done: the entry of the log that
+    /// ended it, and why, in a sentence.
+    #[serde(default)]
+    pub move_ended: Option<(u64, String)>,
 }

@@ -6,6 +6,7 @@
 //! conductor if we lead, messages out.
 
 mod duties;
+mod lead;
 mod members;
 mod message;
 mod peers;
@@ -20,11 +21,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
+pub(crate) use rejoin::FOUND_WAIT;
 
 use crate::{
     agreement::{self, Agreement, ConfigurationId, Founders, Pace, RaftId, Ticket, Write},
     board::{Board, Voters, flag},
-    conductor::{Conductor, Score},
+    conductor::Conductor,
     journal::Recovered,
     ledger::{self, Change, Ledger},
     ownership::{Campaigns, Holder, Revoked, Sights},
@@ -178,7 +180,7 @@ pub struct Core {
     /// When it was asked what it has.
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
-    questions: BTreeMap<u64, Moment>,
+    questions: BTreeMap<u64, (Request, Moment)>,
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
@@ -194,6 +196,8 @@ pub struct Core {
     /// The first ticket of the next log, if this one is lost.
     next_ticket: Ticket,
     leaving_since: Option<Moment>,
+    /// This node led when it was asked to leave, and gave that up.
+    handed_over: bool,
     wall: u64,
 }
 
@@ -241,6 +245,7 @@ impl Core {
             compact_now: false,
             next_ticket: Ticket(1),
             leaving_since: None,
+            handed_over: false,
             wall: 0,
             names,
             ids,
@@ -322,7 +327,12 @@ impl Core {
         if self.sights.seen[slot].is_some_and(|seen| seen.boot != sighting.boot) {
             self.peers.forget(slot);
         }
+        let both_ways = |seen: &Sighting| seen.heard == Some(true) && seen.both_ways;
+        let comes = both_ways(&sighting) && !self.sights.seen[slot].as_ref().is_some_and(both_ways);
         self.sights.seen[slot] = Some(sighting);
+        if let Some(agreement) = self.agreement.as_mut().filter(|_| comes) {
+            agreement.on_heard();
+        }
     }
 
     fn on_durable(&mut self, ticket: Ticket, out: &mut Out) {
@@ -452,58 +462,6 @@ impl Core {
         }
     }
 
-    /// The leader's work.
-    fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let Some(conductor) = &mut self.conductor else { return };
-        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
-        else {
-            return;
-        };
-        let score = Score {
-            names: &self.names,
-            file: (&self.settings.spec, self.settings.digest),
-            ledger: &self.ledger,
-            applied: agreement.applied(),
-            sights: &self.sights,
-            session: board.session(),
-            leaving: self.leaving_since.is_some(),
-            may_judge: self.listening_until.is_none()
-                && now.has_surely_reached(self.began.after(self.timing.lost_after)),
-        };
-        for (slot, over) in self.ordered_over.iter_mut().enumerate() {
-            if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
-                conductor.forget_orders(self.ids[slot]);
-                agreement.on_unreachable(Some(self.ids[slot]));
-            }
-        }
-        let work = conductor.run(now, &score);
-        for change in work.proposals {
-            let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
-            if agreement.propose(ledger::write(&entry)) {
-                conductor.on_proposed(entry.change);
-            }
-        }
-        for order in work.orders {
-            self.give(order, out);
-        }
-        self.tend_members(now);
-    }
-
-    fn give(&mut self, order: Order, out: &mut Out) {
-        let Some(slot) = self.ids.iter().position(|id| *id == order.node) else { return };
-        if slot == self.slot {
-            self.accept(order);
-        } else {
-            Core::send(slot, &Message::Order(order), out);
-        }
-    }
-
-    fn accept(&mut self, order: Order) {
-        if self.orders.len() < ORDERS_WAITING_MAX {
-            self.orders.push_back(order);
-        }
-    }
-
     fn compact(&mut self, out: &mut Out) {
         let Some(agreement) = &mut self.agreement else { return };
         if ::core::mem::take(&mut self.compact_now) || agreement.length() > LOG_ENTRIES_MAX {
@@ -552,7 +510,7 @@ impl Core {
             self.members.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
-            self.questions.values().min_by_key(|at| at.boottime).copied(),
+            self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
         soon.chain([self.next_tick]).min_by_key(|at| at.boottime).unwrap_or(self.next_tick)

@@ -18,7 +18,7 @@ use crate::{
 
 /// How long, in lost-afters, a quorum of voters without a log waits for the rest before it founds a
 /// history without them.
-const FOUND_WAIT: u32 = 2;
+pub(crate) const FOUND_WAIT: u32 = 2;
 
 impl Core {
     /// Takes up a log that was found.

@@ -1,6 +1,10 @@
 //! What people ask, and what they are told.
 
-use heart_model::{Activity, Intent, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction};
+use heart_model::{
+    Activity, Ended, Intent, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName, StepAction,
+};
+
+use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
@@ -11,7 +15,7 @@ use crate::{
 };
 
 /// How long, in lost-afters, the leader's answer is waited for.
-const ANSWER_WAIT: u32 = 4;
+const ANSWER_WAIT: u32 = 2;
 
 impl Core {
     /// Somebody on this node asks. What only the leader knows is asked of it.
@@ -24,18 +28,23 @@ impl Core {
         out: &mut Out,
     ) {
         let leader = self.leader(now, board).map(|(leader, _)| leader);
-        let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader));
+        // Raft may know a leader that has not been heard for long: nobody waits for that.
+        let reached = |&slot: &usize| {
+            slot == self.slot || self.sights.heard(slot).is_some() || self.sights.relay_to(slot).is_some()
+        };
+        let slot = leader.and_then(|leader| self.ids.iter().position(|id| *id == leader)).filter(reached);
         match slot {
             Some(slot) if slot == self.slot => {
-                let response = self.answer(now, request, out);
+                let response = self.answer(now, request);
                 self.reply(now, board, id, response, out);
             }
             Some(slot) if self.questions.len() < QUESTIONS_MAX => {
-                self.questions.insert(id, now.after(self.timing.lost_after * ANSWER_WAIT));
+                let until = now.after(self.timing.lost_after * ANSWER_WAIT);
+                self.questions.insert(id, (request.clone(), until));
                 Core::send(slot, &Message::Ask { id, request }, out);
             }
             Some(_) | None => {
-                let response = self.answer_alone(&request);
+                let response = self.answer_alone(now, &request);
                 self.reply(now, board, id, response, out);
             }
         }
@@ -43,7 +52,11 @@ impl Core {
 
     /// Another core asks for somebody on its node.
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
-        let response = if self.conductor.is_some() { self.answer(now, request, out) } else { no_leader() };
+        let response = if self.conductor.is_some() {
+            self.answer(now, request)
+        } else {
+            self.answer_alone(now, &request)
+        };
         Core::send(from, &Message::Answer { id, response }, out);
     }
 
@@ -62,12 +75,14 @@ impl Core {
         let late: Vec<u64> = self
             .questions
             .iter()
-            .filter(|(_, until)| now.has_surely_reached(**until))
+            .filter(|(_, (_, until))| now.has_surely_reached(*until))
             .map(|(&id, _)| id)
             .collect();
         for id in late {
-            self.questions.remove(&id);
-            self.reply(now, board, id, no_leader(), out);
+            if let Some((request, _)) = self.questions.remove(&id) {
+                let response = self.answer_alone(now, &request);
+                self.reply(now, board, id, response, out);
+            }
         }
     }
 
@@ -82,39 +97,36 @@ impl Core {
         out.actions.push(Action::Reply { id, response });
     }
 
-    fn answer_alone(&self, request: &Request) -> Response {
+    fn answer_alone(&self, now: Moment, request: &Request) -> Response {
         match request {
-            Request::Status => Response::Status(Box::new(self.view())),
+            Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
-            Request::Why { .. } => Response::Why { reasons: vec![Reason::NoQuorum], next: Vec::new() },
+            Request::Why { resource } => self.why_alone(resource),
             Request::Move { .. }
+            | Request::Cancel { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
-            | Request::Forgive { .. } => no_leader(),
+            | Request::Forgive { .. } => self.no_leader(),
         }
     }
 
     /// The leader answers.
-    fn answer(&mut self, _now: Moment, request: Request, _out: &mut Out) -> Response {
+    fn answer(&mut self, now: Moment, request: Request) -> Response {
         match request {
-            Request::Status => Response::Status(Box::new(self.view())),
+            Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(limit),
-            Request::Why { resource } => self.why(&resource),
+            Request::Why { resource } => self.why(now, &resource),
             Request::Move { resource, to } => self.ask_to_move(resource, to),
+            Request::Cancel { resource } => self.cancel(&resource),
             Request::Standby { node } => match self.known_node(&node) {
-                Ok(()) => self.intend(
-                    Change::Intend(Intent::Standby { node: node.clone() }),
-                    format!("{node} goes to standby"),
-                ),
+                Ok(()) => self.stand_by(&node),
                 Err(refused) => refused,
             },
             Request::Resume { node } => match self.known_node(&node) {
                 Ok(()) => self.resume(&node),
                 Err(refused) => refused,
             },
-            Request::Forgive { resource } => {
-                self.intend(Change::Forgive { resource, node: None }, "failures are forgotten".into())
-            }
+            Request::Forgive { resource } => self.forgive(resource),
         }
     }
 
@@ -127,8 +139,56 @@ impl Core {
         if self.names.contains(node) {
             return Ok(());
         }
-        let names: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        let mut names: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        names.sort_unstable();
         Err(refused(format!("no node is called `{node}`"), format!("the nodes are {}", names.join(", "))))
+    }
+
+    /// Says what stops with it: a person may not know that nobody else can take it.
+    fn stand_by(&mut self, node: &NodeName) -> Response {
+        let intent = Intent::Standby { node: node.clone() };
+        if self.ledger.intents.contains(&intent) {
+            let text = format!("{node} is in standby already; `heart resume {node}` ends that");
+            return Response::Accepted { text };
+        }
+        let stops = match (&self.conductor, &self.ledger.spec) {
+            (Some(conductor), Some(spec)) => {
+                let mut status = conductor.status().clone();
+                status.intents.push(intent.clone());
+                let runs =
+                    |name: &ResourceName| matches!(conductor.plan().placement.get(name), Some(Some(_)));
+                let placement = heart_scheduler::plan(spec, &status).placement.into_iter();
+                let none = placement.filter(|(name, place)| place.is_none() && runs(name));
+                none.map(|(name, _)| name.to_string()).collect()
+            }
+            (None, _) | (_, None) => Vec::new(),
+        };
+        let text = match stops.as_slice() {
+            [] => format!("{node} goes to standby"),
+            [one] => format!("{node} goes to standby; {one} stops, as no other node can take it"),
+            many => {
+                format!("{node} goes to standby; {} stop, as no other node can take them", many.join(", "))
+            }
+        };
+        self.intend(Change::Intend(intent), text)
+    }
+
+    fn forgive(&mut self, resource: Option<ResourceName>) -> Response {
+        if let Some(unknown) = resource.as_ref().filter(|&name| !self.ledger.resources.contains_key(name)) {
+            return self.no_resource(unknown);
+        }
+        let wanted = |name: &ResourceName| resource.as_ref().is_none_or(|only| only == name);
+        let failed =
+            self.ledger.resources.iter().filter(|(name, known)| wanted(name) && !known.failures.is_empty());
+        let names: Vec<String> = failed.map(|(name, _)| name.to_string()).collect();
+        if names.is_empty() {
+            let of = resource.map(|name| format!(" of {name}")).unwrap_or_default();
+            return Response::Accepted {
+                text: format!("no failure{of} is known, so there is nothing to forget"),
+            };
+        }
+        let text = format!("the failures of {} are forgotten", names.join(", "));
+        self.intend(Change::Forgive { resource, node: None }, text)
     }
 
     fn resume(&mut self, node: &NodeName) -> Response {
@@ -158,7 +218,7 @@ impl Core {
             );
         }
         let from = grant.node.clone();
-        if let Some(refused) = self.no_way(&from, to.as_ref()) {
+        if let Some(refused) = self.no_way(&resource, &from, to.as_ref()) {
             return refused;
         }
         let text = match &to {
@@ -168,53 +228,118 @@ impl Core {
         self.intend(Change::Intend(Intent::Move { resource, from, to }), text)
     }
 
-    /// Why a move away from `from` cannot be carried out now, if it cannot.
-    fn no_way(&self, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
-        let status = self.conductor.as_ref()?.status();
-        let standby = |node: &NodeName| self.ledger.intents.contains(&Intent::Standby { node: node.clone() });
-        let online =
-            |node: &NodeName| status.nodes.get(node).is_some_and(|node| node.state == NodeState::Online);
-        let can = |node: &NodeName| node != from && online(node) && !standby(node);
-        match to {
-            Some(to) if !can(to) => {
-                let why = if standby(to) { "is in standby" } else { "does not take part" };
-                let hint = "`heart status` shows which nodes can take it".into();
-                Some(refused(format!("nothing can be moved to {to}, which {why}"), hint))
-            }
-            None if !status.nodes.keys().any(can) => {
-                let hint = "`heart status` shows how the other nodes are".into();
-                Some(refused(format!("no other node than {from} can take it"), hint))
-            }
-            Some(_) | None => None,
+    /// Why a move away from `from` cannot be carried out now, if it cannot. The scheduler is asked: it
+    /// would end such a move at once.
+    fn no_way(&self, resource: &ResourceName, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
+        let (conductor, spec) = (self.conductor.as_ref()?, self.ledger.spec.as_ref()?);
+        let joining = |node: &NodeName| {
+            conductor.status().nodes.get(node).is_some_and(|node| node.state == NodeState::Joining)
+        };
+        if let Some(to) = to.filter(|to| joining(to)) {
+            let hint = "ask again when `heart status` shows it as online".into();
+            return Some(refused(format!("{resource} cannot move to {to}, which is still joining"), hint));
         }
+        let intent = Intent::Move { resource: resource.clone(), from: from.clone(), to: to.cloned() };
+        let intents = vec![intent.clone()];
+        let kept =
+            conductor.status().intents.iter().filter(|intent| matches!(intent, Intent::Standby { .. }));
+        let intents = kept.cloned().chain(intents).collect();
+        let status = heart_model::Status { intents, ..conductor.status().clone() };
+        let ended = heart_scheduler::plan(spec, &status).ended;
+        let because = ended.into_iter().find(|(ended, _)| *ended == intent)?.1;
+        Some(match because {
+            Ended::NotOn { node, refusal } => {
+                let hint = match &refusal {
+                    Refusal::Standby => format!("`heart resume {node}` lets things run on {node} again"),
+                    Refusal::Failed { resource, .. } => {
+                        format!("when its cause is mended, `heart forgive {resource}` forgets the failures")
+                    }
+                    _ => "`heart status` shows which nodes can take it".into(),
+                };
+                refused(format!("{resource} cannot move to {node}: {refusal}"), hint)
+            }
+            Ended::Cancelled | Ended::Nowhere | Ended::Elsewhere { .. } | Ended::Removed => refused(
+                format!("{resource} cannot move away: no other node than {from} can take it"),
+                "`heart status` shows how the other nodes are".into(),
+            ),
+        })
+    }
+
+    /// Calls off the move of a resource; that of a group goes by any of its members.
+    fn cancel(&mut self, resource: &ResourceName) -> Response {
+        if !self.ledger.resources.contains_key(resource) {
+            return self.no_resource(resource);
+        }
+        let group = self.ledger.spec.as_ref().and_then(|spec| spec.group_of(resource));
+        let group = group.map_or(::core::slice::from_ref(resource), |(_, group)| &group.members);
+        let concerned = |intent: &&Intent| match intent {
+            Intent::Move { resource, .. } => group.contains(resource),
+            Intent::Standby { .. } => false,
+        };
+        let Some(intent) = self.ledger.intents.iter().find(concerned).cloned() else {
+            let hint = "`heart status` shows what was asked for and is not done yet".into();
+            return refused(format!("no move of {resource} is under way"), hint);
+        };
+        let text = format!("the move of {resource} is called off: it stays where it is now");
+        self.intend(Change::End { intent, because: Ended::Cancelled }, text)
     }
 
     fn no_resource(&self, resource: &ResourceName) -> Response {
-        let names: Vec<String> = self.ledger.resources.keys().map(|name| format!("`{name}`")).collect();
-        refused(
-            format!("no resource is called `{resource}`"),
-            format!("the resources are {}", names.join(", ")),
-        )
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let names: BTreeSet<&ResourceName> =
+            spec.resources.keys().chain(self.ledger.resources.keys()).collect();
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let hint = match names.as_slice() {
+            [] => "none are configured".into(),
+            names => format!("the resources are {}", names.join(", ")),
+        };
+        refused(format!("no resource is called `{resource}`"), hint)
     }
 
     fn intend(&mut self, change: Change, text: String) -> Response {
         let entry = Entry { v: VERSION, at: self.wall, change };
         let taken = self.agreement.as_mut().is_some_and(|agreement| agreement.propose(write(&entry)));
-        if taken { Response::Accepted { text } } else { no_leader() }
+        if taken { Response::Accepted { text } } else { self.no_leader() }
     }
 
-    fn why(&self, resource: &ResourceName) -> Response {
-        let Some(conductor) = &self.conductor else { return no_leader() };
+    fn why(&self, now: Moment, resource: &ResourceName) -> Response {
+        let Some(conductor) = &self.conductor else { return self.no_leader() };
         if !self.ledger.resources.contains_key(resource) {
             return self.no_resource(resource);
         }
-        let reasons = conductor.plan().reasons.get(resource).cloned().unwrap_or_default();
+        let reasons = conductor.reasons(now, resource);
         let next = next_steps(conductor.plan(), Some(resource));
         Response::Why { reasons, next }
     }
 
+    /// What a node says that knows no leader: what it lacks, and what it knew last.
+    fn why_alone(&self, resource: &ResourceName) -> Response {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        if !spec.resources.contains_key(resource) && !self.ledger.resources.contains_key(resource) {
+            return self.no_resource(resource);
+        }
+        let quorum = self.sights.voters_heard() >= self.sights.quorum();
+        let mut reasons = vec![if quorum { Reason::NoLeader } else { Reason::NoQuorum }];
+        let grant = self.ledger.resources.get(resource).and_then(|known| known.grant.as_ref());
+        reasons.extend(grant.map(|grant| Reason::LastKnown { node: grant.node.clone() }));
+        Response::Why { reasons, next: Vec::new() }
+    }
+
+    fn no_leader(&self) -> Response {
+        let (me, heard) = (&self.settings.me, self.sights.voters_heard());
+        if heard >= self.sights.quorum() {
+            let error = "nobody leads at the moment: the next leader is about to be elected".into();
+            return refused(error, "ask again in a second; `heart status` shows who leads".into());
+        }
+        let voters = self.sights.voters.size;
+        refused(
+            format!("{me} hears {heard} of {voters} voters, itself counted: nothing can be agreed on here"),
+            format!("ask on a node that hears more than half of them, or bring {me} back to the others"),
+        )
+    }
+
     /// The state of the cluster as this node sees it.
-    fn view(&self) -> StatusView {
+    fn view(&self, now: Moment) -> StatusView {
         let mut view = StatusView {
             cluster: self.settings.spec.cluster.name.to_string(),
             intents: self.ledger.intents.clone(),
@@ -229,7 +354,7 @@ impl Core {
         }
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         for (name, resource) in &spec.resources {
-            let mut one = self.resource_view(name);
+            let mut one = self.resource_view(now, name);
             one.agent = resource.agent.to_string();
             one.group = spec.group_of(name).map(|(group, _)| group.to_string());
             view.resources.insert(name.to_string(), one);
@@ -255,14 +380,17 @@ impl Core {
         NodeView { state, voter, links: Vec::new(), lease_ms: None }
     }
 
-    fn resource_view(&self, name: &ResourceName) -> ResourceView {
+    fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
         let mut view = ResourceView { state: "stopped".into(), ..ResourceView::default() };
         let Some(ledger) = self.ledger.resources.get(name) else { return view };
         view.epoch = ledger.epoch.0;
+        view.move_ended = ledger.ended.as_ref().map(|ended| {
+            let reason = Reason::MoveEnded { to: ended.to.clone(), because: ended.because.clone() };
+            (ended.at.0, reason.to_string())
+        });
         view.failures = ledger.failures.iter().map(|(node, count)| (node.to_string(), *count)).collect();
         if let Some(conductor) = &self.conductor {
-            let reasons = conductor.plan().reasons.get(name);
-            view.why = reasons.and_then(|reasons| reasons.last()).map(ToString::to_string);
+            view.why = main_reason(&conductor.reasons(now, name)).map(ToString::to_string);
         }
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
@@ -276,8 +404,11 @@ impl Core {
     fn add_local_view(&self, now: Moment, board: &Board, view: &mut StatusView) {
         view.node = self.settings.me.to_string();
         view.term = board.log().0.0;
+        // Of a leader that raft knows and that is not heard any more nothing is known.
+        let heard = board.leader_heard(now).map(|(leader, _)| leader);
         let leader =
-            self.leader(now, board).and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
+            self.leader(now, board).filter(|(leader, _)| self.conductor.is_some() || heard == Some(*leader));
+        let leader = leader.and_then(|(leader, _)| self.ids.iter().position(|id| *id == leader));
         view.leader = leader.map(|slot| self.names[slot].to_string());
         view.voters = (self.sights.voters.size, self.sights.voters_heard());
         view.quorum = !now.may_have_reached(board.lease_until());
@@ -328,11 +459,9 @@ fn refused(error: String, hint: String) -> Response {
     Response::Refused { error, hint }
 }
 
-fn no_leader() -> Response {
-    refused(
-        "the cluster has no leader at the moment".into(),
-        "without a quorum of voters nothing can be agreed on; `heart status` shows who is heard".into(),
-    )
+/// The reason that says most in one line: what it waits for, or else the last one.
+fn main_reason(reasons: &[Reason]) -> Option<&Reason> {
+    reasons.iter().find(|reason| reason.is_obstacle()).or(reasons.last())
 }
 
 fn word(activity: &Activity) -> &'static str {
@@ -360,10 +489,12 @@ fn next_steps(plan: &Plan, only: Option<&ResourceName>) -> Vec<String> {
 fn problems(view: &StatusView) -> Vec<String> {
     let mut problems = Vec::new();
     if !view.quorum {
-        problems
-            .push(format!("{} hears {} of {} voters: no quorum", view.node, view.voters.1, view.voters.0));
+        problems.push(format!(
+            "{} hears {} of {} voters, itself counted: no quorum",
+            view.node, view.voters.1, view.voters.0
+        ));
     } else if view.leader.is_none() {
-        problems.push("no leader is heard".into());
+        problems.push(format!("{} hears no leader", view.node));
     }
     for (name, resource) in &view.resources {
         if resource.state != "running" {
@@ -371,7 +502,8 @@ fn problems(view: &StatusView) -> Vec<String> {
             problems.push(format!("{name} is {}{why}", resource.state));
         }
         for (node, count) in &resource.failures {
-            problems.push(format!("{name} failed {count} times on {node}"));
+            let times = if *count == 1 { "once".into() } else { format!("{count} times") };
+            problems.push(format!("{name} failed {times} on {node}"));
         }
     }
     for (name, node) in &view.nodes {

@@ -54,8 +54,8 @@ fn a_voter_whose_log_lost_its_tail_does_not_vote_until_it_has_caught_up() {
         "
         0.0 the disk of cyn loses its last 400 bytes
         0.0 cyn is switched on
-        0.4 cyn: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
-        0.4 cyn: taking part again as incarnation 2
+        0.0 cyn: this node has no log, or one that is shorter than it once was: it asks for a new identity and does not vote until it has caught up
+        0.0 cyn: taking part again as incarnation 2
         ",
     );
     assert!(story.world.votes(story.place("cyn")));

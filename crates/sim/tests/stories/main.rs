@@ -8,4 +8,5 @@ mod failover;
 mod logs;
 mod people;
 mod schedules;
+mod starts;
 mod told;

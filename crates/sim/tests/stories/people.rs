@@ -1,10 +1,28 @@
 //! What people ask for.
 
 use heart_model::NodeName;
-use heart_node::core::Request;
+use heart_node::core::{Request, Response};
 use heart_sim::Fault;
 
 use crate::told::{Told, node, resource};
+
+/// A world in which every start and every stop takes a second.
+fn slow() -> Told {
+    let settings = heart_sim::WorldSettings {
+        operation: (1_000_000_000, 1_000_000_000),
+        ..heart_sim::WorldSettings::quiet(crate::told::spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1)
+    };
+    Told::begin(settings)
+}
+
+/// What `heart why` says, as the leader knows it.
+fn why(story: &mut Told, what: &str) -> Vec<String> {
+    story.ask("bob", Request::Why { resource: resource(what) }).run_for(100);
+    match story.world.answers.last() {
+        Some(Response::Why { reasons, .. }) => reasons.iter().map(ToString::to_string).collect(),
+        other => panic!("{other:?}"),
+    }
+}
 
 fn moved(what: &str, to: Option<NodeName>) -> Request {
     Request::Move { resource: resource(what), to }
@@ -75,7 +93,7 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 bob runs site
         ",
     );
-    // The leader, too, but it is gone before its successor started the second: one lost-after.
+    // The leader, too: it lets another lead before, so that nobody waits for the clock.
     story.switch_on("ada").run_for(3000).forget();
     let leave = Fault::Leave(story.place("bob"));
     story.happens(leave).run_for(5000);
@@ -86,7 +104,123 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 nobody runs address
         0.0 bob has left
         0.0 ada runs address
-        0.6 ada runs site
+        0.0 ada runs site
         ",
     );
+    assert!(story.leader().is_some_and(|leader| leader != "bob"));
+}
+
+/// Before, the wish stayed for ever, and the group left for `cyn` when that came back an hour later.
+#[test]
+fn a_move_ends_when_its_target_is_lost() {
+    let mut story = slow();
+    story.ask("bob", moved("site", Some(node("cyn")))).run_for(300);
+    story.cut_power("cyn").run_for(8000);
+    story.expect(
+        "
+        0.3 cyn loses power
+        0.3 nobody runs cache
+        1.0 nobody runs site
+        1.8 bob runs cache
+        2.0 ada runs site
+        ",
+    );
+    assert!(!story.world.is_asked_for_more());
+    let reasons = why(&mut story, "address");
+    assert_eq!(reasons[0], "its move to cyn was given up: cyn is lost");
+    story.switch_on("cyn").run_for(5000).forget();
+    story.run_for(10_000);
+    story.expect("");
+    assert_eq!(story.owner("site"), Some("ada"));
+}
+
+#[test]
+fn a_move_ends_when_its_target_goes_into_standby() {
+    let mut story = slow();
+    story.ask("bob", moved("site", Some(node("cyn")))).run_for(100);
+    story.ask("bob", Request::Standby { node: node("cyn") }).run_for(9000);
+    assert!(why(&mut story, "site")[0].ends_with("was given up: cyn is in standby"));
+    assert_eq!((story.owner("site"), story.owner("address")), (Some("ada"), Some("ada")));
+    // Another move is another matter.
+    story.ask("bob", moved("site", Some(node("bob")))).run_for(9000);
+    assert!(!why(&mut story, "site")[0].contains("given up"));
+    assert_eq!(story.owner("site"), Some("bob"));
+}
+
+#[test]
+fn a_move_ends_when_it_failed_at_its_target_as_often_as_it_may() {
+    let mut story = Told::three();
+    let breaks = Fault::BreakStarts { node: story.place("cyn"), broken: true };
+    story.happens(breaks).ask("bob", moved("site", Some(node("cyn")))).run_for(9000);
+    assert_eq!(
+        why(&mut story, "address")[0],
+        "its move to cyn was given up: address failed on cyn 3 of 3 times"
+    );
+    assert_ne!(story.owner("address"), Some("cyn"));
+    assert!(!story.world.is_asked_for_more());
+}
+
+#[test]
+fn a_move_that_is_called_off_leaves_everything_where_it_is_by_then() {
+    let mut story = slow();
+    story.ask("bob", moved("site", Some(node("cyn")))).run_for(500);
+    // By whichever member of the group.
+    story.ask("cyn", Request::Cancel { resource: resource("address") }).run_for(8000);
+    story.expect(
+        "
+        1.0 nobody runs site
+        2.0 ada runs site
+        ",
+    );
+    assert!(!story.world.is_asked_for_more());
+    assert_eq!(why(&mut story, "site")[0], "its move to cyn was called off");
+    story.ask("cyn", Request::Cancel { resource: resource("site") }).run_for(500);
+    let said = format!("{:?}", story.world.answers.last());
+    assert!(said.contains("no move of site is under way"), "{said}");
+}
+
+#[test]
+fn a_move_that_cannot_be_is_refused_and_says_why() {
+    let mut story = Told::three();
+    story.ask("bob", Request::Standby { node: node("cyn") }).run_for(1000);
+    story.ask("ada", moved("site", Some(node("cyn")))).run_for(1000);
+    let said = format!("{:?}", story.world.answers.last());
+    assert!(said.contains("site cannot move to cyn: it is in standby"), "{said}");
+    assert!(said.contains("`heart resume cyn`"), "{said}");
+}
+
+#[test]
+fn a_leader_that_owns_nothing_leaves_a_cluster_that_is_led() {
+    let mut story = Told::three();
+    assert_eq!(story.leader(), Some("bob"));
+    let leave = Fault::Leave(story.place("bob"));
+    story.happens(leave).run_for(50);
+    story.expect(
+        "
+        0.0 bob is asked to leave
+        0.0 bob has left
+        ",
+    );
+    // Whoever leads now acts at once: nothing waits until bob is lost.
+    story.ask("ada", moved("address", Some(node("cyn")))).run_for(200);
+    story.expect(
+        "
+        0.0 nobody runs site
+        0.0 nobody runs address
+        0.0 cyn runs address
+        0.0 cyn runs site
+        ",
+    );
+}
+
+#[test]
+fn all_that_are_asked_to_leave_at_once_leave() {
+    let mut story = Told::three();
+    for name in ["ada", "bob", "cyn"] {
+        let leave = Fault::Leave(story.place(name));
+        story.happens(leave);
+    }
+    story.run_for(5000);
+    let told = story.world.take_story();
+    assert_eq!(told.iter().filter(|line| line.ends_with("has left")).count(), 3, "{told:?}");
 }

@@ -1,14 +1,24 @@
 //! The agents that are part of Heart, described: what they can be told, and what guards them.
 //!
-//! This is data. What they do is for the crate `agents`; the words are fixed here, so that a slip
-//! in one of them is found before anything starts.
+//! This is data, and the only place that has it: the configuration checks what is written against
+//! it, so that a slip is found before anything starts, and the agents answer with it when they are
+//! asked what they are. What they do is for the crate `agents`.
 
-use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
+use alloc::{string::String, vec, vec::Vec};
+
+use crate::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
 
 /// Every agent that is part of Heart, in order of their names.
 #[must_use]
 pub fn builtin_agents() -> Vec<AgentInfo> {
     vec![ip(), process()]
+}
+
+/// The agent of that name, if it is part of Heart.
+#[must_use]
+pub fn builtin_agent(name: &str) -> Option<AgentInfo> {
+    let wanted = |info: &AgentInfo| matches!(&info.agent, AgentRef::BuiltIn(known) if known == name);
+    builtin_agents().into_iter().find(wanted)
 }
 
 fn parameter(name: &str, kind: ParameterKind, summary: &str) -> ParameterInfo {
@@ -82,7 +92,7 @@ fn process() -> AgentInfo {
 }
 
 /// When a program counts as started.
-pub(crate) const READY: &str = "\"none\" for at once, a length of time such as \"500ms\", \"tcp:ADDRESS:PORT\", \
+pub const READY: &str = "\"none\" for at once, a length of time such as \"500ms\", \"tcp:ADDRESS:PORT\", \
                                 \"file:PATH\", or \"notify\" if it says so itself";
 
 const SIGNALS: [&str; 8] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL"];

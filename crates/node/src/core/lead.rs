@@ -1,0 +1,115 @@
+//! What only the leader does: it has the conductor say what is to be done, proposes and orders that,
+//! and lets another lead before it leaves.
+
+use heart_model::{Moment, Order};
+
+use super::{Action, Core, Message, ORDERS_WAITING_MAX, Out};
+use crate::{
+    agreement::{Agreement, RaftId},
+    board::{Board, flag},
+    conductor::Score,
+    ledger,
+};
+
+impl Core {
+    /// The leader's work.
+    pub(super) fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let Some(conductor) = &mut self.conductor else { return };
+        let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
+        else {
+            return;
+        };
+        let score = Score {
+            names: &self.names,
+            file: (&self.settings.spec, self.settings.digest),
+            ledger: &self.ledger,
+            applied: agreement.applied(),
+            sights: &self.sights,
+            session: board.session(),
+            began: self.began,
+            leaving: self.leaving_since.is_some(),
+            may_judge: self.listening_until.is_none()
+                && now.has_surely_reached(self.began.after(self.timing.lost_after)),
+        };
+        for (slot, over) in self.ordered_over.iter_mut().enumerate() {
+            if ::core::mem::replace(over, self.peers.generation(slot)) != self.peers.generation(slot) {
+                conductor.forget_orders(self.ids[slot]);
+                agreement.on_unreachable(Some(self.ids[slot]));
+                if self.sights.heard(slot).is_some_and(|seen| seen.both_ways) {
+                    agreement.on_heard();
+                }
+            }
+        }
+        let work = conductor.run(now, &score);
+        for change in work.proposals {
+            let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
+            if agreement.propose(ledger::write(&entry)) {
+                conductor.on_proposed(entry.change);
+            }
+        }
+        for order in work.orders {
+            self.give(order, out);
+        }
+        self.tend_members(now);
+    }
+
+    fn give(&mut self, order: Order, out: &mut Out) {
+        let Some(slot) = self.ids.iter().position(|id| *id == order.node) else { return };
+        if slot == self.slot {
+            self.accept(order);
+        } else {
+            Core::send(slot, &Message::Order(order), out);
+        }
+    }
+
+    pub(super) fn accept(&mut self, order: Order) {
+        if self.orders.len() < ORDERS_WAITING_MAX {
+            self.orders.push_back(order);
+        }
+    }
+
+    /// A leader that is asked to leave lets another voter lead first: what it runs then changes hands
+    /// under a leader that stays, and nobody has to notice by the clock that it is gone. Once only:
+    /// a leader that comes to it again because nobody else can leaves as it is.
+    pub(super) fn hand_over(&mut self, out: &mut Out) {
+        let leads = self.agreement.as_ref().is_some_and(Agreement::leads);
+        if !leads || self.leaving_since.is_none() || self.handed_over || self.heirs(true) == 0 {
+            return;
+        }
+        self.handed_over = true;
+        if let Some(agreement) = &mut self.agreement {
+            agreement.step_down();
+        }
+        out.actions.push(Action::Note("this node leaves: another shall lead".into()));
+    }
+
+    /// How many other voters could lead instead: heard both ways, sound, and not leaving themselves;
+    /// with the whole log, if that matters.
+    fn heirs(&self, whole_log: bool) -> usize {
+        let Some(agreement) = &self.agreement else { return 0 };
+        let (voters, _) = agreement.members();
+        let bad = flag::LEAVING | flag::SICK | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;
+        let could = |id: &&RaftId| {
+            let slot = self.ids.iter().position(|node| *node == id.node()).filter(|slot| *slot != self.slot);
+            let seen = slot.and_then(|slot| self.sights.heard(slot));
+            seen.is_some_and(|seen| seen.both_ways && seen.flags & bad == 0)
+                && (!whole_log || agreement.matched(**id) == Some(agreement.last().1))
+        };
+        voters.iter().filter(could).count()
+    }
+
+    /// Whether a node that leaves still has to see to it that somebody leads; not for longer than
+    /// lost-after.
+    pub(super) fn is_handing_over(&self, now: Moment, board: &Board) -> bool {
+        let waited = self.leaving_since.map(|since| since.after(self.timing.lost_after));
+        if waited.is_none_or(|until| now.has_surely_reached(until)) {
+            return false;
+        }
+        let leader = self.leader(now, board).map(|(leader, _)| leader);
+        match leader {
+            Some(leader) if leader == self.ids[self.slot] => !self.handed_over && self.heirs(false) > 0,
+            Some(_) => false,
+            None => self.handed_over,
+        }
+    }
+}
