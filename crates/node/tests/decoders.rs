@@ -19,7 +19,7 @@ fn key() -> ClusterKey {
 }
 
 fn opener() -> Opener {
-    Opener::new(&key(), &[ADA, NodeId(2)])
+    Opener::new(&key(), NodeId(2), &[ADA, NodeId(2)])
 }
 
 fn sealed(counter: u64) -> Vec<u8> {
@@ -29,7 +29,7 @@ fn sealed(counter: u64) -> Vec<u8> {
 #[test]
 fn a_frame_opens_once() {
     let mut opener = opener();
-    let opened = opener.open(&mut sealed(7)).map(|opened| opened.body.to_vec());
+    let opened = opener.open(0, &mut sealed(7)).map(|opened| opened.body.to_vec());
     assert_eq!(opened, Ok(b"here I am".to_vec()));
     for (counter, expected) in [
         (7, Some(Rejected::Replayed)),
@@ -40,7 +40,7 @@ fn a_frame_opens_once() {
         (9 + 2 * heart_node::frame::WINDOW, None),
         (9, Some(Rejected::Replayed)), // too old to know
     ] {
-        let refused = opener.open(&mut sealed(counter)).err();
+        let refused = opener.open(0, &mut sealed(counter)).err();
         assert_eq!(refused, expected, "frame {counter}");
     }
 }
@@ -53,10 +53,10 @@ fn frames_of_others_are_not_ours() {
     };
     for (mut bytes, expected) in [
         (frame("other", 3, 1), Rejected::OtherCluster),
-        (frame("web", 4, 1), Rejected::Forged),
+        (frame("web", 4, 1), Rejected::Forged(0)),
         (frame("web", 3, 9), Rejected::Stranger),
     ] {
-        assert_eq!(opener().open(&mut bytes).err(), Some(expected));
+        assert_eq!(opener().open(0, &mut bytes).err(), Some(expected));
     }
 }
 
@@ -65,7 +65,7 @@ proptest! {
 
     #[test]
     fn garbage_is_no_frame(mut bytes in proptest::collection::vec(any::<u8>(), 0..1600)) {
-        prop_assert!(opener().open(&mut bytes).is_err());
+        prop_assert!(opener().open(0, &mut bytes).is_err());
     }
 
     #[test]
@@ -74,7 +74,7 @@ proptest! {
         let at = at % bytes.len();
         // Byte 7 of the header is not used yet; it is sealed all the same.
         bytes[at] ^= 1 << bit;
-        prop_assert!(opener().open(&mut bytes).is_err());
+        prop_assert!(opener().open(0, &mut bytes).is_err());
     }
 
     #[test]

@@ -53,8 +53,6 @@ pub(super) enum Told {
 pub(super) struct Counters {
     /// What was dropped because the core did not keep up.
     pub(super) dropped: AtomicU64,
-    /// Datagrams that were not taken, for any reason.
-    pub(super) rejected: AtomicU64,
 }
 
 pub(super) struct Thread {
@@ -103,9 +101,6 @@ fn run(mut pulse: Pulse, thread: &Thread) -> ! {
         if !any {
             pulse.step(clock::now(), thread.board, Event::Wake, &mut actions);
         }
-        let rejections = pulse.rejections();
-        let all = rejections.foreign + rejections.replayed + rejections.forged + rejections.old_boot;
-        thread.counters.rejected.store(all, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,7 @@
 mod duties;
 mod message;
 mod peers;
+mod refused;
 mod rejoin;
 mod requests;
 
@@ -17,14 +18,14 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
+pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
+pub use rejoin::Log;
 
 use crate::{
     agreement::{self, Agreement, Founders, Pace, RaftId, Ticket, Write},
     board::{Board, flag},
     conductor::{Conductor, Score},
-    journal::Recovered,
     ledger::{self, Change, Ledger, What},
     ownership::{Campaigns, Holder, Revoked, Sights},
     plant::{Bug, is_planted},
@@ -61,17 +62,6 @@ impl Settings {
         names.sort_unstable_by_key(NodeName::id);
         names
     }
-}
-
-/// What was found of this node's log.
-#[derive(Clone, Debug)]
-pub enum Log {
-    /// There was none.
-    Empty,
-    /// It was taken up.
-    Recovered(Box<Recovered>),
-    /// It was there but cannot be used: the node comes back under a new identity.
-    Damaged,
 }
 
 /// What reaches the core.
@@ -178,6 +168,7 @@ pub struct Core {
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, Moment>,
+    refused: refused::Recent,
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
@@ -225,6 +216,7 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
+            refused: refused::Recent::default(),
             answers: Vec::new(),
             began: now,
             listening_until: Some(now.after(timing.lost_after))

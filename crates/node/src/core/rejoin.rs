@@ -21,6 +21,17 @@ use crate::{
 /// history without them.
 const FOUND_WAIT: u32 = 2;
 
+/// What was found of this node's log.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// There was none.
+    Empty,
+    /// It was taken up.
+    Recovered(Box<Recovered>),
+    /// It was there but cannot be used: the node comes back under a new identity.
+    Damaged,
+}
+
 /// When the leader last changed who votes.
 #[derive(Debug, Default)]
 pub(super) struct Rejoin {
