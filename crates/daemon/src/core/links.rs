@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::Context;
 use heart_model::{LinkKind, NodeName, Spec};
-use heart_node::frame::{MAGIC, cluster_tag};
+use heart_node::frame::{DATAGRAM_MAX, HEADER, MAGIC, SEAL, cluster_tag};
 use rustix::net::sockopt;
 
-use crate::sys;
+use crate::sys::{self, Wanted};
 
 /// Room for datagrams that wait while this node does not read: a second of the largest cluster.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -25,7 +25,7 @@ pub(crate) fn open(spec: &Spec, me: &NodeName) -> anyhow::Result<Vec<OwnedFd>> {
     let port = spec.cluster.port;
     let own = spec.nodes[me].addresses.iter().map(|address| address.0);
     let mut sockets = Vec::new();
-    for address in own {
+    for (place, address) in own.enumerate() {
         let socket = UdpSocket::bind((address, port)).with_context(|| {
             format!(
                 "cannot listen on {address} port {port}, an address of `{me}`\n\
@@ -33,23 +33,37 @@ pub(crate) fn open(spec: &Spec, me: &NodeName) -> anyhow::Result<Vec<OwnedFd>> {
                  `ss -ulpn` tell"
             )
         })?;
-        sockets.push(prepare(socket, spec, address)?);
+        // A node sends from its own address on a link, what it passes on for others, too.
+        let others = spec.nodes.iter().filter(|(name, _)| *name != me);
+        let sources = others.filter_map(|(_, node)| node.addresses.get(place)).map(|address| address.0);
+        sockets.push(prepare(socket, address, &wanted(spec, sources.collect()))?);
     }
     for link in &spec.cluster.links {
         let socket = open_shared(link.kind, link.address, &link.interface)
             .with_context(|| format!("cannot use {} on interface {}", link.address, link.interface))?;
-        sockets.push(prepare(socket, spec, link.address.ip())?);
+        // By which of its addresses a node speaks on an interface, only that node knows.
+        sockets.push(prepare(socket, link.address.ip(), &wanted(spec, Vec::new()))?);
     }
     Ok(sockets)
 }
 
-fn prepare(socket: UdpSocket, spec: &Spec, address: IpAddr) -> anyhow::Result<OwnedFd> {
+/// What the kernel lets through: everything that may be a frame for us, and our own where it comes back.
+fn wanted(spec: &Spec, sources: Vec<IpAddr>) -> Wanted {
+    let cluster = cluster_tag(spec.cluster.name.as_str()).to_le_bytes();
+    Wanted {
+        marks: [MAGIC, cluster],
+        lengths: (HEADER + SEAL, DATAGRAM_MAX),
+        senders: spec.nodes.keys().map(|name| name.id().0.to_le_bytes()).collect(),
+        sources,
+    }
+}
+
+fn prepare(socket: UdpSocket, address: IpAddr, wanted: &Wanted) -> anyhow::Result<OwnedFd> {
     socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
     sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
         .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER))
         .context("cannot make room for datagrams")?;
-    let cluster = cluster_tag(spec.cluster.name.as_str()).to_le_bytes();
-    let filtered = sys::filter(socket.as_raw_fd(), u32::from_be_bytes(MAGIC), u32::from_be_bytes(cluster));
+    let filtered = sys::filter(socket.as_raw_fd(), wanted);
     if let Err(error) = filtered {
         tracing::warn!("the kernel does not filter datagrams for {address}: {error}");
     }
@@ -175,7 +189,45 @@ impl Links {
         }
         None
     }
+
+    /// Takes several datagrams off a link at once; none wait if there are none.
+    pub(crate) fn receive_many(&self, link: usize, into: &mut Batch) -> usize {
+        let socket = self.0[link].socket.as_raw_fd();
+        let taken = (0..ERRORS_MAX).find_map(|_| {
+            match sys::receive_many(socket, &mut into.bytes, &mut into.lengths) {
+                Ok(count) => Some(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
+                Err(_) => None,
+            }
+        });
+        taken.unwrap_or(0)
+    }
+
+    /// How many datagrams the kernel has dropped on a link; the number wraps around.
+    pub(crate) fn dropped(&self, link: usize) -> u32 {
+        sys::dropped(self.0[link].socket.as_raw_fd()).unwrap_or(0)
+    }
 }
 
+/// Room for datagrams that are taken at once.
+pub(crate) struct Batch {
+    bytes: [[u8; DATAGRAM_MAX + 1]; BATCH_MAX],
+    lengths: [usize; BATCH_MAX],
+}
+
+impl Batch {
+    /// Room that is not used yet.
+    pub(crate) fn new() -> Box<Batch> {
+        Box::new(Batch { bytes: [[0; DATAGRAM_MAX + 1]; BATCH_MAX], lengths: [0; BATCH_MAX] })
+    }
+
+    /// The first `count` datagrams.
+    pub(crate) fn iter_mut(&mut self, count: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.bytes.iter_mut().zip(&self.lengths).take(count).map(|(bytes, &length)| &mut bytes[..length])
+    }
+}
+
+/// Most datagrams that are taken at once.
+const BATCH_MAX: usize = 32;
 /// Errors that one look at a socket passes over.
 const ERRORS_MAX: usize = 16;
