@@ -15,3 +15,4 @@ mod kills;
 mod links;
 mod partitions;
 mod power;
+mod strangers;
