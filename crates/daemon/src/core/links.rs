@@ -231,3 +231,70 @@ impl Batch {
 const BATCH_MAX: usize = 32;
 /// Errors that one look at a socket passes over.
 const ERRORS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_node::frame::BODY_MAX;
+
+    const CLUSTER: [u8; 4] = *b"tag!";
+    const SENDER: [u8; 4] = 64u32.to_le_bytes();
+
+    /// What looks like a frame to somebody without the key.
+    fn frame(marks: [[u8; 4]; 2], sender: [u8; 4], body: usize) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER + SEAL + body];
+        bytes[..4].copy_from_slice(&marks[0]);
+        bytes[8..12].copy_from_slice(&marks[1]);
+        bytes[12..16].copy_from_slice(&sender);
+        bytes
+    }
+
+    /// The kernel's own network shows what its filter lets through, from one address to itself.
+    fn check(own: IpAddr, strangers: &[IpAddr]) {
+        let known = |mut sources: Vec<IpAddr>, own: Option<IpAddr>| {
+            sources.extend(own);
+            Wanted {
+                marks: [MAGIC, CLUSTER],
+                lengths: (HEADER + SEAL, DATAGRAM_MAX),
+                senders: (1..=64u32).map(u32::to_le_bytes).collect(),
+                sources,
+            }
+        };
+        let truth = [MAGIC, CLUSTER];
+        for (what, wanted, bytes, passes) in [
+            ("anybody's", known(Vec::new(), None), frame(truth, SENDER, 9), true),
+            ("a node's", known(strangers.to_vec(), Some(own)), frame(truth, SENDER, 9), true),
+            ("a stranger's", known(strangers.to_vec(), None), frame(truth, SENDER, 9), false),
+            ("the longest", known(Vec::new(), None), frame(truth, SENDER, BODY_MAX), true),
+            ("longer", known(Vec::new(), None), frame(truth, SENDER, BODY_MAX + 1), false),
+            ("the shortest", known(Vec::new(), None), frame(truth, SENDER, 0), true),
+            ("shorter", known(Vec::new(), None), frame(truth, SENDER, 0)[1..].to_vec(), false),
+            ("not ours", known(Vec::new(), None), frame([*b"HRT0", CLUSTER], SENDER, 9), false),
+            ("another cluster's", known(Vec::new(), None), frame([MAGIC, *b"tag?"], SENDER, 9), false),
+            ("no node's", known(Vec::new(), None), frame(truth, 65u32.to_le_bytes(), 9), false),
+        ] {
+            let socket = UdpSocket::bind((own, 0)).unwrap();
+            let fd = prepare(socket.try_clone().unwrap(), own, &wanted).unwrap();
+            socket.send_to(&bytes, socket.local_addr().unwrap()).unwrap();
+            // A datagram to oneself is there when the call returns.
+            let came = socket.recv_from(&mut [0; 2000]).is_ok();
+            assert_eq!(came, passes, "{what} to {own}");
+            assert_eq!(sys::dropped(fd.as_raw_fd()).unwrap(), u32::from(!passes), "{what} to {own}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_lets_through_what_may_be_a_frame_of_a_node() {
+        let four: Vec<IpAddr> = (1..64).map(|last| Ipv4Addr::new(127, 0, 1, last).into()).collect();
+        check(Ipv4Addr::LOCALHOST.into(), &four);
+        // Each differs from the true one in another of its four words.
+        let six = [[1, 0, 0, 0, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 1, 0, 1], [0; 8]];
+        let six: Vec<IpAddr> =
+            six.iter().cycle().take(63).map(|&parts| Ipv6Addr::from(parts).into()).collect();
+        if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            check(Ipv6Addr::LOCALHOST.into(), &six);
+        } else {
+            println!("skipped: no IPv6 on this machine");
+        }
+    }
+}

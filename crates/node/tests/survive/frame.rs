@@ -103,6 +103,9 @@ fn ack_of(script: &mut Script<'_>, last: u64) -> Ack {
     }
 }
 
+/// What was sealed as what, and the datagram it became.
+type Sealed = (Kind, Vec<u8>, Vec<u8>);
+
 /// A node on a network on which somebody records, repeats and changes frames.
 struct Scene {
     opener: Opener,
@@ -110,7 +113,7 @@ struct Scene {
     board: Board,
     now: Moment,
     /// What was sealed, by speaker and counter: no counter is used twice.
-    sealed: BTreeMap<(usize, u64), (Kind, Vec<u8>, Vec<u8>)>,
+    sealed: BTreeMap<(usize, u64), Sealed>,
     /// How often each was opened while its boot was known to speak.
     opened: BTreeMap<(usize, u64), u32>,
     actions: Vec<Action>,

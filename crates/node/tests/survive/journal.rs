@@ -68,18 +68,18 @@ fn write(script: &mut Script<'_>) -> Written {
             (first, next, commit) = (next, next, next - 1);
             let metadata = SnapshotMetadata { index: next - 1, term, ..SnapshotMetadata::default() };
             let data = script.bytes(20).into();
-            batch.snapshot = Some(Snapshot { metadata: Some(metadata), data, ..Snapshot::default() });
+            batch.snapshot = Some(Snapshot { metadata: Some(metadata), data });
         }
         // A new leader may replace what was not committed.
         let replaced = (next - 1).saturating_sub(commit.max(first - 1));
-        next -= (script.byte() as u64 % 4).min(replaced);
+        next -= u64::from(script.byte() % 4).min(replaced);
         for _ in 0..script.byte() % 4 {
             let entry = Entry { index: next, term, data: script.bytes(40).into(), ..Entry::default() };
-            written.entries.insert((next, term, entry.data.to_vec()));
+            written.entries.insert((next, term, entry.data.clone()));
             batch.entries.push(entry);
             next += 1;
         }
-        commit += (script.byte() as u64 % 4).min(next - 1 - commit);
+        commit += u64::from(script.byte() % 4).min(next - 1 - commit);
         batch.hard_state = Some(HardState { term, vote: 1, commit });
         written.states.insert((term, commit));
         written.file.extend(batch.encode_framed());
@@ -103,7 +103,7 @@ fn damaged(mut script: Script<'_>) {
     }
     if let Ok(recovered) = read(&file) {
         for entry in &recovered.entries {
-            let key = (entry.index, entry.term, entry.data.to_vec());
+            let key = (entry.index, entry.term, entry.data.clone());
             assert!(written.entries.contains(&key), "nobody wrote {key:?}");
         }
         let state = &recovered.hard_state;
