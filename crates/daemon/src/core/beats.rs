@@ -23,7 +23,7 @@ use heart_node::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    links::{Batch, Links},
+    links::{BATCH_MAX, Batch, Links},
     patience::Patience,
 };
 use crate::sys;
@@ -144,13 +144,29 @@ impl Turns {
         taken
     }
 
-    /// Where one datagram was refused, more are likely, and what is good may be behind them: takes many
-    /// at once, and charges the link for the time.
+    /// Where one datagram was refused, more are likely, and what is good may be behind them: takes all
+    /// that wait, many at once, as long as the link has an allowance, and charges it for the time.
     fn wade(&mut self, thread: &Thread, link: usize, since: Moment) {
-        let count = thread.links.receive_many(link, &mut self.batch);
+        let (mut since, mut more) = (since, true);
+        for _ in 0..BATCHES_MAX {
+            if !more || self.patience.is_used_up(link, since) {
+                return;
+            }
+            let count = thread.links.receive_many(link, &mut self.batch);
+            more = count == BATCH_MAX;
+            let good = self.take(thread, link, count);
+            let all = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+            let now = clock::now();
+            self.patience.spend(link, now, now.longest_since(since) * (all - good) / all);
+            since = now;
+        }
+    }
+
+    /// Steps through the first datagrams of the batch; how many were taken.
+    fn take(&mut self, thread: &Thread, link: usize, count: usize) -> u32 {
         let Turns { pulse, actions, batch, .. } = self;
         let now = clock::now();
-        let mut good: u32 = 0;
+        let mut good = 0;
         for bytes in batch.iter_mut(count) {
             // Room for what one step may ask for at most is left in the list.
             if pulse.step(now, thread.board, Event::Datagram { link, bytes }, actions) {
@@ -163,9 +179,7 @@ impl Turns {
         if !self.actions.is_empty() {
             self.perform(thread);
         }
-        let all = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-        let now = clock::now();
-        self.patience.spend(link, now, now.longest_since(since) * (all - good) / all);
+        good
     }
 
     fn perform(&mut self, thread: &Thread) {
@@ -218,6 +232,8 @@ impl Turns {
     }
 }
 
+/// Most batches of datagrams that are taken in one look at a link.
+const BATCHES_MAX: usize = 32;
 /// Room for the actions of some steps, so that the list never grows.
 const ACTIONS: usize = 1024;
 

@@ -228,7 +228,7 @@ impl Batch {
 }
 
 /// Most datagrams that are taken at once.
-const BATCH_MAX: usize = 32;
+pub(crate) const BATCH_MAX: usize = 32;
 /// Errors that one look at a socket passes over.
 const ERRORS_MAX: usize = 16;
 

@@ -4,6 +4,10 @@
 //! kernel. So each link has an allowance for what is refused: once it is used up, the link is not
 //! read until the next period. What is good and arrives meanwhile waits in the socket, as long as it
 //! finds room there; other links go on as if nothing were.
+//!
+//! A flood that trickles in would wake the thread for every datagram, and waking costs more than
+//! refusing. So a link that brought several refused datagrams is left alone for a moment after each
+//! look, and then brings many at once.
 
 use heart_model::{Duration, LINKS_MAX, Moment};
 
@@ -12,12 +16,20 @@ const PERIOD: Duration = Duration::from_millis(5);
 /// The part of each period that all links together may spend on what is refused.
 const ALLOWANCE: Duration = Duration::from_micros(800);
 
+/// How long a link that is flooded is left alone after each look.
+const REST: Duration = Duration::from_micros(500);
+/// Looks at a link in one period that bring refused datagrams and need no rest.
+const LOOKS_MAX: u32 = 2;
+
 /// What one link has spent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spent {
     /// When the period began.
     since: Moment,
     time: Duration,
+    looks: u32,
+    /// The last look.
+    looked_at: Moment,
 }
 
 /// What all links have spent.
@@ -41,16 +53,29 @@ impl Patience {
     pub(super) fn spend(&mut self, link: usize, now: Moment, time: Duration) {
         let spent = &mut self.links[link];
         if now.longest_since(spent.since) >= PERIOD {
-            *spent = Spent { since: now, time: Duration::ZERO };
+            // Whoever rested in the last period is flooded until a whole one was quiet.
+            let flooded = spent.looks > LOOKS_MAX && now.longest_since(spent.looked_at) < PERIOD;
+            let looks = if flooded { LOOKS_MAX } else { 0 };
+            *spent = Spent { since: now, looks, ..Spent::default() };
         }
         spent.time += time;
+        spent.looks += 1;
+        spent.looked_at = now;
+    }
+
+    /// Whether `link` has used up its allowance for this period.
+    pub(super) fn is_used_up(&self, link: usize, now: Moment) -> bool {
+        let spent = &self.links[link];
+        spent.time >= self.each && now.longest_since(spent.since) < PERIOD
     }
 
     /// How long `link` is not read; nothing if it is.
     pub(super) fn pause(&self, link: usize, now: Moment) -> Option<Duration> {
         let spent = &self.links[link];
-        let left = PERIOD.saturating_sub(now.longest_since(spent.since));
-        (spent.time >= self.each && !left.is_zero()).then_some(left)
+        let left = |whole: Duration, since: Moment| whole.saturating_sub(now.longest_since(since));
+        let over = if self.is_used_up(link, now) { left(PERIOD, spent.since) } else { Duration::ZERO };
+        let rest = if spent.looks > LOOKS_MAX { left(REST, spent.looked_at) } else { Duration::ZERO };
+        Some(over.max(rest)).filter(|pause| !pause.is_zero())
     }
 }
 
@@ -72,9 +97,25 @@ mod tests {
         patience.spend(0, at(1_000), Duration::from_micros(1));
         assert_eq!(patience.pause(0, at(1_000)), Some(PERIOD - Duration::from_millis(1)));
         assert_eq!(patience.pause(1, at(1_000)), None, "the other link has its own");
+        assert!(patience.is_used_up(0, at(4_999)) && !patience.is_used_up(0, at(5_000)));
         assert_eq!(patience.pause(0, at(5_000)), None, "a new period");
         patience.spend(0, at(5_000), Duration::from_micros(1));
         assert_eq!(patience.pause(0, at(5_000)), None, "with a new allowance");
+    }
+
+    #[test]
+    fn a_flood_that_trickles_in_is_looked_at_now_and_then() {
+        let mut patience = Patience::new(2);
+        let mut looks = 0;
+        for micros in 0..100_000 {
+            if patience.pause(0, at(micros)).is_none() {
+                looks += 1;
+                patience.spend(0, at(micros), Duration::from_micros(2));
+            }
+        }
+        assert!((150..=260).contains(&looks), "{looks} looks in 100 ms");
+        patience.spend(0, at(200_000), Duration::from_micros(2));
+        assert_eq!(patience.pause(0, at(200_000)), None, "what goes astray once needs no rest");
     }
 
     #[test]
