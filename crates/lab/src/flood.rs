@@ -66,11 +66,11 @@ impl Noise {
     }
 }
 
-/// `lab-flood KIND FROM TO PORT MILLISECONDS FRAME`, the frame in hexadecimal: a recorded one, which
-/// some kinds need. Prints how many packets were sent.
+/// `lab-flood KIND FROM TO PORT MILLISECONDS RATE FRAME`: so many packets a second, one by one, or as
+/// fast as it can for zero; the frame, in hexadecimal, is a recorded one. Prints how many were sent.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let [kind, from, to, port, time, frame] = arguments else {
-        bail!("usage: lab-flood KIND FROM TO PORT MILLISECONDS FRAME");
+    let [kind, from, to, port, time, rate, frame] = arguments else {
+        bail!("usage: lab-flood KIND FROM TO PORT MILLISECONDS RATE FRAME");
     };
     let kind = kind_of(kind)?;
     let (from, to): (Ipv4Addr, Ipv4Addr) = (from.parse()?, to.parse()?);
@@ -80,14 +80,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, Some(ipproto::RAW))
         .context("cannot make packets: this needs root")?;
     rustix::net::connect(&socket, &SocketAddrV4::new(to, 0))?;
-    let until = Stamp::now().after(Duration::from_millis(time.parse()?));
+    let rate: u64 = rate.parse()?;
+    let began = Stamp::now();
+    let until = began.after(Duration::from_millis(time.parse()?));
     let mut noise = Noise(Stamp::now().0 | 1);
     // Made beforehand, so that the time goes into sending; counters and boots are made anew each time.
     let mut packets: Vec<Vec<u8>> =
         (0..BATCH * 4).map(|_| packet(from, to, port, &payload(kind, &frame, &mut noise))).collect();
     let mut sent: u64 = 0;
     while !until.remaining().is_zero() {
-        for batch in packets.chunks_mut(BATCH) {
+        for batch in packets.chunks_mut(if rate == 0 { BATCH } else { 1 }) {
+            let due = Duration::from_secs(sent).checked_div(u32::try_from(rate)?).unwrap_or_default();
+            // Only spinning is as even as a flood has to be.
+            while Stamp::now().since(began) < due {
+                std::hint::spin_loop();
+            }
             batch.iter_mut().for_each(|packet| renew(kind, packet, &mut noise));
             sent += sys::send_many(&socket, batch).unwrap_or(0) as u64;
         }

@@ -45,15 +45,15 @@ fn softirq() -> f64 {
     ticks.parse::<f64>().unwrap() * 1e7
 }
 
-fn flood(cluster: &Cluster, node: &str, kind: &str, from: &str, frame: &str) -> Cost {
+fn flood(cluster: &Cluster, node: &str, (kind, rate): (&str, &str), from: &str, frame: &str) -> Cost {
     let to = format!("10.77.0.{}", &node[1..]);
     let time = FLOOD.as_millis().to_string();
     let core = || cluster.lab.node(node).shell(CORE_TIME).unwrap().trim().parse::<f64>().unwrap();
     let refused = || Cluster::until("it says what it refused", || Ok(cluster.view_of(node)?.refused));
     let before = refused();
     let (cpu, kernel) = (core(), softirq());
-    let sent =
-        cluster.lab.client().exec(&["heart", "lab-flood", kind, from, &to, "694", &time, frame]).unwrap();
+    let words = ["heart", "lab-flood", kind, from, &to, "694", &time, rate, frame];
+    let sent = cluster.lab.client().exec(&words).unwrap();
     let (cpu, kernel) = (core() - cpu, softirq() - kernel);
     assert!(sent.exit.is_success(), "{}", sent.stderr);
     // What the kernel dropped is looked at once a second.
@@ -109,9 +109,12 @@ fn a_flood_of_any_kind_costs_little_and_changes_nothing() {
     let before = cluster.mark();
     let term = cluster.view().unwrap().term;
     println!("{:<8} {:<12} {:>9} {:>7} {:>8}  refused", "kind", "from", "sent/s", "core", "softirq");
-    for kind in ["noise", "magic", "header", "boot", "counter", "replay", "flipped"] {
+    let fast = ["noise", "magic", "header", "boot", "counter", "replay", "flipped"].map(|kind| (kind, "0"));
+    // A flood that trickles in wakes whoever waits for every single datagram.
+    let slow = ["40000", "10000"].into_iter().flat_map(|rate| [("boot", rate), ("replay", rate)]);
+    for (kind, rate) in fast.into_iter().chain(slow) {
         for from in [STRANGER, &address(&other)] {
-            let cost = flood(&cluster, &node, kind, from, &frame);
+            let cost = flood(&cluster, &node, (kind, rate), from, &frame);
             let per_second = cost.sent as f64 / FLOOD.as_secs_f64();
             let r = &cost.refused;
             let counted = r.by_kernel + r.unknown + r.replayed + r.copies + r.forged + r.old_boot;
