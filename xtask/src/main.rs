@@ -1,13 +1,15 @@
 //! The tools of the house.
 //!
 //! ```text
-//! cargo xtask test [--quick]            everything that must hold before a change goes in
-//! cargo xtask tidy                      the house rules alone
-//! cargo xtask sim --worlds N [--seed S] simulated worlds
-//! cargo xtask demo [--script] [--keep]  the demonstration: what `cargo demo` is
+//! cargo xtask test [--quick]              everything that must hold before a change goes in
+//! cargo xtask tidy                        the house rules alone
+//! cargo xtask sim --worlds N [--seed S]   simulated worlds
+//! cargo xtask fuzz [TARGET] [--seconds N] the decoders under libFuzzer
+//! cargo xtask demo [--script] [--keep]    the demonstration: what `cargo demo` is
 //! ```
 
 mod demo;
+mod fuzz;
 mod metadata;
 mod packages;
 mod sim;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask test [--quick]
        cargo xtask tidy
        cargo xtask sim [--worlds N] [--seed S]
+       cargo xtask fuzz [TARGET] [--seconds N]
        cargo xtask demo [--script] [--keep]";
 
 fn main() -> ExitCode {
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(true),
         ["tidy"] => tidy::run(),
         ["demo", options @ ..] => demo::run(options),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["sim", options @ ..] => sim::run(options),
         _ => {
             eprintln!("{USAGE}");

@@ -1,4 +1,7 @@
-//! What holds for every text and every specification.
+//! What holds for every text and every specification. The same function runs under the fuzzer for
+//! hours: `cargo xtask fuzz configuration`.
+
+mod survive;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -8,6 +11,7 @@ use heart_model::{
     LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Value,
 };
 use proptest::{collection, option, prelude::*, sample};
+use survive::configuration;
 
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -20,24 +24,6 @@ fn corpus() -> Vec<Vec<u8>> {
         texts.extend(files.iter().map(|path| fs::read(path).unwrap()));
     }
     texts
-}
-
-/// Reads and reports; whatever the bytes are, this ends and does not panic.
-fn survive(bytes: &[u8]) {
-    match read("heart.toml", bytes, &NoEnvironment) {
-        Ok(checked) => {
-            let again = read("printed", print(&checked.spec).as_bytes(), &NoEnvironment);
-            assert_eq!(again.expect("what is printed is valid").spec, checked.spec);
-        }
-        Err(report) => {
-            assert!(!report.is_empty());
-            let text = report.render_text(false);
-            assert!(!text.is_empty() && text.len() < 1_000_000);
-            let _ = report.render_text(true);
-            let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("it is JSON");
-            assert!(json["errors"].as_u64() > Some(0));
-        }
-    }
 }
 
 const PIECES: &[&str] = &[
@@ -91,12 +77,12 @@ proptest! {
 
     #[test]
     fn no_bytes_do_harm(bytes in collection::vec(any::<u8>(), 0..400)) {
-        survive(&bytes);
+        configuration(&bytes);
     }
 
     #[test]
     fn no_pieces_do_harm(pieces in collection::vec(sample::select(PIECES), 0..120)) {
-        survive(pieces.concat().as_bytes());
+        configuration(pieces.concat().as_bytes());
     }
 
     #[test]
@@ -111,7 +97,7 @@ proptest! {
             let end = (at + cut).min(bytes.len());
             bytes.splice(at..end, piece.bytes());
         }
-        survive(&bytes);
+        configuration(&bytes);
     }
 
     #[test]

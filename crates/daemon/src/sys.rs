@@ -1,10 +1,11 @@
-//! What the standard library and rustix do not offer safely: shared memory, real time, and file
-//! descriptors of another process.
-#![expect(unsafe_code, reason = "mapping shared memory and taking over descriptors have no safe form")]
+//! What the standard library and rustix do not offer safely: shared memory, real time, file
+//! descriptors of another process, and what sockets can do beyond sending and receiving.
+#![expect(unsafe_code, reason = "none of these calls has a safe form")]
 
 use std::{
     fs::File,
     io,
+    net::IpAddr,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
@@ -165,23 +166,24 @@ pub(crate) fn unblock_signals() {
     }
 }
 
-/// Has the kernel drop, before anybody is woken, what is not sealed for this cluster by one of
-/// these IPv4 senders: garbage at line rate costs little then. Only for IPv4 sockets.
-pub(crate) fn filter(fd: RawFd, magic: u32, cluster: u32) -> io::Result<()> {
-    // A UDP socket's filter sees the datagram from its UDP header on: 8 bytes before the frame.
-    const LOAD: u16 = 0x20;
-    const EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let one = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut program = [
-        one(LOAD, 0, 0, 8),
-        one(EQUAL, 0, 3, magic),
-        one(LOAD, 0, 0, 16),
-        one(EQUAL, 0, 1, cluster),
-        one(RETURN, 0, 0, u32::MAX),
-        one(RETURN, 0, 0, 0),
-    ];
-    let filter = libc::sock_fprog { len: 6, filter: program.as_mut_ptr() };
+/// What the kernel looks for in a datagram before it wakes anybody.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// The first bytes of a frame, and the cluster's tag.
+    pub(crate) marks: [[u8; 4]; 2],
+    /// The shortest and the longest frame, in bytes.
+    pub(crate) lengths: (usize, usize),
+    /// The numbers of those who seal frames, as frames carry them.
+    pub(crate) senders: Vec<[u8; 4]>,
+    /// The addresses that frames come from, all of one family; of anybody if there are none.
+    pub(crate) sources: Vec<IpAddr>,
+}
+
+/// Has the kernel drop what is not wanted: garbage at line rate costs little then.
+pub(crate) fn filter(fd: RawFd, wanted: &Wanted) -> io::Result<()> {
+    let mut program = program(wanted);
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     // SAFETY: the program lives through the call; the kernel copies and verifies it.
     let code = unsafe {
         libc::setsockopt(
@@ -193,4 +195,102 @@ pub(crate) fn filter(fd: RawFd, magic: u32, cluster: u32) -> io::Result<()> {
         )
     };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The filter as a program for the kernel's packet filter. A UDP socket's filter sees the datagram
+/// from its UDP header on: 8 bytes before the frame.
+fn program(wanted: &Wanted) -> Vec<libc::sock_filter> {
+    const LOAD: u16 = 0x20;
+    const LOAD_LENGTH: u16 = 0x80;
+    const EQUAL: u16 = 0x15;
+    const GREATER: u16 = 0x25;
+    const JUMP: u16 = 0x05;
+    const RETURN: u16 = 0x06;
+    /// Offsets from here on count from the header of IP (linux/filter.h, SKF_NET_OFF).
+    const NETWORK: u32 = 0xfff0_0000;
+    const UDP: u32 = 8;
+    let one = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let word = u32::from_be_bytes;
+    let (shortest, longest) = wanted.lengths;
+    let mut all = vec![
+        one(LOAD_LENGTH, 0, 0, 0),
+        one(GREATER, 0, 1, UDP + longest as u32),
+        one(RETURN, 0, 0, 0),
+        one(GREATER, 1, 0, UDP + shortest as u32 - 1),
+        one(RETURN, 0, 0, 0),
+    ];
+    // Each list of alternatives: words at places, all of which have to be there. Whoever fits jumps
+    // over the rest of the list and over the refusal at its end.
+    let mut any_of = |alternatives: Vec<Vec<(u32, u32)>>| {
+        let lengths: Vec<usize> = alternatives.iter().map(|words| 2 * words.len() + 1).collect();
+        let mut behind: usize = lengths.iter().sum::<usize>() + 1;
+        for (words, length) in alternatives.iter().zip(lengths) {
+            for (number, &(place, value)) in words.iter().enumerate() {
+                all.push(one(LOAD, 0, 0, place));
+                let next = 2 * (words.len() - number - 1) + 1;
+                all.push(one(EQUAL, 0, next as u8, value));
+            }
+            behind -= length;
+            all.push(one(JUMP, 0, 0, behind as u32));
+        }
+        all.push(one(RETURN, 0, 0, 0));
+    };
+    let [magic, cluster] = wanted.marks.map(word);
+    any_of(vec![vec![(UDP, magic), (UDP + 8, cluster)]]);
+    any_of(wanted.senders.iter().map(|&sender| vec![(UDP + 12, word(sender))]).collect());
+    let source = |address: &IpAddr| match address {
+        // RFC 791, 3.1: the source address begins with byte 12 of the header.
+        IpAddr::V4(address) => vec![(NETWORK + 12, word(address.octets()))],
+        // RFC 8200, 3: with byte 8.
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let (words, _) = octets.as_chunks::<4>();
+            (8..).step_by(4).zip(words).map(|(at, &bytes)| (NETWORK + at, word(bytes))).collect()
+        }
+    };
+    if !wanted.sources.is_empty() {
+        any_of(wanted.sources.iter().map(source).collect());
+    }
+    all.push(one(RETURN, 0, 0, u32::MAX));
+    all
+}
+
+/// How many datagrams the kernel dropped at this socket: refused by the filter, or without room. The
+/// number wraps around.
+pub(crate) fn dropped(fd: RawFd) -> io::Result<u32> {
+    /// The place of the drops among the numbers (linux/sock_diag.h, SK_MEMINFO_DROPS).
+    const DROPS: usize = 8;
+    let mut numbers = [0u32; DROPS + 1];
+    let mut length = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into `numbers`, which outlives the call.
+    let code = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, numbers.as_mut_ptr().cast(), &raw mut length)
+    };
+    if code == 0 { Ok(numbers[DROPS]) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes as many datagrams off a socket as wait, and as there is room for, without waiting; how many,
+/// and how long each is.
+pub(crate) fn receive_many<const N: usize, const LENGTH: usize>(
+    fd: RawFd,
+    into: &mut [[u8; LENGTH]; N],
+    lengths: &mut [usize; N],
+) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid value of both: no pointers, no lengths.
+    let (mut rooms, mut headers): ([libc::iovec; N], [libc::mmsghdr; N]) = unsafe { std::mem::zeroed() };
+    for ((room, header), bytes) in rooms.iter_mut().zip(&mut headers).zip(into) {
+        *room = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: LENGTH };
+        header.msg_hdr.msg_iov = room;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: every header points to one room of `LENGTH` bytes of its own, and all outlive the call;
+    // without a timeout none is passed.
+    let count = unsafe {
+        libc::recvmmsg(fd, headers.as_mut_ptr(), N as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+    };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    for (length, header) in lengths.iter_mut().zip(&headers) {
+        *length = header.msg_len as usize;
+    }
+    Ok(count)
 }

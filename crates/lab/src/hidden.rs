@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{demo, init, janitor, probe};
+use crate::{demo, flood, init, janitor, probe};
 
 /// Runs one of the lab's own programs if `arguments` (without the program's name) ask for one.
 ///
@@ -21,6 +21,7 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
         "lab-probe" => probe::ask::run,
         "lab-answer" => probe::answer::run,
         "lab-watch" => probe::watch::run,
+        "lab-flood" => flood::run,
         "lab-http" => demo::service::run,
         _ => return None,
     };

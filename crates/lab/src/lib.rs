@@ -29,6 +29,7 @@ mod children;
 mod cli;
 mod demo;
 mod faults;
+mod flood;
 mod freezer;
 mod hidden;
 mod hold;

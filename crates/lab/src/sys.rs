@@ -103,3 +103,22 @@ pub(crate) fn receive_frame(socket: BorrowedFd<'_>, frame: &mut [u8]) -> io::Res
     }
     Ok(Some((received.cast_unsigned(), from.sll_ifindex.cast_unsigned())))
 }
+
+/// Sends several packets on a connected socket with one call; how many were.
+pub(crate) fn send_many(socket: &OwnedFd, packets: &mut [Vec<u8>]) -> io::Result<usize> {
+    let mut rooms: Vec<libc::iovec> = packets
+        .iter_mut()
+        .map(|packet| libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() })
+        .collect();
+    let header = |room: &mut libc::iovec| {
+        // SAFETY: all-zero is a valid mmsghdr: no address, no control data.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_iov = room;
+        header.msg_hdr.msg_iovlen = 1;
+        header
+    };
+    let mut headers: Vec<libc::mmsghdr> = rooms.iter_mut().map(header).collect();
+    // SAFETY: every header points to one packet, and all of them outlive the call.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as u32, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}

@@ -7,18 +7,23 @@
 //!
 //! The order of reads and writes is the safety argument of rule 4, so all of them are sequentially
 //! consistent: the pulse stores a promise, then reads what is revoked, then sends; the core stores
-//! what is revoked, then reads the promise. Whichever comes second sees the other.
+//! what is revoked, then reads the promise. Whichever comes second sees the other. Only what is merely
+//! counted for people needs no order.
 
-use ::core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use ::core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use heart_model::{BootId, Instant, LogIndex, Moment, NODES_MAX, NodeId, Session, SessionNumber, Term};
 
 use crate::{
     agreement::ConfigurationId,
+    frame::Rejected,
     plant::{Bug, is_planted},
 };
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0002;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0003;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -85,6 +90,26 @@ pub struct Board {
     leader_term: AtomicU64,
     leader_until: Stamp,
     entries: [Entry; NODES_MAX],
+    refusals: [AtomicU64; Rejected::KINDS],
+    forged: [AtomicU64; NODES_MAX],
+    filtered: AtomicU64,
+}
+
+/// Datagrams that were not taken in this boot, by reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// By [`Rejected::place`].
+    pub counts: [u64; Rejected::KINDS],
+    /// The forged ones, by the slot of the node that they name.
+    pub forged: [u64; NODES_MAX],
+    /// Those that the kernel dropped: refused by the filter, or without room to wait.
+    pub filtered: u64,
+}
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals { counts: [0; Rejected::KINDS], forged: [0; NODES_MAX], filtered: 0 }
+    }
 }
 
 impl Default for Board {
@@ -116,6 +141,9 @@ impl Default for Board {
             leader_term: AtomicU64::new(0),
             leader_until: Stamp::default(),
             entries: ::core::array::from_fn(|_| Entry::default()),
+            refusals: ::core::array::from_fn(|_| AtomicU64::new(0)),
+            forged: ::core::array::from_fn(|_| AtomicU64::new(0)),
+            filtered: AtomicU64::new(0),
         }
     }
 }
@@ -174,6 +202,9 @@ impl Board {
     /// before it still counts until `promised_until` (SAFETY rule 5).
     pub fn begin(&self, boot: BootId, nodes: &[NodeId], promised_until: Moment) {
         self.layout.store(0, SeqCst);
+        for count in self.refusals.iter().chain(&self.forged).chain([&self.filtered]) {
+            count.store(0, Relaxed);
+        }
         self.boot_high.store((boot.0 >> 64) as u64, SeqCst);
         self.boot_low.store(boot.0 as u64, SeqCst);
         self.session.store(1, SeqCst);
@@ -207,6 +238,29 @@ impl Board {
             entry.promised_until.store(until);
             let places = [&entry.revoked_boot, &entry.revoked_number, &entry.over_boot, &entry.over_number];
             places.into_iter().zip(fields).for_each(|(place, value)| place.store(value, SeqCst));
+        }
+    }
+
+    /// Counts a datagram that was not taken. Written by the pulse.
+    pub fn refuse(&self, rejected: Rejected) {
+        self.refusals[rejected.place()].fetch_add(1, Relaxed);
+        if let Rejected::Forged(slot) = rejected {
+            self.forged[slot].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts datagrams that the kernel dropped before anybody saw them.
+    pub fn add_filtered(&self, more: u64) {
+        self.filtered.fetch_add(more, Relaxed);
+    }
+
+    /// What was not taken so far.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        Refusals {
+            counts: ::core::array::from_fn(|place| self.refusals[place].load(Relaxed)),
+            forged: ::core::array::from_fn(|slot| self.forged[slot].load(Relaxed)),
+            filtered: self.filtered.load(Relaxed),
         }
     }
 

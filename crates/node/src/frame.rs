@@ -15,7 +15,7 @@ use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce, Tag,
     aead::{AeadInOut, inout::InOutBuf},
 };
-use heart_model::{BootId, NodeId};
+use heart_model::{BootId, LINKS_MAX, NodeId};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -34,6 +34,11 @@ pub const MAGIC: [u8; 4] = *b"HRT1";
 /// How far behind the newest counter a frame may be, in frames (RFC 4303, 3.4.3, sliding window).
 pub const WINDOW: u64 = 1024;
 
+/// Boots of one peer that may claim to speak at a time; beyond, the one is forgotten that was silent
+/// for longest.
+pub const CANDIDATES_MAX: usize = 4;
+/// Boots of one peer that are remembered as over.
+const OVER_MAX: usize = 8;
 const WORDS: usize = (WINDOW / 64) as usize;
 
 /// A datagram with its room, so that nothing is allocated on the way.
@@ -106,20 +111,48 @@ impl Kind {
 /// Why a datagram was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// Too short, too long, or not of ours.
+    /// Too short for a frame, or something else.
     NotAFrame,
+    /// Longer than any frame.
+    TooLong,
     /// Of another cluster.
     OtherCluster,
-    /// Of a version or kind that we do not speak.
+    /// Of a version, kind or content that we do not speak.
     Unknown,
-    /// From somebody who is no node of this cluster, or from ourselves.
+    /// From somebody who is no node of this cluster.
     Stranger,
+    /// Our own, come back: a broadcast does that, and so may a stranger.
+    Own,
     /// The counter was seen before, or is too old to know.
     Replayed,
-    /// The seal does not fit: another key, or changed on the way.
-    Forged,
-    /// The boot it speaks for is over.
+    /// The same frame came over another link before: what is sent over all links is taken once.
+    Copy,
+    /// The seal does not fit: another key, or changed on the way. It names the peer in this place.
+    Forged(usize),
+    /// The boot it speaks for is over, or did not prove yet that it speaks now.
     OldBoot,
+}
+
+impl Rejected {
+    /// How many kinds there are, whoever a forgery names.
+    pub const KINDS: usize = 10;
+
+    /// The place of this kind in a list of counts.
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Rejected::NotAFrame => 0,
+            Rejected::TooLong => 1,
+            Rejected::OtherCluster => 2,
+            Rejected::Unknown => 3,
+            Rejected::Stranger => 4,
+            Rejected::Replayed => 5,
+            Rejected::Copy => 6,
+            Rejected::Forged(_) => 7,
+            Rejected::OldBoot => 8,
+            Rejected::Own => 9,
+        }
+    }
 }
 
 /// The cluster's secret, and the tag that its frames carry in the clear.
@@ -226,11 +259,13 @@ struct Window {
     /// Counters at or below it were never taken and never will be.
     floor: u64,
     seen: [u64; WORDS],
+    /// Over which links each was seen.
+    over: [[u64; WORDS]; LINKS_MAX],
 }
 
 impl Window {
     fn new(floor: u64) -> Window {
-        Window { newest: floor, floor, seen: [0; WORDS] }
+        Window { newest: floor, floor, seen: [0; WORDS], over: [[0; WORDS]; LINKS_MAX] }
     }
 
     fn bit(counter: u64) -> (usize, u64) {
@@ -246,17 +281,31 @@ impl Window {
                 && self.seen[word] & bit == 0)
     }
 
-    fn mark(&mut self, counter: u64) {
+    fn mark(&mut self, counter: u64, link: usize) {
         if counter > self.newest {
             let passed = (counter - self.newest).min(WINDOW);
             for step in 1..=passed {
                 let (word, bit) = Window::bit(self.newest + step);
                 self.seen[word] &= !bit;
+                self.over.iter_mut().for_each(|over| over[word] &= !bit);
             }
             self.newest = counter;
         }
         let (word, bit) = Window::bit(counter);
         self.seen[word] |= bit;
+        self.over[link][word] |= bit;
+    }
+
+    /// What a frame is that is not fresh: the first over its link is the copy that every link carries,
+    /// unless it is too old to know.
+    fn stale(&mut self, counter: u64, link: usize) -> Rejected {
+        let (word, bit) = Window::bit(counter);
+        let known = counter.saturating_add(WINDOW) > self.newest && self.seen[word] & bit != 0;
+        if !known || self.over[link][word] & bit != 0 {
+            return Rejected::Replayed;
+        }
+        self.over[link][word] |= bit;
+        Rejected::Copy
     }
 }
 
@@ -270,8 +319,28 @@ struct Peer {
     id: NodeId,
     /// The boot that is known to speak now.
     current: Option<Speaker>,
-    /// A boot that claims to speak, without proof yet.
-    candidate: Option<Speaker>,
+    /// Boots that claim to speak, without proof yet, the one that spoke last first. There is room for
+    /// several, so that recordings of old boots do not push out the one that is about to prove itself.
+    candidates: [Option<Speaker>; CANDIDATES_MAX],
+    /// Boots that were known to speak and are over: nothing of theirs is looked at again.
+    over: [Option<BootId>; OVER_MAX],
+}
+
+impl Peer {
+    fn speaker(&mut self, boot: BootId) -> Option<&mut Speaker> {
+        if self.current.as_ref().is_some_and(|speaker| speaker.boot == boot) {
+            return self.current.as_mut();
+        }
+        self.candidates.iter_mut().flatten().find(|speaker| speaker.boot == boot)
+    }
+
+    /// Puts the candidate `boot` first.
+    fn spoke(&mut self, boot: BootId) {
+        let is_it = |speaker: &Option<Speaker>| speaker.as_ref().is_some_and(|speaker| speaker.boot == boot);
+        if let Some(place) = self.candidates.iter().position(is_it) {
+            self.candidates[..=place].rotate_right(1);
+        }
+    }
 }
 
 /// A frame that was sealed with the cluster's key.
@@ -289,9 +358,18 @@ pub struct Opened<'a> {
     pub body: &'a [u8],
 }
 
+/// What the header of a frame says, before anybody believes it.
+struct Claimed {
+    place: usize,
+    boot: BootId,
+    counter: u64,
+    link: usize,
+}
+
 /// Opens the frames of all peers.
 pub struct Opener {
     key: ClusterKey,
+    me: NodeId,
     peers: Vec<Peer>,
 }
 
@@ -302,20 +380,33 @@ impl ::core::fmt::Debug for Opener {
 }
 
 impl Opener {
-    /// Opens frames of these peers; nobody of them was heard yet.
+    /// Opens frames of these peers for `me`, who may be among them; nobody of them was heard yet.
     #[must_use]
-    pub fn new(key: &ClusterKey, peers: &[NodeId]) -> Opener {
-        let peer = |&id| Peer { id, current: None, candidate: None };
-        Opener { key: key.clone(), peers: peers.iter().map(peer).collect() }
+    pub fn new(key: &ClusterKey, me: NodeId, peers: &[NodeId]) -> Opener {
+        let peer = |&id| Peer {
+            id,
+            current: None,
+            candidates: [const { None }; CANDIDATES_MAX],
+            over: [None; OVER_MAX],
+        };
+        Opener { key: key.clone(), me, peers: peers.iter().map(peer).collect() }
     }
 
-    /// Opens a datagram in place.
+    /// Opens a datagram in place, which came in over `link`. What is cheap is looked at first: most
+    /// of what strangers send costs no more than that.
     ///
     /// # Errors
-    /// Why it is not taken. Nothing changed then.
-    pub fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<Opened<'a>, Rejected> {
-        if bytes.len() < HEADER + SEAL || bytes.len() > DATAGRAM_MAX || bytes[..4] != MAGIC {
+    /// Why it is not taken. Nothing that counts changed then.
+    ///
+    /// # Panics
+    /// When there is no such link.
+    pub fn open<'a>(&mut self, link: usize, bytes: &'a mut [u8]) -> Result<Opened<'a>, Rejected> {
+        assert!(link < LINKS_MAX, "links are counted up to {LINKS_MAX}");
+        if bytes.len() < HEADER + SEAL || bytes[..4] != MAGIC {
             return Err(Rejected::NotAFrame);
+        }
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(Rejected::TooLong);
         }
         let (header, rest) = bytes.split_at_mut(HEADER);
         if header[8..12] != self.key.cluster.to_le_bytes() {
@@ -324,46 +415,50 @@ impl Opener {
         let kind = Kind::of(header[5]).filter(|_| header[4] == VERSION && header[6] == self.key.number);
         let kind = kind.ok_or(Rejected::Unknown)?;
         let sender = NodeId(u32::from_le_bytes(field(header, 12)));
+        if sender == self.me {
+            return Err(Rejected::Own);
+        }
         let boot = BootId(u128::from_le_bytes(field(header, 16)));
         let counter = u64::from_le_bytes(field(header, 32));
         let place = self.peers.iter().position(|peer| peer.id == sender).ok_or(Rejected::Stranger)?;
         let (body, seal) = rest.split_at_mut(rest.len() - SEAL);
-        let admitted = self.unseal(place, boot, counter, header, body, field(seal, 0))?;
+        let claimed = Claimed { place, boot, counter, link };
+        let admitted = self.unseal(&claimed, header, body, field(seal, 0))?;
         Ok(Opened { kind, peer: place, boot, admitted, body })
     }
 
     fn unseal(
         &mut self,
-        place: usize,
-        boot: BootId,
-        counter: u64,
+        claimed: &Claimed,
         header: &[u8],
         body: &mut [u8],
         seal: [u8; SEAL],
     ) -> Result<bool, Rejected> {
+        let &Claimed { place, boot, counter, link } = claimed;
         let peer = &mut self.peers[place];
-        let of_boot = |speaker: &&mut Speaker| speaker.boot == boot;
-        let admitted = peer.current.as_ref().is_some_and(|speaker| speaker.boot == boot);
-        let known = peer.current.as_mut().filter(of_boot).or(peer.candidate.as_mut().filter(of_boot));
         let check = |cipher: &Aes256Gcm, body: &mut [u8]| {
             cipher
                 .decrypt_inout_detached(&nonce(counter), header, InOutBuf::from(body), &Tag::from(seal))
-                .map_err(|_| Rejected::Forged)
+                .map_err(|_| Rejected::Forged(place))
         };
-        if let Some(speaker) = known {
+        if let Some(speaker) = peer.speaker(boot) {
             if !speaker.window.is_fresh(counter) {
-                return Err(Rejected::Replayed);
+                return Err(speaker.window.stale(counter, link));
             }
             check(&speaker.cipher, body)?;
-            speaker.window.mark(counter);
+            speaker.window.mark(counter, link);
         } else {
+            if peer.over.contains(&Some(boot)) {
+                return Err(Rejected::OldBoot);
+            }
             let cipher = self.key.cipher(peer.id, boot);
             check(&cipher, body)?;
             let mut window = Window::new(counter.saturating_sub(1));
-            window.mark(counter);
-            peer.candidate = Some(Speaker { boot, cipher, window });
+            window.mark(counter, link);
+            peer.candidates[CANDIDATES_MAX - 1] = Some(Speaker { boot, cipher, window });
         }
-        Ok(admitted)
+        peer.spoke(boot);
+        Ok(peer.current.as_ref().is_some_and(|speaker| speaker.boot == boot))
     }
 
     /// The boot of this peer that is known to speak now.
@@ -376,9 +471,14 @@ impl Opener {
     /// that it speaks now: it answered something that we said after it first spoke.
     pub fn admit(&mut self, peer: usize, boot: BootId) {
         let peer = &mut self.peers[peer];
-        if peer.candidate.as_ref().is_some_and(|speaker| speaker.boot == boot) {
-            peer.current = peer.candidate.take();
+        let is_it = |speaker: &Option<Speaker>| speaker.as_ref().is_some_and(|speaker| speaker.boot == boot);
+        let Some(place) = peer.candidates.iter().position(is_it) else { return };
+        if let Some(before) = &peer.current {
+            peer.over.rotate_right(1);
+            peer.over[0] = Some(before.boot);
         }
+        peer.current = peer.candidates[place].take();
+        peer.candidates[place..].rotate_left(1);
     }
 }
 

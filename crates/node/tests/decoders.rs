@@ -1,4 +1,7 @@
-//! Whatever comes from a network or a disk: nothing panics, nothing forged is believed.
+//! Whatever comes from a network or a disk: nothing panics, nothing forged is believed. The same
+//! functions run under the fuzzer for hours: `cargo xtask fuzz`.
+
+mod survive;
 
 use heart_model::{BootId, NodeId};
 use heart_node::{
@@ -19,7 +22,7 @@ fn key() -> ClusterKey {
 }
 
 fn opener() -> Opener {
-    Opener::new(&key(), &[ADA, NodeId(2)])
+    Opener::new(&key(), NodeId(2), &[ADA, NodeId(2)])
 }
 
 fn sealed(counter: u64) -> Vec<u8> {
@@ -29,7 +32,7 @@ fn sealed(counter: u64) -> Vec<u8> {
 #[test]
 fn a_frame_opens_once() {
     let mut opener = opener();
-    let opened = opener.open(&mut sealed(7)).map(|opened| opened.body.to_vec());
+    let opened = opener.open(0, &mut sealed(7)).map(|opened| opened.body.to_vec());
     assert_eq!(opened, Ok(b"here I am".to_vec()));
     for (counter, expected) in [
         (7, Some(Rejected::Replayed)),
@@ -40,7 +43,7 @@ fn a_frame_opens_once() {
         (9 + 2 * heart_node::frame::WINDOW, None),
         (9, Some(Rejected::Replayed)), // too old to know
     ] {
-        let refused = opener.open(&mut sealed(counter)).err();
+        let refused = opener.open(0, &mut sealed(counter)).err();
         assert_eq!(refused, expected, "frame {counter}");
     }
 }
@@ -53,19 +56,75 @@ fn frames_of_others_are_not_ours() {
     };
     for (mut bytes, expected) in [
         (frame("other", 3, 1), Rejected::OtherCluster),
-        (frame("web", 4, 1), Rejected::Forged),
+        (frame("web", 4, 1), Rejected::Forged(0)),
         (frame("web", 3, 9), Rejected::Stranger),
     ] {
-        assert_eq!(opener().open(&mut bytes).err(), Some(expected));
+        assert_eq!(opener().open(0, &mut bytes).err(), Some(expected));
+    }
+}
+
+/// What the fuzzer begins with, and what it found once, in the folder of a target.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let files = std::fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    files.map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+#[test]
+fn what_was_found_once_does_no_harm() {
+    kept("frame").iter().for_each(|bytes| survive::frame::frame(bytes));
+    kept("journal").iter().for_each(|bytes| survive::journal::journal(bytes));
+    let messages = kept("message");
+    assert!(messages.len() >= 10, "only {} seeds", messages.len());
+    messages.iter().for_each(|bytes| survive::message::message(bytes));
+}
+
+#[test]
+fn every_seed_is_understood() {
+    use heart_node::core::Message;
+    for bytes in kept("message") {
+        let is_message = serde_json::from_slice::<Message>(&bytes).is_ok();
+        let is_state = ledger::Ledger::restore(&bytes).is_ok();
+        let is_history = bytes.split(|byte| *byte == b'\n').all(|line| ledger::read(line).is_ok());
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            is_message || is_state || is_history,
+            "{text}: {:?}",
+            serde_json::from_slice::<Message>(&bytes)
+        );
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    #[test]
+    fn no_network_does_harm(way in 0u8..4, script in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        survive::frame::frame(&[&[way], &script[..]].concat());
+    }
+
+    #[test]
+    fn no_disk_does_harm(way in 0u8..3, script in proptest::collection::vec(any::<u8>(), 0..600)) {
+        survive::journal::journal(&[&[way], &script[..]].concat());
+    }
+
+    #[test]
+    fn no_message_does_harm(
+        which in any::<prop::sample::Index>(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let messages = kept("message");
+        let mut bytes = messages[which.index(messages.len())].clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        survive::message::message(&bytes);
+    }
 
     #[test]
     fn garbage_is_no_frame(mut bytes in proptest::collection::vec(any::<u8>(), 0..1600)) {
-        prop_assert!(opener().open(&mut bytes).is_err());
+        prop_assert!(opener().open(0, &mut bytes).is_err());
     }
 
     #[test]
@@ -74,7 +133,7 @@ proptest! {
         let at = at % bytes.len();
         // Byte 7 of the header is not used yet; it is sealed all the same.
         bytes[at] ^= 1 << bit;
-        prop_assert!(opener().open(&mut bytes).is_err());
+        prop_assert!(opener().open(0, &mut bytes).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use heart_model::{
     builtin_agents,
 };
 
-use super::{absent, length, missing_key, name, parameters, prefers, too_many, word};
+use super::{length, missing_key, name, parameters, prefers, too_many, word};
 use crate::{
     Code, Environment, Found, Mistake, Written,
     draft::{Draft, GroupDraft, ResourceDraft},
@@ -97,11 +97,17 @@ fn spec(
     let prefers = prefers(resource.prefers.as_ref(), draft, mistakes);
     let choices = [("lease", Guard::Lease), ("fence", Guard::Fence), ("none", Guard::None)];
     let wanted = word(resource.guard.as_ref(), "guard", &choices, mistakes);
-    if absent("agent", &resource.present) {
+    // A key that is only written wrongly counts as absent here: without an agent nobody knows which
+    // keys it takes, so nothing is said of that key elsewhere.
+    if !resource.present.iter().any(|key| key.as_str() == "agent") {
         let place = format!("[resource.{}]", cut(&resource.name.value, 40));
-        let way_out =
-            "say what runs it: `agent = \"ip\"`, `agent = \"process\"` or `agent = \"ocf:heartbeat:NAME\"`";
-        mistakes.push(missing_key("agent", &place, resource.name.span, way_out));
+        let meant = resource.present.iter().find(|key| words::meant(key, &["agent"]).is_some());
+        let way_out = match meant {
+            Some(key) => format!("did you mean `agent` where `{}` stands?", cut(key, 40)),
+            None => "say what runs it: `agent = \"ip\"`, `agent = \"process\"` or `agent = \"ocf:heartbeat:NAME\"`"
+                .into(),
+        };
+        mistakes.push(missing_key("agent", &place, resource.name.span, &way_out));
     }
     let written = resource.agent.as_ref()?;
     let agent = agent(written, agents, mistakes)?;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use heart_agents::{clock, wait::Bell};
-use heart_model::{BootId, Duration, NodeId};
+use heart_model::{BootId, Duration, LINKS_MAX, Moment, NodeId};
 use heart_node::{
     board::Board,
     frame::{DATAGRAM_MAX, Datagram},
@@ -22,7 +22,10 @@ use heart_node::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::links::Links;
+use super::{
+    links::{BATCH_MAX, Batch, Links},
+    patience::Patience,
+};
 use crate::sys;
 
 /// Priority of the thread among the real-time ones: above ordinary daemons, below the kernel's own.
@@ -31,6 +34,9 @@ const PRIORITY: i32 = 50;
 pub(super) const QUEUE: usize = 512;
 /// The shortest wait: the two clocks of a deadline never disagree by more for long.
 const WAIT_MIN: Duration = Duration::from_micros(50);
+
+/// How often what the kernel dropped is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the heartbeat thread tells the core.
 #[expect(clippy::large_enum_variant, reason = "the queue is allocated once, with room for datagrams")]
@@ -53,8 +59,6 @@ pub(super) enum Told {
 pub(super) struct Counters {
     /// What was dropped because the core did not keep up.
     pub(super) dropped: AtomicU64,
-    /// Datagrams that were not taken, for any reason.
-    pub(super) rejected: AtomicU64,
 }
 
 pub(super) struct Thread {
@@ -77,62 +81,165 @@ pub(super) fn start(settings: Settings, thread: Thread) -> std::io::Result<JoinH
     })
 }
 
-fn run(mut pulse: Pulse, thread: &Thread) -> ! {
-    let mut actions = Vec::with_capacity(ACTIONS);
+/// What the thread keeps between two turns; all of it is there from the start.
+struct Turns {
+    pulse: Pulse,
+    actions: Vec<Action>,
+    patience: Patience,
+    batch: Box<Batch>,
+    /// Until when to wait at most.
+    wake_at: Moment,
+    /// What the kernel has dropped on each link when it was last looked at, and when that was.
+    dropped: [u32; LINKS_MAX],
+    looked_at: Moment,
+}
+
+fn run(pulse: Pulse, thread: &Thread) -> ! {
+    let now = clock::now();
+    let mut turns = Turns {
+        pulse,
+        actions: Vec::with_capacity(ACTIONS),
+        patience: Patience::new(thread.links.count()),
+        batch: Batch::new(),
+        wake_at: now,
+        dropped: std::array::from_fn(|link| {
+            if link < thread.links.count() { thread.links.dropped(link) } else { 0 }
+        }),
+        looked_at: now,
+    };
     let mut bytes = [0; DATAGRAM_MAX + 1];
-    pulse.step(clock::now(), thread.board, Event::Wake, &mut actions);
+    turns.step(thread, now, Event::Wake);
     loop {
-        let wait = perform(&pulse, thread, &mut actions);
-        let mut fds: [Option<PollFd<'_>>; heart_model::LINKS_MAX + 1] =
-            [const { None }; heart_model::LINKS_MAX + 1];
-        let ready = wait_for(thread, wait, &mut fds);
+        let ready = turns.wait(thread);
         let mut any = false;
         for (link, _) in ready.iter().enumerate().take(thread.links.count()).filter(|(_, ready)| **ready) {
             // One datagram a turn: most of the time there is no second one, and asking costs as much.
             if let Some(length) = thread.links.receive(link, &mut bytes) {
                 any = true;
+                let now = clock::now();
                 let event = Event::Datagram { link, bytes: &mut bytes[..length] };
-                pulse.step(clock::now(), thread.board, event, &mut actions);
+                if !turns.step(thread, now, event) {
+                    turns.wade(thread, link, now);
+                }
             }
         }
         if ready[thread.links.count()] {
             thread.poke.silence();
             any = true;
-            pulse.step(clock::now(), thread.board, Event::Poke, &mut actions);
+            turns.step(thread, clock::now(), Event::Poke);
         }
         if !any {
-            pulse.step(clock::now(), thread.board, Event::Wake, &mut actions);
+            turns.step(thread, clock::now(), Event::Wake);
         }
-        let rejections = pulse.rejections();
-        let all = rejections.foreign + rejections.replayed + rejections.forged + rejections.old_boot;
-        thread.counters.rejected.store(all, Ordering::Relaxed);
     }
 }
 
-/// Room for the actions of one turn, so that the list never grows.
+impl Turns {
+    /// Steps the pulse and performs what it asks for; false if it refused a datagram.
+    fn step(&mut self, thread: &Thread, now: Moment, event: Event<'_>) -> bool {
+        let taken = self.pulse.step(now, thread.board, event, &mut self.actions);
+        if !self.actions.is_empty() {
+            self.perform(thread);
+        }
+        taken
+    }
+
+    /// Where one datagram was refused, more are likely, and what is good may be behind them: takes all
+    /// that wait, many at once, as long as the link has an allowance, and charges it for the time.
+    fn wade(&mut self, thread: &Thread, link: usize, since: Moment) {
+        let (mut since, mut more) = (since, true);
+        for _ in 0..BATCHES_MAX {
+            if !more || self.patience.is_used_up(link, since) {
+                return;
+            }
+            let count = thread.links.receive_many(link, &mut self.batch);
+            more = count == BATCH_MAX;
+            let good = self.take(thread, link, count);
+            let all = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+            let now = clock::now();
+            self.patience.spend(link, now, now.longest_since(since) * (all - good) / all);
+            since = now;
+        }
+    }
+
+    /// Steps through the first datagrams of the batch; how many were taken.
+    fn take(&mut self, thread: &Thread, link: usize, count: usize) -> u32 {
+        let Turns { pulse, actions, batch, .. } = self;
+        let now = clock::now();
+        let mut good = 0;
+        for bytes in batch.iter_mut(count) {
+            // Room for what one step may ask for at most is left in the list.
+            if pulse.step(now, thread.board, Event::Datagram { link, bytes }, actions) {
+                good += 1;
+            }
+            if actions.len() > ACTIONS / 2 {
+                self.wake_at = perform(pulse, thread, actions).unwrap_or(self.wake_at);
+            }
+        }
+        if !self.actions.is_empty() {
+            self.perform(thread);
+        }
+        good
+    }
+
+    fn perform(&mut self, thread: &Thread) {
+        if let Some(at) = perform(&self.pulse, thread, &mut self.actions) {
+            self.wake_at = at;
+        }
+    }
+
+    /// Counts what the kernel dropped since the last look.
+    fn look_at_drops(&mut self, thread: &Thread, now: Moment) {
+        if now.longest_since(self.looked_at) < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = now;
+        for (link, before) in self.dropped.iter_mut().enumerate().take(thread.links.count()) {
+            let dropped = thread.links.dropped(link);
+            let more = dropped.wrapping_sub(*before);
+            *before = dropped;
+            if more > 0 {
+                thread.board.add_filtered(u64::from(more));
+            }
+        }
+    }
+
+    /// Waits for a datagram on a link that is read, for the bell, or until there is something to do.
+    fn wait(&mut self, thread: &Thread) -> [bool; LINKS_MAX + 1] {
+        let now = clock::now();
+        self.look_at_drops(thread, now);
+        let count = thread.links.count();
+        let mut wait = now.at_least_until(self.wake_at).max(WAIT_MIN);
+        let mut read = [false; LINKS_MAX];
+        for (link, read) in read.iter_mut().enumerate().take(count) {
+            match self.patience.pause(link, now) {
+                None => *read = true,
+                Some(pause) => wait = wait.min(pause.max(WAIT_MIN)),
+            }
+        }
+        // A link that pauses is not asked for errors either: the bell stands in for it.
+        let mut sockets = thread.links.sockets();
+        let mut all: [PollFd<'_>; LINKS_MAX + 1] = std::array::from_fn(|place| match sockets.next() {
+            Some(socket) if read[place] => PollFd::new(socket, PollFlags::IN),
+            _ => PollFd::new(&*thread.poke, PollFlags::IN),
+        });
+        let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        poll(&mut all[..=count], Some(&left)).ok();
+        std::array::from_fn(|place| {
+            let looked_at = place == count || (place < count && read[place]);
+            looked_at && !all[place].revents().is_empty()
+        })
+    }
+}
+
+/// Most batches of datagrams that are taken in one look at a link.
+const BATCHES_MAX: usize = 32;
+/// Room for the actions of some steps, so that the list never grows.
 const ACTIONS: usize = 1024;
 
-fn wait_for<'a>(
-    thread: &'a Thread,
-    wait: Duration,
-    fds: &mut [Option<PollFd<'a>>; heart_model::LINKS_MAX + 1],
-) -> [bool; heart_model::LINKS_MAX + 1] {
-    let count = thread.links.count();
-    for (place, socket) in fds.iter_mut().zip(thread.links.sockets()) {
-        *place = Some(PollFd::new(socket, PollFlags::IN));
-    }
-    // The array is filled without gaps; the rest repeats the bell and is not looked at.
-    let bell = || PollFd::new(&*thread.poke, PollFlags::IN);
-    let mut all: [PollFd<'a>; heart_model::LINKS_MAX + 1] =
-        std::array::from_fn(|place| fds[place].take().unwrap_or_else(bell));
-    let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
-    poll(&mut all[..=count], Some(&left)).ok();
-    std::array::from_fn(|place| place <= count && !all[place].revents().is_empty())
-}
-
-/// Performs what was asked for; how long to wait afterwards.
-fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Duration {
-    let mut wait = Duration::from_secs(1);
+/// Performs what was asked for; until when to wait afterwards, if that was said.
+fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Option<Moment> {
+    let mut wake_at = None;
     let mut rings = false;
     send_beats(pulse, thread, actions);
     for action in actions.drain(..) {
@@ -142,13 +249,13 @@ fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Duratio
             Action::Deliver { from, boot, body } => rings |= tell(thread, Told::Segment { from, boot, body }),
             Action::Sight(sighting) => rings |= tell(thread, Told::Sight(sighting)),
             Action::Lease => {}
-            Action::WakeAt(at) => wait = clock::now().at_least_until(at).max(WAIT_MIN),
+            Action::WakeAt(at) => wake_at = Some(at),
         }
     }
     if rings {
         thread.bell.ring();
     }
-    wait
+    wake_at
 }
 
 /// Sends the beats of all links to one node after the other, so that the copies for a node arrive

@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::Context;
 use heart_model::{LinkKind, NodeName, Spec};
-use heart_node::frame::{MAGIC, cluster_tag};
+use heart_node::frame::{DATAGRAM_MAX, HEADER, MAGIC, SEAL, cluster_tag};
 use rustix::net::sockopt;
 
-use crate::sys;
+use crate::sys::{self, Wanted};
 
 /// Room for datagrams that wait while this node does not read: a second of the largest cluster.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -25,7 +25,7 @@ pub(crate) fn open(spec: &Spec, me: &NodeName) -> anyhow::Result<Vec<OwnedFd>> {
     let port = spec.cluster.port;
     let own = spec.nodes[me].addresses.iter().map(|address| address.0);
     let mut sockets = Vec::new();
-    for address in own {
+    for (place, address) in own.enumerate() {
         let socket = UdpSocket::bind((address, port)).with_context(|| {
             format!(
                 "cannot listen on {address} port {port}, an address of `{me}`\n\
@@ -33,23 +33,37 @@ pub(crate) fn open(spec: &Spec, me: &NodeName) -> anyhow::Result<Vec<OwnedFd>> {
                  `ss -ulpn` tell"
             )
         })?;
-        sockets.push(prepare(socket, spec, address)?);
+        // A node sends from its own address on a link, what it passes on for others, too.
+        let others = spec.nodes.iter().filter(|(name, _)| *name != me);
+        let sources = others.filter_map(|(_, node)| node.addresses.get(place)).map(|address| address.0);
+        sockets.push(prepare(socket, address, &wanted(spec, sources.collect()))?);
     }
     for link in &spec.cluster.links {
         let socket = open_shared(link.kind, link.address, &link.interface)
             .with_context(|| format!("cannot use {} on interface {}", link.address, link.interface))?;
-        sockets.push(prepare(socket, spec, link.address.ip())?);
+        // By which of its addresses a node speaks on an interface, only that node knows.
+        sockets.push(prepare(socket, link.address.ip(), &wanted(spec, Vec::new()))?);
     }
     Ok(sockets)
 }
 
-fn prepare(socket: UdpSocket, spec: &Spec, address: IpAddr) -> anyhow::Result<OwnedFd> {
+/// What the kernel lets through: everything that may be a frame for us, and our own where it comes back.
+fn wanted(spec: &Spec, sources: Vec<IpAddr>) -> Wanted {
+    let cluster = cluster_tag(spec.cluster.name.as_str()).to_le_bytes();
+    Wanted {
+        marks: [MAGIC, cluster],
+        lengths: (HEADER + SEAL, DATAGRAM_MAX),
+        senders: spec.nodes.keys().map(|name| name.id().0.to_le_bytes()).collect(),
+        sources,
+    }
+}
+
+fn prepare(socket: UdpSocket, address: IpAddr, wanted: &Wanted) -> anyhow::Result<OwnedFd> {
     socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
     sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
         .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER))
         .context("cannot make room for datagrams")?;
-    let cluster = cluster_tag(spec.cluster.name.as_str()).to_le_bytes();
-    let filtered = sys::filter(socket.as_raw_fd(), u32::from_be_bytes(MAGIC), u32::from_be_bytes(cluster));
+    let filtered = sys::filter(socket.as_raw_fd(), wanted);
     if let Err(error) = filtered {
         tracing::warn!("the kernel does not filter datagrams for {address}: {error}");
     }
@@ -175,7 +189,112 @@ impl Links {
         }
         None
     }
+
+    /// Takes several datagrams off a link at once; none wait if there are none.
+    pub(crate) fn receive_many(&self, link: usize, into: &mut Batch) -> usize {
+        let socket = self.0[link].socket.as_raw_fd();
+        let taken = (0..ERRORS_MAX).find_map(|_| {
+            match sys::receive_many(socket, &mut into.bytes, &mut into.lengths) {
+                Ok(count) => Some(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
+                Err(_) => None,
+            }
+        });
+        taken.unwrap_or(0)
+    }
+
+    /// How many datagrams the kernel has dropped on a link; the number wraps around.
+    pub(crate) fn dropped(&self, link: usize) -> u32 {
+        sys::dropped(self.0[link].socket.as_raw_fd()).unwrap_or(0)
+    }
 }
 
+/// Room for datagrams that are taken at once.
+pub(crate) struct Batch {
+    bytes: [[u8; DATAGRAM_MAX + 1]; BATCH_MAX],
+    lengths: [usize; BATCH_MAX],
+}
+
+impl Batch {
+    /// Room that is not used yet.
+    pub(crate) fn new() -> Box<Batch> {
+        Box::new(Batch { bytes: [[0; DATAGRAM_MAX + 1]; BATCH_MAX], lengths: [0; BATCH_MAX] })
+    }
+
+    /// The first `count` datagrams.
+    pub(crate) fn iter_mut(&mut self, count: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.bytes.iter_mut().zip(&self.lengths).take(count).map(|(bytes, &length)| &mut bytes[..length])
+    }
+}
+
+/// Most datagrams that are taken at once.
+pub(crate) const BATCH_MAX: usize = 32;
 /// Errors that one look at a socket passes over.
 const ERRORS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_node::frame::BODY_MAX;
+
+    const CLUSTER: [u8; 4] = *b"tag!";
+    const SENDER: [u8; 4] = 64u32.to_le_bytes();
+
+    /// What looks like a frame to somebody without the key.
+    fn frame(marks: [[u8; 4]; 2], sender: [u8; 4], body: usize) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER + SEAL + body];
+        bytes[..4].copy_from_slice(&marks[0]);
+        bytes[8..12].copy_from_slice(&marks[1]);
+        bytes[12..16].copy_from_slice(&sender);
+        bytes
+    }
+
+    /// The kernel's own network shows what its filter lets through, from one address to itself.
+    fn check(own: IpAddr, strangers: &[IpAddr]) {
+        let known = |mut sources: Vec<IpAddr>, own: Option<IpAddr>| {
+            sources.extend(own);
+            Wanted {
+                marks: [MAGIC, CLUSTER],
+                lengths: (HEADER + SEAL, DATAGRAM_MAX),
+                senders: (1..=64u32).map(u32::to_le_bytes).collect(),
+                sources,
+            }
+        };
+        let truth = [MAGIC, CLUSTER];
+        for (what, wanted, bytes, passes) in [
+            ("anybody's", known(Vec::new(), None), frame(truth, SENDER, 9), true),
+            ("a node's", known(strangers.to_vec(), Some(own)), frame(truth, SENDER, 9), true),
+            ("a stranger's", known(strangers.to_vec(), None), frame(truth, SENDER, 9), false),
+            ("the longest", known(Vec::new(), None), frame(truth, SENDER, BODY_MAX), true),
+            ("longer", known(Vec::new(), None), frame(truth, SENDER, BODY_MAX + 1), false),
+            ("the shortest", known(Vec::new(), None), frame(truth, SENDER, 0), true),
+            ("shorter", known(Vec::new(), None), frame(truth, SENDER, 0)[1..].to_vec(), false),
+            ("not ours", known(Vec::new(), None), frame([*b"HRT0", CLUSTER], SENDER, 9), false),
+            ("another cluster's", known(Vec::new(), None), frame([MAGIC, *b"tag?"], SENDER, 9), false),
+            ("no node's", known(Vec::new(), None), frame(truth, 65u32.to_le_bytes(), 9), false),
+        ] {
+            let socket = UdpSocket::bind((own, 0)).unwrap();
+            let fd = prepare(socket.try_clone().unwrap(), own, &wanted).unwrap();
+            socket.send_to(&bytes, socket.local_addr().unwrap()).unwrap();
+            // A datagram to oneself is there when the call returns.
+            let came = socket.recv_from(&mut [0; 2000]).is_ok();
+            assert_eq!(came, passes, "{what} to {own}");
+            assert_eq!(sys::dropped(fd.as_raw_fd()).unwrap(), u32::from(!passes), "{what} to {own}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_lets_through_what_may_be_a_frame_of_a_node() {
+        let four: Vec<IpAddr> = (1..64).map(|last| Ipv4Addr::new(127, 0, 1, last).into()).collect();
+        check(Ipv4Addr::LOCALHOST.into(), &four);
+        // Each differs from the true one in another of its four words.
+        let six = [[1, 0, 0, 0, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 1, 0, 1], [0; 8]];
+        let six: Vec<IpAddr> =
+            six.iter().cycle().take(63).map(|&parts| Ipv6Addr::from(parts).into()).collect();
+        if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            check(Ipv6Addr::LOCALHOST.into(), &six);
+        } else {
+            println!("skipped: no IPv6 on this machine");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 mod beats;
 pub(crate) mod links;
+mod patience;
 mod storage;
 
 use std::{

@@ -16,3 +16,4 @@ mod links;
 mod partitions;
 mod power;
 mod starts;
+mod strangers;

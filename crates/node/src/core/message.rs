@@ -143,12 +143,45 @@ pub struct StatusView {
     pub resources: std::collections::BTreeMap<String, ResourceView>,
     /// What people asked for.
     pub intents: Vec<Intent>,
+    /// What the node that answered did not take from the network.
+    #[serde(default)]
+    pub refused: RefusedView,
     /// What is wrong, worst first.
     pub problems: Vec<String>,
     /// What will happen next.
     pub next: Vec<String>,
     /// The facts and the plan they led to; only the leader has them.
     pub planned: Option<(Status, Plan)>,
+}
+
+/// Datagrams that a node did not take since it booted, by reason; see [`crate::frame::Rejected`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedView {
+    /// Dropped by the kernel: not of this cluster's nodes, or more than there was room for.
+    pub by_kernel: u64,
+    /// No frames.
+    pub not_a_frame: u64,
+    /// Longer than frames are.
+    pub too_long: u64,
+    /// Of another cluster.
+    pub other_cluster: u64,
+    /// Of a version that this node does not speak.
+    pub unknown: u64,
+    /// From who is not in the configuration.
+    pub stranger: u64,
+    /// This node's own, come back.
+    pub own: u64,
+    /// Seen before.
+    pub replayed: u64,
+    /// Came over one link after they came over another: no reason to worry.
+    pub copies: u64,
+    /// Sealed with another key, or changed on the way.
+    pub forged: u64,
+    /// The forged ones, by the node whose they seem to be.
+    pub forged_as: std::collections::BTreeMap<String, u64>,
+    /// Of a life of a node that is over, or not known to be the present one.
+    pub old_boot: u64,
 }
 
 /// One node, for people.

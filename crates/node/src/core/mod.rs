@@ -10,6 +10,7 @@ mod lead;
 mod members;
 mod message;
 mod peers;
+mod refused;
 mod rejoin;
 mod requests;
 
@@ -19,15 +20,15 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use message::{Message, NodeView, Request, ResourceView, Response, StatusView};
+pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
 pub(crate) use rejoin::FOUND_WAIT;
+pub use rejoin::Log;
 
 use crate::{
     agreement::{self, Agreement, ConfigurationId, Founders, Pace, RaftId, Ticket, Write},
     board::{Board, Voters, flag},
     conductor::Conductor,
-    journal::Recovered,
     ledger::{self, Change, Ledger},
     ownership::{Campaigns, Holder, Revoked, Sights},
     plant::{Bug, is_planted},
@@ -64,17 +65,6 @@ impl Settings {
         names.sort_unstable_by_key(NodeName::id);
         names
     }
-}
-
-/// What was found of this node's log.
-#[derive(Clone, Debug)]
-pub enum Log {
-    /// There was none.
-    Empty,
-    /// It was taken up.
-    Recovered(Box<Recovered>),
-    /// It was there but cannot be used: the node comes back under a new identity.
-    Damaged,
 }
 
 /// What reaches the core.
@@ -181,6 +171,7 @@ pub struct Core {
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, (Request, Moment)>,
+    refused: refused::Recent,
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
@@ -233,6 +224,7 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
+            refused: refused::Recent::default(),
             answers: Vec::new(),
             began: now,
             listening_until: Some(now.after(timing.lost_after))

@@ -20,6 +20,17 @@ use crate::{
 /// history without them.
 pub(crate) const FOUND_WAIT: u32 = 2;
 
+/// What was found of this node's log.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// There was none.
+    Empty,
+    /// It was taken up.
+    Recovered(Box<Recovered>),
+    /// It was there but cannot be used: the node comes back under a new identity.
+    Damaged,
+}
+
 impl Core {
     /// Takes up a log that was found.
     pub(super) fn take_up(&mut self, recovered: Recovered, board: &Board) {

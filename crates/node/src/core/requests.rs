@@ -7,7 +7,8 @@ use heart_model::{
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Core, Message, NodeView, Out, QUESTIONS_MAX, Request, ResourceView, Response, StatusView,
+    Action, Core, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView, Response,
+    StatusView,
 };
 use crate::{
     board::{Board, flag},
@@ -69,6 +70,7 @@ impl Core {
     /// Passes on what the leader answered, with what only this node knows; answers alone the questions
     /// that the leader left open.
     pub(super) fn answer_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        self.refused.sample(now, board);
         for (id, response) in ::core::mem::take(&mut self.answers) {
             self.reply(now, board, id, response, out);
         }
@@ -425,6 +427,9 @@ impl Core {
         }
         view.problems = self.strangers();
         view.problems.extend(problems(view));
+        view.refused = RefusedView::of(&board.refusals(), &self.names);
+        let heard = |slot: usize| self.sights.heard(slot).is_some();
+        view.problems.extend(self.refused.problems(board, &self.names, heard));
     }
 }
 

@@ -16,13 +16,13 @@ use heart_model::{BootId, Duration, LINKS_MAX, Moment, NODES_MAX, NodeId, Sessio
 mod verdict;
 mod words;
 
-pub use words::{Action, Event, LinkView, Member, Rejections, Settings, Sighting};
+pub use words::{Action, Event, LinkView, Member, Settings, Sighting};
 
 use crate::{
     agreement::ConfigurationId,
     beat::{self, Ack, BEAT_MAX, Beat, CLAIMS_MAX},
     board::{Board, flag},
-    frame::{BODY_MAX, Datagram, Kind, Opener, Rejected, Sealer},
+    frame::{BODY_MAX, CANDIDATES_MAX, Datagram, Kind, Opener, Rejected, Sealer},
     plant::{Bug, is_planted},
 };
 
@@ -63,8 +63,8 @@ struct Peer {
     member: Member,
     heard: Option<Heard>,
     links: [LinkView; LINKS_MAX],
-    /// A boot that says it speaks, without proof yet.
-    claim: Option<Claim>,
+    /// Boots that say they speak, without proof yet, the one that spoke last first.
+    claims: [Option<Claim>; CANDIDATES_MAX],
     told: Option<Sighting>,
 }
 
@@ -87,7 +87,8 @@ pub struct Pulse {
     listening_since: Moment,
     urgent: bool,
     led: bool,
-    rejections: Rejections,
+    /// When to step again at the latest: what is refused does not change it.
+    wake_at: Moment,
     stalls: u64,
     session: SessionNumber,
     /// Those that vote, or will, as of the last step: a set of slots.
@@ -110,13 +111,13 @@ impl Pulse {
             member,
             heard: None,
             links: [LinkView::default(); LINKS_MAX],
-            claim: None,
+            claims: [None; CANDIDATES_MAX],
             told: None,
         };
         Pulse {
             slot,
             sealer: Sealer::new(&settings.key, settings.me, board.boot()),
-            opener: Opener::new(&settings.key, &ids),
+            opener: Opener::new(&settings.key, settings.me, &ids),
             peers: members.iter().map(peer).collect(),
             sent: vec![(0, Moment::default()); BEATS_REMEMBERED],
             next_beat: now,
@@ -125,7 +126,7 @@ impl Pulse {
             listening_since: now,
             urgent: false,
             led: false,
-            rejections: Rejections::default(),
+            wake_at: now,
             stalls: 0,
             session: board.session().number,
             voters: board.configuration().slots,
@@ -134,15 +135,30 @@ impl Pulse {
     }
 
     /// The only way in. Actions are added to `actions`, in order.
-    pub fn step(&mut self, now: Moment, board: &Board, event: Event<'_>, actions: &mut Vec<Action>) {
+    ///
+    /// A datagram that is refused changes nothing, adds no action (what was said of waking still
+    /// holds) and is counted on the board. False says that this was one.
+    pub fn step(&mut self, now: Moment, board: &Board, event: Event<'_>, actions: &mut Vec<Action>) -> bool {
         self.notice_stall(now);
-        match event {
-            Event::Wake => {}
+        let taken = match event {
+            Event::Wake => Ok(()),
             Event::Datagram { link, bytes } => self.on_datagram(now, board, link, bytes, actions),
-            Event::Poke => self.urgent = true,
+            Event::Poke => {
+                self.urgent = true;
+                Ok(())
+            }
+        };
+        if let Err(rejected) = taken {
+            board.refuse(rejected);
+            // A flood must not keep from what time alone brings about.
+            if !now.may_have_reached(self.wake_at) {
+                return false;
+            }
         }
         self.settle(now, board, actions);
-        actions.push(Action::WakeAt(self.next_deadline(now)));
+        self.wake_at = self.next_deadline(now);
+        actions.push(Action::WakeAt(self.wake_at));
+        taken.is_ok()
     }
 
     /// Whether beats go to the node in this slot: voters speak to all, all speak to voters.
@@ -163,12 +179,6 @@ impl Pulse {
     #[must_use]
     pub fn links(&self, slot: usize) -> &[LinkView] {
         &self.peers[slot].links[..self.settings.links]
-    }
-
-    /// What was not taken so far.
-    #[must_use]
-    pub fn rejections(&self) -> Rejections {
-        self.rejections
     }
 
     /// How often this pulse was late by more than a heartbeat.
@@ -192,19 +202,15 @@ impl Pulse {
         link: usize,
         bytes: &mut [u8],
         actions: &mut Vec<Action>,
-    ) {
-        let opened = match self.opener.open(bytes) {
-            Ok(opened) => opened,
-            Err(rejected) => return self.count(rejected),
-        };
+    ) -> Result<(), Rejected> {
+        let opened = self.opener.open(link, bytes)?;
         let (slot, boot, admitted) = (opened.peer, opened.boot, opened.admitted);
         match opened.kind {
             Kind::Beat => {
                 // `body` borrows the datagram, not the opener.
                 let body = opened.body;
-                if let Some((beat, acks)) = beat::read(body) {
-                    self.on_beat(now, board, link, slot, boot, beat, acks);
-                }
+                let (beat, acks) = beat::read(body).ok_or(Rejected::Unknown)?;
+                self.on_beat(now, board, link, slot, boot, beat, acks);
             }
             Kind::Stream if admitted => {
                 let from = self.settings.members[slot].id;
@@ -212,8 +218,9 @@ impl Pulse {
                 actions.push(Action::Deliver { from, boot, body });
             }
             Kind::Relay if admitted => self.pass_on(opened.body, actions),
-            Kind::Stream | Kind::Relay => self.count(Rejected::OldBoot),
+            Kind::Stream | Kind::Relay => return Err(Rejected::OldBoot),
         }
+        Ok(())
     }
 
     fn pass_on(&self, body: &[u8], actions: &mut Vec<Action>) {
@@ -224,18 +231,6 @@ impl Pulse {
         {
             actions.push(Action::Forward { to, datagram });
         }
-    }
-
-    fn count(&mut self, rejected: Rejected) {
-        let counts = &mut self.rejections;
-        *match rejected {
-            Rejected::NotAFrame | Rejected::OtherCluster | Rejected::Unknown | Rejected::Stranger => {
-                &mut counts.foreign
-            }
-            Rejected::Replayed => &mut counts.replayed,
-            Rejected::Forged => &mut counts.forged,
-            Rejected::OldBoot => &mut counts.old_boot,
-        } += 1;
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one datagram")]
@@ -294,17 +289,21 @@ impl Pulse {
         answer: Option<(u64, Ack)>,
     ) -> bool {
         let peer = &mut self.peers[slot];
-        let known = peer.claim.filter(|claim| claim.boot == boot);
+        let place = peer.claims.iter().position(|claim| claim.is_some_and(|claim| claim.boot == boot));
+        let known = place.and_then(|place| peer.claims[place]);
         let before = known.map_or(mine.last, |claim| claim.before);
         if known.is_some() && answer.is_some_and(|(sequence, _)| sequence > before) {
             self.opener.admit(slot, boot);
-            peer.claim = None;
+            peer.claims = [None; CANDIDATES_MAX];
             peer.heard = None;
             self.urgent = true;
             return true;
         }
-        self.urgent |= known.is_none();
-        peer.claim = Some(Claim { boot, before, session: beat.session, sequence: beat.sequence });
+        // Whoever repeats many old boots must not make us send without pause.
+        let place = place.unwrap_or(CANDIDATES_MAX - 1);
+        self.urgent |= peer.claims[place].is_none();
+        peer.claims[place] = Some(Claim { boot, before, session: beat.session, sequence: beat.sequence });
+        peer.claims[..=place].rotate_right(1);
         false
     }
 
@@ -478,19 +477,24 @@ impl Pulse {
             }
         };
         // A boot without proof gets no promise, but the answer that it needs for its proof.
-        let of_claim = |peer: &Peer| {
-            peer.claim.map(|claim| Ack {
-                node: peer.member.id,
-                boot: beat::boot_tag(claim.boot),
-                session: claim.session.0 as u32,
-                sequence: claim.sequence as u32,
-                heard: false,
-                both_ways: false,
-                deposed: false,
-                vouches: false,
-            })
+        let of_claim = |(node, claim): (NodeId, Claim)| Ack {
+            node,
+            boot: beat::boot_tag(claim.boot),
+            session: claim.session.0 as u32,
+            sequence: claim.sequence as u32,
+            heard: false,
+            both_ways: false,
+            deposed: false,
+            vouches: false,
         };
-        let claims = self.peers.iter().filter_map(of_claim).take(CLAIMS_MAX);
+        let all = self
+            .peers
+            .iter()
+            .flat_map(|peer| peer.claims.iter().flatten().map(|&claim| (peer.member.id, claim)));
+        // Where there are more than fit, each has its turn.
+        let count = all.clone().count();
+        let first = (board.last_beat() as usize * CLAIMS_MAX).checked_rem(count).unwrap_or(0);
+        let claims = all.cycle().skip(first).take(count.min(CLAIMS_MAX)).map(of_claim);
         (0..self.peers.len()).filter_map(heard).map(of_heard).chain(claims)
     }
 

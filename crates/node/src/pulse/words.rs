@@ -124,16 +124,3 @@ pub struct LinkView {
     /// How many beats came in over it in this life of ours.
     pub beats: u64,
 }
-
-/// Counts of what was not taken, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rejections {
-    /// Not of ours at all, or of another cluster, version or sender.
-    pub foreign: u64,
-    /// Seen before, or too old to know.
-    pub replayed: u64,
-    /// Another key, or changed on the way.
-    pub forged: u64,
-    /// Of a life that is over or not proven.
-    pub old_boot: u64,
-}
