@@ -46,6 +46,16 @@ pub fn any(fds: &[BorrowedFd<'_>], end: Option<Instant>) -> io::Result<Vec<bool>
     }
 }
 
+/// How long to wait before something that ends in `left` is renewed: as long as `reserve` remains,
+/// but at least a `parts`th of it.
+///
+/// What was renewed meanwhile is seen then, so renewing more often makes nothing safer; only being
+/// late has to be reckoned with, and how late somebody may be does not depend on what is left.
+#[must_use]
+pub fn before(left: Duration, reserve: Duration, parts: u32) -> Duration {
+    left.saturating_sub(reserve).max(left / parts)
+}
+
 /// A length of time as the kernel wants it.
 pub(crate) fn timespec(wait: Duration) -> Timespec {
     Timespec {
@@ -98,5 +108,18 @@ impl Bell {
 impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_is_renewed_in_time_and_not_much_earlier() {
+        let ms = Duration::from_millis;
+        for (left, wait) in [(530, 230), (450, 150), (420, 140), (18, 6), (0, 0), (5000, 4700)] {
+            assert_eq!(before(ms(left), ms(300), 3), ms(wait), "{left} ms are left");
+        }
     }
 }

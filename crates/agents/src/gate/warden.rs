@@ -31,7 +31,12 @@ use crate::{
 const EVENTS: u32 = 1 << (7 - 1);
 /// The part of the remaining lease that the gate is open for.
 const OPEN_FOR: (u32, u32) = (9, 10);
-/// How often the gate is refreshed while it is open: with two in reserve.
+/// How late a refresh may come before the gate closes. It is not asked for earlier than that needs,
+/// as each is a transaction of the packet filter: this thread is real-time, and what delays it for
+/// longer has stopped the whole machine.
+const RESERVE: Duration = Duration::from_millis(100);
+/// The part of an opening after which it is refreshed at the earliest, however short it is: with two
+/// more of them in reserve.
 const REFRESHES_PER_OPENING: u32 = 3;
 /// The gate is not refreshed more often than this.
 const REFRESH_EVERY_MIN: Duration = Duration::from_millis(2);
@@ -296,7 +301,8 @@ impl Warden {
         let wait = if left.is_zero() {
             LOOK_EVERY
         } else {
-            (left * OPEN_FOR.0 / OPEN_FOR.1 / REFRESHES_PER_OPENING).max(REFRESH_EVERY_MIN)
+            let open = left * OPEN_FOR.0 / OPEN_FOR.1;
+            wait::before(open, RESERVE, REFRESHES_PER_OPENING).max(REFRESH_EVERY_MIN)
         };
         self.told = Some(until);
         self.look_at = Some(Instant::now() + wait);

@@ -18,7 +18,10 @@ use std::{
 };
 
 use anyhow::Context;
-use heart_agents::{clock, wait::Bell};
+use heart_agents::{
+    clock,
+    wait::{self, Bell},
+};
 use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
@@ -40,7 +43,12 @@ use links::Links;
 
 /// The shortest wait: the two clocks of a deadline never disagree by more for long.
 const WAIT_MIN: Duration = Duration::from_micros(100);
-/// How long the core sleeps at most: its progress is shown to the heartbeat thread at least so often.
+/// How late the core may be before the heartbeat thread, to whom it shows its progress, no longer takes
+/// it for working. With the default timing it sleeps as long as a tick of the agreement then, so that
+/// one wake-up does for both.
+const RESERVE: Duration = Duration::from_millis(300);
+/// The part of lost-after that the core sleeps at most if there is no room for that reserve, and while
+/// the disk has not answered, whose stalling is noticed on waking.
 const WAIT_MAX_PART: u32 = 3;
 
 /// How long the process stays to have its last beat sent.
@@ -73,6 +81,14 @@ pub struct Handed {
     pub gateway: OwnedFd,
     /// The sockets of all links.
     pub links: Vec<OwnedFd>,
+}
+
+/// Who has something to say.
+struct Ready {
+    /// The heartbeat thread or the disk.
+    bell: bool,
+    executor: bool,
+    gateway: bool,
 }
 
 struct Driver {
@@ -200,8 +216,10 @@ impl Driver {
 
     /// Waits for something to happen, and deals with all that has.
     fn turn(&mut self) -> anyhow::Result<()> {
-        self.wait()?;
-        self.bell.silence();
+        let ready = self.wait()?;
+        if ready.bell {
+            self.bell.silence();
+        }
         let told: Vec<beats::Told> = self.told.try_iter().take(beats::QUEUE).collect();
         let mut any = !told.is_empty();
         for told in told {
@@ -213,17 +231,21 @@ impl Driver {
             })?;
         }
         any |= self.hear_disk()?;
-        any |= self.hear_executor()?;
-        any |= self.hear_gateway()?;
+        any |= ready.executor && self.hear_executor()?;
+        any |= ready.gateway && self.hear_gateway()?;
         if !any {
             self.step(Event::Wake)?;
         }
         Ok(())
     }
 
-    fn wait(&mut self) -> anyhow::Result<()> {
+    /// Waits for something to happen; who has something to say.
+    fn wait(&mut self) -> anyhow::Result<Ready> {
         let now = clock::now();
-        let longest = self.lost_after / WAIT_MAX_PART;
+        let longest = match self.unwritten {
+            None => wait::before(self.lost_after, RESERVE, WAIT_MAX_PART),
+            Some(_) => self.lost_after / WAIT_MAX_PART,
+        };
         let wait = now.at_least_until(self.wake_at).clamp(WAIT_MIN, longest);
         let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         let flags = |channel: &Channel| {
@@ -239,14 +261,14 @@ impl Driver {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for events"),
         }
-        let asked_to_stop = !fds[3].revents().is_empty();
+        let [bell, executor, gateway, asked_to_stop] = fds.map(|fd| !fd.revents().is_empty());
         if asked_to_stop {
             rustix::io::read(&self.signals, &mut [0u8; 128]).ok();
             self.step(Event::Leave)?;
         }
         self.executor.flush()?;
         self.gateway.flush()?;
-        Ok(())
+        Ok(Ready { bell, executor, gateway })
     }
 
     fn hear_disk(&mut self) -> anyhow::Result<bool> {
