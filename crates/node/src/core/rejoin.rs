@@ -163,6 +163,11 @@ impl Core {
                 let next = RaftId::new(node, id.incarnation() + 1);
                 agreement.propose_change(&[(next, Change::AddLearner)])
             }
+            // It never acknowledged anything to this leader. The log alone is no new beginning.
+            Some(id) if lost && learners.contains(&id) && !agreement.takes_in(id) => {
+                self.compact_now = true;
+                false
+            }
             Some(id) if !lost && learners.contains(&id) => self.promote(slot, id),
             Some(_) | None => false,
         }
