@@ -247,6 +247,13 @@ impl Agreement {
         Some(LogIndex(progress.matched))
     }
 
+    /// Whether the snapshot that this log begins with knows the node with this identity as a learner:
+    /// only such a one can be the new beginning of a node without a log.
+    #[must_use]
+    pub fn takes_in(&self, id: RaftId) -> bool {
+        self.raw.store().snapshot.get_metadata().get_conf_state().learners.contains(&id.0)
+    }
+
     /// The last voter configuration that was appended, committed or not: the place of the entry that
     /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
     /// is the same node to this.

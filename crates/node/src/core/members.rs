@@ -52,10 +52,24 @@ impl Core {
     /// The leader's part. One change at a time is under way; raft refuses a second one.
     pub(super) fn tend_members(&mut self, now: Moment) {
         self.members.next = None;
+        self.compact_now |= self.waits_for_snapshot();
         let due = self.due_change(now);
         if let (Some(due), Some(agreement)) = (due, &mut self.agreement) {
             agreement.propose_change(&due);
         }
+    }
+
+    /// Whether a follower without a log is to begin with a snapshot, and there is none that knows it: the
+    /// log alone is no new beginning.
+    fn waits_for_snapshot(&self) -> bool {
+        let Some(agreement) = &self.agreement else { return false };
+        let (_, learners) = agreement.members();
+        let lost = |id: &&RaftId| {
+            let slot = self.ids.iter().position(|known| *known == id.node());
+            let seen = slot.and_then(|slot| self.sights.heard(slot));
+            seen.is_some_and(|seen| seen.both_ways && seen.flags & flag::LOG_LOST != 0)
+        };
+        learners.iter().filter(lost).any(|id| !agreement.takes_in(*id))
     }
 
     /// The first change that is due and may be made: newcomers, then who caught up, then who is to vote
