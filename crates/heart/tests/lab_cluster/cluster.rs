@@ -432,9 +432,20 @@ impl Cluster {
 
     /// The names of Heart's processes that run on a node.
     pub(crate) fn processes(&self, node: &str) -> Vec<String> {
-        let list = "cat /proc/[0-9]*/comm 2>/dev/null | grep ^heart- || true";
-        let mut names: Vec<String> =
-            self.lab.node(node).shell(list).unwrap().lines().map(Into::into).collect();
+        let list = "cat /proc/[0-9]*/status 2>/dev/null | grep -E '^(Name|State):' || true";
+        let text = self.lab.node(node).shell(list).unwrap();
+        let mut names = Vec::new();
+        let mut name = "";
+        for line in text.lines() {
+            match line.split_once(':') {
+                Some(("Name", of)) => name = of.trim(),
+                // One that was killed keeps its name until its parent has looked at it.
+                Some(("State", state)) if name.starts_with("heart-") && !state.trim().starts_with('Z') => {
+                    names.push(name.to_owned());
+                }
+                _ => {}
+            }
+        }
         names.sort();
         names
     }
