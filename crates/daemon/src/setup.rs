@@ -178,6 +178,34 @@ impl Running {
         Ok(Running { setup, secret })
     }
 
+    /// Reads the configuration again, for a node that goes on running.
+    ///
+    /// # Errors
+    /// All mistakes of the file, rendered; or what it says that takes a restart of this node.
+    pub fn read_again(&self) -> anyhow::Result<Running> {
+        let new = Running::read(&self.setup.places)?;
+        let (now, then) = (&self.setup, &new.setup);
+        let file = then.places.config.display();
+        let same = [
+            ("the name of the cluster", now.spec.cluster.name == then.spec.cluster.name),
+            ("the port", now.spec.cluster.port == then.spec.cluster.port),
+            ("the links", now.spec.cluster.links == then.spec.cluster.links),
+            ("the key", self.secret.0 == new.secret.0),
+            (
+                "this node's addresses",
+                now.spec.nodes[&now.me].addresses == then.spec.nodes[&then.me].addresses,
+            ),
+        ];
+        let others: Vec<&str> = same.iter().filter(|(_, same)| !same).map(|(what, _)| *what).collect();
+        if !others.is_empty() {
+            bail!(
+                "{file} changes {}, which a daemon that runs cannot take up\n                 hint: stop this node's daemon in order and start it again; then the next node's",
+                others.join(" and ")
+            );
+        }
+        Ok(new)
+    }
+
     /// What the node in this run directory was started with, in this boot; `None` if it was not.
     #[must_use]
     pub fn find(run: &Path) -> Option<Running> {

@@ -220,8 +220,7 @@ impl Guardian {
     }
 
     fn new(running: Running, lock: File, fds: Vec<OwnedFd>) -> anyhow::Result<Guardian> {
-        let signals =
-            sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
+        let signals = hear()?;
         let mut guardian = Guardian {
             running,
             lock,
@@ -250,7 +249,9 @@ impl Guardian {
         self.children = ROLES.into_iter().filter_map(|role| find(places, role)).collect();
         let missing = ROLES.into_iter().filter(|role| self.children.iter().all(|child| child.role != *role));
         let now = Instant::now();
-        self.due = missing.map(Post::Child).chain([Post::Spare]).map(|post| (post, now)).collect();
+        // Nothing is more urgent than that somebody could take this place.
+        let spare = Some(Post::Spare).filter(|_| self.spare.is_none());
+        self.due = spare.into_iter().chain(missing.map(Post::Child)).map(|post| (post, now)).collect();
         if stopping_path(&places.run).exists() {
             self.stop();
         }
@@ -318,16 +319,26 @@ impl Guardian {
         Ok(true)
     }
 
-    /// Waits for the guardian's end, and takes its place: who returns from here is the guardian.
+    /// Waits for the guardian's end, and takes its place: who returns from here is the guardian. Before
+    /// anything else it forks the next spare, which waits here in its turn.
     ///
     /// # Errors
     /// Why it cannot be; then it has to end.
     fn serve_as_spare(&mut self) -> anyhow::Result<()> {
-        sys::name_process("heart-spare");
-        self.children.clear();
-        self.spare = None;
-        rustix::process::setpgid(None, None).ok();
-        self.wait_for_lock().context("the spare cannot guard this node")?;
+        // Bounded by the lives of guardians: each turn but the first begins with the end of one.
+        loop {
+            sys::name_process("heart-spare");
+            self.children.clear();
+            self.spare = None;
+            rustix::process::setpgid(None, None).ok();
+            self.wait_for_lock().context("the spare cannot guard this node")?;
+            sys::name_process("heart-guardian");
+            if self.fork_spare().unwrap_or(true) {
+                break;
+            }
+        }
+        self.signals = hear()?;
+        self.take_office()?;
         tracing::warn!("the guardian has ended; its spare guards this node");
         Ok(())
     }
@@ -342,10 +353,7 @@ impl Guardian {
                 return Err(error).context("cannot wait for the guardian's lock");
             }
         }
-        sys::name_process("heart-guardian");
-        self.signals =
-            sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).context("cannot hear signals")?;
-        self.take_office()
+        Ok(())
     }
 
     fn wait(&self) -> anyhow::Result<()> {
@@ -367,10 +375,29 @@ impl Guardian {
         // One structure of 128 bytes a signal; the number is its first field (signalfd(2)).
         while let Ok(128) = rustix::io::read(&self.signals, &mut bytes) {
             let number = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            if number != libc::SIGCHLD && self.stopping.is_none() {
+            if number == libc::SIGHUP {
+                self.reload();
+            } else if number != libc::SIGCHLD && self.stopping.is_none() {
                 tracing::info!("asked to stop: handing over what runs here");
                 self.stop();
             }
+        }
+    }
+
+    /// Reads the file again. If all of it is right, the core takes it up in its next life; else
+    /// everything stays as it is.
+    fn reload(&mut self) {
+        let done = self.running.read_again().and_then(|new| {
+            new.write()?;
+            self.running = new;
+            Ok(())
+        });
+        match done {
+            Ok(()) => {
+                tracing::info!("the configuration was read again; the core starts anew with it");
+                self.signal(Role::Core, Signal::KILL);
+            }
+            Err(error) => tracing::error!("everything stays as it is: {error:#}"),
         }
     }
 
@@ -434,6 +461,40 @@ impl Guardian {
             }
         }
     }
+}
+
+/// Hears what the guardian has to hear: asked to stop, a child that died, and to read its file again.
+fn hear() -> anyhow::Result<OwnedFd> {
+    let all = [libc::SIGTERM, libc::SIGINT, libc::SIGCHLD, libc::SIGHUP];
+    sys::signals(&all).context("cannot hear signals")
+}
+
+/// Has the guardian in this run directory read its file again.
+///
+/// # Errors
+/// When none runs, or the file would not be taken: every mistake, and what takes a restart.
+pub fn reload(run: &Path) -> anyhow::Result<Reload> {
+    let none = || format!("no daemon runs with {}", run.display());
+    let running = Running::find(run).with_context(none)?;
+    let guardian = find_guardian(run).with_context(none)?;
+    let new = running.read_again()?;
+    let (file, node) = (new.setup.places.config.clone(), new.setup.me.clone());
+    if new.setup.digest == running.setup.digest {
+        return Ok(Reload { file, node, changed: false });
+    }
+    pidfd_send_signal(&guardian, Signal::HUP).context("cannot tell the guardian")?;
+    Ok(Reload { file, node, changed: true })
+}
+
+/// What came of a [`reload`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The file that was read.
+    pub file: PathBuf,
+    /// Of which node.
+    pub node: heart_model::NodeName,
+    /// Whether it says anything new.
+    pub changed: bool,
 }
 
 fn has_ended(pidfd: &OwnedFd) -> bool {

@@ -6,6 +6,7 @@ mod daemon;
 mod forgive;
 mod log;
 mod r#move;
+mod reload;
 mod resume;
 mod standby;
 mod status;
@@ -63,6 +64,7 @@ enum Command {
     Standby(standby::Options),
     Resume(resume::Options),
     Forgive(forgive::Options),
+    Reload(reload::Options),
     Check(check::Options),
     /// Make nodes out of namespaces on this machine, and break them
     Lab(heart_lab::Cli),
@@ -85,6 +87,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Standby(options) => standby::run(options, &client),
         Command::Resume(options) => resume::run(options, &client),
         Command::Forgive(options) => forgive::run(options, &client),
+        Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Lab(options) => Ok(heart_lab::cli(options)),
         Command::Demo(options) => Ok(heart_lab::demo(options)),

@@ -84,6 +84,7 @@ impl Core {
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.hand_over(out);
         let backed = !now.may_have_reached(board.backed_until());
+        let may_begin = self.may_begin(now, board);
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;
@@ -94,7 +95,7 @@ impl Core {
                     .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
             }
         } else {
-            let order = candidates(&self.sights, board, now).filter(|_| backed);
+            let order = candidates(&self.sights, board, now).filter(|_| backed && may_begin);
             if order.is_some() {
                 agreement.forget_leader();
             }

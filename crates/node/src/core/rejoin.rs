@@ -55,15 +55,27 @@ impl Core {
 
     /// Whether this node, which has no log, may vote for the first leader of a new history.
     pub(super) fn may_found(&self, now: Moment) -> bool {
-        let voters: Vec<usize> =
-            (0..self.ids.len()).filter(|&slot| self.sights.voters.contains(slot)).collect();
-        let agrees = |&&slot: &&usize| {
+        self.are_founders(now, flag::VIRGIN, flag::VIRGIN)
+    }
+
+    /// Whether this node, if it has no log, may stand for election: a history that begins while another
+    /// voter is not ready yet would take that one for somebody who lost its log.
+    pub(super) fn may_begin(&self, now: Moment, board: &Board) -> bool {
+        let virgin = board.flags() & flag::VIRGIN != 0;
+        !virgin || self.are_founders(now, flag::VIRGIN | flag::LISTENING, flag::VIRGIN)
+    }
+
+    /// Whether all voters are heard, go by the same file and say this of themselves; or a quorum of them,
+    /// after a wait.
+    fn are_founders(&self, now: Moment, mask: u64, flags: u64) -> bool {
+        let voters = (0..self.ids.len()).filter(|&slot| self.sights.voters.contains(slot));
+        let agrees = |&slot: &usize| {
             slot == self.slot
                 || self.sights.heard(slot).is_some_and(|seen| {
-                    seen.both_ways && seen.flags & flag::VIRGIN != 0 && seen.digest == self.settings.digest
+                    seen.both_ways && seen.flags & mask == flags && seen.digest == self.settings.digest
                 })
         };
-        let ready = voters.iter().filter(agrees).count();
+        let ready = voters.filter(agrees).count();
         let waited = now.has_surely_reached(self.began.after(self.timing.lost_after * FOUND_WAIT));
         ready == self.sights.voters.size
             || is_planted(Bug::LostLogVotes)
