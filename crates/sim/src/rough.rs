@@ -36,11 +36,13 @@ impl<'a> Rough<'a> {
             let wait = self.chance.below(self.lost_after);
             world.schedule(wait, Fault::PowerOn(place));
         }
-        if self.chance.happens(700) {
+        let quiet = self.chance.happens(700);
+        if quiet {
             // Something runs before anything goes wrong.
             self.at = self.lost_after * 4;
         }
-        let anew = self.names.len() > 2 && self.chance.happens(150);
+        // Votes that were given under another file, before there was a history, take a person.
+        let anew = quiet && self.names.len() > 2 && self.chance.happens(200);
         if anew {
             self.configure(world);
         }

@@ -65,6 +65,7 @@ pub struct Agreement {
     applied: u64,
     /// The last applied configuration that changed which nodes vote.
     configured_at: ConfigurationId,
+    origin: ConfigurationId,
     /// What this log begins with, until it is on its way to the disk.
     founders: Option<ConfState>,
     ticks: u64,
@@ -89,9 +90,10 @@ impl Agreement {
             .unwrap_or_else(|| ConfState::from((founders.voters.clone(), Vec::new())));
         let fresh = recovered.snapshot.get_metadata().index == 0;
         let founders = Some(founding.clone()).filter(|_| fresh && recovered.founders.is_none());
+        let origin = ConfigurationId::of_founders(&founding.voters);
         let conf = if fresh { founding } else { recovered.snapshot.get_metadata().get_conf_state().clone() };
         let applied = recovered.snapshot.get_metadata().index;
-        let configured_at = configured_at(recovered.snapshot.get_data());
+        let configured_at = if fresh { origin } else { configured_at(recovered.snapshot.get_data()) };
         let durable_commit = recovered.hard_state.commit.max(applied);
         let store = Store {
             hard_state: recovered.hard_state,
@@ -125,6 +127,7 @@ impl Agreement {
             committed: VecDeque::new(),
             applied,
             configured_at,
+            origin,
             founders,
             ticks: 0,
         }
@@ -277,6 +280,13 @@ impl Agreement {
             }
         }
         (at, nodes(&voters))
+    }
+
+    /// The configuration that this log began with, as long as it is known by nothing but the file of that
+    /// day; a log that begins with a snapshot says itself who its members are.
+    #[must_use]
+    pub fn origin(&self) -> Option<ConfigurationId> {
+        (self.raw.store().snapshot_index() == 0).then_some(self.origin)
     }
 
     /// Whether the entry at this place is the one that last changed which nodes vote.

@@ -42,6 +42,15 @@ impl ConfigurationId {
         self.0 & ((1 << ConfigurationId::PLACE_BITS) - 1)
     }
 
+    /// The configuration that a log begins with: by its voters, in any order. No entry has the term zero.
+    #[must_use]
+    pub fn of_founders(voters: &[u64]) -> ConfigurationId {
+        let mut sorted = voters.to_vec();
+        sorted.sort_unstable();
+        let bytes: Vec<u8> = sorted.iter().flat_map(|id| id.to_le_bytes()).collect();
+        ConfigurationId(u64::from(crc32fast::hash(&bytes)))
+    }
+
     /// The configuration that came with this entry.
     #[must_use]
     pub fn of(entry: &Entry) -> ConfigurationId {

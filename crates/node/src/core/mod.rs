@@ -207,6 +207,11 @@ impl Core {
         // Who does not vote founds nothing: the leader takes it in.
         let votes = settings.spec.nodes[&settings.me].voter;
         let log = if votes || !matches!(log, Log::Empty) { log } else { Log::Damaged };
+        // A vote that was given to found another set of voters is none for this one.
+        let log = match log {
+            Log::Recovered(recovered) if founded_otherwise(&recovered, &settings.spec) => Log::Damaged,
+            log => log,
+        };
         let virgin = matches!(log, Log::Empty);
         let mut core = Core {
             slot,
@@ -554,6 +559,13 @@ const PLAIN_MESSAGE: u8 = 1;
 /// twice that (SAFETY, "The rules").
 fn pace(slot: usize) -> Pace {
     Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
+}
+
+/// Whether a log that has no entry yet was begun with other voters than the file has now.
+fn founded_otherwise(recovered: &crate::journal::Recovered, spec: &Spec) -> bool {
+    let empty = recovered.entries.is_empty() && recovered.snapshot.get_metadata().index == 0;
+    let voters = recovered.founders.as_ref().map(|founders| founders.voters.clone());
+    empty && voters.is_some_and(|voters| voters != founders(spec).voters)
 }
 
 fn founders(spec: &Spec) -> Founders {

@@ -4,7 +4,7 @@ use heart_model::{BootId, Moment, NodeId, Outcome, Timing};
 
 use super::{Action, Core, LOG_MESSAGE, Message, Out, PLAIN_MESSAGE};
 use crate::{
-    agreement::{self, Refused},
+    agreement::{self, Agreement, Refused},
     board::Board,
     ownership::Sights,
     plant::{Bug, is_planted},
@@ -80,9 +80,10 @@ const RESEND_MAX: ::core::time::Duration = ::core::time::Duration::from_millis(4
 
 impl Core {
     pub(super) fn send_all(&mut self, messages: Vec<(NodeId, Vec<u8>)>, out: &mut Out) {
+        let origin = self.agreement.as_ref().and_then(Agreement::origin).map_or(0, |origin| origin.0);
         for (to, bytes) in messages {
             if let Some(slot) = self.ids.iter().position(|id| *id == to).filter(|&slot| slot != self.slot) {
-                out.messages.push((slot, [&[LOG_MESSAGE], bytes.as_slice()].concat()));
+                out.messages.push((slot, [&[LOG_MESSAGE], &origin.to_le_bytes()[..], &bytes].concat()));
             }
         }
     }
@@ -135,7 +136,15 @@ impl Core {
     }
 
     fn on_log_message(&mut self, now: Moment, board: &Board, from: usize, bytes: &[u8], out: &mut Out) {
+        let Some((origin, bytes)) = bytes.split_first_chunk::<8>() else { return };
         let Some(envelope) = agreement::envelope(bytes) else { return };
+        if self.began_otherwise(u64::from_le_bytes(*origin)) {
+            // What this node would count as its voters is not what the sender does.
+            if self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 == 0) {
+                self.lose_log(board, out);
+            }
+            return;
+        }
         let theirs = self.sights.seen[from].map_or(0, |seen| seen.era);
         let ours = self.ledger.era;
         if theirs != 0 && ours != 0 && theirs != ours {
@@ -157,6 +166,12 @@ impl Core {
             Err(Refused::LogLost) if is_planted(Bug::LostLogVotes) => {}
             Err(Refused::LogLost) => self.lose_log(board, out),
         }
+    }
+
+    /// Whether a log that began with this configuration (zero: with a snapshot) is not ours.
+    fn began_otherwise(&self, origin: u64) -> bool {
+        let ours = self.agreement.as_ref().and_then(Agreement::origin);
+        origin != 0 && ours.is_some_and(|ours| ours.0 != origin)
     }
 
     /// A message of another core, or of this one to itself.

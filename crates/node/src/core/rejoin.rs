@@ -55,24 +55,24 @@ impl Core {
 
     /// Whether this node, which has no log, may vote for the first leader of a new history.
     pub(super) fn may_found(&self, now: Moment) -> bool {
-        self.are_founders(now, flag::VIRGIN, flag::VIRGIN)
+        self.are_founders(now, flag::LOG_LOST)
     }
 
     /// Whether this node, if it has no log, may stand for election: a history that begins while another
     /// voter is not ready yet would take that one for somebody who lost its log.
     pub(super) fn may_begin(&self, now: Moment, board: &Board) -> bool {
-        let virgin = board.flags() & flag::VIRGIN != 0;
-        !virgin || self.are_founders(now, flag::VIRGIN | flag::LISTENING, flag::VIRGIN)
+        board.log().2.0 > 0 || self.are_founders(now, flag::LOG_LOST | flag::LISTENING)
     }
 
-    /// Whether all voters are heard, go by the same file and say this of themselves; or a quorum of them,
-    /// after a wait.
-    fn are_founders(&self, now: Moment, mask: u64, flags: u64) -> bool {
+    /// Whether all voters are heard, go by the same file, have an empty log (a vote may be in it) and say
+    /// none of this of themselves; or a quorum of them, after a wait.
+    fn are_founders(&self, now: Moment, not: u64) -> bool {
         let voters = (0..self.ids.len()).filter(|&slot| self.sights.voters.contains(slot));
         let agrees = |&slot: &usize| {
             slot == self.slot
                 || self.sights.heard(slot).is_some_and(|seen| {
-                    seen.both_ways && seen.flags & mask == flags && seen.digest == self.settings.digest
+                    let empty = seen.log.1.0 == 0 && seen.flags & not == 0;
+                    seen.both_ways && empty && seen.digest == self.settings.digest
                 })
         };
         let ready = voters.filter(agrees).count();
