@@ -45,7 +45,7 @@ fn clocks_taken_to_be_right_are_found() {
 
 #[test]
 fn a_lease_of_two_configurations_is_found() {
-    is_found_within(Bug::ConfigurationsMixed, 2500);
+    is_found_within(Bug::ConfigurationsMixed, 700);
 }
 
 #[test]

@@ -26,7 +26,7 @@ mod words;
 
 pub use envelope::{Envelope, envelope, nothing_here};
 use store::Store;
-pub use words::{ConfigurationId, Output, Pace, RaftId, Refused, Ticket, Write};
+pub use words::{Change, ConfigurationId, Founders, Output, Pace, RaftId, Refused, Ticket, Write};
 
 use crate::{
     journal::{Batch, Recovered},
@@ -544,24 +544,6 @@ impl Agreement {
         });
         Some(Write { ticket, replaces: true, bytes: self.file() })
     }
-}
-
-/// The members that a log begins with, as the configuration file has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Founders {
-    /// Raft ids of the voters; all others are taken in later.
-    pub voters: Vec<u64>,
-}
-
-/// A change of one member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It votes from now on.
-    AddVoter,
-    /// It follows, without a vote.
-    AddLearner,
-    /// It is a member no longer.
-    Remove,
 }
 
 /// The change of configuration that an entry carries, if it does.

@@ -103,3 +103,21 @@ pub struct Pace {
     /// Ticks between two of a leader's own heartbeats.
     pub heartbeat_ticks: usize,
 }
+
+/// The members that a log begins with, as the configuration file has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Founders {
+    /// Raft ids of the voters; all others are taken in later.
+    pub voters: Vec<u64>,
+}
+
+/// A change of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It votes from now on.
+    AddVoter,
+    /// It follows, without a vote.
+    AddLearner,
+    /// It is a member no longer.
+    Remove,
+}
