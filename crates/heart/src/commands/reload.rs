@@ -5,7 +5,10 @@ use std::{path::Path, process::ExitCode};
 use clap::Args;
 use heart_daemon::guardian::reload;
 
-use crate::{failure::Failure, output};
+use crate::{
+    failure::{Failure, Kind},
+    output,
+};
 
 /// Have this node's daemon read its configuration again, without stopping anything
 #[derive(Debug, Args)]
@@ -14,11 +17,14 @@ pub(crate) struct Options {}
 /// Asks for it. The file is checked first: one with mistakes is refused whole.
 pub(crate) fn run(_: &Options, socket: &Path) -> Result<ExitCode, Failure> {
     let directory = socket.parent().unwrap_or(Path::new("/run/heart"));
-    let done = reload(directory).map_err(|error| {
-        let text = format!("{error:#}");
-        let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, "nothing was changed"));
-        Failure::problem(message, hint)
-    })?;
+    let done = match reload(directory) {
+        Ok(done) => done,
+        // Every mistake of a file stands in lines of its own.
+        Err(error) => {
+            eprintln!("error: {error:#}\nEverything stays as it is.");
+            return Ok(ExitCode::from(Kind::Problem.code()));
+        }
+    };
     let (file, node) = (done.file.display(), done.node);
     let text = if done.changed {
         format!(

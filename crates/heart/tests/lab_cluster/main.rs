@@ -15,5 +15,6 @@ mod kills;
 mod links;
 mod partitions;
 mod power;
+mod reload;
 mod starts;
 mod strangers;
