@@ -15,7 +15,8 @@ pub(crate) fn run(options: &[&str]) -> Result<bool> {
         return Ok(false);
     }
     let mut words = vec!["run", "--release", "--quiet", "--package", "heart", "--", "demo"];
-    words.extend(options);
+    // `cargo demo -- --script` and `cargo demo --script` are the same.
+    words.extend(options.iter().filter(|word| **word != "--"));
     Ok(cargo(&words).status().context("cannot run cargo")?.success())
 }
 
