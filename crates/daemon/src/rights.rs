@@ -1,9 +1,15 @@
 //! Whose rights a process of a node has. Guardian and executor are root; the core and the gateway,
 //! which read what strangers send, are not.
 
-use std::{fs, io, os::unix::fs::chown, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, fchown, lchown},
+    path::Path,
+};
 
 use rustix::{
+    fs::{Mode, OFlags, open},
+    io::Errno,
     process::{Gid, Uid},
     thread::{
         CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
@@ -51,15 +57,31 @@ impl User {
         (uid != 0).then_some(User { uid, gid })
     }
 
-    /// Gives the user a directory and what is directly in it.
+    /// Gives the user a directory and the files that are directly in it.
+    ///
+    /// The user could write in it before, and may have been misled: what is a link, or has another name
+    /// elsewhere, stays as it is.
     ///
     /// # Errors
     /// What the file system says.
     pub(crate) fn own(self, folder: &Path) -> io::Result<()> {
         for entry in fs::read_dir(folder)?.take(ENTRIES_MAX) {
-            chown(entry?.path(), Some(self.uid), Some(self.gid))?;
+            let entry = entry?;
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file: fs::File = match open(entry.path(), flags, Mode::empty()) {
+                Ok(file) => file.into(),
+                Err(Errno::LOOP | Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let found = file.metadata()?;
+            if found.is_file() && found.nlink() == 1 {
+                fchown(&file, Some(self.uid), Some(self.gid))?;
+            }
         }
-        chown(folder, Some(self.uid), Some(self.gid))
+        lchown(folder, Some(self.uid), Some(self.gid))
     }
 
     /// Has this process, which has one thread still, become the user for good: with these capabilities
@@ -83,6 +105,26 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_somebody_else_too_is_not_given_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, outside) = (folder.path().join("state"), folder.path().join("outside"));
+        fs::create_dir(&state).unwrap();
+        fs::write(&outside, "").unwrap();
+        fs::write(state.join("journal"), "").unwrap();
+        fs::hard_link(&outside, state.join("hard")).unwrap();
+        std::os::unix::fs::symlink(&outside, state.join("soft")).unwrap();
+        if fs::metadata(&outside).unwrap().uid() != 0 {
+            eprintln!("skipped: only root gives files away");
+            return;
+        }
+        User { uid: 59_694, gid: 59_694 }.own(&state).unwrap();
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        assert_eq!(owner(&outside), 0);
+        assert_eq!(owner(&state.join("journal")), 59_694);
+        assert_eq!(owner(&state), 59_694);
+    }
 
     #[test]
     fn users_are_found_by_their_whole_name() {
