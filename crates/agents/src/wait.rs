@@ -57,7 +57,8 @@ pub fn before(left: Duration, reserve: Duration, parts: u32) -> Duration {
 }
 
 /// A length of time as the kernel wants it.
-pub(crate) fn timespec(wait: Duration) -> Timespec {
+#[must_use]
+pub fn timespec(wait: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: wait.subsec_nanos().into(),

@@ -19,8 +19,9 @@ use std::{
 };
 
 use anyhow::Context;
+use heart_agents::wait::timespec;
 use heart_node::core::{Request, Response};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
     channel::{Channel, Incoming},
@@ -111,8 +112,7 @@ impl Gateway {
         fds.extend(asking.iter().map(|(_, visitor)| PollFd::new(&visitor.stream, PollFlags::IN)));
         let left = self.visitors.values().map(|visitor| visitor.until).min();
         let left = left.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left
-            .map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) });
+        let left = left.map(timespec);
         match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for visitors"),

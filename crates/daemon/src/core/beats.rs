@@ -13,14 +13,17 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use heart_agents::{clock, wait::Bell};
+use heart_agents::{
+    clock,
+    wait::{Bell, timespec},
+};
 use heart_model::{BootId, Duration, LINKS_MAX, Moment, NodeId};
 use heart_node::{
     board::Board,
     frame::{DATAGRAM_MAX, Datagram},
     pulse::{Action, Event, Pulse, Settings, Sighting},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{
     links::{BATCH_MAX, Batch, Links},
@@ -223,7 +226,7 @@ impl Turns {
             Some(socket) if read[place] => PollFd::new(socket, PollFlags::IN),
             _ => PollFd::new(&*thread.poke, PollFlags::IN),
         });
-        let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let left = timespec(wait);
         poll(&mut all[..=count], Some(&left)).ok();
         std::array::from_fn(|place| {
             let looked_at = place == count || (place < count && read[place]);

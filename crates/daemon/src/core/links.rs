@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use heart_model::{LinkKind, NodeName, Spec};
+use heart_model::{LinkKind, NodeName, NodeSpec, Spec};
 use heart_node::frame::{DATAGRAM_MAX, HEADER, MAGIC, SEAL, cluster_tag};
 use rustix::net::sockopt;
 
@@ -33,40 +33,43 @@ pub(crate) fn open(spec: &Spec, me: &NodeName) -> anyhow::Result<Vec<OwnedFd>> {
                  `ss -ulpn` tell"
             )
         })?;
-        // A node sends from its own address on a link, what it passes on for others, too.
-        let others = spec.nodes.iter().filter(|(name, _)| *name != me);
-        let sources = others.filter_map(|(_, node)| node.addresses.get(place)).map(|address| address.0);
-        sockets.push(prepare(socket, address, &wanted(spec, sources.collect()))?);
+        sockets.push(prepare(socket, &wanted(spec, me, Some(place)))?);
     }
     for link in &spec.cluster.links {
         let socket = open_shared(link.kind, link.address, &link.interface)
             .with_context(|| format!("cannot use {} on interface {}", link.address, link.interface))?;
-        // By which of its addresses a node speaks on an interface, only that node knows.
-        sockets.push(prepare(socket, link.address.ip(), &wanted(spec, Vec::new()))?);
+        sockets.push(prepare(socket, &wanted(spec, me, None))?);
     }
     Ok(sockets)
 }
 
 /// What the kernel lets through: everything that may be a frame for us, and our own where it comes back.
-fn wanted(spec: &Spec, sources: Vec<IpAddr>) -> Wanted {
+/// On the unicast link at `place` a node sends from its own address, what it passes on for others, too; by
+/// which of its addresses it speaks on a shared link, only that node knows.
+fn wanted(spec: &Spec, me: &NodeName, place: Option<usize>) -> Wanted {
+    let others = spec.nodes.iter().filter(|(name, _)| *name != me);
+    let address = |(_, node): (_, &NodeSpec)| Some(node.addresses.get(place?)?.0);
     let cluster = cluster_tag(spec.cluster.name.as_str()).to_le_bytes();
     Wanted {
         marks: [MAGIC, cluster],
         lengths: (HEADER + SEAL, DATAGRAM_MAX),
         senders: spec.nodes.keys().map(|name| name.id().0.to_le_bytes()).collect(),
-        sources,
+        sources: others.filter_map(address).collect(),
     }
 }
 
-fn prepare(socket: UdpSocket, address: IpAddr, wanted: &Wanted) -> anyhow::Result<OwnedFd> {
+fn filter(socket: &impl AsRawFd, wanted: &Wanted) {
+    if let Err(error) = sys::filter(socket.as_raw_fd(), wanted) {
+        tracing::warn!("the kernel does not filter what comes over a link: {error}");
+    }
+}
+
+fn prepare(socket: UdpSocket, wanted: &Wanted) -> anyhow::Result<OwnedFd> {
     socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
     sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
         .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER))
         .context("cannot make room for datagrams")?;
-    let filtered = sys::filter(socket.as_raw_fd(), wanted);
-    if let Err(error) = filtered {
-        tracing::warn!("the kernel does not filter datagrams for {address}: {error}");
-    }
+    filter(&socket, wanted);
     Ok(socket.into())
 }
 
@@ -124,8 +127,9 @@ struct Link {
 pub(crate) struct Links(Vec<Link>);
 
 impl Links {
-    /// Takes up the sockets that were opened for `me`.
-    pub(crate) fn take_up(sockets: Vec<OwnedFd>, spec: &Spec, names: &[NodeName]) -> Links {
+    /// Takes up the sockets that were opened for `me`. The file may know other nodes by now than it did
+    /// then: those are let through that it knows.
+    pub(crate) fn take_up(sockets: Vec<OwnedFd>, spec: &Spec, me: &NodeName, names: &[NodeName]) -> Links {
         let unicast = spec.nodes.values().map(|node| node.addresses.len()).min().unwrap_or(0);
         let port = spec.cluster.port;
         let link = |(place, fd): (usize, OwnedFd)| {
@@ -135,6 +139,7 @@ impl Links {
                 let index = rustix::net::netdevice::name_to_index(&fd, &link.interface).unwrap_or(0);
                 on_interface(link.address, index)
             });
+            filter(&fd, &wanted(spec, me, Some(place).filter(|_| shared.is_none())));
             let node = |name: &NodeName| match reach_all {
                 Some(address) => address,
                 None => SocketAddr::new(spec.nodes[name].addresses[place].0, port),
@@ -274,7 +279,7 @@ mod tests {
             ("no node's", known(Vec::new(), None), frame(truth, 65u32.to_le_bytes(), 9), false),
         ] {
             let socket = UdpSocket::bind((own, 0)).unwrap();
-            let fd = prepare(socket.try_clone().unwrap(), own, &wanted).unwrap();
+            let fd = prepare(socket.try_clone().unwrap(), &wanted).unwrap();
             socket.send_to(&bytes, socket.local_addr().unwrap()).unwrap();
             // A datagram to oneself is there when the call returns.
             let came = socket.recv_from(&mut [0; 2000]).is_ok();

@@ -20,7 +20,7 @@ use std::{
 use anyhow::Context;
 use heart_agents::{
     clock,
-    wait::{self, Bell},
+    wait::{self, Bell, timespec},
 };
 use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
 use heart_node::{
@@ -30,7 +30,7 @@ use heart_node::{
     frame::{Kind, Sealer},
     pulse::{self, Member},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -174,7 +174,7 @@ impl Driver {
         };
         let names = settings.names();
         let core = Core::new(now, settings, log, board);
-        let links = Links::take_up(handed.links, &setup.spec, &names);
+        let links = Links::take_up(handed.links, &setup.spec, &setup.me, &names);
         let (queue, told) = sync_channel(beats::QUEUE);
         let thread = beats::Thread {
             board,
@@ -247,7 +247,7 @@ impl Driver {
             Some(_) => self.lost_after / WAIT_MAX_PART,
         };
         let wait = now.at_least_until(self.wake_at).clamp(WAIT_MIN, longest);
-        let left = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let left = timespec(wait);
         let flags = |channel: &Channel| {
             if channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
         };

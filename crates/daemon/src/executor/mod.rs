@@ -29,13 +29,15 @@ use std::{
 };
 
 use heart_agents::{
-    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease, process::KeeperSetup, wait::Bell,
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease,
+    process::KeeperSetup,
+    wait::{Bell, timespec},
 };
 use heart_model::{
     Act, Duration, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session, ToExecutor,
 };
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags, poll},
     process::{WaitId, WaitIdOptions, waitid},
 };
 
@@ -442,12 +444,5 @@ impl Executor {
 
     fn cannot_record(&self, cause: io::Error) -> ExecutorError {
         ExecutorError::Records { folder: self.run_dir.clone(), cause }
-    }
-}
-
-fn timespec(wait: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: wait.subsec_nanos().into(),
     }
 }

@@ -27,8 +27,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use heart_agents::wait::timespec;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags, poll},
     fs::{FlockOperation, flock},
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid},
 };
@@ -500,8 +501,4 @@ pub struct Reload {
 fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fd = [PollFd::new(pidfd, PollFlags::IN)];
     poll(&mut fd, Some(&timespec(Duration::ZERO))).is_ok_and(|count| count > 0)
-}
-
-fn timespec(wait: Duration) -> Timespec {
-    Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) }
 }
