@@ -33,6 +33,7 @@ impl Members {
     /// Other nodes vote from now on, or this node leads from now on.
     pub(super) fn on_altered(&mut self, now: Moment) {
         self.altered_at = Some(now);
+        self.changed_at = Some(now);
     }
 
     /// Whether everybody has spoken since the last change.
@@ -134,32 +135,40 @@ impl Core {
         let node = self.ids[slot];
         let votes = spec.nodes.get(&self.names[slot])?.voter;
         let (voters, learners) = agreement.members();
-        let newest = voters.iter().chain(&learners).filter(|id| id.node() == node).max().copied();
-        if let Some(id) = newest.filter(|id| !votes && voters.contains(id)) {
+        let own = |id: &&RaftId| id.node() == node;
+        if let Some(&id) = voters.iter().find(own).filter(|_| !votes) {
             return Some(vec![(id, Change::AddLearner)]);
         }
         let seen = self.sights.heard(slot).filter(|seen| seen.both_ways)?;
         let lost = seen.flags & flag::LOG_LOST != 0;
+        let newest = voters.iter().chain(&learners).filter(own).max().copied();
+        let given = newest.map(RaftId::incarnation).max(self.ledger.identities.get(&node).copied());
+        let next = given.map_or(1, |last| last + 1);
         let follow = |incarnation| Some(vec![(RaftId::new(node, incarnation), Change::AddLearner)]);
-        let Some(id) = newest else {
-            // Who was a member before comes back with the log it has, if it belongs to this history.
-            let returns = !lost && seen.era == self.ledger.era && seen.incarnation > 0;
-            let next = self.ledger.identities.get(&node).map_or(1, |last| last + 1);
-            return if returns { follow(seen.incarnation) } else { follow(next).filter(|_| lost) };
+        // The log it has belongs to this history.
+        let has = (!lost && seen.era == self.ledger.era && seen.incarnation > 0).then_some(seen.incarnation);
+        let Some(newest) = newest else {
+            // Who was a member before comes back with that.
+            return has.map_or_else(|| follow(next).filter(|_| lost), follow);
         };
         if lost {
             // Under this identity it voted, or acknowledged something, and lost it. What it said of itself
             // may be older than the identity that it was given just now.
-            let acknowledged = agreement.matched(id).is_some_and(|matched| matched.0 > 0);
-            let used = voters.contains(&id) || (acknowledged && self.members.rests(now, self.timing));
-            return follow(id.incarnation() + 1).filter(|_| used);
+            let acknowledged = agreement.matched(newest).is_some_and(|matched| matched.0 > 0);
+            let used = voters.contains(&newest) || (acknowledged && self.members.rests(now, self.timing));
+            return follow(next).filter(|_| used);
         }
-        if !learners.contains(&id) || agreement.matched(id) < Some(agreement.commit()) {
+        // A newer one may have been meant for it that it did not need any more.
+        let has = has.map(|incarnation| RaftId::new(node, incarnation));
+        let is_member = |id: &RaftId| voters.contains(id) || learners.contains(id);
+        let id = has.filter(is_member).unwrap_or(newest);
+        let follows = learners.contains(&id);
+        if follows && agreement.matched(id) < Some(agreement.commit()) {
             return None;
         }
-        let old = voters.iter().chain(&learners).filter(|old| old.node() == node && **old != id);
-        let mut due: Due = old.map(|&old| (old, Change::Remove)).collect();
-        due.extend(votes.then_some((id, Change::AddVoter)));
+        let others = voters.iter().chain(&learners).filter(|other| other.node() == node && **other != id);
+        let mut due: Due = others.map(|&other| (other, Change::Remove)).collect();
+        due.extend((follows && votes).then_some((id, Change::AddVoter)));
         Some(due).filter(|due| !due.is_empty())
     }
 
