@@ -42,8 +42,8 @@ pub struct Score<'a> {
     pub sights: &'a Sights,
     /// The session this node is in.
     pub session: Session,
-    /// When the core of this node began.
-    pub began: Moment,
+    /// Voters that a history which begins now is begun without, by the word of a person.
+    pub left_out: &'a [NodeName],
     /// This node was asked to stop.
     pub leaving: bool,
     /// This node has listened long enough to say that another is lost.
@@ -227,7 +227,8 @@ impl Conductor {
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
         if score.ledger.era == 0 {
-            work.proposals.push(Change::Found { era: score.session.boot.0 as u64 | 1 });
+            let without = score.left_out.to_vec();
+            work.proposals.push(Change::Found { era: score.session.boot.0 as u64 | 1, without });
         }
         if score.ledger.spec.is_none() || (score.ledger.digest != digest && agreed) {
             work.proposals.push(Change::Configure { digest, spec: Box::new(spec.clone()) });

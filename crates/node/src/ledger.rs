@@ -53,6 +53,9 @@ pub enum Change {
     Found {
         /// Its number, drawn by its first leader.
         era: u64,
+        /// Voters that it began without, by the word of a person.
+        #[serde(default)]
+        without: Vec<NodeName>,
     },
     /// The configuration is this from now on.
     Configure {
@@ -287,7 +290,7 @@ impl Ledger {
 
     fn change(&mut self, index: LogIndex, entry: &Entry) -> bool {
         match &entry.change {
-            Change::Found { era } => self.found(*era),
+            Change::Found { era, .. } => self.found(*era),
             Change::Configure { digest, spec } => self.configure(*digest, spec),
             Change::Admit { node, session } => self.admit(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),

@@ -27,11 +27,13 @@ pub enum Bug {
     SaidBeforeDurable,
     /// A voter that lost its log votes on (rule 16).
     LostLogVotes,
+    /// A quorum of voters begins a history, whatever the others may have (rule 16).
+    FoundedByQuorum,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 11] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -42,6 +44,7 @@ impl Bug {
         Bug::ClosedEpochStarts,
         Bug::SaidBeforeDurable,
         Bug::LostLogVotes,
+        Bug::FoundedByQuorum,
     ];
 }
 

@@ -87,7 +87,11 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
 
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let voters = [1, 2, 3, 3, 3, 3, 3, 5, 5, 7][chance.below(10) as usize];
-    let members = if voters == 3 { [0, 0, 0, 1, 2][chance.below(5) as usize] } else { 0 };
+    let members = match voters {
+        1 => [0, 2, 4][chance.below(3) as usize],
+        3 => [0, 0, 0, 1, 2][chance.below(5) as usize],
+        _ => 0,
+    };
     let timing = match chance.below(8) {
         0 => Timing {
             heartbeat: Duration::from_millis(300),

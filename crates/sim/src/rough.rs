@@ -32,6 +32,11 @@ impl<'a> Rough<'a> {
 
     /// Schedules all of it; when the last of it begins.
     pub(crate) fn schedule(mut self, world: &mut World) -> Nanos {
+        let first = world.voters();
+        if first.len() == 1 && self.names.len() > 1 && self.chance.happens(800) {
+            self.grow(world, first[0]);
+            return self.at;
+        }
         for place in 0..self.names.len() {
             let wait = self.chance.below(self.lost_after);
             world.schedule(wait, Fault::PowerOn(place));
@@ -97,6 +102,29 @@ impl<'a> Rough<'a> {
             self.at = cut;
         }
         self.at += self.edge();
+    }
+
+    /// A cluster of one is to grow, and the new nodes do not always reach it (rule 16).
+    fn grow(&mut self, world: &mut World, first: usize) {
+        let nodes = self.names.len();
+        world.schedule(0, Fault::PowerOn(first));
+        self.at = self.lost_after * 4;
+        if self.chance.happens(700) {
+            self.cut_off(world, self.at, first);
+        }
+        world.schedule(self.at, Fault::Configure { voters: (0..nodes).collect() });
+        for place in self.others(first) {
+            let wait = self.chance.below(self.lost_after);
+            world.schedule(self.at + wait, Fault::PowerOn(place));
+        }
+        let hears = self.at + self.edge() * 4;
+        world.schedule(hears, Fault::KillCore(first));
+        for _ in 0..self.chance.between(2, 12) {
+            self.at += self.chance.below(self.lost_after);
+            self.trouble(world);
+        }
+        self.at = self.at.max(hears);
+        (0..nodes).for_each(|node| world.schedule(self.at, Fault::KillCore(node)));
     }
 
     fn node(&mut self) -> usize {

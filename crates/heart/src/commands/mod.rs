@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod daemon;
 mod forgive;
+mod found;
 mod log;
 mod r#move;
 mod reload;
@@ -64,6 +65,7 @@ enum Command {
     Standby(standby::Options),
     Resume(resume::Options),
     Forgive(forgive::Options),
+    Found(found::Options),
     Reload(reload::Options),
     Check(check::Options),
     /// Make nodes out of namespaces on this machine, and break them
@@ -87,6 +89,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Standby(options) => standby::run(options, &client),
         Command::Resume(options) => resume::run(options, &client),
         Command::Forgive(options) => forgive::run(options, &client),
+        Command::Found(options) => found::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Lab(options) => Ok(heart_lab::cli(options)),

@@ -7,7 +7,7 @@ use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
     Look,
-    text::{Date, Tone, paint, plain},
+    text::{Date, Tone, list, paint, plain},
 };
 
 /// Where the grants went that were seen so far: reports name the epoch, and people want the node.
@@ -78,7 +78,13 @@ fn configured(digest: u64) -> String {
 
 fn sentence(change: &Change, holders: &Holders) -> String {
     match change {
-        Change::Found { era } => format!("a new cluster begins (era {era:016x})"),
+        Change::Found { era, without } if without.is_empty() => {
+            format!("a new cluster begins (era {era:016x})")
+        }
+        Change::Found { era, without } => {
+            let left_out = list(&without.iter().map(ToString::to_string).collect::<Vec<_>>());
+            format!("a new cluster begins without {left_out}, as somebody asked (era {era:016x})")
+        }
         Change::Configure { digest, .. } => configured(*digest),
         Change::Admit { node, session } => format!("{node} takes part (session {session})"),
         Change::TakeOver { node, session, grants } => {

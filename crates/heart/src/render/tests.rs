@@ -381,7 +381,7 @@ fn report(activity: Activity) -> Change {
 fn the_log_of_a_takeover_reads_like_a_story() {
     let grants = vec![grant("address", ada(), 4), grant("site", ada(), 4)];
     let story = timeline(vec![
-        Change::Found { era: 0x51 },
+        Change::Found { era: 0x51, without: vec![] },
         Change::Admit { node: ada(), session: session() },
         Change::TakeOver { node: bob(), session: session(), grants },
         report(Activity::Starting),

@@ -28,6 +28,8 @@ const WEB_PORT: u16 = 80;
 const WATCH_EVERY: Duration = Duration::from_millis(2);
 /// Between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
+/// The key of every cluster here.
+pub(crate) const KEY: &str = "55555555555555555555555555555555";
 /// Silence that a client may see where nothing happened: this machine has other things to do, too.
 const JITTER: Duration = Duration::from_millis(60);
 pub(crate) const LOG: &str = "/var/log/heart.log";
@@ -186,7 +188,7 @@ impl Plan {
         let cluster =
             Cluster { lab, address, page, watch, plan: self, judged: Cell::new(false), _turn: turn };
         for name in cluster.names() {
-            cluster.configure(&name, &cluster.plan.configuration(), &"5".repeat(32));
+            cluster.configure(&name, &cluster.plan.configuration(), KEY);
         }
         Some(cluster)
     }

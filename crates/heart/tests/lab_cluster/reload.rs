@@ -2,9 +2,7 @@
 
 use anyhow::ensure;
 
-use crate::cluster::{Cluster, QUIET, pass, plan};
-
-const KEY: &str = "55555555555555555555555555555555";
+use crate::cluster::{Cluster, KEY, QUIET, pass, plan};
 
 /// A file with mistakes is refused whole, with all of them; so is one that takes a restart.
 #[test]

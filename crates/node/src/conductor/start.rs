@@ -9,7 +9,7 @@ use heart_model::{Duration, Epoch, Gathering, Moment, ResourceName, Spec};
 use std::collections::BTreeMap;
 
 use super::Score;
-use crate::{core::FOUND_WAIT, ledger::Ledger};
+use crate::ledger::Ledger;
 
 /// How long, in lost-afters since it leads, a leader waits for preferred nodes at a cold start.
 const GATHER_WAIT: u32 = 1;
@@ -39,10 +39,6 @@ impl Start {
             return Start::Running;
         }
         let until = since.after(lost_after * GATHER_WAIT);
-        // Who founds a history waited already for every voter that was not heard.
-        let founded = score.began.after(lost_after * FOUND_WAIT);
-        let is_new = score.ledger.era == 0;
-        let until = if is_new && founded.boottime < until.boottime { founded } else { until };
         let epochs = resources.iter().map(|(name, resource)| (name.clone(), resource.epoch)).collect();
         Start::Cold { until, epochs }
     }

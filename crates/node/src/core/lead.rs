@@ -26,7 +26,7 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
-            began: self.began,
+            left_out: &self.founding.without,
             leaving: self.leaving_since.is_some(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),

@@ -29,6 +29,13 @@ pub enum Message {
         /// Which session.
         session: Session,
     },
+    /// A person said that the cluster shall begin without these voters.
+    Found {
+        /// Which.
+        without: Vec<NodeName>,
+        /// The digest of the file of the node that was asked.
+        digest: u64,
+    },
     /// To the leader: somebody asked this here.
     Ask {
         /// Names the question.
@@ -82,6 +89,11 @@ pub enum Request {
     Resume {
         /// Which.
         node: NodeName,
+    },
+    /// Begin a cluster that never ran without voters that never ran in it.
+    Found {
+        /// Which.
+        without: Vec<NodeName>,
     },
     /// Forget failures.
     Forgive {

@@ -6,6 +6,7 @@
 //! conductor if we lead, messages out.
 
 mod duties;
+mod found;
 mod lead;
 mod members;
 mod message;
@@ -22,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
-pub(crate) use rejoin::FOUND_WAIT;
 pub use rejoin::Log;
 
 use crate::{
@@ -183,6 +183,7 @@ pub struct Core {
     /// The streams that orders went over, by slot.
     ordered_over: Vec<u64>,
     members: members::Members,
+    founding: found::Founding,
     compact_now: bool,
     /// The first ticket of the next log, if this one is lost.
     next_ticket: Ticket,
@@ -239,6 +240,7 @@ impl Core {
             told_leader: None,
             ordered_over: vec![0; names.len()],
             members: members::Members::default(),
+            founding: found::Founding::default(),
             compact_now: false,
             next_ticket: Ticket(1),
             leaving_since: None,
@@ -297,6 +299,7 @@ impl Core {
         self.tick(now);
         self.meet_history(board, out);
         self.listen(now, board);
+        self.tell_who_is_missing(now, out);
         self.pump(now, board, out);
         self.hold(now, board, out);
         self.vouch(now, out);
@@ -365,7 +368,7 @@ impl Core {
     fn listen(&mut self, now: Moment, board: &Board) {
         let virgin = board.flags() & flag::VIRGIN != 0;
         let Some(until) = self.listening_until else { return };
-        let over = if virgin { self.may_found(now) } else { now.has_surely_reached(until) };
+        let over = if virgin { self.may_found() } else { now.has_surely_reached(until) };
         if over {
             self.listening_until = None;
             board.set_flags(board.flags() & !flag::LISTENING);

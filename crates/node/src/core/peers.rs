@@ -180,6 +180,7 @@ impl Core {
             Message::Order(order) => self.accept(order),
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
             Message::Answer { id, response } => self.on_answer(id, response),
+            Message::Found { without, digest } => self.on_found_without(without, digest),
             Message::Report(_) | Message::Inventory { .. } | Message::Changed(_) | Message::Over { .. } => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
@@ -195,7 +196,10 @@ impl Core {
                     Message::Changed(inventory) => conductor.on_changed(name, inventory),
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),
-                    Message::Order(_) | Message::Ask { .. } | Message::Answer { .. } => {}
+                    Message::Order(_)
+                    | Message::Ask { .. }
+                    | Message::Answer { .. }
+                    | Message::Found { .. } => {}
                 }
             }
         }

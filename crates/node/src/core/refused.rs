@@ -75,7 +75,8 @@ impl Recent {
         if count >= FOREIGN_MIN {
             said.push(format!(
                 "somebody floods the port of the heartbeats: {count} datagrams were dropped; nothing else \
-                 comes of it, but keep strangers off that network"
+                 comes of it, but keep strangers off that network, and if a node was added, give the new \
+                 configuration file to all others too"
             ));
         }
         said

@@ -1,11 +1,8 @@
-//! How a log begins, and how a node comes back whose log was lost.
+//! How a node takes up its log, and how it comes back if that was lost.
 //!
-//! A history is founded once, by voters that have none: all of them, or after a wait a quorum that
-//! hears nobody with a log. A node without a log that meets others with one may have forgotten what
-//! it voted for and acknowledged. It never votes under its old identity again: the leader gives it
-//! a new one, lets it catch up as a learner, and then swaps the two in one change (SAFETY rule 16).
-
-use heart_model::Moment;
+//! A node without a log that meets others with one may have forgotten what it voted for and
+//! acknowledged. It never votes under its old identity again: the leader gives it a new one, lets it
+//! catch up as a learner, and then swaps the two in one change (SAFETY rule 16).
 
 use super::{Action, Core, Out, founders, pace};
 use crate::{
@@ -15,10 +12,6 @@ use crate::{
     ledger::Ledger,
     plant::{Bug, is_planted},
 };
-
-/// How long, in lost-afters, a quorum of voters without a log waits for the rest before it founds a
-/// history without them.
-pub(crate) const FOUND_WAIT: u32 = 2;
 
 /// What was found of this node's log.
 #[derive(Clone, Debug)]
@@ -44,42 +37,6 @@ impl Core {
         let me = RaftId(recovered.raft_id);
         let me = if me.0 == 0 { RaftId::new(self.ids[self.slot], 1) } else { me };
         self.agreement = Some(Agreement::new(me, recovered, &founders(&self.settings.spec), pace(self.slot)));
-    }
-
-    /// Begins an empty log under the first identity; whether it may vote with it is not said yet.
-    pub(super) fn found(&mut self) {
-        let me = RaftId::new(self.ids[self.slot], 1);
-        let recovered = Recovered { raft_id: me.0, ..Recovered::default() };
-        self.agreement = Some(Agreement::new(me, recovered, &founders(&self.settings.spec), pace(self.slot)));
-    }
-
-    /// Whether this node, which has no log, may vote for the first leader of a new history.
-    pub(super) fn may_found(&self, now: Moment) -> bool {
-        self.are_founders(now, flag::LOG_LOST)
-    }
-
-    /// Whether this node, if it has no log, may stand for election: a history that begins while another
-    /// voter is not ready yet would take that one for somebody who lost its log.
-    pub(super) fn may_begin(&self, now: Moment, board: &Board) -> bool {
-        board.log().2.0 > 0 || self.are_founders(now, flag::LOG_LOST | flag::LISTENING)
-    }
-
-    /// Whether all voters are heard, go by the same file, have an empty log (a vote may be in it) and say
-    /// none of this of themselves; or a quorum of them, after a wait.
-    fn are_founders(&self, now: Moment, not: u64) -> bool {
-        let voters = (0..self.ids.len()).filter(|&slot| self.sights.voters.contains(slot));
-        let agrees = |&slot: &usize| {
-            slot == self.slot
-                || self.sights.heard(slot).is_some_and(|seen| {
-                    let empty = seen.log.1.0 == 0 && seen.flags & not == 0;
-                    seen.both_ways && empty && seen.digest == self.settings.digest
-                })
-        };
-        let ready = voters.filter(agrees).count();
-        let waited = now.has_surely_reached(self.began.after(self.timing.lost_after * FOUND_WAIT));
-        ready == self.sights.voters.size
-            || is_planted(Bug::LostLogVotes)
-            || (waited && ready >= self.sights.quorum())
     }
 
     /// A node without a log that meets a history which it did not help to found.

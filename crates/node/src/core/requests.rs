@@ -28,6 +28,10 @@ impl Core {
         request: Request,
         out: &mut Out,
     ) {
+        if let Request::Found { without } = &request {
+            let response = self.found_without(without, out);
+            return self.reply(now, board, id, response, out);
+        }
         let leader = self.leader(now, board).map(|(leader, _)| leader);
         // Raft may know a leader that has not been heard for long: nobody waits for that.
         let reached = |&slot: &usize| {
@@ -106,6 +110,7 @@ impl Core {
             Request::Why { resource } => self.why_alone(resource),
             Request::Move { .. }
             | Request::Cancel { .. }
+            | Request::Found { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
             | Request::Forgive { .. } => self.no_leader(),
@@ -129,6 +134,7 @@ impl Core {
                 Err(refused) => refused,
             },
             Request::Forgive { resource } => self.forgive(resource),
+            Request::Found { .. } => begun(),
         }
     }
 
@@ -137,7 +143,7 @@ impl Core {
         Response::Log { timeline: self.ledger.timeline.iter().skip(skip).cloned().collect() }
     }
 
-    fn known_node(&self, node: &NodeName) -> Result<(), Response> {
+    pub(super) fn known_node(&self, node: &NodeName) -> Result<(), Response> {
         if self.names.contains(node) {
             return Ok(());
         }
@@ -426,6 +432,10 @@ impl Core {
             node.links = (0..links).map(|link| heard >> link & 1 == 1).collect();
         }
         view.problems = self.strangers();
+        if let Some((wrong, next)) = self.view_of_founding() {
+            view.problems.push(wrong);
+            view.next.push(next);
+        }
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);
         let heard = |slot: usize| self.sights.heard(slot).is_some();
@@ -460,7 +470,11 @@ impl Core {
     }
 }
 
-fn refused(error: String, hint: String) -> Response {
+pub(super) fn begun() -> Response {
+    refused("the cluster has begun already".into(), "nothing has to be done".into())
+}
+
+pub(super) fn refused(error: String, hint: String) -> Response {
     Response::Refused { error, hint }
 }
 

@@ -1,5 +1,6 @@
 //! How a cluster begins when not every node is there with the first.
 
+use heart_node::core::{Request, Response};
 use heart_sim::{Fault, WorldSettings};
 
 use crate::told::{Told, node, spec};
@@ -70,19 +71,113 @@ fn a_preferred_node_that_stays_away_is_waited_for_no_longer_than_lost_after() {
     story.expect("0.0 ada is switched on");
 }
 
+/// What a node answers to `heart status`: what is wrong, and what comes next.
+fn status(story: &mut Told, at: &str) -> (Vec<String>, Vec<String>) {
+    story.ask(at, Request::Status).run_for(50);
+    match story.world.answers.pop() {
+        Some(Response::Status(view)) => (view.problems, view.next),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn a_history_that_was_founded_without_a_node_has_waited_for_it_already() {
+fn a_cluster_that_never_ran_waits_for_all_voters_however_long_it_takes() {
     let mut story = Told::dark(WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1));
-    story.switch_on("bob").switch_on("cyn").run_for(5000);
+    story.switch_on("bob").switch_on("cyn").run_for(600_000);
     story.expect(
         "
         0.0 bob is switched on
         0.0 cyn is switched on
-        1.2 bob runs address
-        1.2 cyn runs cache
-        1.2 bob runs site
         ",
     );
+    let (wrong, next) = status(&mut story, "bob");
+    assert_eq!(wrong[0], "the cluster has never run here: it waits for ada (not heard)");
+    assert_eq!(
+        next,
+        [
+            "the cluster begins as soon as it is there; what never ran in it can be left out: `heart found --without \
+          ada`"
+        ]
+    );
+    story.switch_on("ada").run_for(5000);
+    story.expect(
+        "
+        0.1 ada is switched on
+        0.2 ada runs address
+        0.2 cyn runs cache
+        0.2 ada runs site
+        ",
+    );
+}
+
+#[test]
+fn a_person_may_say_that_a_missing_voter_never_ran() {
+    let mut story = Told::dark(WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1));
+    story.switch_on("bob").switch_on("cyn").run_for(5000).forget();
+    let without = |names: &[&str]| Request::Found { without: names.iter().map(|name| node(name)).collect() };
+    for (names, error) in [
+        (vec!["bob"], "bob is the node that was asked"),
+        (vec!["cyn"], "cyn is here and ready"),
+        (vec!["dan"], "no node is called `dan`"),
+    ] {
+        story.ask("bob", without(&names)).run_for(50);
+        let said = story.world.answers.pop();
+        assert!(matches!(&said, Some(Response::Refused { error: said, .. }) if said == error), "{said:?}");
+    }
+    story.forget();
+    story.ask("bob", without(&["ada"])).run_for(2000);
+    story.expect(
+        "
+        0.0 cyn runs cache
+        0.6 bob runs address
+        0.6 bob runs site
+        ",
+    );
+    // It is taken in, and nothing moves.
+    story.switch_on("ada").run_for(5000);
+    story.expect("0.0 ada is switched on");
+    assert!(story.world.votes(story.place("ada")));
+    story.ask("bob", without(&["ada"])).run_for(50);
+    let said = story.world.answers.pop();
+    assert!(matches!(&said, Some(Response::Refused { error, .. }) if error.contains("already")), "{said:?}");
+}
+
+#[test]
+fn a_person_cannot_begin_a_cluster_with_less_than_a_quorum() {
+    let mut story = Told::dark(WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1));
+    story.switch_on("bob").run_for(5000);
+    story.ask("bob", Request::Found { without: vec![node("ada"), node("cyn")] }).run_for(5000);
+    story.expect("0.0 bob is switched on");
+    let said = story.world.answers.pop();
+    let is_refusal = |error: &str| error == "1 of 3 voters are here, and 2 have to be";
+    assert!(matches!(&said, Some(Response::Refused { error, .. }) if is_refusal(error)), "{said:?}");
+}
+
+#[test]
+fn a_cluster_of_one_that_grows_keeps_its_owner_although_the_new_nodes_do_not_reach_it() {
+    let mut alone = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+    ["bob", "cyn"].iter().for_each(|name| alone.nodes.get_mut(&node(name)).expect("a node").voter = false);
+    let mut story = Told::dark(WorldSettings::quiet(alone, 1));
+    story.switch_on("ada").run_for(5000).forget();
+    let all = (0..3).collect();
+    story.part(&["ada"], &["bob", "cyn"]).happens(Fault::Configure { voters: all });
+    story.switch_on("bob").switch_on("cyn").run_for(60_000);
+    story.expect(
+        "
+        0.0 the file says that ada, bob, cyn vote
+        0.0 bob is switched on
+        0.0 cyn is switched on
+        ",
+    );
+    assert_eq!(story.leader(), Some("ada"));
+    story.heal().happens(Fault::KillCore(0)).run_for(10_000);
+    story.expect(
+        "
+        0.0 the network is whole
+        0.0 the core of ada is killed
+        ",
+    );
+    assert!(["ada", "bob", "cyn"].iter().all(|name| story.world.votes(story.place(name))));
 }
 
 #[test]
