@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0003;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0004;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -93,6 +93,7 @@ pub struct Board {
     refusals: [AtomicU64; Rejected::KINDS],
     forged: [AtomicU64; NODES_MAX],
     filtered: AtomicU64,
+    others_until: Stamp,
 }
 
 /// Datagrams that were not taken in this boot, by reason.
@@ -144,6 +145,7 @@ impl Default for Board {
             refusals: ::core::array::from_fn(|_| AtomicU64::new(0)),
             forged: ::core::array::from_fn(|_| AtomicU64::new(0)),
             filtered: AtomicU64::new(0),
+            others_until: Stamp::default(),
         }
     }
 }
@@ -213,6 +215,7 @@ impl Board {
             let forgotten = is_planted(Bug::PromisesForgotten);
             entry.promised_until.store(if forgotten { Moment::default() } else { promised_until });
         }
+        self.others_until.store(promised_until);
         self.layout.store(LAYOUT, SeqCst);
     }
 
@@ -231,6 +234,9 @@ impl Board {
         };
         let old: Vec<(u64, Moment, [u64; 4])> =
             self.entries.iter().map(|entry| (of(entry), entry.promised_until.load(), all(entry))).collect();
+        let dropped = old.iter().filter(|(node, ..)| !nodes.iter().any(|known| u64::from(known.0) == *node));
+        let others = dropped.fold(self.others_until.load(), |until, (_, one, _)| until.later(*one));
+        self.others_until.store(others);
         for (slot, entry) in self.entries.iter().enumerate() {
             let known = old.iter().find(|(node, ..)| *node != 0 && *node == wanted(slot));
             let (_, until, fields) = known.copied().unwrap_or((0, promised_until, [0; 4]));
@@ -239,6 +245,13 @@ impl Board {
             let places = [&entry.revoked_boot, &entry.revoked_number, &entry.over_boot, &entry.over_number];
             places.into_iter().zip(fields).for_each(|(place, value)| place.store(value, SeqCst));
         }
+    }
+
+    /// Until when a node that has no slot may have been promised something, by an earlier life of this voter
+    /// or by one that knew another configuration file.
+    #[must_use]
+    pub fn others_until(&self) -> Moment {
+        self.others_until.load()
     }
 
     /// Counts a datagram that was not taken. Written by the pulse.

@@ -267,8 +267,16 @@ impl Conductor {
         };
         let known: BTreeSet<&ResourceName> =
             spec.resources.keys().chain(score.ledger.resources.keys()).collect();
+        // Who was taken out of the file is heard by nobody who goes by it.
+        let holders = score.ledger.resources.values().filter_map(|known| known.grant.as_ref());
+        let gone = holders
+            .filter(|grant| !score.names.contains(&grant.node) && !spec.nodes.contains_key(&grant.node));
+        let gone = gone.filter(|_| score.may_judge).map(|grant| {
+            let status = NodeStatus { state: NodeState::Lost, session: Some(grant.session) };
+            (grant.node.clone(), status)
+        });
         Status {
-            nodes: score.names.iter().enumerate().map(node).collect(),
+            nodes: score.names.iter().enumerate().map(node).chain(gone).collect(),
             resources: known.into_iter().map(resource).collect(),
             intents: score.ledger.intents.clone(),
             quorum: true,

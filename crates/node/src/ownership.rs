@@ -6,7 +6,7 @@
 //! And from what all voters say of each other it judges whether a node is lost (rule 6) and whether
 //! the cluster is without a leader (rule 13).
 
-use heart_model::{Duration, LogIndex, Moment, NodeId, Session, Term, Timing};
+use heart_model::{Duration, LogIndex, Moment, NodeId, NodeName, Session, Term, Timing};
 use std::collections::BTreeMap;
 
 use crate::{
@@ -315,8 +315,8 @@ impl Holder {
 /// The voter's side: sessions it revoked, until its own promise to each has run out.
 #[derive(Debug, Default)]
 pub struct Revoked {
-    /// By slot.
-    sessions: BTreeMap<usize, Over>,
+    /// By node.
+    sessions: BTreeMap<NodeName, Over>,
 }
 
 /// One revoked session.
@@ -331,22 +331,30 @@ struct Over {
 }
 
 impl Revoked {
-    /// This voter appended a takeover: no more promises for that session.
-    pub fn on_appended(&mut self, board: &Board, me: usize, slot: usize, session: Session) {
-        let until = board.revoke(slot, session);
-        if slot == me && session.boot == board.boot() {
+    /// This voter, in slot `me` of `names`, appended a takeover: no more promises for that session. A node
+    /// that its file does not know is promised nothing as it is.
+    pub fn on_appended(
+        &mut self,
+        board: &Board,
+        (me, names): (usize, &[NodeName]),
+        node: &NodeName,
+        session: Session,
+    ) {
+        let slot = names.iter().position(|name| name == node);
+        let until = slot.map_or_else(|| board.others_until(), |slot| board.revoke(slot, session));
+        if slot == Some(me) && session.boot == board.boot() {
             board.depose(session.number);
         }
-        self.sessions.insert(slot, Over { session, until, told: false });
+        self.sessions.insert(node.clone(), Over { session, until, told: false });
     }
 
     /// The sessions whose promise has run out since the last look.
-    pub fn newly_over(&mut self, now: Moment) -> Vec<(usize, Session)> {
+    pub fn newly_over(&mut self, now: Moment) -> Vec<(NodeName, Session)> {
         let mut over = Vec::new();
-        for (&slot, one) in &mut self.sessions {
+        for (node, one) in &mut self.sessions {
             if !one.told && now.has_surely_reached(one.until) {
                 one.told = true;
-                over.push((slot, one.session));
+                over.push((node.clone(), one.session));
             }
         }
         over
@@ -354,8 +362,9 @@ impl Revoked {
 
     /// All sessions whose promise has run out, for a new leader.
     #[must_use]
-    pub fn all_over(&self) -> Vec<(usize, Session)> {
-        self.sessions.iter().filter(|(_, one)| one.told).map(|(&slot, one)| (slot, one.session)).collect()
+    pub fn all_over(&self) -> Vec<(NodeName, Session)> {
+        let over = self.sessions.iter().filter(|(_, one)| one.told);
+        over.map(|(node, one)| (node.clone(), one.session)).collect()
     }
 
     /// When the next promise runs out.

@@ -182,7 +182,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
     // Whoever comes back may be where somebody wants something to be.
-    if away.is_empty() || world.is_asked_for_more() {
+    if away.is_empty() || world.is_asked_for_more() || world.was_configured_anew() {
         return Ok(());
     }
     calm(world, &[], lost_after);
@@ -195,7 +195,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
 fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
     // Who may be missed while the voters change is for the nodes to find out.
     if world.was_configured_anew() {
-        return Vec::new();
+        return world.forgotten().collect();
     }
     let voters = world.voters();
     let mut left = (voters.len() - 1) / 2;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{FromExecutor, NodeName, ResourceName};
+use heart_model::{FromExecutor, NodeName, ResourceName, Spec};
 use heart_node::core::{Event as CoreEvent, Request};
 
 use crate::{Broken, Nanos, Power, World, ms, world::Happening};
@@ -106,6 +106,9 @@ pub enum Fault {
         /// Places of the voters.
         voters: BTreeSet<usize>,
     },
+    /// The configuration file of all machines but this one does not know it any more. What runs hears of it
+    /// when its core is restarted.
+    Forget(usize),
     /// Datagrams lost from now on, of 1000.
     Loss(u64),
     /// Somebody asks a machine.
@@ -139,14 +142,14 @@ impl World {
             }
             Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
                 self.tell(format!("{} is switched on", name(self, node)));
-                let (spec, digest) = (self.file_of(node), self.digest);
+                let (spec, digest) = self.read_file(node);
                 self.claims.on_boot(&self.machines[node].name);
                 self.machines[node].boot(self.now, &spec, digest);
             }
             Fault::PowerOn(_) => {}
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
                 self.tell(format!("the core of {} is killed", name(self, node)));
-                let (spec, digest) = (self.file_of(node), self.digest);
+                let (spec, digest) = self.read_file(node);
                 self.claims.on_boot(&self.machines[node].name);
                 self.machines[node].restart_core(self.now, &spec, digest);
             }
@@ -167,15 +170,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
-            Fault::Configure { voters } => {
-                let names: BTreeSet<NodeName> = voters.iter().map(|&node| name(self, node)).collect();
-                let all: Vec<&str> = names.iter().map(NodeName::as_str).collect();
-                self.tell(format!("the file says that {} vote", all.join(", ")));
-                for (name, node) in &mut self.settings.spec.nodes {
-                    node.voter = names.contains(name);
-                }
-                self.digest += 1;
-            }
+            Fault::Configure { .. } | Fault::Forget(_) => self.on_file(&fault),
             Fault::Leave(node) => {
                 self.tell(format!("{} is asked to leave", name(self, node)));
                 self.tell_core(node, CoreEvent::Leave);
@@ -187,6 +182,45 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The files say something else.
+    fn on_file(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Configure { voters } => {
+                let names: BTreeSet<NodeName> =
+                    voters.iter().map(|&node| self.machines[node].name.clone()).collect();
+                let all: Vec<&str> = names.iter().map(NodeName::as_str).collect();
+                self.tell(format!("the file says that {} vote", all.join(", ")));
+                for (name, node) in &mut self.settings.spec.nodes {
+                    node.voter = names.contains(name);
+                }
+            }
+            Fault::Forget(node) => {
+                self.tell(format!("{} is taken out of the files of the others", self.machines[*node].name));
+                self.forgotten.insert(*node);
+            }
+            _ => {}
+        }
+        self.digest += 1;
+    }
+
+    /// Has this machine read its file: what it says, and its digest.
+    pub(crate) fn read_file(&mut self, node: usize) -> (Spec, u64) {
+        let mut spec = self.settings.spec.clone();
+        let odd = self.settings.odd.as_ref().filter(|(name, _)| *name == self.machines[node].name);
+        spec.timing = odd.map_or(spec.timing, |(_, timing)| *timing);
+        let is_forgotten = self.forgotten.contains(&node);
+        if !is_forgotten {
+            let gone: Vec<&NodeName> =
+                self.forgotten.iter().map(|&place| &self.machines[place].name).collect();
+            spec.nodes.retain(|name, _| !gone.contains(&name));
+        }
+        let known = |place: &usize| spec.nodes.contains_key(&self.machines[*place].name);
+        let mut by_slot: Vec<usize> = (0..self.machines.len()).filter(known).collect();
+        by_slot.sort_unstable_by_key(|&place| self.machines[place].id);
+        self.by_slot[node] = by_slot;
+        (spec, self.digest - u64::from(is_forgotten))
     }
 
     /// Something stands still for a while.

@@ -242,6 +242,8 @@ impl Machine {
         for write in ::core::mem::take(&mut self.disk.waiting) {
             self.disk.make_durable(&write);
         }
+        let ids: Vec<NodeId> = members(spec).iter().map(|member| member.id).collect();
+        self.board.seat(&ids, self.now(now).after(spec.timing.lost_after));
         self.start_pulse(now, spec, digest);
         self.start_core(now, spec, digest, true);
     }

@@ -82,6 +82,14 @@ impl<'a> Rough<'a> {
         }
         world.schedule(self.at, Fault::Configure { voters: voters.iter().copied().collect() });
         let others: Vec<usize> = (0..nodes).filter(|node| !voters.contains(node)).collect();
+        if !others.is_empty() && self.chance.happens(300) {
+            let gone = others[self.chance.below(others.len() as u64) as usize];
+            // Who took a quorum out of the files would have to put it in again.
+            let first = world.voters();
+            if first.iter().filter(|place| **place != gone).count() > first.len() / 2 {
+                world.schedule(self.at, Fault::Forget(gone));
+            }
+        }
         for node in 0..nodes {
             let wait =
                 if unawares { self.chance.below(ms(50)) } else { self.chance.below(self.lost_after * 2) };

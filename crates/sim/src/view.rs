@@ -67,6 +67,11 @@ impl World {
         self.digest > 1
     }
 
+    /// The machines that the files of the others do not know any more.
+    pub fn forgotten(&self) -> impl Iterator<Item = usize> + '_ {
+        self.forgotten.iter().copied()
+    }
+
     /// Whether those vote, and only those, that the file says.
     #[must_use]
     pub fn votes_as_configured(&self) -> bool {

@@ -110,8 +110,10 @@ pub struct World {
     pub(crate) now: Nanos,
     chance: Chance,
     pub(crate) machines: Vec<Machine>,
-    /// Slots as the nodes count them: machine by slot.
-    by_slot: Vec<usize>,
+    /// Slots as each machine counts them by its file: machine by slot.
+    pub(crate) by_slot: Vec<Vec<usize>>,
+    /// Machines that the files of the others do not know any more.
+    pub(crate) forgotten: BTreeSet<usize>,
     queue: BTreeMap<(Nanos, u64), Happening>,
     sequence: u64,
     pub(crate) cut: BTreeSet<(usize, usize)>,
@@ -162,14 +164,13 @@ impl World {
                 Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
             })
             .collect();
-        let mut by_slot: Vec<usize> = (0..machines.len()).collect();
-        by_slot.sort_unstable_by_key(|&place| machines[place].id);
         World {
             digest: 1,
             now: 0,
             chance,
+            by_slot: vec![Vec::new(); machines.len()],
+            forgotten: BTreeSet::new(),
             machines,
-            by_slot,
             queue: BTreeMap::new(),
             sequence: 0,
             cut: BTreeSet::new(),
@@ -197,14 +198,6 @@ impl World {
     /// Two owners are no failure from here on: for the one story that is about them.
     pub fn tolerate_two_owners(&mut self) {
         self.tolerant = true;
-    }
-
-    /// What the file of this machine says.
-    pub(crate) fn file_of(&self, node: usize) -> Spec {
-        let mut spec = self.settings.spec.clone();
-        let odd = self.settings.odd.as_ref().filter(|(name, _)| *name == self.machines[node].name);
-        spec.timing = odd.map_or(spec.timing, |(_, timing)| *timing);
-        spec
     }
 
     /// The true time.
@@ -347,9 +340,9 @@ impl World {
     fn perform_pulse(&mut self, node: usize, action: PulseAction) -> Result<(), Broken> {
         match action {
             PulseAction::Beat { link, datagram } => {
-                for slot in 0..self.by_slot.len() {
+                for slot in 0..self.by_slot[node].len() {
                     if self.machines[node].pulse.as_ref().is_some_and(|pulse| pulse.sends_to(slot)) {
-                        self.transmit(node, self.by_slot[slot], link, datagram.bytes());
+                        self.transmit(node, self.by_slot[node][slot], link, datagram.bytes());
                     }
                 }
             }
@@ -393,7 +386,7 @@ impl World {
     }
 
     fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
-        let to = self.by_slot[slot];
+        let to = self.by_slot[from][slot];
         let links = self.settings.spec.nodes[&self.machines[from].name].addresses.len();
         (0..links).for_each(|link| self.transmit(from, to, link, bytes));
     }
@@ -461,7 +454,7 @@ impl World {
         let machine = &self.machines[node];
         let sealed = machine.sealer.seal(Kind::Stream, machine.board.next_frame(), bytes);
         let Some(via) = via else { return self.transmit_all(node, to, sealed.bytes()) };
-        let target: NodeId = self.machines[self.by_slot[to]].id;
+        let target: NodeId = self.machines[self.by_slot[node][to]].id;
         let body = [&target.0.to_le_bytes(), sealed.bytes()].concat();
         let relayed = machine.sealer.seal(Kind::Relay, machine.board.next_frame(), &body);
         self.transmit_all(node, via, relayed.bytes());

@@ -54,3 +54,27 @@ fn three_voters_become_five() {
     cluster.nothing_moved(&before);
     cluster.no_overlap();
 }
+
+/// Somebody takes a node out of the file while it runs everything: it lets go, and the others take it.
+#[test]
+fn a_node_that_is_taken_out_of_the_file_loses_what_it_runs() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let others = cluster.others(&owner);
+    let text = cluster.configuration();
+    let from = text.find(&format!("\n[node.{owner}]")).unwrap();
+    let to = text[from + 1..].find("\n[").unwrap() + from + 1;
+    let without = [&text[..from], &text[to..]].concat();
+    for name in &others {
+        cluster.configure(name, &without, KEY);
+        cluster.lab.node(name).shell("heart reload").unwrap();
+    }
+    Cluster::until("another runs it", || {
+        let view = cluster.view_of(&others[0])?;
+        let site = &view.resources["site"];
+        ensure!(site.state == "running" && site.node.as_ref() != Some(&owner), "{site:?}");
+        ensure!(view.voters == (2, 2), "{:?} vote and are heard", view.voters);
+        Ok(())
+    });
+    cluster.no_overlap();
+}

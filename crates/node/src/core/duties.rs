@@ -75,8 +75,8 @@ impl Core {
 
     /// The voter's duty: say when its promise to a session that was taken over has run out.
     pub(super) fn vouch(&mut self, now: Moment, out: &mut Out) {
-        for (slot, session) in self.revoked.newly_over(now) {
-            self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
+        for (node, session) in self.revoked.newly_over(now) {
+            self.tell_leader(Message::Over { node, session }, now, out);
         }
     }
 
@@ -136,8 +136,8 @@ impl Core {
             self.told_leader = leader;
             let all = self.inventory.values().cloned().collect();
             self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
-            for (slot, session) in self.revoked.all_over() {
-                self.tell_leader(Message::Over { node: self.names[slot].clone(), session }, now, out);
+            for (node, session) in self.revoked.all_over() {
+                self.tell_leader(Message::Over { node, session }, now, out);
             }
         }
     }

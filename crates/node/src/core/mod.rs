@@ -407,8 +407,8 @@ impl Core {
     fn take_state(&mut self, ledger: Ledger, board: &Board) {
         self.ledger = ledger;
         for (name, session) in self.ledger.taken_over() {
+            self.revoked.on_appended(board, (self.slot, &self.names), name, session);
             if let Some(slot) = self.names.iter().position(|known| known == name) {
-                self.revoked.on_appended(board, self.slot, slot, session);
                 board.end(slot, session);
             }
         }
@@ -456,9 +456,7 @@ impl Core {
         for entry in appended {
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             let Change::TakeOver { node, session, .. } = entry.change else { continue };
-            if let Some(slot) = self.names.iter().position(|name| *name == node) {
-                self.revoked.on_appended(board, self.slot, slot, session);
-            }
+            self.revoked.on_appended(board, (self.slot, &self.names), &node, session);
         }
     }
 

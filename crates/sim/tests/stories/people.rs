@@ -224,3 +224,22 @@ fn all_that_are_asked_to_leave_at_once_leave() {
     let told = story.world.take_story();
     assert_eq!(told.iter().filter(|line| line.ends_with("has left")).count(), 3, "{told:?}");
 }
+
+#[test]
+fn what_a_node_runs_that_is_taken_out_of_the_file_goes_to_others_once_nobody_promises_it_anything() {
+    let mut story = Told::three();
+    story.happens(Fault::Forget(story.place("ada")));
+    story.happens(Fault::KillCore(1)).happens(Fault::KillCore(2)).run_for(5000);
+    story.expect(
+        "
+        0.0 ada is taken out of the files of the others
+        0.0 the core of bob is killed
+        0.0 the core of cyn is killed
+        0.5 nobody runs address
+        0.5 nobody runs site
+        0.7 bob runs address
+        0.7 bob runs site
+        ",
+    );
+    assert_eq!(story.world.machine(1).core().unwrap().voters().len(), 2);
+}
