@@ -172,6 +172,7 @@ pub struct Core {
     orders: VecDeque<Order>,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
+    promises: requests::Promises,
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
@@ -231,6 +232,7 @@ impl Core {
             orders: VecDeque::new(),
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
+            promises: requests::Promises::default(),
             answers: Vec::new(),
             began: now,
             listening_until: Some(now.after(timing.lost_after))

@@ -1,7 +1,8 @@
 //! What people ask, and what they are told.
 
 use heart_model::{
-    Activity, Ended, Intent, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName, StepAction,
+    Activity, Ended, Intent, LogIndex, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName,
+    StepAction, Term,
 };
 
 use std::collections::BTreeSet;
@@ -11,9 +12,31 @@ use super::{
     StatusView,
 };
 use crate::{
+    agreement::Agreement,
     board::{Board, flag},
     ledger::{Change, Entry, VERSION, write},
 };
+
+/// What is promised to people who asked for something.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    /// The entry that was proposed for the question that is being answered.
+    proposed: Option<(Term, LogIndex)>,
+    /// Answers that wait for theirs.
+    waiting: Vec<Promised>,
+}
+
+/// An answer that waits until what it speaks of was agreed on.
+#[derive(Debug)]
+struct Promised {
+    /// The entry that it speaks of.
+    term: Term,
+    index: LogIndex,
+    /// The core that asked, if it is not this one.
+    from: Option<usize>,
+    id: u64,
+    response: Response,
+}
 
 /// How long, in lost-afters, the leader's answer is waited for.
 const ANSWER_WAIT: u32 = 2;
@@ -41,7 +64,9 @@ impl Core {
         match slot {
             Some(slot) if slot == self.slot => {
                 let response = self.answer(now, request);
-                self.reply(now, board, id, response, out);
+                if let Some(response) = self.wait_for_agreement(None, id, response) {
+                    self.reply(now, board, id, response, out);
+                }
             }
             Some(slot) if self.questions.len() < QUESTIONS_MAX => {
                 let until = now.after(self.timing.lost_after * ANSWER_WAIT);
@@ -62,7 +87,37 @@ impl Core {
         } else {
             self.answer_alone(now, &request)
         };
-        Core::send(from, &Message::Answer { id, response }, out);
+        if let Some(response) = self.wait_for_agreement(Some(from), id, response) {
+            Core::send(from, &Message::Answer { id, response }, out);
+        }
+    }
+
+    /// Holds an answer back until what it speaks of was agreed on, if that is not so yet.
+    fn wait_for_agreement(&mut self, from: Option<usize>, id: u64, response: Response) -> Option<Response> {
+        let Some((term, index)) = self.promises.proposed.take() else { return Some(response) };
+        self.promises.waiting.push(Promised { term, index, from, id, response });
+        None
+    }
+
+    /// Gives the answers that waited: what they speak of was agreed on, or this node leads no more, and
+    /// then nobody here knows.
+    fn keep_promises(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let leads = self.leading();
+        let applied = self.agreement.as_ref().map(Agreement::applied);
+        for promised in ::core::mem::take(&mut self.promises.waiting) {
+            let response = if leads != Some(promised.term) {
+                self.no_leader()
+            } else if applied >= Some(promised.index) {
+                promised.response
+            } else {
+                self.promises.waiting.push(promised);
+                continue;
+            };
+            match promised.from {
+                Some(from) => Core::send(from, &Message::Answer { id: promised.id, response }, out),
+                None => self.reply(now, board, promised.id, response, out),
+            }
+        }
     }
 
     pub(super) fn on_answer(&mut self, id: u64, response: Response) {
@@ -75,6 +130,7 @@ impl Core {
     /// that the leader left open.
     pub(super) fn answer_questions(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.refused.sample(now, board);
+        self.keep_promises(now, board, out);
         for (id, response) in ::core::mem::take(&mut self.answers) {
             self.reply(now, board, id, response, out);
         }
@@ -306,8 +362,11 @@ impl Core {
 
     fn intend(&mut self, change: Change, text: String) -> Response {
         let entry = Entry { v: VERSION, at: self.wall, change };
-        let taken = self.agreement.as_mut().is_some_and(|agreement| agreement.propose(write(&entry)));
-        if taken { Response::Accepted { text } } else { self.no_leader() }
+        let agreement = self.agreement.as_mut().filter(|_| self.promises.waiting.len() < QUESTIONS_MAX);
+        self.promises.proposed = agreement.and_then(|agreement| {
+            agreement.propose(write(&entry)).then(|| (agreement.term(), agreement.last().1))
+        });
+        if self.promises.proposed.is_some() { Response::Accepted { text } } else { self.no_leader() }
     }
 
     fn why(&self, now: Moment, resource: &ResourceName) -> Response {
