@@ -98,6 +98,16 @@ fn every_invalid_file_is_refused_in_these_words() {
 }
 
 #[test]
+fn the_example_of_the_first_cluster_is_right() {
+    let text = include_str!("../../../docs/first-cluster.md");
+    let (_, rest) = text.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let report = read("first-cluster.md", example.as_bytes(), &Machine).map(|checked| checked.warnings);
+    let said = report.unwrap_or_else(|mistakes| mistakes).render_text(false);
+    assert_eq!(said, "");
+}
+
+#[test]
 fn every_valid_file_is_read_and_printing_keeps_its_meaning() {
     let mut wrong = Vec::new();
     let files = files("valid");

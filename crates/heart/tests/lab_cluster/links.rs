@@ -172,6 +172,15 @@ fn a_node_with_a_wrong_key_is_left_out() {
     let Some(cluster) = plan(3).prepare() else { return };
     cluster.configure("n3", &cluster.configuration(), &"6".repeat(32));
     cluster.names().iter().for_each(|name| cluster.start_daemon(name));
+    // A stranger might have run the cluster already: a person has to say that it did not.
+    let node = cluster.lab.node("n1");
+    let said = Cluster::until("it is said who is missing", || {
+        let said = node.shell("heart status 2>&1")?;
+        ensure!(said.contains("waits for n3"), "{said}");
+        Ok(said)
+    });
+    println!("before the beginning:\n{said}");
+    Cluster::until("it begins without n3", || node.shell("heart found --without n3 --yes 2>&1"));
     cluster.page.await_up(PATIENCE).unwrap();
     let view = Cluster::until("the two others run everything", || {
         let view = cluster.view_of("n1")?;
