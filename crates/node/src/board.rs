@@ -191,6 +191,8 @@ pub mod flag {
     pub const LISTENING: u64 = 8;
     /// It was asked to stop and hands over what it has.
     pub const LEAVING: u64 = 16;
+    /// Its log holds something that was agreed on: the cluster has run.
+    pub const BEGUN: u64 = 32;
 }
 
 impl Board {
@@ -239,7 +241,8 @@ impl Board {
         self.others_until.store(others);
         for (slot, entry) in self.entries.iter().enumerate() {
             let known = old.iter().find(|(node, ..)| *node != 0 && *node == wanted(slot));
-            let (_, until, fields) = known.copied().unwrap_or((0, promised_until, [0; 4]));
+            let unknown = || (0, promised_until.later(others), [0; 4]);
+            let (_, until, fields) = known.copied().unwrap_or_else(unknown);
             entry.node.store(wanted(slot), SeqCst);
             entry.promised_until.store(until);
             let places = [&entry.revoked_boot, &entry.revoked_number, &entry.over_boot, &entry.over_number];
@@ -540,5 +543,10 @@ mod tests {
         assert!(board.is_revoked(3, session) && !board.is_revoked(2, session));
         board.seat(&[NodeId(10), NodeId(20)], at(1500));
         assert_eq!((board.promised_until(0), board.promised_until(1)), (at(1500), at(900)));
+        // A file with shorter promises: what was promised to a node that comes back holds.
+        board.promise(0, at(9000));
+        board.seat(&[NodeId(20)], at(2100));
+        board.seat(&[NodeId(10), NodeId(20)], at(2600));
+        assert_eq!((board.promised_until(0), board.promised_until(1)), (at(9000), at(900)));
     }
 }

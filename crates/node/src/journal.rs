@@ -33,6 +33,9 @@ pub struct Batch {
     /// configuration file may say something else by the time it is read back.
     #[prost(message, optional, tag = "5")]
     pub founders: Option<ConfState>,
+    /// This log turned out to be shorter than it once was: nothing before this is to be taken up.
+    #[prost(bool, tag = "6")]
+    pub lost: bool,
 }
 
 impl Batch {
@@ -61,6 +64,8 @@ pub struct Recovered {
     pub entries: Vec<Entry>,
     /// The members that it began with, if it was not begun by a snapshot.
     pub founders: Option<ConfState>,
+    /// It was found out to be shorter than it once was, and is not to be taken up.
+    pub lost: bool,
     /// How many bytes of the file are good; what follows was torn off and has to be cut.
     pub length: usize,
 }
@@ -136,6 +141,7 @@ fn last_index(recovered: &Recovered) -> u64 {
 }
 
 fn take(recovered: &mut Recovered, batch: Batch) -> Result<(), &'static str> {
+    recovered.lost |= batch.lost;
     if let Some(raft_id) = batch.raft_id {
         recovered.raft_id = raft_id;
     }

@@ -8,8 +8,8 @@
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
 use heart_model::{
-    Activity, BootId, Ended, EndedMove, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName, Session,
-    SessionNumber, Spec,
+    Activity, BootId, Duration, Ended, EndedMove, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName,
+    Session, SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -114,6 +114,11 @@ pub enum Change {
         epoch: Epoch,
         /// What was said.
         message: String,
+    },
+    /// All voters have had this configuration for so long that no promise of an earlier one still runs.
+    Rest {
+        /// The digest of the configuration's file.
+        digest: u64,
     },
     /// Failures are forgotten.
     Forgive {
@@ -223,6 +228,10 @@ pub struct Ledger {
     pub spec: Option<Spec>,
     /// The digest of the file it came from.
     pub digest: u64,
+    /// The longest *lost-after* by which promises may have been made that still run: that of the
+    /// configuration in force, or of one before it (SAFETY rule 2).
+    #[serde(default)]
+    pub promised: Duration,
     /// By node.
     pub nodes: BTreeMap<NodeName, NodeLedger>,
     /// By resource.
@@ -256,11 +265,13 @@ impl Ledger {
     pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> bool {
         let held = self.change(index, entry);
         if held {
-            let what = match &entry.change {
-                Change::Configure { digest, .. } => What::Configured { digest: *digest },
-                change => What::Changed(change.clone()),
-            };
-            self.note(index, entry.at, what);
+            match &entry.change {
+                Change::Configure { digest, .. } => {
+                    self.note(index, entry.at, What::Configured { digest: *digest });
+                }
+                Change::Rest { .. } => {}
+                change => self.note(index, entry.at, What::Changed(change.clone())),
+            }
         }
         self.check();
         held
@@ -298,6 +309,7 @@ impl Ledger {
             Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),
             Change::Report { resource, epoch, activity } => self.report(entry.at, resource, *epoch, activity),
             Change::Failure { resource, node, epoch, message } => self.fail(resource, node, *epoch, message),
+            Change::Rest { digest } => self.rest(*digest),
             Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
             Change::Intend(intent) => self.intend(intent),
             Change::Withdraw(intent) => self.withdraw(intent),
@@ -315,6 +327,7 @@ impl Ledger {
 
     fn configure(&mut self, digest: u64, spec: &Spec) -> bool {
         self.digest = digest;
+        self.promised = self.promised.max(spec.timing.lost_after);
         self.spec = Some(spec.clone());
         for name in spec.resources.keys() {
             self.resources.entry(name.clone()).or_default();
@@ -322,6 +335,12 @@ impl Ledger {
         for name in spec.nodes.keys() {
             self.nodes.entry(name.clone()).or_default();
         }
+        true
+    }
+
+    fn rest(&mut self, digest: u64) -> bool {
+        let Some(spec) = self.spec.as_ref().filter(|_| digest == self.digest) else { return false };
+        self.promised = spec.timing.lost_after;
         true
     }
 

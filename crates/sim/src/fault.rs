@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{FromExecutor, NodeName, ResourceName, Spec};
+use heart_model::{FromExecutor, NodeName, ResourceName, Spec, Timing};
 use heart_node::core::{Event as CoreEvent, Request};
 
 use crate::{Broken, Nanos, Power, World, ms, world::Happening};
@@ -106,9 +106,14 @@ pub enum Fault {
         /// Places of the voters.
         voters: BTreeSet<usize>,
     },
+    /// The configuration file of all machines says from now on that all this takes so long. What runs hears
+    /// of it when its core is restarted.
+    Retime(Timing),
     /// The configuration file of all machines but this one does not know it any more. What runs hears of it
     /// when its core is restarted.
     Forget(usize),
+    /// It knows it again.
+    Remember(usize),
     /// Datagrams lost from now on, of 1000.
     Loss(u64),
     /// Somebody asks a machine.
@@ -170,7 +175,9 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
-            Fault::Configure { .. } | Fault::Forget(_) => self.on_file(&fault),
+            Fault::Configure { .. } | Fault::Forget(_) | Fault::Remember(_) | Fault::Retime(_) => {
+                self.on_file(&fault);
+            }
             Fault::Leave(node) => {
                 self.tell(format!("{} is asked to leave", name(self, node)));
                 self.tell_core(node, CoreEvent::Leave);
@@ -199,6 +206,14 @@ impl World {
             Fault::Forget(node) => {
                 self.tell(format!("{} is taken out of the files of the others", self.machines[*node].name));
                 self.forgotten.insert(*node);
+            }
+            Fault::Remember(node) => {
+                self.tell(format!("{} is in the files of the others again", self.machines[*node].name));
+                self.forgotten.remove(node);
+            }
+            Fault::Retime(timing) => {
+                self.tell(format!("the file says that a node is lost after {:?}", timing.lost_after));
+                self.settings.spec.timing = *timing;
             }
             _ => {}
         }

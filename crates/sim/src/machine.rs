@@ -4,7 +4,7 @@ use heart_model::{BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
-    core::{self, Core, Log},
+    core::{self, Core, Log, promised_before},
     frame::{ClusterKey, Sealer},
     journal,
     pulse::{self, Member, Pulse},
@@ -195,11 +195,11 @@ impl Machine {
         let boot = BootId(u128::from(chance.draw()) << 64 | u128::from(chance.draw()));
         self.board = Board::default();
         let ids: Vec<NodeId> = members(spec).iter().map(|member| member.id).collect();
-        let local = self.now(now);
-        self.board.begin(boot, &ids, local.after(spec.timing.lost_after));
+        let log = self.log();
+        self.board.begin(boot, &ids, self.now(now).after(promised_before(&log, spec)));
         self.sealer = Sealer::new(&key(spec), self.id, boot);
         self.start_pulse(now, spec, digest);
-        self.start_core(now, spec, digest, false);
+        self.start_core(now, spec, digest, log, false);
     }
 
     fn start_pulse(&mut self, now: Nanos, spec: &Spec, digest: u64) {
@@ -215,15 +215,16 @@ impl Machine {
         self.pulse_wake = now;
     }
 
-    fn start_core(&mut self, now: Nanos, spec: &Spec, digest: u64, handed_over: bool) {
-        let log = match &self.disk.durable {
-            None => Log::Empty,
-            Some(bytes) => journal::recover(bytes).map_or(Log::Damaged, |recovered| {
-                let length = recovered.length;
-                self.disk.durable.as_mut().expect("looked at above").truncate(length);
-                Log::Recovered(Box::new(recovered))
-            }),
-        };
+    /// What the disk has kept, without a torn end.
+    fn log(&mut self) -> Log {
+        let Some(bytes) = &mut self.disk.durable else { return Log::Empty };
+        journal::recover(bytes).map_or(Log::Damaged, |recovered| {
+            bytes.truncate(recovered.length);
+            Log::Recovered(Box::new(recovered))
+        })
+    }
+
+    fn start_core(&mut self, now: Nanos, spec: &Spec, digest: u64, log: Log, handed_over: bool) {
         let settings = core::Settings {
             me: self.name.clone(),
             spec: spec.clone(),
@@ -243,9 +244,10 @@ impl Machine {
             self.disk.make_durable(&write);
         }
         let ids: Vec<NodeId> = members(spec).iter().map(|member| member.id).collect();
-        self.board.seat(&ids, self.now(now).after(spec.timing.lost_after));
+        let log = self.log();
+        self.board.seat(&ids, self.now(now).after(promised_before(&log, spec)));
         self.start_pulse(now, spec, digest);
-        self.start_core(now, spec, digest, true);
+        self.start_core(now, spec, digest, log, true);
     }
 
     /// Nothing of it runs until then, and when it does it does not know.

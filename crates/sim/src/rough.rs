@@ -3,7 +3,7 @@
 //! Faults at random moments seldom meet. So most of them are timed around lost-after, where the
 //! edges are, and some come in company: the combinations that a rule of SAFETY exists for.
 
-use heart_model::{NodeName, ResourceName};
+use heart_model::{NodeName, ResourceName, Timing};
 use heart_node::core::Request;
 
 use crate::{Chance, Fault, Nanos, World, ms};
@@ -89,6 +89,16 @@ impl<'a> Rough<'a> {
             if first.iter().filter(|place| **place != gone).count() > first.len() / 2 {
                 world.schedule(self.at, Fault::Forget(gone));
             }
+        }
+        if self.chance.happens(250) {
+            // Shorter promises, while longer ones still run (rule 2).
+            let before = world.timing();
+            let timing = Timing {
+                heartbeat: before.heartbeat / 2,
+                lost_after: before.lost_after / 2,
+                let_go: before.let_go / 2,
+            };
+            world.schedule(self.at, Fault::Retime(timing));
         }
         for node in 0..nodes {
             let wait =

@@ -1,7 +1,10 @@
 //! What can be asked of a world, without changing it.
 
-use heart_model::ResourceName;
-use heart_node::board::flag;
+use heart_model::{ResourceName, Timing};
+use heart_node::{
+    board::flag,
+    journal::{self, Recovered},
+};
 
 use crate::{Machine, Power, World};
 
@@ -42,6 +45,18 @@ impl World {
     pub fn leader(&self) -> Option<usize> {
         let leads = |place: &usize| self.machines[*place].core.as_ref().and_then(|core| core.leading());
         (0..self.machines.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
+    }
+
+    /// What a machine would find on its disk if it lost power now.
+    #[must_use]
+    pub fn kept(&self, place: usize) -> Option<Recovered> {
+        self.machines[place].disk.durable.as_ref().and_then(|bytes| journal::recover(bytes).ok())
+    }
+
+    /// What the configuration file says of timing.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.settings.spec.timing
     }
 
     /// The places of those that vote.

@@ -26,7 +26,7 @@ use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
-    core::{Action, Core, Event, Request, Response, Settings},
+    core::{Action, Core, Event, Request, Response, Settings, promised_before},
     frame::{Kind, Sealer},
     pulse::{self, Member},
 };
@@ -153,18 +153,19 @@ impl Driver {
         let now = clock::now();
         let members = members(setup);
         let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
-        let handed_over = board.belongs_to(boot);
-        if !handed_over {
-            // Nothing is known of what an earlier boot promised (SAFETY rule 5).
-            board.begin(boot, &ids, now.after(setup.spec.timing.lost_after));
-        }
-        board.seat(&ids, now.after(setup.spec.timing.lost_after));
         let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
         let bell = Arc::new(Bell::new()?);
         let poke = Arc::new(Bell::new()?);
         let journal = setup.places.journal();
         let (log, storage) = storage::start(&journal, Arc::clone(&bell))
             .with_context(|| format!("cannot use the log {}", journal.display()))?;
+        let promised_until = now.after(promised_before(&log, &setup.spec));
+        let handed_over = board.belongs_to(boot);
+        if !handed_over {
+            // Nothing is known of what an earlier boot promised (SAFETY rule 5).
+            board.begin(boot, &ids, promised_until);
+        }
+        board.seat(&ids, promised_until);
         let settings = Settings {
             me: setup.me.clone(),
             spec: setup.spec.clone(),

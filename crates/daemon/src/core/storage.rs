@@ -17,7 +17,7 @@ use heart_agents::wait::Bell;
 use heart_node::{
     agreement::{Ticket, Write},
     core::Log,
-    journal,
+    journal::{self, Batch},
 };
 
 /// How long to wait before a write that failed is tried again.
@@ -80,7 +80,11 @@ fn recover(path: &Path) -> io::Result<(Log, File)> {
             let aside = aside(path);
             tracing::error!("{}: {damage}; it is kept as {}", path.display(), aside.display());
             std::fs::rename(path, &aside)?;
-            Ok((Log::Damaged, open()?))
+            let mut file = open()?;
+            // A later start must not take it for a node that never ran (SAFETY rule 16).
+            file.write_all(&Batch { lost: true, ..Batch::default() }.encode_framed())?;
+            file.sync_data()?;
+            Ok((Log::Damaged, file))
         }
     }
 }

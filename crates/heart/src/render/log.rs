@@ -111,6 +111,9 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         Change::Failure { resource, node, message, .. } => {
             format!("a failure of {resource} counts against {node}: {message}")
         }
+        Change::Rest { digest } => {
+            format!("all voters have kept to the configuration with digest {digest:016x} for long enough")
+        }
         Change::Forgive { resource, node } => {
             let whose = resource.as_ref().map(|resource| format!(" of {resource}")).unwrap_or_default();
             let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
@@ -163,6 +166,7 @@ fn tone(change: &Change) -> Tone {
         }
         Change::Found { .. }
         | Change::Configure { .. }
+        | Change::Rest { .. }
         | Change::Admit { .. }
         | Change::Grant { .. }
         | Change::Close { .. } => Tone::Normal,

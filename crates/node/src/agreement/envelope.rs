@@ -32,6 +32,8 @@ pub struct Envelope {
     pub from: RaftId,
     /// It asks for a vote, or whether it would get one.
     pub asks_for_vote: bool,
+    /// It asks for a vote with an empty log: a history would begin.
+    pub begins: bool,
     /// It is a snapshot in which the receiver is a learner: whoever takes it up votes with nothing
     /// that it may have forgotten.
     pub takes_in: bool,
@@ -44,10 +46,12 @@ pub struct Envelope {
 pub fn envelope(bytes: &[u8]) -> Option<Envelope> {
     let message = Message::decode(bytes).ok()?;
     let kind = message.get_msg_type();
+    let asks_for_vote = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
     Some(Envelope {
         to: RaftId(message.to),
         from: RaftId(message.from),
-        asks_for_vote: matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote),
+        asks_for_vote,
+        begins: asks_for_vote && message.index == 0,
         takes_in: kind == MessageType::MsgSnapshot
             && message.get_snapshot().get_metadata().get_conf_state().learners.contains(&message.to),
         term: Term(message.term),

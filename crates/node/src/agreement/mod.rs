@@ -155,6 +155,7 @@ impl Agreement {
             snapshot: (store.snapshot_index() > 0).then(|| store.snapshot.clone()),
             entries: store.entries.iter().cloned().collect(),
             founders: None,
+            lost: false,
         };
         batch.encode_framed()
     }

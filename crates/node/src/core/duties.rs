@@ -84,7 +84,7 @@ impl Core {
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.hand_over(out);
         let backed = !now.may_have_reached(board.backed_until());
-        let may_begin = self.may_begin(board);
+        let may_begin = self.may_begin();
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;

@@ -3,7 +3,7 @@
 //! A voter that is not there may have a history already, and run what it says. So nobody begins one
 //! without it, however long it stays away, unless a person says that it has none.
 
-use heart_model::{Moment, NodeName};
+use heart_model::{Duration, Moment, NodeName};
 
 use super::{
     Action, Core, Message, Out, Response, founders, pace,
@@ -11,17 +11,24 @@ use super::{
 };
 use crate::{
     agreement::{Agreement, RaftId},
-    board::{Board, flag},
+    board::flag,
     journal::Recovered,
     plant::{Bug, is_planted},
     pulse::Sighting,
 };
+
+/// How long the word of a person holds: it is about what is so now.
+const WORD_HOLDS: Duration = Duration::from_secs(10);
 
 /// What is known of a history that has not begun.
 #[derive(Debug, Default)]
 pub(super) struct Founding {
     /// Voters that it may begin without, by the word of a person.
     pub(super) without: Vec<NodeName>,
+    /// Until when that holds.
+    until: Moment,
+    /// Since when somebody is heard who has a history, of which this node has nothing.
+    pub(super) met_at: Option<Moment>,
     /// Who was told to be missing.
     told: Vec<usize>,
 }
@@ -39,10 +46,31 @@ impl Core {
         self.are_founders(flag::LOG_LOST)
     }
 
-    /// Whether this node, if it has no log, may stand for election: a history that begins while another
-    /// voter is not ready yet would take that one for somebody who lost its log.
-    pub(super) fn may_begin(&self, board: &Board) -> bool {
-        board.log().2.0 > 0 || self.are_founders(flag::LOG_LOST | flag::LISTENING)
+    /// Whether this node may stand for election. If it knows of nothing that was agreed on, that would
+    /// begin a history: while another voter is not ready that would take that one for somebody who lost
+    /// its log, and one that is not heard may have a history of its own.
+    pub(super) fn may_begin(&self) -> bool {
+        self.has_history() || self.are_founders(flag::LOG_LOST | flag::LISTENING)
+    }
+
+    /// Whether this node knows of something that was agreed on.
+    pub(super) fn has_history(&self) -> bool {
+        let agreed = |agreement: &Agreement| agreement.commit().0 > 0;
+        self.ledger.era != 0 || self.agreement.as_ref().is_some_and(agreed)
+    }
+
+    /// Forgets the word of a person once it is old, or turns out to be wrong.
+    pub(super) fn doubt_word(&mut self, now: Moment) {
+        if self.founding.without.is_empty() {
+            return;
+        }
+        let with_history = |slot: usize| self.sights.heard(slot).is_some_and(has_history);
+        let known: Vec<&NodeName> =
+            (0..self.ids.len()).filter(|&slot| with_history(slot)).map(|slot| &self.names[slot]).collect();
+        let wrong = !self.has_history() && self.founding.without.iter().any(|name| known.contains(&name));
+        if wrong || now.may_have_reached(self.founding.until) {
+            self.founding.without.clear();
+        }
     }
 
     /// Whether all voters that a history needs to begin are here and say none of this of themselves.
@@ -54,12 +82,12 @@ impl Core {
         is_planted(Bug::LostLogVotes) || (ready >= self.sights.quorum() && all)
     }
 
-    /// The voters that are not heard both ways with the same file and an empty log (a vote may be in it),
-    /// or say this of themselves.
+    /// The voters that are not heard both ways with the same file and a log in which nothing was agreed on (a
+    /// vote may be in it, or entries that few have), or say this of themselves.
     fn missing(&self, not: u64) -> Vec<usize> {
         let is_ready = |seen: &Sighting| {
-            let empty = seen.log.1.0 == 0 && seen.flags & not == 0;
-            seen.both_ways && empty && seen.digest == self.settings.digest
+            let ready = !has_history(seen) && seen.flags & not == 0;
+            seen.both_ways && ready && seen.digest == self.settings.digest
         };
         let is_missing = |&slot: &usize| slot != self.slot && !self.sights.heard(slot).is_some_and(is_ready);
         (0..self.ids.len()).filter(|&slot| self.sights.voters.contains(slot)).filter(is_missing).collect()
@@ -67,7 +95,7 @@ impl Core {
 
     /// Whether this node votes and knows of no history.
     fn waits_to_begin(&self) -> bool {
-        self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 == 0 && !agreement.leads())
+        self.agreement.as_ref().is_some_and(|agreement| !self.has_history() && !agreement.leads())
     }
 
     /// Says once for whom it waits.
@@ -93,15 +121,29 @@ impl Core {
         if !self.waits_to_begin() || missing.is_empty() {
             return None;
         }
-        let names: Vec<&str> = missing.iter().map(|&slot| self.names[slot].as_str()).collect();
         let wrong = format!("the cluster has never run here: it waits for {}", self.who_and_why(&missing));
-        let all = if names.len() == 1 { "it is".into() } else { format!("all {} are", names.len()) };
-        let next = format!(
+        Some((wrong, self.what_to_do_about(&missing)))
+    }
+
+    fn what_to_do_about(&self, missing: &[usize]) -> String {
+        let names = |slots: &[usize], between: &str| {
+            slots.iter().map(|&slot| self.names[slot].as_str()).collect::<Vec<_>>().join(between)
+        };
+        let begun = |&slot: &usize| self.sights.heard(slot).is_some_and(has_history);
+        let runs: Vec<usize> = missing.iter().copied().filter(begun).collect();
+        if !runs.is_empty() {
+            return format!(
+                "{} has run in a cluster: this node is taken in as soon as that one runs with a configuration \
+                 file that knows it",
+                names(&runs, ", ")
+            );
+        }
+        let all = if missing.len() == 1 { "it is".into() } else { format!("all {} are", missing.len()) };
+        format!(
             "the cluster begins as soon as {all} there; what never ran in it can be left out: `heart found \
              --without {}`",
-            names.join(",")
-        );
-        Some((wrong, next))
+            names(missing, ",")
+        )
     }
 
     fn who_and_why(&self, missing: &[usize]) -> String {
@@ -111,7 +153,8 @@ impl Core {
                 Some(seen) if !seen.both_ways => "heard, but does not hear this node",
                 Some(seen) if seen.digest != self.settings.digest => "has another configuration file",
                 Some(seen) if seen.flags & flag::LOG_LOST != 0 => "has a log that it cannot use",
-                Some(_) => "has run in a cluster already",
+                Some(seen) if has_history(seen) => "has run in a cluster already",
+                Some(_) => "not ready yet",
             };
             format!("{} ({why})", self.names[slot])
         };
@@ -119,11 +162,11 @@ impl Core {
     }
 
     /// A person says that these voters have no history, and are not to be waited for.
-    pub(super) fn found_without(&mut self, names: &[NodeName], out: &mut Out) -> Response {
+    pub(super) fn found_without(&mut self, now: Moment, names: &[NodeName], out: &mut Out) -> Response {
         if let Err(response) = self.can_found_without(names) {
             return response;
         }
-        self.founding.without = names.to_vec();
+        self.take_word(now, names.to_vec());
         let digest = self.settings.digest;
         let heard: Vec<usize> =
             (0..self.ids.len()).filter(|&slot| self.sights.heard(slot).is_some()).collect();
@@ -148,7 +191,7 @@ impl Core {
                 return no(format!("{name} does not vote"), "nobody waits for it: leave it out of the list");
             }
         }
-        if self.ledger.era != 0 || self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 > 0) {
+        if self.has_history() {
             return Err(begun());
         }
         if !self.waits_to_begin() {
@@ -160,6 +203,15 @@ impl Core {
         let here = names.iter().find(|name| !missing.iter().any(|&slot| self.names[slot] == **name));
         if let Some(here) = here {
             return no(format!("{here} is here and ready"), "leave it out of the list");
+        }
+        let runs = |name: &&NodeName| {
+            let slot = self.names.iter().position(|known| known == *name);
+            slot.and_then(|slot| self.sights.heard(slot)).is_some_and(has_history)
+        };
+        if let Some(runs) = names.iter().find(runs) {
+            let hint = "give it a configuration file that knows this node, and it takes this node in; or, if what \
+                        it knows is of no use any more, stop it and empty its state directory";
+            return no(format!("{runs} is heard and has run in a cluster"), hint);
         }
         let ready = self.sights.voters.size.saturating_sub(missing.len());
         if ready < self.sights.quorum() {
@@ -180,9 +232,19 @@ impl Core {
     }
 
     /// Another node was told by a person.
-    pub(super) fn on_found_without(&mut self, without: Vec<NodeName>, digest: u64) {
+    pub(super) fn on_found_without(&mut self, now: Moment, without: Vec<NodeName>, digest: u64) {
         if digest == self.settings.digest && self.waits_to_begin() {
-            self.founding.without = without;
+            self.take_word(now, without);
         }
     }
+
+    fn take_word(&mut self, now: Moment, without: Vec<NodeName>) {
+        self.founding.without = without;
+        self.founding.until = now.after(WORD_HOLDS);
+    }
+}
+
+/// Whether a node that is heard has something that was agreed on.
+pub(super) fn has_history(seen: &Sighting) -> bool {
+    seen.era != 0 || seen.flags & flag::BEGUN != 0
 }

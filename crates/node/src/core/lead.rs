@@ -50,6 +50,12 @@ impl Core {
         for order in work.orders {
             self.give(order, out);
         }
+        let rested = self.rest(now);
+        if let (Some(change), Some(agreement)) = (rested, &mut self.agreement) {
+            let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
+            // Asked for again only after as long, should it be lost.
+            self.shorter_since = Some(now).filter(|_| agreement.propose(ledger::write(&entry)));
+        }
         self.tend_members(now);
     }
 

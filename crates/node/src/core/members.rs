@@ -117,7 +117,7 @@ impl Core {
 
     /// Until when the last change of who votes has to rest.
     fn altered_until(&self) -> Option<Moment> {
-        let spacing = self.timing.lost_after * SPACING_PERCENT / 100;
+        let spacing = self.longest_promise() * SPACING_PERCENT / 100;
         self.members.altered_at.map(|at| at.after(spacing))
     }
 
@@ -158,10 +158,18 @@ impl Core {
             let used = voters.contains(&newest) || (acknowledged && self.members.rests(now, self.timing));
             return follow(next).filter(|_| used);
         }
-        // A newer one may have been meant for it that it did not need any more.
         let has = has.map(|incarnation| RaftId::new(node, incarnation));
         let is_member = |id: &RaftId| voters.contains(id) || learners.contains(id);
+        // It took up an identity that was taken away again: only that one will ever answer.
+        if let Some(id) = has.filter(|id| !is_member(id) && *id > newest) {
+            return Some(vec![(id, Change::AddLearner)]);
+        }
+        // A newer one may have been meant for it that it did not need any more; or it took that up, and
+        // what it said of itself is older.
         let id = has.filter(is_member).unwrap_or(newest);
+        if id < newest && !self.members.rests(now, self.timing) {
+            return None;
+        }
         let follows = learners.contains(&id);
         if follows && agreement.matched(id) < Some(agreement.commit()) {
             return None;

@@ -11,6 +11,7 @@ mod lead;
 mod members;
 mod message;
 mod peers;
+mod promised;
 mod refused;
 mod rejoin;
 mod requests;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
+pub use promised::promised_before;
 pub use rejoin::Log;
 
 use crate::{
@@ -192,6 +194,10 @@ pub struct Core {
     /// This node led when it was asked to leave, and gave that up.
     handed_over: bool,
     wall: u64,
+    /// Since when all voters have had a configuration with shorter promises than one before it.
+    shorter_since: Option<Moment>,
+    /// The write that makes a new identity durable, until it is.
+    adopting: Option<Ticket>,
 }
 
 impl Core {
@@ -205,16 +211,9 @@ impl Core {
         let timing = settings.spec.timing;
         // An earlier core of this boot found out that its log was lost: that is no new beginning.
         let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
-        let log = if knew && matches!(log, Log::Empty) { Log::Damaged } else { log };
-        // Who does not vote founds nothing: the leader takes it in.
-        let votes = settings.spec.nodes[&settings.me].voter;
-        let log = if votes || !matches!(log, Log::Empty) { log } else { Log::Damaged };
-        // A vote that was given to found another set of voters is none for this one.
-        let log = match log {
-            Log::Recovered(recovered) if founded_otherwise(&recovered, &settings.spec) => Log::Damaged,
-            log => log,
-        };
+        let log = if knew { Log::Damaged } else { rejoin::usable(log, &settings) };
         let virgin = matches!(log, Log::Empty);
+        let promised = promised_before(&log, &settings.spec);
         let mut core = Core {
             slot,
             timing,
@@ -235,7 +234,7 @@ impl Core {
             promises: requests::Promises::default(),
             answers: Vec::new(),
             began: now,
-            listening_until: Some(now.after(timing.lost_after))
+            listening_until: Some(now.after(promised))
                 .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
             next_tick: now,
             disk_works: true,
@@ -248,6 +247,8 @@ impl Core {
             leaving_since: None,
             handed_over: false,
             wall: 0,
+            shorter_since: None,
+            adopting: None,
             names,
             ids,
             settings,
@@ -278,7 +279,7 @@ impl Core {
             Event::Wake => {}
             Event::Sight(sighting) => self.on_sight(sighting, &mut out),
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
-            Event::Durable(ticket) => self.on_durable(ticket, &mut out),
+            Event::Durable(ticket) => self.on_durable(board, ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => self.ask_executor(),
@@ -299,7 +300,8 @@ impl Core {
     /// Everything that follows, in its fixed order.
     fn settle(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.tick(now);
-        self.meet_history(board, out);
+        self.meet_history(now, board, out);
+        self.doubt_word(now);
         self.listen(now, board);
         self.tell_who_is_missing(now, out);
         self.pump(now, board, out);
@@ -337,7 +339,11 @@ impl Core {
         }
     }
 
-    fn on_durable(&mut self, ticket: Ticket, out: &mut Out) {
+    fn on_durable(&mut self, board: &Board, ticket: Ticket, out: &mut Out) {
+        if self.adopting.take_if(|adopting| *adopting <= ticket).is_some() {
+            board.set_flags(board.flags() & !flag::LOG_LOST);
+            out.actions.push(Action::Poke);
+        }
         if let Some(agreement) = &mut self.agreement {
             let output = agreement.on_durable(ticket);
             self.send_all(output.messages, out);
@@ -359,7 +365,9 @@ impl Core {
     fn tick(&mut self, now: Moment) {
         if now.has_surely_reached(self.next_tick) {
             self.next_tick = now.after(self.timing.lost_after / 2);
-            if let Some(agreement) = &mut self.agreement {
+            // Raft's own timers begin no history either.
+            let may = self.may_begin();
+            if let Some(agreement) = self.agreement.as_mut().filter(|agreement| may || agreement.leads()) {
                 agreement.tick();
             }
         }
@@ -473,13 +481,14 @@ impl Core {
     fn show(&mut self, board: &Board) {
         let Some(agreement) = &self.agreement else {
             board.set_era(0, 0);
+            board.set_flags(board.flags() & !flag::BEGUN);
             return;
         };
         let (log_term, log_index) = agreement.last();
         board.set_log(agreement.term(), log_term, log_index);
-        if log_index.0 > 0 {
-            board.set_flags(board.flags() & !flag::VIRGIN);
-        }
+        let not = if log_index.0 > 0 { flag::VIRGIN } else { 0 };
+        let begun = if self.has_history() { flag::BEGUN } else { 0 };
+        board.set_flags((board.flags() & !not & !flag::BEGUN) | begun);
         board.set_era(self.ledger.era, agreement.me().incarnation());
         let of = |id, voters: &BTreeSet<NodeId>| {
             let known = (0..self.ids.len()).filter(|&slot| voters.contains(&self.ids[slot]));

@@ -156,6 +156,9 @@ impl Core {
         if envelope.asks_for_vote && (follows || self.listening_until.is_some()) {
             return;
         }
+        if envelope.begins && !self.may_found() {
+            return;
+        }
         self.adopt(board, envelope, bytes, out);
         let Some(agreement) = &mut self.agreement else { return };
         if envelope.asks_for_vote {
@@ -180,7 +183,7 @@ impl Core {
             Message::Order(order) => self.accept(order),
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
             Message::Answer { id, response } => self.on_answer(id, response),
-            Message::Found { without, digest } => self.on_found_without(without, digest),
+            Message::Found { without, digest } => self.on_found_without(now, without, digest),
             Message::Report(_) | Message::Inventory { .. } | Message::Changed(_) | Message::Over { .. } => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];

@@ -4,13 +4,16 @@
 //! acknowledged. It never votes under its old identity again: the leader gives it a new one, lets it
 //! catch up as a learner, and then swaps the two in one change (SAFETY rule 16).
 
-use super::{Action, Core, Out, founders, pace};
+use heart_model::Moment;
+
+use super::{Action, Core, Out, Settings, found::has_history, founded_otherwise, founders, pace};
 use crate::{
     agreement::{Agreement, Envelope, Founders, RaftId, Ticket, Write, nothing_here},
     board::{Board, flag},
-    journal::Recovered,
+    journal::{Batch, Recovered},
     ledger::Ledger,
     plant::{Bug, is_planted},
+    pulse::Sighting,
 };
 
 /// What was found of this node's log.
@@ -22,6 +25,19 @@ pub enum Log {
     Recovered(Box<Recovered>),
     /// It was there but cannot be used: the node comes back under a new identity.
     Damaged,
+}
+
+/// What of a log this node may take up under this configuration.
+pub(super) fn usable(log: Log, settings: &Settings) -> Log {
+    match log {
+        // Who does not vote founds nothing: the leader takes it in.
+        Log::Empty if !settings.spec.nodes[&settings.me].voter => Log::Damaged,
+        // A vote that was given to found another set of voters is none for this one.
+        Log::Recovered(recovered) if recovered.lost || founded_otherwise(&recovered, &settings.spec) => {
+            Log::Damaged
+        }
+        log => log,
+    }
 }
 
 impl Core {
@@ -39,16 +55,19 @@ impl Core {
         self.agreement = Some(Agreement::new(me, recovered, &founders(&self.settings.spec), pace(self.slot)));
     }
 
-    /// A node without a log that meets a history which it did not help to found.
-    pub(super) fn meet_history(&mut self, board: &Board, out: &mut Out) {
+    /// A node without a log that meets a history which it did not help to found; or of which nothing
+    /// reaches it, because there it is somebody else or nobody, although it may have voted for the first
+    /// leader of another.
+    pub(super) fn meet_history(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let heard: Vec<&Sighting> = (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)).collect();
+        let begun = heard.iter().any(|seen| has_history(seen) && seen.digest == self.settings.digest);
+        let empty = self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 == 0);
+        self.founding.met_at = self.founding.met_at.or(Some(now)).filter(|_| begun && empty);
+        let passed_by =
+            self.founding.met_at.is_some_and(|at| now.has_surely_reached(at.after(self.timing.lost_after)));
         let late = board.flags() & flag::VIRGIN != 0 && self.listening_until.is_some();
-        let others = (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot));
-        if late
-            && !is_planted(Bug::LostLogVotes)
-            && others
-                .into_iter()
-                .any(|seen| seen.flags & (flag::VIRGIN | flag::LOG_LOST) == 0 && seen.log.1.0 > 0)
-        {
+        let begun_already = heard.iter().any(|seen| has_history(seen));
+        if !is_planted(Bug::LostLogVotes) && (passed_by || (late && begun_already)) {
             self.lose_log(board, out);
         }
     }
@@ -64,6 +83,11 @@ impl Core {
         if let Some(agreement) = self.agreement.take() {
             self.next_ticket = agreement.next_ticket();
         }
+        // What is on the disk is not to be taken up again by a later life (SAFETY rule 16).
+        let bytes = Batch { lost: true, ..Batch::default() }.encode_framed();
+        out.actions.push(Action::Write(Write { ticket: self.next_ticket, replaces: false, bytes }));
+        self.next_ticket = Ticket(self.next_ticket.0 + 1);
+        self.adopting = None;
         self.conductor = None;
         self.listening_until = None;
         self.ledger = Ledger::default();
@@ -92,6 +116,7 @@ impl Core {
         out.actions
             .push(Action::Note(format!("taking part again as incarnation {}", envelope.to.incarnation())));
         self.agreement = Some(agreement);
-        board.set_flags(board.flags() & !flag::LOG_LOST);
+        // Until the disk has it, a later life would find the old one.
+        self.adopting = Some(ticket);
     }
 }

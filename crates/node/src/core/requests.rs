@@ -52,7 +52,7 @@ impl Core {
         out: &mut Out,
     ) {
         if let Request::Found { without } = &request {
-            let response = self.found_without(without, out);
+            let response = self.found_without(now, without, out);
             return self.reply(now, board, id, response, out);
         }
         let leader = self.leader(now, board).map(|(leader, _)| leader);

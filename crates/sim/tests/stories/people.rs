@@ -1,16 +1,16 @@
 //! What people ask for.
 
-use heart_model::NodeName;
+use heart_model::{Duration, NodeName, Profile, Spec, Timing};
 use heart_node::core::{Request, Response};
-use heart_sim::Fault;
+use heart_sim::{Fault, WorldSettings};
 
-use crate::told::{Told, node, resource};
+use crate::told::{Told, node, resource, spec};
 
 /// A world in which every start and every stop takes a second.
 fn slow() -> Told {
-    let settings = heart_sim::WorldSettings {
+    let settings = WorldSettings {
         operation: (1_000_000_000, 1_000_000_000),
-        ..heart_sim::WorldSettings::quiet(crate::told::spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1)
+        ..WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1)
     };
     Told::begin(settings)
 }
@@ -60,9 +60,9 @@ fn a_node_in_standby_runs_nothing_and_takes_nothing_back() {
 
 #[test]
 fn a_move_that_overtakes_a_slow_start_starts_nothing_twice() {
-    let settings = heart_sim::WorldSettings {
+    let settings = WorldSettings {
         operation: (1_500_000_000, 1_500_000_000),
-        ..heart_sim::WorldSettings::quiet(crate::told::spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1)
+        ..WorldSettings::quiet(spec(&["ada", "bob", "cyn"], "ada", "cyn"), 1)
     };
     let mut story = Told::begin(settings);
     story.cut_power("ada").run_for(1500);
@@ -223,6 +223,43 @@ fn all_that_are_asked_to_leave_at_once_leave() {
     story.run_for(5000);
     let told = story.world.take_story();
     assert_eq!(told.iter().filter(|line| line.ends_with("has left")).count(), 3, "{told:?}");
+}
+
+/// A node that was promised much stays its owner, although the others by now promise less, and did not
+/// know it in between.
+#[test]
+fn a_shorter_lost_after_does_not_shorten_what_was_promised_before() {
+    let long = Timing { lost_after: Duration::from_secs(10), ..Timing::of(Profile::Default) };
+    let spec = Spec { timing: long, ..spec(&["ada", "bob", "cyn"], "ada", "cyn") };
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    let both = |story: &mut Told| {
+        story.happens(Fault::KillCore(1)).happens(Fault::KillCore(2)).run_for(300);
+    };
+    story.part(&["ada"], &["bob", "cyn"]);
+    story.happens(Fault::Retime(Timing::of(Profile::Default))).happens(Fault::Forget(0));
+    both(&mut story);
+    story.happens(Fault::Remember(0));
+    both(&mut story);
+    // And one of them does not even remember what it promised.
+    story.cut_power("cyn").run_for(100).switch_on("cyn").run_for(20_000);
+    story.expect(
+        "
+        0.0 ada is taken out of the files of the others
+        0.0 the core of bob is killed
+        0.0 the core of cyn is killed
+        0.3 ada is in the files of the others again
+        0.3 the core of bob is killed
+        0.3 the core of cyn is killed
+        0.6 cyn loses power
+        0.6 nobody runs cache
+        0.7 cyn is switched on
+        5.2 cyn runs cache
+        9.6 nobody runs address
+        9.6 nobody runs site
+        10.7 bob runs address
+        10.7 bob runs site
+        ",
+    );
 }
 
 #[test]

@@ -180,6 +180,52 @@ fn a_cluster_of_one_that_grows_keeps_its_owner_although_the_new_nodes_do_not_rea
     assert!(["ada", "bob", "cyn"].iter().all(|name| story.world.votes(story.place(name))));
 }
 
+/// Two voted for a first leader that never got to write anything; then the third ran on its own.
+#[test]
+fn votes_for_a_history_that_never_began_do_not_begin_a_second_one() {
+    let all = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+    let mut story = Told::dark(WorldSettings::quiet(all, 1));
+    story.switch_on("ada").switch_on("bob").switch_on("cyn");
+    let empty_but_voted = |story: &Told, place: usize| {
+        story.world.kept(place).is_some_and(|log| log.hard_state.vote != 0 && log.entries.is_empty())
+    };
+    // Until a vote is on the disk of these two, and nothing else.
+    let steps = (0..100_000).take_while(|_| {
+        story.world.run(10_000).expect("nothing is broken yet");
+        !(empty_but_voted(&story, 1) && empty_but_voted(&story, 2))
+    });
+    assert!(steps.count() < 100_000);
+    for name in ["ada", "bob", "cyn"] {
+        story.cut_power(name);
+    }
+    story.happens(Fault::LoseDisk(0)).happens(Fault::Configure { voters: [0].into() }).run_for(1000);
+    story.switch_on("ada").run_for(5000).forget();
+    assert_eq!(story.owner("address"), Some("ada"));
+    story.part(&["ada"], &["bob", "cyn"]).happens(Fault::Configure { voters: (0..3).collect() });
+    story.switch_on("bob").switch_on("cyn").run_for(60_000);
+    story.expect(
+        "
+        0.0 the file says that ada, bob, cyn vote
+        0.0 bob is switched on
+        0.0 cyn is switched on
+        ",
+    );
+    // Heard, the one that runs cannot be left out either; it takes the two in.
+    story.heal().run_for(300);
+    story.ask("bob", Request::Found { without: vec![node("ada")] }).run_for(50);
+    let said = story.world.answers.pop();
+    let runs = |said: &str| said == "ada is heard and has run in a cluster";
+    assert!(matches!(&said, Some(Response::Refused { error, .. }) if runs(error)), "{said:?}");
+    story.happens(Fault::KillCore(0)).run_for(10_000);
+    story.expect(
+        "
+        0.0 the network is whole
+        0.4 the core of ada is killed
+        ",
+    );
+    assert!(["ada", "bob", "cyn"].iter().all(|name| story.world.votes(story.place(name))));
+}
+
 #[test]
 fn a_lost_owner_is_replaced_at_once_although_a_preferred_node_is_away() {
     let mut story = Told::dark(without_a_vote());
