@@ -1,5 +1,5 @@
 //! Sees to it that somebody guards the node: the executor starts a new guardian when the old one
-//! and its spare were killed.
+//! and its spares were killed.
 
 use std::{
     os::unix::process::CommandExt,
@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::guardian::find_guardian;
 
-/// How long the spare is given to take over.
+/// How long a spare is given to take over.
 const COURTESY: Duration = Duration::from_millis(10);
 /// How long a new guardian may take to say that it is there.
 const START: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ fn pause(wait: Duration) {
 }
 
 fn start_guardian(run: &Path) -> anyhow::Result<()> {
-    tracing::warn!("the guardian and its spare have ended; starting a new guardian");
+    tracing::warn!("the guardian and its spares have ended; starting a new guardian");
     let mut command = Command::new("/proc/self/exe");
     command.arg0("heart").args(["internal", "guardian"]).arg(run);
     let child = command.stdin(Stdio::null()).process_group(0).spawn()?;

@@ -4,10 +4,17 @@ use std::{
     collections::BTreeMap,
     os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open,
+        pidfd_send_signal, wait,
+    },
+};
 
 use crate::message::{CommandLine, Exit, Target};
 
@@ -61,7 +68,12 @@ impl Children {
     }
 }
 
-/// Sends a signal within this process's pid namespace; returns to how many processes.
+/// How long it is waited for the end of what was killed: the kernel lets a process end what it is doing
+/// inside of it first.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends a signal within this process's pid namespace; returns to how many processes. What was killed
+/// by name has ended when this returns.
 pub(crate) fn signal(target: &Target, number: i32) -> Result<usize> {
     let signal = Signal::from_named_raw(number).with_context(|| format!("there is no signal {number}"))?;
     let process = |pid: i32| Pid::from_raw(pid).with_context(|| format!("{pid} is no process id"));
@@ -76,17 +88,33 @@ pub(crate) fn signal(target: &Target, number: i32) -> Result<usize> {
             Ok(1)
         }
         Target::Name(name) => {
-            let mut count = 0;
+            let mut hit = Vec::new();
             for pid in processes()? {
                 let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                if pid == 1 || comm.trim_end() != name {
+                    continue;
+                }
                 // One that ended meanwhile is none of those that were meant.
-                if pid != 1 && comm.trim_end() == name && kill_process(process(pid)?, signal).is_ok() {
-                    count += 1;
+                let Ok(pidfd) = pidfd_open(process(pid)?, PidfdFlags::empty()) else { continue };
+                if pidfd_send_signal(&pidfd, signal).is_ok() {
+                    hit.push(pidfd);
                 }
             }
-            anyhow::ensure!(count > 0, "no process is called `{name}`");
-            Ok(count)
+            anyhow::ensure!(!hit.is_empty(), "no process is called `{name}`");
+            if signal == Signal::KILL {
+                await_ends(&hit);
+            }
+            Ok(hit.len())
         }
+    }
+}
+
+fn await_ends(killed: &[OwnedFd]) {
+    let until = Instant::now() + END_PATIENCE;
+    for pidfd in killed {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let _ = poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left));
     }
 }
 

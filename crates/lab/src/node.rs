@@ -103,7 +103,7 @@ impl Node<'_> {
         self.lab.fault(&Request::Signal { machine: self.name.clone(), target, signal })
     }
 
-    /// Kills the processes with this name, as `/proc/PID/comm` has it.
+    /// Kills the processes with this name, as `/proc/PID/comm` has it, and waits for their end.
     ///
     /// # Errors
     /// When there are none.

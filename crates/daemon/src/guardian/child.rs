@@ -131,7 +131,7 @@ pub(super) fn start(places: &Places, role: Role, fds: &[OwnedFd]) -> anyhow::Res
 }
 
 /// What a child hears at its gate when it may begin.
-const OPEN: &[u8] = b"!";
+pub(super) const OPEN: &[u8] = b"!";
 
 /// Waits until the guardian has written this process down; false if it was killed before.
 pub(crate) fn wait_at_gate() -> io::Result<bool> {

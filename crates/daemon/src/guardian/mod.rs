@@ -6,12 +6,13 @@
 //! once, and keeps in a file of the boot: a file that is edited into nonsense does no harm to what
 //! runs.
 //!
-//! It may be killed like the others. A spare, forked off when it began, waits for its lock: the
-//! kernel opens that when the guardian dies, and the spare is the guardian within a millisecond. If
-//! both are killed at once the executor starts a new one, which gets the descriptors back from any
+//! It may be killed like the others. Two spares, forked off when it began, wait for its lock: the
+//! kernel opens that when the guardian dies, and one spare is the guardian within a millisecond. If
+//! all are killed at once the executor starts a new one, which gets the descriptors back from any
 //! child that lives, and adopts them all.
 
 mod child;
+mod spare;
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -31,7 +32,7 @@ use heart_agents::wait::timespec;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{FlockOperation, flock},
-    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid},
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
 
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
 pub use child::Role;
 pub(crate) use child::wait_at_gate;
 use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
+use spare::{Forked, Gate, SPARES, Spare};
 
 /// The first number under which descriptors are handed to children.
 pub(crate) const FIRST_FD: RawFd = 40;
@@ -74,17 +76,30 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Orphans that are reaped in one turn.
 const ORPHANS_PER_TURN: usize = 64;
 
-/// The process that takes over when the guardian dies.
-struct Spare {
-    pid: Pid,
-    pidfd: OwnedFd,
-}
-
 /// What is to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Post {
+    /// One that works.
     Child(Role),
-    Spare,
+    /// One that waits for the guardian's place.
+    Spare(usize),
+}
+
+impl Post {
+    /// Its place among [`Guardian::restarts`].
+    fn number(self) -> usize {
+        match self {
+            Post::Child(role) => role as usize,
+            Post::Spare(slot) => ROLES.len() + slot,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Post::Child(role) => role.word(),
+            Post::Spare(_) => "spare",
+        }
+    }
 }
 
 struct Guardian {
@@ -93,10 +108,10 @@ struct Guardian {
     lock: File,
     fds: Vec<OwnedFd>,
     children: Vec<Child>,
-    spare: Option<Spare>,
+    spares: Vec<Spare>,
     /// Who is to be started, and when.
     due: Vec<(Post, Instant)>,
-    restarts: [Restarts; ROLES.len() + 1],
+    restarts: [Restarts; ROLES.len() + SPARES],
     signals: OwnedFd,
     stopping: Option<Instant>,
 }
@@ -227,12 +242,13 @@ impl Guardian {
             lock,
             fds,
             children: Vec::new(),
-            spare: None,
+            spares: Vec::new(),
             due: Vec::new(),
             restarts: Default::default(),
             signals,
             stopping: None,
         };
+        spare::hurry();
         guardian.take_office()?;
         tracing::info!("{} guards this node", guardian.running.setup.me);
         Ok(guardian)
@@ -248,11 +264,13 @@ impl Guardian {
         write_down(&record_path(&places.run), std::process::id() as i32)?;
         sys::adopt_orphans().context("cannot take care of orphans")?;
         self.children = ROLES.into_iter().filter_map(|role| find(places, role)).collect();
-        let missing = ROLES.into_iter().filter(|role| self.children.iter().all(|child| child.role != *role));
+        self.spares = spare::find_all(&places.run);
+        let children = ROLES.into_iter().filter(|role| self.children.iter().all(|child| child.role != *role));
+        let spares = (0..SPARES).filter(|slot| self.spares.iter().all(|spare| spare.slot != *slot));
         let now = Instant::now();
         // Nothing is more urgent than that somebody could take this place.
-        let spare = Some(Post::Spare).filter(|_| self.spare.is_none());
-        self.due = spare.into_iter().chain(missing.map(Post::Child)).map(|post| (post, now)).collect();
+        let missing = spares.map(Post::Spare).chain(children.map(Post::Child));
+        self.due = missing.map(|post| (post, now)).collect();
         if stopping_path(&places.run).exists() {
             self.stop();
         }
@@ -274,14 +292,12 @@ impl Guardian {
 
     /// Everything has stopped: nobody is to take over.
     fn leave_office(&mut self) -> anyhow::Result<()> {
-        if let Some(spare) = self.spare.take() {
-            pidfd_send_signal(&spare.pidfd, Signal::KILL).ok();
-            waitid(WaitId::PidFd(spare.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
-        }
         let places = &self.running.setup.places;
-        for path in [places.socket(), stopping_path(&places.run), record_path(&places.run)] {
+        // A spare that has the lock finds nobody whose place it could take: see `serve_as_spare`.
+        for path in [record_path(&places.run), places.socket(), stopping_path(&places.run)] {
             fs::remove_file(path).ok();
         }
+        self.spares.drain(..).for_each(|spare| spare::dismiss(&spare));
         Ok(())
     }
 
@@ -298,9 +314,12 @@ impl Guardian {
                 Post::Child(role) => start(&self.running.setup.places, role, &self.fds)
                     .map(|child| self.children.push(child))
                     .with_context(|| format!("cannot start the {}", role.word())),
-                Post::Spare => match self.fork_spare() {
-                    Ok(true) => Ok(()),
-                    Ok(false) => return self.serve_as_spare(),
+                Post::Spare(slot) => match spare::fork(self.run_dir(), slot) {
+                    Ok(Forked::Guardian(spare)) => {
+                        self.spares.push(spare);
+                        Ok(())
+                    }
+                    Ok(Forked::Spare(gate)) => return self.serve_as_spare(gate),
                     Err(error) => Err(error),
                 },
             };
@@ -312,48 +331,23 @@ impl Guardian {
         Ok(())
     }
 
-    /// Forks a spare; false in the spare itself.
-    fn fork_spare(&mut self) -> anyhow::Result<bool> {
-        let Some(pid) = sys::fork().context("cannot fork a spare")? else { return Ok(false) };
-        let pid = Pid::from_raw(pid).context("a process without a number")?;
-        self.spare = Some(Spare { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? });
-        Ok(true)
-    }
-
-    /// Waits for the guardian's end, and takes its place: who returns from here is the guardian. Before
-    /// anything else it forks the next spare, which waits here in its turn.
+    /// Waits for the guardian's end, and takes its place: who returns from here is the guardian.
     ///
     /// # Errors
     /// Why it cannot be; then it has to end.
-    fn serve_as_spare(&mut self) -> anyhow::Result<()> {
-        // Bounded by the lives of guardians: each turn but the first begins with the end of one.
-        loop {
-            sys::name_process("heart-spare");
-            self.children.clear();
-            self.spare = None;
-            rustix::process::setpgid(None, None).ok();
-            self.wait_for_lock().context("the spare cannot guard this node")?;
-            sys::name_process("heart-guardian");
-            if self.fork_spare().unwrap_or(true) {
-                break;
-            }
-        }
+    fn serve_as_spare(&mut self, gate: Gate) -> anyhow::Result<()> {
+        self.children.clear();
+        self.spares.clear();
+        let run = &self.running.setup.places.run;
+        spare::wait_for_place(&mut self.lock, run, gate).context("the spare cannot guard this node")?;
+        anyhow::ensure!(
+            record_path(self.run_dir()).exists(),
+            "the node was stopped: nothing is to be guarded"
+        );
+        sys::name_process("heart-guardian");
         self.signals = hear()?;
         self.take_office()?;
         tracing::warn!("the guardian has ended; its spare guards this node");
-        Ok(())
-    }
-
-    fn wait_for_lock(&mut self) -> anyhow::Result<()> {
-        // A lock belongs to the opening of a file, and the guardian's is shared by the fork: with it the
-        // spare would keep the lock from itself.
-        self.lock = open_lock(self.run_dir())?;
-        // Bounded by the guardian's life.
-        while let Err(error) = flock(&self.lock, FlockOperation::LockExclusive) {
-            if error != rustix::io::Errno::INTR {
-                return Err(error).context("cannot wait for the guardian's lock");
-            }
-        }
         Ok(())
     }
 
@@ -363,7 +357,7 @@ impl Guardian {
         let left = due.map(|at| timespec(at.saturating_duration_since(now)));
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let processes = self.children.iter().map(|child| &child.pidfd);
-        let processes = processes.chain(self.spare.iter().map(|spare| &spare.pidfd));
+        let processes = processes.chain(self.spares.iter().map(|spare| &spare.pidfd));
         fds.extend(processes.map(|pidfd| PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)));
         match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -426,20 +420,16 @@ impl Guardian {
             }
             !ended
         });
-        if let Some(spare) = self.spare.take_if(|spare| has_ended(&spare.pidfd)) {
-            dead.push((Post::Spare, spare.pid));
+        for spare in self.spares.extract_if(.., |spare| has_ended(&spare.pidfd)) {
+            dead.push((Post::Spare(spare.slot), spare.pid));
         }
         let now = Instant::now();
         for (post, pid) in dead {
             if self.stopping.is_some() {
                 continue;
             }
-            let (name, restarts) = match post {
-                Post::Child(role) => (role.word(), role as usize),
-                Post::Spare => ("spare", ROLES.len()),
-            };
-            tracing::warn!("the {name} (process {pid}) has ended; it is started again");
-            self.due.push((post, now + self.restarts[restarts].take(now)));
+            tracing::warn!("the {} (process {pid}) has ended; it is started again", post.word());
+            self.due.push((post, now + self.restarts[post.number()].take(now)));
         }
         for _ in 0..ORPHANS_PER_TURN {
             match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
