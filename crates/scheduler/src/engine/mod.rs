@@ -11,6 +11,7 @@
 
 mod arena;
 pub mod outcome;
+mod rules;
 
 use heart_model::policy::{Cluster, State};
 
