@@ -10,6 +10,7 @@
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
 mod arena;
+mod digest;
 pub mod outcome;
 mod rules;
 
