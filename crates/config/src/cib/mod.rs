@@ -164,7 +164,7 @@ fn whole(reader: &Reader<'_>, root: Element<'_>) -> Imported {
     }
     let option = |name: &str| cluster.options.iter().find_map(|set| set.values.get(name));
     state.watchdog = option("have-watchdog").and_then(|text| words::switch(text)) == Some(true);
-    state.quorum = root.attribute("have-quorum").and_then(words::switch) == Some(true);
+    state.quorum = reader.parsed(root, "have-quorum", "yes or no", words::switch) == Some(true);
     let had_quorum = |text: &str| words::switch(text) == Some(true) || words::count(text) > Some(0);
     state.had_quorum = root.attribute("no-quorum-panic").is_some_and(had_quorum);
     state.leader = root.attribute("dc-uuid").filter(|id| !id.is_empty()).map(str::to_owned);
@@ -267,6 +267,3 @@ fn fencing_levels(reader: &Reader<'_>, topology: Element<'_>, cluster: &mut Clus
         cluster.fencing_levels.push(FencingLevel { target, index, devices });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,13 +13,13 @@ pub(crate) use svg::svg;
 
 /// What is drawn: boxes, and arrows between them.
 struct Drawing {
-    boxes: Vec<Box>,
+    boxes: Vec<Card>,
     /// From what comes first to what comes then; what follows from others is left out.
     arrows: Vec<(usize, usize)>,
 }
 
 /// An action as it is drawn.
-struct Box {
+struct Card {
     text: String,
     look: Look,
 }
@@ -68,7 +68,7 @@ impl Drawing {
         let boxes = outcome.actions.iter();
         Drawing {
             boxes: boxes
-                .map(|action| Box { text: action_text(action), look: Look::of(&action.name) })
+                .map(|action| Card { text: action_text(action), look: Look::of(&action.name) })
                 .collect(),
             arrows: order.reduced(|_| true, |_| true),
         }
