@@ -4,6 +4,7 @@
 //! answer to a failure counts until a success takes it back.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role};
 
@@ -13,7 +14,9 @@ use super::{
     locate::locate,
     migration,
 };
-use crate::engine::arena::{Arena, Cause, ClearWhy, History, Kind, NodeIx, NodeKind, OnFail, ResIx};
+use crate::engine::arena::{
+    Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx,
+};
 
 /// What agents answer (OCF agent API 1.1, "Exit Status Codes").
 pub(super) mod answers {
@@ -61,22 +64,28 @@ pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, ent
     for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
         let resource = locate(arena, node, entry);
         let mut operations: Vec<&Operation> = entry.operations.iter().collect();
-        operations.sort_by_key(|operation| (operation.call < 0, order_of(operation), operation.changed_at));
+        operations.sort_by(|one, other| in_order(one, other));
         arena[resource].history.push(History { node, entry, operations: operations.clone() });
         read_one(arena, counts, resource, node, &operations);
     }
 }
 
-/// Finished operations count in the order in which they were asked for, and open ones behind them in the
-/// order of their transitions.
-fn order_of(operation: &Operation) -> (i64, i64) {
-    if operation.call >= 0 {
-        return (i64::from(operation.call), 0);
+/// Operations count in the order in which they were asked for. One that has no number yet has the place
+/// that its transition has among those of the same scheduler, and is last where that cannot be told.
+fn in_order(one: &Operation, other: &Operation) -> Ordering {
+    match (one.call >= 0, other.call >= 0) {
+        (true, true) => one.call.cmp(&other.call).then(one.changed_at.cmp(&other.changed_at)),
+        (false, false) => Ordering::Equal,
+        (is_numbered, _) => {
+            let by_number = if is_numbered { Ordering::Less } else { Ordering::Greater };
+            match (&one.transition, &other.transition) {
+                (Some((first, _, whose)), Some((second, _, same))) if whose == same && first != second => {
+                    first.cmp(second)
+                }
+                (_, _) => by_number,
+            }
+        }
     }
-    operation
-        .transition
-        .as_ref()
-        .map_or((0, 0), |(number, action, _)| (i64::from(*number), i64::from(*action)))
 }
 
 fn read_one(
@@ -115,6 +124,10 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
         }
         Ending::Failure => fail(arena, reading, operation),
         Ending::Hard => {
+            if operation.name == "stop" && !can_fence(arena, reading.node) {
+                arena[reading.resource].managed = false;
+                arena[reading.resource].blocked = true;
+            }
             if fail_unless_ignored(arena, reading, operation) {
                 arena.bans.push((reading.resource, Some(reading.node), Cause::HardFailure));
             }
@@ -126,6 +139,22 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
             }
         }
     }
+}
+
+/// Whether a node could be fenced now.
+fn can_fence(arena: &Arena<'_>, node: NodeIx) -> bool {
+    if let NodeKind::Guest { container, .. } = arena.node(node).kind {
+        let hosts = &arena[container].active_on;
+        return hosts.iter().any(|host| arena.node(*host).online || can_fence_full(arena, *host));
+    }
+    can_fence_full(arena, node)
+}
+
+fn can_fence_full(arena: &Arena<'_>, node: NodeIx) -> bool {
+    let options = &arena.options;
+    options.fencing
+        && options.fencing_possible
+        && (arena.state.quorum || options.no_quorum == NoQuorum::Ignore || arena.node(node).online)
 }
 
 /// The clone, for an instance that is like all others; else the resource.
@@ -190,13 +219,12 @@ fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
             reading.role = Some(started(arena, reading.resource));
         }
         "promote" => reading.role = Some(Role::Promoted),
-        "migrate_to" if !arena.node(reading.node).unclean || !arena[reading.resource].managed => {
-            migration::pending(arena, reading, operation);
-        }
         _ => {}
     }
-    let name = if is_probe { return } else { operation.name.clone() };
-    arena[reading.resource].pending_task.get_or_insert(name);
+    if !is_probe && arena[reading.resource].pending_task.is_none() {
+        arena[reading.resource].pending_task = Some(operation.name.clone());
+        arena[reading.resource].pending_at = Some(reading.node);
+    }
 }
 
 /// What a running resource is before anybody promotes it.
@@ -295,8 +323,18 @@ fn fail_unless_ignored<'o>(
 fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Operation) {
     let resource = reading.resource;
     let answer = failure::answer(arena, resource, operation);
-    if answer == OnFail::Ignore {
+    let in_container = answer == OnFail::RestartContainer && operation.name == "stop";
+    if answer == OnFail::Ignore && operation.status == OperationStatus::NotInstalled {
+        // Whoever said so thought of a service that may fail, not of one that is not there.
+        reading.on_fail = reading.on_fail.max(OnFail::Ban);
+        reading.role.get_or_insert(Role::Stopped);
+        return;
+    }
+    if answer == OnFail::Ignore || in_container {
         arena[resource].failure_ignored = true;
+        if in_container && reading.on_fail <= OnFail::Restart {
+            reading.on_fail = answer;
+        }
         let mut mended = operation.clone();
         mended.answer = operation.expected.unwrap_or(answers::OK);
         mended.status = OperationStatus::Done;
@@ -316,13 +354,12 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
         "migrate_from" => migration::failed_from(arena, reading, operation),
         "promote" => reading.role = Some(Role::Promoted),
         "demote" => {
-            reading.role = Some(match (answer, operation.answer) {
-                (OnFail::Block, _) => {
+            reading.role = Some(match answer {
+                OnFail::Block => {
                     arena[resource].next_role = Role::Stopped;
                     Role::Promoted
                 }
-                (_, answers::NOT_RUNNING) => Role::Stopped,
-                (_, _) => Role::Unpromoted,
+                _ => Role::Unpromoted,
             });
         }
         _ => {}
@@ -331,7 +368,7 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
         operation.answer == answers::NOT_INSTALLED && operation.name == "monitor" && operation.every_ms == 0;
     if gone {
         reading.role.get_or_insert(Role::Stopped);
-    } else if !is_running(reading) && !(operation.name == "demote" && reading.role.is_some()) {
+    } else if !is_running(reading) {
         reading.role = Some(started(arena, resource));
     }
     if answer == OnFail::Stop {
