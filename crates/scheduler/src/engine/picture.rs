@@ -11,7 +11,7 @@ use heart_model::policy::Role;
 use super::{
     arena::{Arena, Kind, Node, NodeKind, Replica, Res},
     candidates::health,
-    outcome::{NodeView, Picture, ResourceView},
+    outcome::{Health, NodeView, Picture, ResourceView},
     values::flag,
 };
 
@@ -38,19 +38,22 @@ fn node_view(arena: &Arena<'_>, node: &Node) -> NodeView {
             .any(|resource| arena[*resource].managed || arena[*resource].role.is_running()),
         guest: matches!(node.kind, NodeKind::Guest { .. }),
         remote: matches!(node.kind, NodeKind::Remote { .. }),
-        health: health_colour(node).filter(|_| health::counts(arena)),
+        health: if health::counts(arena) { health_of(node) } else { Health::Green },
     }
 }
 
-/// The worst colour that a node tells of its health, if one matters.
-fn health_colour(node: &Node) -> Option<&'static str> {
-    let colours: Vec<&str> = node
-        .attributes
-        .iter()
-        .filter(|(name, _)| name.starts_with("#health"))
-        .map(|(_, value)| &**value)
-        .collect();
-    ["red", "yellow"].into_iter().find(|colour| colours.contains(colour))
+/// The worst colour that a node tells of its health.
+fn health_of(node: &Node) -> Health {
+    let told = node.attributes.iter().filter(|(name, _)| name.starts_with("#health"));
+    let colours: Vec<String> = told.map(|(_, value)| value.to_ascii_lowercase()).collect();
+    let is_told = |colour: &str| colours.iter().any(|told| told == colour);
+    if is_told("red") {
+        Health::Red
+    } else if is_told("yellow") {
+        Health::Yellow
+    } else {
+        Health::Green
+    }
 }
 
 fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {

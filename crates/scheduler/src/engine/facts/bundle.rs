@@ -64,10 +64,13 @@ fn add_clone<'s>(
         ("clone-max", replicas.to_string()),
         ("clone-node-max", per_host.to_string()),
         ("globally-unique", unique.to_string()),
-        ("promotable", (promoted_max > 0).to_string()),
     ] {
         meta.insert(name.to_string(), value);
     }
+    if promoted_max > 0 {
+        meta.insert("promotable".to_string(), "true".to_string());
+    }
+    let promotable = flag(&meta, "promotable", false);
     let word = if promoted_max > 0 { "master" } else { "clone" };
     let id = format!("{}-{word}", source.id);
     let notify = flag(&meta, "notify", false);
@@ -81,8 +84,8 @@ fn add_clone<'s>(
         ordered: true,
         interleave: false,
         notify,
-        promotable: promoted_max > 0,
-        promoted_max: if promoted_max > 0 { promoted_max } else { 1 },
+        promotable,
+        promoted_max: promoted_max.max(1),
         promoted_node_max: 1,
     });
     arena[clone].unique = unique;

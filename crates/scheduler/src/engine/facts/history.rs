@@ -4,7 +4,6 @@
 //! answer to a failure counts until a success takes it back.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role};
 
@@ -63,8 +62,7 @@ enum Ending {
 pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entries: &'s [ResourceHistory]) {
     for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
         let resource = locate(arena, node, entry);
-        let mut operations: Vec<&Operation> = entry.operations.iter().collect();
-        operations.sort_by(|one, other| in_order(one, other));
+        let operations = in_order(&entry.operations);
         arena[resource].history.push(History { node, entry, operations: operations.clone() });
         read_one(arena, counts, resource, node, &operations);
     }
@@ -72,20 +70,19 @@ pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, ent
 
 /// Operations count in the order in which they were asked for. One that has no number yet has the place
 /// that its transition has among those of the same scheduler, and is last where that cannot be told.
-fn in_order(one: &Operation, other: &Operation) -> Ordering {
-    match (one.call >= 0, other.call >= 0) {
-        (true, true) => one.call.cmp(&other.call).then(one.changed_at.cmp(&other.changed_at)),
-        (false, false) => Ordering::Equal,
-        (is_numbered, _) => {
-            let by_number = if is_numbered { Ordering::Less } else { Ordering::Greater };
-            match (&one.transition, &other.transition) {
-                (Some((first, _, whose)), Some((second, _, same))) if whose == same && first != second => {
-                    first.cmp(second)
-                }
-                (_, _) => by_number,
-            }
-        }
+fn in_order(operations: &[Operation]) -> Vec<&Operation> {
+    let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
+        operations.iter().partition(|operation| operation.call >= 0);
+    ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
+    for operation in open {
+        let is_behind = |numbered: &&Operation| match (&numbered.transition, &operation.transition) {
+            (Some((later, _, whose)), Some((transition, _, same))) => whose == same && later > transition,
+            (_, _) => false,
+        };
+        let place = ordered.iter().position(is_behind).unwrap_or(ordered.len());
+        ordered.insert(place, operation);
     }
+    ordered
 }
 
 fn read_one(
