@@ -10,9 +10,16 @@
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
 mod arena;
+<<<<<<< HEAD
+mod candidates;
+mod facts;
+=======
 mod digest;
+>>>>>>> policy-cib
 pub mod outcome;
+mod picture;
 mod rules;
+mod values;
 
 use heart_model::policy::{Cluster, State};
 
@@ -20,6 +27,9 @@ pub use outcome::Outcome;
 
 /// Decides what has to be done in a cluster.
 #[must_use]
-pub fn decide(_spec: &Cluster, _state: &State) -> Outcome {
-    Outcome::default()
+pub fn decide(spec: &Cluster, state: &State) -> Outcome {
+    let mut arena = facts::gather(spec, state);
+    let before = picture::before(&arena);
+    candidates::admit(&mut arena);
+    Outcome { before, ..Outcome::default() }
 }
