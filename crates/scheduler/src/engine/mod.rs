@@ -9,10 +9,15 @@
 //! 3. *assignment*: where each resource goes, and in which role;
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
+mod actions;
 mod arena;
+mod candidates;
 mod digest;
+mod facts;
 pub mod outcome;
+mod picture;
 mod rules;
+mod values;
 
 use heart_model::policy::{Cluster, State};
 
@@ -20,6 +25,8 @@ pub use outcome::Outcome;
 
 /// Decides what has to be done in a cluster.
 #[must_use]
-pub fn decide(_spec: &Cluster, _state: &State) -> Outcome {
-    Outcome::default()
+pub fn decide(spec: &Cluster, state: &State) -> Outcome {
+    let mut arena = facts::gather(spec, state);
+    candidates::admit(&mut arena);
+    Outcome { before: picture::before(&arena), ..Outcome::default() }
 }
