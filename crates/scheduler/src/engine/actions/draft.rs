@@ -8,7 +8,7 @@ use alloc::{
 use heart_model::policy::{Role, Verb};
 
 use super::{
-    migration,
+    migration, notify,
     relation::{End, Properties, Relation},
     table::{ActionIx, Doing, START, Table},
 };
@@ -56,6 +56,10 @@ pub(super) struct Draft<'d, 's> {
     pub(super) continuing: BTreeSet<ResIx>,
     /// Instances that lost their node because what they pair with is not there.
     pub(super) unpaired: BTreeSet<ResIx>,
+    /// Who is told of what.
+    pub(super) told: BTreeSet<notify::Told>,
+    /// The fencing of nodes that do not lead, in order.
+    pub(super) fencings: Vec<ActionIx>,
     /// Those that are active several times and keep the one that is where it is meant to be.
     pub(super) keeps_expected: BTreeSet<ResIx>,
 }
@@ -72,6 +76,8 @@ impl<'d, 's> Draft<'d, 's> {
             ask_again: BTreeSet::new(),
             continuing: BTreeSet::new(),
             unpaired: BTreeSet::new(),
+            told: BTreeSet::new(),
+            fencings: Vec::new(),
             keeps_expected: BTreeSet::new(),
         }
     }

@@ -46,7 +46,10 @@ fn of_primitive(draft: &mut Draft<'_, '_>, resource: ResIx) {
         free_capacity(draft, resource);
     }
     fencing::unfencing_around(draft, resource);
-    if let Some(container) = draft.arena[resource].container {
+    let is_connection = draft.arena[resource].connection_to.is_some();
+    let in_bundle = draft.arena[draft.arena.outermost(resource)].kind == Kind::Bundle;
+    // In a bundle, everything but the connection has relations of its own.
+    if let Some(container) = draft.arena[resource].container.filter(|_| is_connection || !in_bundle) {
         of_contained(draft, resource, container);
     }
 }
