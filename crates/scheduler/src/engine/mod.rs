@@ -10,6 +10,8 @@
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
 mod arena;
+mod assignment;
+mod colocation;
 pub mod outcome;
 
 use heart_model::policy::{Cluster, State};
