@@ -8,6 +8,7 @@
 //! Positions in lists are meaningful: resources and constraints keep the order in which they were
 //! written, because it decides where nothing else does.
 
+pub mod calendar;
 mod constraint;
 mod resource;
 mod rule;

@@ -12,6 +12,8 @@ pub struct State {
     pub now: Option<i64>,
     /// Whether a majority takes part.
     pub quorum: bool,
+    /// Whether a majority has taken part before.
+    pub had_quorum: bool,
     /// The id of the node that leads.
     pub leader: Option<String>,
     /// Whether nodes have a watchdog that counts as a fence device.
@@ -72,6 +74,8 @@ pub struct ResourceHistory {
     pub agent: super::AgentName,
     /// The resource that contained it, if it was in a container.
     pub container: Option<String>,
+    /// Since when it belongs to this node, which was shut down in order: seconds since 1970.
+    pub locked_at: Option<i64>,
     /// What was done, in the order in which it was found.
     pub operations: Vec<Operation>,
 }

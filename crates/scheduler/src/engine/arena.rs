@@ -52,6 +52,10 @@ pub(crate) struct Arena<'s> {
     pub(crate) forget_operations: Vec<(ResIx, NodeIx, String, u64)>,
     /// Monitors that have to be asked for again, because their failure has expired. (facts)
     pub(crate) again: BTreeSet<(ResIx, NodeIx, String, u64)>,
+    /// What may not run somewhere, or nowhere at all, because of what happened. (facts; candidates)
+    pub(crate) bans: Vec<(ResIx, Option<NodeIx>, Cause)>,
+    /// What is not ours to touch stays where it is. (facts; candidates)
+    pub(crate) stays: Vec<(ResIx, NodeIx)>,
     /// The leading node. (facts)
     pub(crate) leader: Option<NodeIx>,
     /// When it has to be looked again, because something depends on the time: seconds since 1970. (facts)

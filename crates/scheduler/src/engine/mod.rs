@@ -11,8 +11,13 @@
 
 mod arena;
 mod assignment;
+mod candidates;
 mod colocation;
+mod facts;
 pub mod outcome;
+mod picture;
+mod rules;
+mod values;
 
 use heart_model::policy::{Cluster, State};
 
@@ -20,6 +25,10 @@ pub use outcome::Outcome;
 
 /// Decides what has to be done in a cluster.
 #[must_use]
-pub fn decide(_spec: &Cluster, _state: &State) -> Outcome {
-    Outcome::default()
+pub fn decide(spec: &Cluster, state: &State) -> Outcome {
+    let mut arena = facts::gather(spec, state);
+    candidates::admit(&mut arena);
+    colocation::unfold(&mut arena);
+    assignment::assign(&mut arena);
+    Outcome { before: picture::before(&arena), ..Outcome::default() }
 }

@@ -56,6 +56,8 @@ pub struct NodeView {
     pub guest: bool,
     /// It is a remote node.
     pub remote: bool,
+    /// `red` or `yellow`, if that is what it tells of its health.
+    pub health: Option<&'static str>,
 }
 
 /// How a primitive is seen.
