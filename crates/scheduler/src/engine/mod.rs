@@ -13,6 +13,7 @@ mod arena;
 mod assignment;
 mod candidates;
 mod colocation;
+mod digest;
 mod facts;
 pub mod outcome;
 mod picture;
