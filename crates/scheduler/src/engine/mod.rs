@@ -28,8 +28,9 @@ pub use outcome::Outcome;
 #[must_use]
 pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
+    let before = picture::before(&arena);
     candidates::admit(&mut arena);
     colocation::unfold(&mut arena);
     assignment::assign(&mut arena);
-    Outcome { before: picture::before(&arena), ..Outcome::default() }
+    Outcome { before, ..Outcome::default() }
 }
