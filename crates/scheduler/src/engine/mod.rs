@@ -11,7 +11,9 @@
 
 mod actions;
 mod arena;
+mod assignment;
 mod candidates;
+mod colocation;
 mod digest;
 mod facts;
 pub mod outcome;
@@ -27,6 +29,9 @@ pub use outcome::Outcome;
 #[must_use]
 pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
+    let before = picture::before(&arena);
     candidates::admit(&mut arena);
-    Outcome { before: picture::before(&arena), ..Outcome::default() }
+    colocation::unfold(&mut arena);
+    assignment::assign(&mut arena);
+    actions::act(&mut arena, before)
 }

@@ -7,14 +7,16 @@ use alloc::{
 };
 
 use super::{
-    arena::{Arena, Kind, Node, NodeKind, Res},
+    arena::{Arena, Kind, Node, NodeKind, Replica, Res},
     outcome::{NodeView, Picture, ResourceView},
     values::flag,
 };
 
 /// What is, as far as it was understood.
 pub(crate) fn before(arena: &Arena<'_>) -> Picture {
-    let nodes = arena.nodes.iter().map(|node| (node.name.clone(), node_view(arena, node))).collect();
+    // A guest that is not there is nothing but its container.
+    let shown = arena.nodes.iter().filter(|node| node.online || !is_guest(node.kind));
+    let nodes = shown.map(|node| (node.name.clone(), node_view(arena, node))).collect();
     Picture { nodes, resources: resources(arena) }
 }
 
@@ -52,24 +54,36 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
     let mut views: BTreeMap<String, (ResourceView, Vec<char>)> = BTreeMap::new();
     for number in arena.resource_numbers() {
         let resource = &arena[number];
-        if resource.kind != Kind::Primitive {
+        let part_of_bundle = arena[arena.outermost(number)].kind == Kind::Bundle;
+        // What a guest is reached by is part of its container.
+        let implied = resource.connection_to.is_some_and(|node| is_guest(arena.node(node).kind));
+        if resource.kind != Kind::Primitive || part_of_bundle || implied {
             continue;
         }
-        let is_spare = resource.removed && resource.active_on.is_empty() && arena.clone_of(number).is_some();
+        let anonymous = arena.clone_of(number).filter(|_| !resource.unique);
         let (view, flags) = views.entry(resource.name.clone()).or_default();
-        if is_spare {
+        if resource.removed && resource.active_on.is_empty() && anonymous.is_some() {
             continue;
         }
         for node in &resource.active_on {
+            let told = arena.node(*node);
+            if anonymous.is_some() && is_guest(told.kind) && !told.online {
+                continue;
+            }
             let role = resource.active_roles.get(node).copied().unwrap_or(resource.role);
-            let task = resource.pending_task.clone();
-            view.on.push((arena.node(*node).name.clone(), role, task));
+            view.on.push((told.name.clone(), role, resource.pending_task.clone()));
         }
-        let more = flags_of(resource);
-        flags.extend(more);
+        flags.extend(flags_of(resource, anonymous.map_or(resource, |clone| &arena[clone])));
+    }
+    for bundle in arena.resource_numbers() {
+        for replica in arena[bundle].bundle.iter().flat_map(|bundle| &bundle.replicas) {
+            let (name, view) = replica_view(arena, replica);
+            views.insert(name, view);
+        }
     }
     let finish = |(name, (mut view, mut flags)): (String, (ResourceView, Vec<char>))| {
         view.on.sort();
+        view.on.dedup();
         flags.sort_unstable();
         flags.dedup();
         view.flags = flags.into_iter().collect();
@@ -78,9 +92,30 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
     views.into_iter().map(finish).collect()
 }
 
-fn flags_of(resource: &Res<'_>) -> Vec<char> {
-    let asked = resource.meta.get("target-role").map(|word| word.to_ascii_lowercase());
-    let promotable = flag(&resource.meta, "promotable", false);
+/// A replica of a bundle is seen as one thing: what runs in it, where its container is.
+fn replica_view(arena: &Arena<'_>, replica: &Replica) -> (String, (ResourceView, Vec<char>)) {
+    let shown = replica.inner.unwrap_or(replica.container);
+    let primitive = arena[shown].children.first().copied().unwrap_or(shown);
+    let role = arena[primitive].role;
+    let mut view = ResourceView::default();
+    if role.is_running() {
+        let task = arena[primitive].pending_task.clone();
+        let hosts = arena[replica.container].active_on.first();
+        view.on.extend(hosts.map(|host| (arena.node(*host).name.clone(), role, task)));
+    }
+    let name = arena[replica.connection.unwrap_or(replica.container)].id.clone();
+    let flags = flags_of(&arena[primitive], &arena[primitive]);
+    (name, (view, flags))
+}
+
+fn is_guest(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Guest { .. })
+}
+
+/// Instances that are alike are switched off as a whole, or are not.
+fn flags_of(resource: &Res<'_>, whole: &Res<'_>) -> Vec<char> {
+    let asked = whole.meta.get("target-role").map(|word| word.to_ascii_lowercase());
+    let promotable = flag(&whole.meta, "promotable", false);
     let disabled = match asked.as_deref() {
         Some("stopped") => true,
         Some("unpromoted" | "slave") => promotable,
@@ -94,7 +129,7 @@ fn flags_of(resource: &Res<'_>) -> Vec<char> {
         ('L', resource.lock.is_some()),
         ('M', !resource.managed && !resource.maintenance && !resource.blocked),
         ('O', resource.removed),
-        ('X', resource.maintenance),
+        ('X', resource.maintenance && !resource.blocked),
     ];
     flags.into_iter().filter(|(_, is_set)| *is_set).map(|(letter, _)| letter).collect()
 }

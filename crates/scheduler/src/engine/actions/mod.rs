@@ -34,12 +34,14 @@ mod shutdown;
 mod table;
 mod users;
 
-use super::{arena::Arena, outcome::Outcome, picture};
+use super::{
+    arena::Arena,
+    outcome::{Outcome, Picture},
+};
 use draft::Draft;
 
 /// Turns what was decided into what has to be done.
-pub(crate) fn act(arena: &mut Arena<'_>) -> Outcome {
-    let before = picture::before(arena);
+pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     let mut draft = Draft::new(arena);
     users::relate(&mut draft);
     implicit::relate(&mut draft);

@@ -47,6 +47,7 @@ fn lock(arena: &mut Arena<'_>, number: ResIx, node: NodeIx, since: Option<i64>) 
     {
         let end = since.saturating_add(limit);
         if now >= end {
+            arena[number].lock = None;
             return;
         }
         arena.look_again = Some(arena.look_again.map_or(end, |earlier| earlier.min(end)));

@@ -82,7 +82,11 @@ pub(super) fn settle(
     if role.is_running() && !found.online && !found.maintenance && arena[resource].managed {
         let why = "what runs there cannot be stopped otherwise";
         match found.kind {
-            NodeKind::Guest { .. } => fence(arena, node, why),
+            NodeKind::Guest { .. } => {
+                arena[resource].failed = true;
+                arena[resource].stop_wanted = true;
+                fence(arena, node, why);
+            }
             NodeKind::Remote { .. } if arena.options.fencing && !found.remote_was_fenced => {
                 // The first judgement of a connection that was never there is that nothing was begun.
                 if !found.unseen {
@@ -101,13 +105,19 @@ pub(super) fn settle(
     act_on(arena, resource, node, role, effective);
     mark_connection(arena, resource, on_fail);
     if role.is_running() {
-        if on_fail == OnFail::Ignore {
-            // Nothing is wrong with it.
-        } else if matches!(on_fail, OnFail::Demote | OnFail::Block) {
-            arena[resource].failed = true;
-        } else {
-            arena[resource].failed = true;
-            arena[resource].stop_wanted = true;
+        match effective {
+            OnFail::Ignore => {}
+            OnFail::Demote | OnFail::Block => arena[resource].failed = true,
+            OnFail::Restart
+            | OnFail::ResetRemote
+            | OnFail::RestartContainer
+            | OnFail::Ban
+            | OnFail::Stop
+            | OnFail::Standby
+            | OnFail::Fence => {
+                arena[resource].failed = true;
+                arena[resource].stop_wanted = true;
+            }
         }
         add(arena, resource, node, role);
     }
@@ -143,7 +153,6 @@ fn act_on(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role, on_f
         OnFail::RestartContainer => {
             fail(arena, resource, role);
             if let Some(container) = arena[resource].container {
-                arena[container].failed = true;
                 arena[container].stop_wanted = true;
             }
         }

@@ -59,12 +59,13 @@ fn add_clone<'s>(
 ) -> ResIx {
     let mut meta = arena[bundle].meta.clone();
     let unique = per_host > 1;
+    let promotable = promoted_max > 0 || flag(&meta, "promotable", false);
     for (name, value) in [
         ("ordered", "true".to_string()),
         ("clone-max", replicas.to_string()),
         ("clone-node-max", per_host.to_string()),
         ("globally-unique", unique.to_string()),
-        ("promotable", (promoted_max > 0).to_string()),
+        ("promotable", promotable.to_string()),
     ] {
         meta.insert(name.to_string(), value);
     }
@@ -81,7 +82,7 @@ fn add_clone<'s>(
         ordered: true,
         interleave: false,
         notify,
-        promotable: promoted_max > 0,
+        promotable,
         promoted_max: if promoted_max > 0 { promoted_max } else { 1 },
         promoted_node_max: 1,
     });

@@ -66,8 +66,13 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
     let chosen = chosen.or(idle.filter(|_| !only_active));
     let unclean = !arena.node(node).online || arena.node(node).unclean;
     let is_guest = matches!(arena.node(node).kind, NodeKind::Guest { .. });
+    // With an instance for every node there is none to be spared.
+    let universal = arena[clone].clone.is_some_and(|facts| facts.max as usize == arena.nodes.len());
     let spare = chosen.filter(|chosen| {
-        !unclean || is_guest || matches!(arena[*chosen].requires, Requires::Fencing | Requires::Unfencing)
+        !unclean
+            || is_guest
+            || universal
+            || matches!(arena[*chosen].requires, Requires::Fencing | Requires::Unfencing)
     });
     spare.unwrap_or_else(|| extra(arena, clone, base))
 }

@@ -160,6 +160,10 @@ fn finish(arena: &mut Arena<'_>) {
         if let Some(role) = arena[number].active_roles.values().copied().max() {
             arena[number].role = arena[number].role.max(role);
         }
+        if arena.options.shutdown_lock && arena[number].active_on.is_empty() {
+            let locks = arena[number].history.iter().filter(|history| history.entry.locked_at.is_some());
+            arena[number].lock = locks.map(|history| history.node).next();
+        }
     }
     let counts = failure::counts(arena);
     if counts.is_empty() {
