@@ -8,7 +8,7 @@ use alloc::{
 
 use super::{
     arena::{Arena, Kind, Node, NodeKind, Replica, Res},
-    outcome::{NodeView, Picture, ResourceView},
+    outcome::{Health, NodeView, Picture, ResourceView},
     values::flag,
 };
 
@@ -40,14 +40,20 @@ fn node_view(arena: &Arena<'_>, node: &Node) -> NodeView {
 }
 
 /// The worst colour that a node tells of its health, if one matters.
-fn health_colour(node: &Node) -> Option<&'static str> {
+fn health_colour(node: &Node) -> Health {
     let colours: Vec<&str> = node
         .attributes
         .iter()
         .filter(|(name, _)| name.starts_with("#health"))
         .map(|(_, value)| &**value)
         .collect();
-    ["red", "yellow"].into_iter().find(|colour| colours.contains(colour))
+    if colours.contains(&"red") {
+        Health::Red
+    } else if colours.contains(&"yellow") {
+        Health::Yellow
+    } else {
+        Health::Green
+    }
 }
 
 fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
