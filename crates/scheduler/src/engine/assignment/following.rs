@@ -45,7 +45,10 @@ impl Placing<'_, '_> {
 
     /// Lets the place of `primary` act on `subject`. Either may be a part of what the pair names.
     pub(super) fn heed(&mut self, subject: ResIx, primary: ResIx, pair: ColocationIx) {
-        if let (Kind::Group, Some(first)) = (self.arena[subject].kind, self.arena[subject].children.first()) {
+        // A group goes where its first member can; as a whole it is promoted.
+        if let (Kind::Group, Some(first)) = (self.arena[subject].kind, self.arena[subject].children.first())
+            && !self.arena[subject].decided
+        {
             return self.heed(*first, primary, pair);
         }
         match self.arena[primary].kind {
@@ -136,14 +139,16 @@ impl Placing<'_, '_> {
 
     /// An instance is promoted rather, or not, for where the other is.
     fn heed_for_promotion(&mut self, subject: ResIx, primary: ResIx, pair: ColocationIx) {
-        let (Some(here), Some(there)) = (self.arena[subject].assigned, self.arena[primary].assigned) else {
-            return;
-        };
+        let Some(here) = self.arena[subject].assigned else { return };
         let said = self.pair(pair);
         let attribute = said.attribute.as_deref();
         let promoted = said.dependent_role == Some(Role::Promoted);
         let priority = self.priorities[subject.0 as usize];
-        let new = if self.attribute(subject, here, attribute) != self.attribute(primary, there, attribute) {
+        let there = self.arena[primary].assigned;
+        let is_there = there.is_some_and(|there| {
+            self.attribute(subject, here, attribute) == self.attribute(primary, there, attribute)
+        });
+        let new = if !is_there {
             match promoted && said.score >= Score::INFINITY {
                 true => Score::NEVER,
                 false => return,

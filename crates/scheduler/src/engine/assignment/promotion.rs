@@ -3,7 +3,7 @@
 //! Agents say on each node how gladly they would be promoted there. Locations and colocations that speak
 //! of the role add to that; the best are promoted, as many as are wanted.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::cmp::Reverse;
 
 use heart_model::policy::{Role, Score};
@@ -47,21 +47,18 @@ impl Placing<'_, '_> {
             return None;
         }
         let here = &self.arena[instance];
-        // Histories may have it under another number than it has today.
-        let told = here.history.iter().map(|history| history.entry.resource.as_str());
-        let told = told.filter(|told| *told != here.id).last();
-        let names = [told, Some(here.id.as_str()), Some(here.name.as_str())];
+        // Histories there may have it under another number than it has today.
+        let there = here.history.iter().filter(|history| history.node == node);
+        let told = there.map(|history| history.entry.resource.as_str());
         let host = self.where_attributes_are(instance, node);
         let attributes = &self.arena.node(host).attributes;
-        let said = match (told, here.unique) {
-            (Some(told), _) => attributes.get(&format!("master-{told}")),
-            (None, _) => attributes.get(&format!("master-{}", here.id)),
+        let mut names = told.chain([here.id.as_str()]);
+        let said = names.find_map(|name| attributes.get(&format!("master-{name}")));
+        let of_all = || {
+            let name = without_number(&here.id);
+            attributes.get(&format!("master-{name}")).filter(|_| !here.unique)
         };
-        let general = || match here.unique {
-            true => None,
-            false => names.into_iter().flatten().map(without_number).find_map(|name| attributes.get(&name)),
-        };
-        said.or_else(general).map(|said| read_score(said))
+        said.or_else(of_all).map(|said| read_score(said))
     }
 
     /// What agents say counts where an instance is, or was looked for; everywhere if nothing is known.
@@ -180,8 +177,7 @@ impl Placing<'_, '_> {
         };
     }
 
-    /// Adds to each rating what is said of its node by others: those that are to be where something is
-    /// promoted, and those where something promoted is to be.
+    /// Adds to each rating what is said of its node by those that are to be where something is promoted.
     fn add_to_ratings(&mut self, clone: ResIx, instances: &[ResIx]) {
         let mut table = self.arena[clone].allowed.clone();
         table.iter_mut().for_each(|(_, allowed)| allowed.score = Score::ZERO);
@@ -199,15 +195,6 @@ impl Placing<'_, '_> {
             if said.primary_role == Some(Role::Promoted) && self.has_influence(pair) {
                 let (other, factor) = (said.dependent, said.score);
                 self.add_wishes(&mut table, other, clone, Some(pair), factor, Manner::OF_FOLLOWERS_OF_MANY);
-            }
-        }
-        for place in 0..self.arena[clone].follows.len() {
-            let pair = self.arena[clone].follows[place];
-            let said = self.pair(pair);
-            if said.dependent_role == Some(Role::Promoted) {
-                let (other, factor) = (said.primary, said.score);
-                let manner = Manner { keep_one: factor < Score::INFINITY, ..Manner::OF_FOLLOWERS };
-                self.add_wishes(&mut table, other, clone, Some(pair), factor, manner);
             }
         }
         if self.arena[clone].no_promotion {
@@ -282,12 +269,12 @@ impl Placing<'_, '_> {
     }
 }
 
-/// The attribute for all instances alike.
-fn without_number(name: &str) -> String {
+/// The name that all instances have.
+fn without_number(name: &str) -> &str {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match name.rsplit_once(':') {
-        Some((name, text)) if number(text) => format!("master-{name}"),
-        Some(_) | None => format!("master-{name}"),
+        Some((name, text)) if number(text) => name,
+        Some(_) | None => name,
     }
 }
 
