@@ -94,8 +94,16 @@ impl Placing<'_, '_> {
         let NodeKind::Guest { container, .. } = self.arena.node(node).kind else { return node };
         let target = self.arena[resource].meta.get("container-attribute-target");
         match target.is_some_and(|target| target == "host") {
-            true => self.current(container).unwrap_or(node),
+            true => self.arena[container].assigned.or_else(|| self.current(container)).unwrap_or(node),
             false => node,
+        }
+    }
+
+    /// Whether a node that is inside a container will be there.
+    fn has_host(&self, node: NodeIx) -> bool {
+        match self.arena.node(node).kind {
+            NodeKind::Guest { container, .. } => self.arena[container].assigned.is_some(),
+            NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => true,
         }
     }
 
@@ -246,6 +254,7 @@ impl Placing<'_, '_> {
         } else if here.no_promotion
             || self.priorities[resource.0 as usize].is_negative()
             || !self.arena.is_available(node)
+            || !self.has_host(node)
         {
             return None;
         }
