@@ -255,11 +255,16 @@ impl<'a, 's> Placing<'a, 's> {
     fn connect(&mut self, connection: ResIx, node: NodeIx) {
         let connected =
             self.arena[connection].assigned.is_some() && self.role(connection) != Some(Role::Stopped);
+        let failed = self.arena[connection].failed;
         let node = self.arena.node_mut(node);
         if connected {
             node.online = true;
-            if node.unseen {
+            // A guest is as clean as its container. A remote node is asked again, unless its connection
+            // failed in a way that takes a fencing.
+            let is_guest = matches!(node.kind, NodeKind::Guest { .. });
+            if is_guest || !failed || node.fence_why.is_none() {
                 node.unclean = false;
+                node.fence_why = None;
             }
         } else {
             node.shutting_down = true;

@@ -6,7 +6,7 @@
 use alloc::{format, vec::Vec};
 use core::cmp::Reverse;
 
-use heart_model::policy::{Role, Score};
+use heart_model::policy::{Constraint, Role, Score};
 
 use super::{
     super::{
@@ -167,12 +167,11 @@ impl Placing<'_, '_> {
             Some(Role::Stopped | Role::Unpromoted) => Score::NEVER,
             Some(Role::Promoted) => self.priorities[instance.0 as usize],
         };
-        let located = self.location_in_role(instance, Role::Promoted, node);
-        let located = match clone == instance {
-            true => located,
-            false => located + self.location_in_role(clone, Role::Promoted, node),
-        };
-        self.priorities[instance.0 as usize] = rating + located;
+        // What is said of roles in a bundle means the clone inside.
+        let bundle = self.arena[clone].parent;
+        let located = [Some(instance), Some(clone), bundle].into_iter().flatten();
+        let located = located.map(|whole| self.location_in_role(whole, Role::Promoted, node));
+        self.priorities[instance.0 as usize] = located.fold(rating, |sum, score| sum + score);
         for place in 0..self.arena[instance].follows.len() {
             let pair = self.arena[instance].follows[place];
             self.heed(instance, self.pair(pair).primary, pair);
@@ -205,7 +204,7 @@ impl Placing<'_, '_> {
                 self.add_wishes(&mut table, other, clone, Some(pair), factor, Manner::OF_FOLLOWERS_OF_MANY);
             }
         }
-        if self.arena[clone].no_promotion {
+        if self.arena[clone].no_promotion || self.lacks_ticket(clone) {
             table.add_everywhere(Score::NEVER, Cause::Promotion);
         }
         for instance in instances {
@@ -221,6 +220,27 @@ impl Placing<'_, '_> {
             }
         }
         self.arena[clone].allowed = table;
+    }
+
+    /// Whether a ticket for the promoted role is not here.
+    fn lacks_ticket(&self, clone: ResIx) -> bool {
+        self.arena.spec.constraints.iter().any(|constraint| match constraint {
+            Constraint::Ticket(said) => {
+                said.role == Some(Role::Promoted)
+                    && self.arena.by_id.get(&said.resource) == Some(&clone)
+                    && self
+                        .arena
+                        .state
+                        .tickets
+                        .get(&said.ticket)
+                        .is_none_or(|one| !one.granted || one.standby)
+            }
+            Constraint::Location(_)
+            | Constraint::Colocation(_)
+            | Constraint::ColocationSets(_)
+            | Constraint::Order(_)
+            | Constraint::OrderSets(_) => false,
+        })
     }
 
     /// The node where an instance is promoted, if it may be.
