@@ -465,6 +465,8 @@ pub(crate) struct Res<'s> {
     pub(crate) stop_unexpected: bool,
     /// The operation that was asked for and has no answer: its name.
     pub(crate) pending_task: Option<String>,
+    /// Where that was asked for.
+    pub(crate) pending_at: Option<NodeIx>,
     /// What it is. (facts)
     pub(crate) role: Role,
     /// What it shall be. (facts: at most this; assignment)

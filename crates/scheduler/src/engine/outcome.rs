@@ -56,8 +56,20 @@ pub struct NodeView {
     pub guest: bool,
     /// It is a remote node.
     pub remote: bool,
-    /// `red` or `yellow`, if that is what it tells of its health.
-    pub health: Option<&'static str>,
+    /// How healthy it is, where that counts.
+    pub health: Health,
+}
+
+/// How healthy a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    #[default]
+    Green,
+    /// Not quite.
+    Yellow,
+    /// Not at all.
+    Red,
 }
 
 /// How a primitive is seen.
@@ -86,7 +98,8 @@ pub struct Decision {
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Action {
-    /// `start`, `stop`, `monitor`, `probe`, `fence`, `shutdown`, `notify` and more.
+    /// `start`, `stop`, `monitor`, `probe`, `fence`, `shutdown`, `notify` and more; `cancel` ends the recurring
+    /// operation that is its kind.
     pub name: String,
     /// The resource; None if a node as a whole is meant.
     pub resource: Option<String>,

@@ -6,9 +6,12 @@ use alloc::{
     vec::Vec,
 };
 
+use heart_model::policy::Role;
+
 use super::{
     arena::{Arena, Kind, Node, NodeKind, Replica, Res},
-    outcome::{NodeView, Picture, ResourceView},
+    candidates::health,
+    outcome::{Health, NodeView, Picture, ResourceView},
     values::flag,
 };
 
@@ -35,19 +38,22 @@ fn node_view(arena: &Arena<'_>, node: &Node) -> NodeView {
             .any(|resource| arena[*resource].managed || arena[*resource].role.is_running()),
         guest: matches!(node.kind, NodeKind::Guest { .. }),
         remote: matches!(node.kind, NodeKind::Remote { .. }),
-        health: health_colour(node),
+        health: if health::counts(arena) { health_of(node) } else { Health::Green },
     }
 }
 
-/// The worst colour that a node tells of its health, if one matters.
-fn health_colour(node: &Node) -> Option<&'static str> {
-    let colours: Vec<&str> = node
-        .attributes
-        .iter()
-        .filter(|(name, _)| name.starts_with("#health"))
-        .map(|(_, value)| &**value)
-        .collect();
-    ["red", "yellow"].into_iter().find(|colour| colours.contains(colour))
+/// The worst colour that a node tells of its health.
+fn health_of(node: &Node) -> Health {
+    let told = node.attributes.iter().filter(|(name, _)| name.starts_with("#health"));
+    let colours: Vec<String> = told.map(|(_, value)| value.to_ascii_lowercase()).collect();
+    let is_told = |colour: &str| colours.iter().any(|told| told == colour);
+    if is_told("red") {
+        Health::Red
+    } else if is_told("yellow") {
+        Health::Yellow
+    } else {
+        Health::Green
+    }
 }
 
 fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
@@ -65,15 +71,23 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
         if resource.removed && resource.active_on.is_empty() && anonymous.is_some() {
             continue;
         }
+        let mut is_shown = false;
         for node in &resource.active_on {
             let told = arena.node(*node);
             if anonymous.is_some() && is_guest(told.kind) && !told.online {
                 continue;
             }
-            let role = resource.active_roles.get(node).copied().unwrap_or(resource.role);
-            view.on.push((told.name.clone(), role, resource.pending_task.clone()));
+            view.on.push((told.name.clone(), shown_role(resource), resource.pending_task.clone()));
+            is_shown = true;
         }
-        flags.extend(flags_of(resource, anonymous.map_or(resource, |clone| &arena[clone])));
+        if let Some(node) = resource.pending_at.filter(|_| resource.active_on.is_empty()) {
+            let is_start = resource.pending_task.as_deref() == Some("start");
+            let at = is_start.then(|| arena.node(node).name.clone());
+            view.on.extend(at.map(|at| (at, Role::Started, resource.pending_task.clone())));
+        }
+        if is_shown || resource.active_on.is_empty() {
+            flags.extend(flags_of(resource, anonymous.map_or(resource, |clone| &arena[clone])));
+        }
     }
     for bundle in arena.resource_numbers() {
         for replica in arena[bundle].bundle.iter().flat_map(|bundle| &bundle.replicas) {
@@ -96,7 +110,7 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
 fn replica_view(arena: &Arena<'_>, replica: &Replica) -> (String, (ResourceView, Vec<char>)) {
     let shown = replica.inner.unwrap_or(replica.container);
     let primitive = arena[shown].children.first().copied().unwrap_or(shown);
-    let role = arena[primitive].role;
+    let role = shown_role(&arena[primitive]);
     let mut view = ResourceView::default();
     if role.is_running() {
         let task = arena[primitive].pending_task.clone();
@@ -106,6 +120,11 @@ fn replica_view(arena: &Arena<'_>, replica: &Replica) -> (String, (ResourceView,
     let name = arena[replica.connection.unwrap_or(replica.container)].id.clone();
     let flags = flags_of(&arena[primitive], &arena[primitive]);
     (name, (view, flags))
+}
+
+/// Of what has failed it is not said that it could be promoted.
+fn shown_role(resource: &Res<'_>) -> Role {
+    if resource.failed && resource.role == Role::Unpromoted { Role::Started } else { resource.role }
 }
 
 fn is_guest(kind: NodeKind) -> bool {
@@ -124,7 +143,7 @@ fn flags_of(resource: &Res<'_>, whole: &Res<'_>) -> Vec<char> {
     let flags = [
         ('B', resource.blocked),
         ('D', disabled),
-        ('F', resource.failed && !resource.failure_ignored),
+        ('F', resource.failed),
         ('I', resource.failure_ignored),
         ('L', resource.lock.is_some()),
         ('M', !resource.managed && !resource.maintenance && !resource.blocked),

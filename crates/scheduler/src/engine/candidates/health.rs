@@ -37,6 +37,11 @@ fn worth(arena: &Arena<'_>) -> Option<Worth> {
     }
 }
 
+/// Whether the health of nodes counts.
+pub(in crate::engine) fn counts(arena: &Arena<'_>) -> bool {
+    worth(arena).is_some()
+}
+
 fn sum(node: &Node, worth: &Worth) -> Score {
     let told = node.attributes.iter().filter(|(name, _)| name.starts_with("#health"));
     told.fold(worth.base, |sum, (_, value)| {

@@ -4,7 +4,7 @@
 //! Everything here adds to tables of nodes. Sums do not depend on their order, so no step takes back
 //! what another one said.
 
-mod health;
+pub(super) mod health;
 mod lock;
 mod ticket;
 

@@ -78,32 +78,10 @@ pub(super) fn settle(
 ) {
     let Some(role) = role else { return };
     know(arena, resource, node);
-    let found = arena.node(node);
-    if role.is_running() && !found.online && !found.maintenance && arena[resource].managed {
-        let why = "what runs there cannot be stopped otherwise";
-        match found.kind {
-            NodeKind::Guest { .. } => {
-                arena[resource].failed = true;
-                arena[resource].stop_wanted = true;
-                fence(arena, node, why);
-            }
-            NodeKind::Remote { .. } if arena.options.fencing && !found.remote_was_fenced => {
-                // The first judgement of a connection that was never there is that nothing was begun.
-                if !found.unseen {
-                    fence(arena, node, why);
-                }
-            }
-            NodeKind::Member | NodeKind::Ping if arena.options.fencing => {
-                if !found.unclean && found.unseen {
-                    fence(arena, node, why);
-                }
-            }
-            NodeKind::Remote { .. } | NodeKind::Member | NodeKind::Ping => {}
-        }
-    }
+    doubt(arena, resource, node, role);
     let effective = if arena.node(node).unclean { OnFail::Ignore } else { on_fail };
     act_on(arena, resource, node, role, effective);
-    mark_connection(arena, resource, on_fail);
+    mark_connection(arena, resource);
     if role.is_running() {
         match effective {
             OnFail::Ignore => {}
@@ -122,6 +100,31 @@ pub(super) fn settle(
         add(arena, resource, node, role);
     }
     arena[resource].role = arena[resource].role.max(role);
+}
+
+/// What should be running on a node that is not there may run still.
+fn doubt(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role) {
+    let found = arena.node(node);
+    if !role.is_running() || found.online || found.maintenance || !arena[resource].managed {
+        return;
+    }
+    let why = "what runs there cannot be stopped otherwise";
+    match found.kind {
+        NodeKind::Guest { .. } => {
+            arena[resource].failed = true;
+            arena[resource].stop_wanted = true;
+            fence(arena, node, why);
+        }
+        NodeKind::Remote { connection } if arena.options.fencing => {
+            // If its connection may come up somewhere else, that is tried first.
+            if connection.is_some_and(|connection| !arena[connection].failed) {
+                arena.node_mut(node).unseen = true;
+            }
+            fence(arena, node, why);
+        }
+        NodeKind::Member | NodeKind::Ping if arena.options.fencing => fence(arena, node, why),
+        NodeKind::Remote { .. } | NodeKind::Member | NodeKind::Ping => {}
+    }
 }
 
 /// Notes that the state on a node is known, also of what the resource is an anonymous part of.
@@ -151,13 +154,15 @@ fn act_on(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role, on_f
         OnFail::Stop => arena[resource].next_role = Role::Stopped,
         OnFail::Restart => fail(arena, resource, role),
         OnFail::RestartContainer => {
-            fail(arena, resource, role);
+            arena[resource].failed = true;
+            arena[resource].stop_wanted = true;
             if let Some(container) = arena[resource].container {
                 arena[container].stop_wanted = true;
             }
         }
         OnFail::ResetRemote => {
-            fail(arena, resource, role);
+            arena[resource].failed = true;
+            arena[resource].stop_wanted = true;
             if arena.options.fencing
                 && let Some(remote) = arena[resource].connection_to
                 && !arena.node(remote).remote_was_fenced
@@ -178,16 +183,12 @@ fn fail(arena: &mut Arena<'_>, resource: ResIx, role: Role) {
     }
 }
 
-/// A connection that failed leaves its node in doubt.
-fn mark_connection(arena: &mut Arena<'_>, resource: ResIx, on_fail: OnFail) {
-    if on_fail == OnFail::Ignore || !arena[resource].failed {
-        return;
-    }
-    if let Some(remote) = arena[resource].connection_to
-        && !arena.node(remote).remote_was_fenced
-        && arena.options.fencing
+/// Where a connection failed, its node is fenced whether or not it comes up again.
+fn mark_connection(arena: &mut Arena<'_>, resource: ResIx) {
+    if let Some(remote) = arena[resource].connection_to.filter(|_| arena[resource].failed)
+        && arena.node(remote).unclean
     {
-        arena.node_mut(remote).unclean = true;
+        arena.node_mut(remote).unseen = false;
     }
 }
 

@@ -59,16 +59,18 @@ fn add_clone<'s>(
 ) -> ResIx {
     let mut meta = arena[bundle].meta.clone();
     let unique = per_host > 1;
-    let promotable = promoted_max > 0 || flag(&meta, "promotable", false);
     for (name, value) in [
         ("ordered", "true".to_string()),
         ("clone-max", replicas.to_string()),
         ("clone-node-max", per_host.to_string()),
         ("globally-unique", unique.to_string()),
-        ("promotable", promotable.to_string()),
     ] {
         meta.insert(name.to_string(), value);
     }
+    if promoted_max > 0 {
+        meta.insert("promotable".to_string(), "true".to_string());
+    }
+    let promotable = flag(&meta, "promotable", false);
     let word = if promoted_max > 0 { "master" } else { "clone" };
     let id = format!("{}-{word}", source.id);
     let notify = flag(&meta, "notify", false);
@@ -83,7 +85,7 @@ fn add_clone<'s>(
         interleave: false,
         notify,
         promotable,
-        promoted_max: if promoted_max > 0 { promoted_max } else { 1 },
+        promoted_max: promoted_max.max(1),
         promoted_node_max: 1,
     });
     arena[clone].unique = unique;

@@ -179,7 +179,7 @@ fn on_fail(word: &str, fencing: bool) -> Option<OnFail> {
 fn by_default(arena: &Arena<'_>, resource: ResIx, operation: &Operation, fencing: bool) -> OnFail {
     let found = &arena[resource];
     let is_probe = operation.name == "monitor" && operation.every_ms == 0;
-    if operation.name == "stop" {
+    if operation.name == "stop" && found.container.is_none() {
         return if fencing { OnFail::Fence } else { OnFail::Block };
     }
     if operation.name == "demote"

@@ -13,7 +13,9 @@ use super::{
     locate::locate,
     migration,
 };
-use crate::engine::arena::{Arena, Cause, ClearWhy, History, Kind, NodeIx, NodeKind, OnFail, ResIx};
+use crate::engine::arena::{
+    Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx,
+};
 
 /// What agents answer (OCF agent API 1.1, "Exit Status Codes").
 pub(super) mod answers {
@@ -60,23 +62,27 @@ enum Ending {
 pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entries: &'s [ResourceHistory]) {
     for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
         let resource = locate(arena, node, entry);
-        let mut operations: Vec<&Operation> = entry.operations.iter().collect();
-        operations.sort_by_key(|operation| (operation.call < 0, order_of(operation), operation.changed_at));
+        let operations = in_order(&entry.operations);
         arena[resource].history.push(History { node, entry, operations: operations.clone() });
         read_one(arena, counts, resource, node, &operations);
     }
 }
 
-/// Finished operations count in the order in which they were asked for, and open ones behind them in the
-/// order of their transitions.
-fn order_of(operation: &Operation) -> (i64, i64) {
-    if operation.call >= 0 {
-        return (i64::from(operation.call), 0);
+/// Operations count in the order in which they were asked for. One that has no number yet has the place
+/// that its transition has among those of the same scheduler, and is last where that cannot be told.
+fn in_order(operations: &[Operation]) -> Vec<&Operation> {
+    let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
+        operations.iter().partition(|operation| operation.call >= 0);
+    ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
+    for operation in open {
+        let is_behind = |numbered: &&Operation| match (&numbered.transition, &operation.transition) {
+            (Some((later, _, whose)), Some((transition, _, same))) => whose == same && later > transition,
+            (_, _) => false,
+        };
+        let place = ordered.iter().position(is_behind).unwrap_or(ordered.len());
+        ordered.insert(place, operation);
     }
-    operation
-        .transition
-        .as_ref()
-        .map_or((0, 0), |(number, action, _)| (i64::from(*number), i64::from(*action)))
+    ordered
 }
 
 fn read_one(
@@ -115,6 +121,10 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
         }
         Ending::Failure => fail(arena, reading, operation),
         Ending::Hard => {
+            if operation.name == "stop" && !can_fence(arena, reading.node) {
+                arena[reading.resource].managed = false;
+                arena[reading.resource].blocked = true;
+            }
             if fail_unless_ignored(arena, reading, operation) {
                 arena.bans.push((reading.resource, Some(reading.node), Cause::HardFailure));
             }
@@ -126,6 +136,22 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
             }
         }
     }
+}
+
+/// Whether a node could be fenced now.
+fn can_fence(arena: &Arena<'_>, node: NodeIx) -> bool {
+    if let NodeKind::Guest { container, .. } = arena.node(node).kind {
+        let hosts = &arena[container].active_on;
+        return hosts.iter().any(|host| arena.node(*host).online || can_fence_full(arena, *host));
+    }
+    can_fence_full(arena, node)
+}
+
+fn can_fence_full(arena: &Arena<'_>, node: NodeIx) -> bool {
+    let options = &arena.options;
+    options.fencing
+        && options.fencing_possible
+        && (arena.state.quorum || options.no_quorum == NoQuorum::Ignore || arena.node(node).online)
 }
 
 /// The clone, for an instance that is like all others; else the resource.
@@ -190,13 +216,12 @@ fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
             reading.role = Some(started(arena, reading.resource));
         }
         "promote" => reading.role = Some(Role::Promoted),
-        "migrate_to" if !arena.node(reading.node).unclean || !arena[reading.resource].managed => {
-            migration::pending(arena, reading, operation);
-        }
         _ => {}
     }
-    let name = if is_probe { return } else { operation.name.clone() };
-    arena[reading.resource].pending_task.get_or_insert(name);
+    if !is_probe && arena[reading.resource].pending_task.is_none() {
+        arena[reading.resource].pending_task = Some(operation.name.clone());
+        arena[reading.resource].pending_at = Some(reading.node);
+    }
 }
 
 /// What a running resource is before anybody promotes it.
@@ -295,8 +320,18 @@ fn fail_unless_ignored<'o>(
 fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Operation) {
     let resource = reading.resource;
     let answer = failure::answer(arena, resource, operation);
-    if answer == OnFail::Ignore {
+    let in_container = answer == OnFail::RestartContainer && operation.name == "stop";
+    if answer == OnFail::Ignore && operation.status == OperationStatus::NotInstalled {
+        // Whoever said so thought of a service that may fail, not of one that is not there.
+        reading.on_fail = reading.on_fail.max(OnFail::Ban);
+        reading.role.get_or_insert(Role::Stopped);
+        return;
+    }
+    if answer == OnFail::Ignore || in_container {
         arena[resource].failure_ignored = true;
+        if in_container && reading.on_fail <= OnFail::Restart {
+            reading.on_fail = answer;
+        }
         let mut mended = operation.clone();
         mended.answer = operation.expected.unwrap_or(answers::OK);
         mended.status = OperationStatus::Done;
@@ -316,13 +351,12 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
         "migrate_from" => migration::failed_from(arena, reading, operation),
         "promote" => reading.role = Some(Role::Promoted),
         "demote" => {
-            reading.role = Some(match (answer, operation.answer) {
-                (OnFail::Block, _) => {
+            reading.role = Some(match answer {
+                OnFail::Block => {
                     arena[resource].next_role = Role::Stopped;
                     Role::Promoted
                 }
-                (_, answers::NOT_RUNNING) => Role::Stopped,
-                (_, _) => Role::Unpromoted,
+                _ => Role::Unpromoted,
             });
         }
         _ => {}
@@ -331,7 +365,7 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
         operation.answer == answers::NOT_INSTALLED && operation.name == "monitor" && operation.every_ms == 0;
     if gone {
         reading.role.get_or_insert(Role::Stopped);
-    } else if !is_running(reading) && !(operation.name == "demote" && reading.role.is_some()) {
+    } else if !is_running(reading) {
         reading.role = Some(started(arena, resource));
     }
     if answer == OnFail::Stop {

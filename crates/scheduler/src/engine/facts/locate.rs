@@ -121,10 +121,6 @@ fn make_up(arena: &mut Arena<'_>, entry: &ResourceHistory) -> ResIx {
     if !arena.options.stop_removed_resources {
         arena[made].managed = false;
     }
-    if let Some(container) = entry.container.as_ref().and_then(|name| arena.by_id.get(name)).copied() {
-        arena[made].container = Some(container);
-        arena[container].contains.push(made);
-    }
     if is_connection(&entry.agent) {
         join_node(arena, made, &id.to_string(), NodeKind::Remote { connection: Some(made) });
         if let Some(node) = arena[made].connection_to {
@@ -133,4 +129,22 @@ fn make_up(arena: &mut Arena<'_>, entry: &ResourceHistory) -> ResIx {
     }
     arena.bans.push((made, None, Cause::Removed));
     made
+}
+
+/// Binds removed resources to the containers that held them, as soon as those are known, too.
+pub(super) fn bind_removed(arena: &mut Arena<'_>, entries: &[ResourceHistory]) {
+    for entry in entries {
+        let Some(container) = entry.container.as_ref().and_then(|name| arena.by_id.get(name)).copied() else {
+            continue;
+        };
+        let Some(part) = arena.by_id.get(&entry.resource).copied() else { continue };
+        if !arena[part].removed || arena[part].container.is_some() || part == container {
+            continue;
+        }
+        arena[part].container = Some(container);
+        arena[container].contains.push(part);
+        if let Some(node) = arena[part].connection_to {
+            arena.node_mut(node).kind = NodeKind::Guest { connection: part, container };
+        }
+    }
 }

@@ -5,9 +5,12 @@
 
 use alloc::string::String;
 
-use heart_model::policy::{Operation, OperationStatus, Role};
+use heart_model::policy::{NodeState, Operation, OperationStatus, Role};
 
-use super::{active, history::Reading};
+use super::{
+    active,
+    history::{Reading, answers},
+};
 use crate::engine::arena::{Arena, NodeIx, ResIx};
 
 fn named(arena: &Arena<'_>, name: Option<&String>) -> Option<NodeIx> {
@@ -15,121 +18,147 @@ fn named(arena: &Arena<'_>, name: Option<&String>) -> Option<NodeIx> {
     arena.node_numbers().find(|node| arena.node(*node).name.eq_ignore_ascii_case(name))
 }
 
-/// The last operation of this name on a node, as its state tells.
-fn find<'s>(
-    arena: &Arena<'s>,
+/// What a node's state tells of a resource.
+fn told<'s>(arena: &Arena<'s>, resource: ResIx, node: NodeIx) -> impl Iterator<Item = &'s Operation> {
+    let known = arena.node(node);
+    let named = |entry: &&'s NodeState| {
+        entry.id == known.id || entry.name.as_deref().is_some_and(|name| name == known.name)
+    };
+    let ids = [arena[resource].id.clone(), arena[resource].name.clone()];
+    let entry = arena.state.nodes.iter().find(named);
+    let histories = entry.into_iter().flat_map(|entry| &entry.history);
+    histories.filter(move |history| ids.contains(&history.resource)).flat_map(|history| &history.operations)
+}
+
+/// Whether `operation` happened after `than`. Numbers of calls are comparable on one node only, and
+/// between nodes there are only their clocks.
+fn is_newer(operation: &Operation, than: &Operation, same_node: bool) -> bool {
+    if same_node {
+        return operation.call > than.call;
+    }
+    operation.changed_at.zip(than.changed_at).is_some_and(|(at, before)| at > before)
+}
+
+/// Whether something happened on a node after this that makes it old.
+fn has_newer_state(
+    arena: &Arena<'_>,
     resource: ResIx,
     node: NodeIx,
-    fits: impl Fn(&Operation) -> bool,
-) -> Option<&'s Operation> {
-    let told = arena.node(node);
-    let entry = arena
-        .state
-        .nodes
-        .iter()
-        .find(|entry| entry.id == told.id || entry.name.as_deref().unwrap_or(&entry.id) == told.name)?;
-    let ids = [arena[resource].id.as_str(), arena[resource].name.as_str()];
-    let histories = entry.history.iter().filter(|history| ids.contains(&history.resource.as_str()));
-    histories
-        .flat_map(|history| &history.operations)
-        .filter(|operation| fits(operation))
-        .max_by_key(|operation| operation.call)
+    than: &Operation,
+    same_node: bool,
+) -> bool {
+    told(arena, resource, node).any(|operation| {
+        let tells = match operation.name.as_str() {
+            "monitor" => operation.answer == answers::NOT_RUNNING,
+            _ => true,
+        };
+        tells && operation.status != OperationStatus::Pending && is_newer(operation, than, same_node)
+    })
 }
 
-/// Whether something happened on a node after this call that makes it old.
-fn has_newer(arena: &Arena<'_>, resource: ResIx, node: NodeIx, than: &Operation, same_node: bool) -> bool {
-    let is_newer = |operation: &Operation| {
-        if same_node { operation.call > than.call } else { operation.changed_at > than.changed_at }
-    };
-    let tells = |operation: &Operation| {
-        is_newer(operation)
-            && operation.status != OperationStatus::Pending
-            && (matches!(operation.name.as_str(), "start" | "stop" | "migrate_from" | "migrate_to")
-                || (operation.name == "monitor" && operation.every_ms == 0))
-    };
-    find(arena, resource, node, tells).is_some()
+/// Whether anything but a stop was done on the node itself since.
+fn went_on(arena: &Arena<'_>, resource: ResIx, node: NodeIx, since: &Operation) -> bool {
+    told(arena, resource, node).any(|operation| operation.name != "stop" && is_newer(operation, since, true))
 }
 
-/// It was asked to leave, and has not answered.
-pub(super) fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
-    let target = named(arena, operation.migrate_target.as_ref());
-    reading.role = Some(Role::Started);
-    // If a migration is begun, whatever was said of a start before is over.
-    if let Some(target) = target.filter(|target| arena.node(*target).online) {
-        arena[reading.resource].migration = Some((reading.node, target));
-    }
+fn is_unknown(arena: &Arena<'_>, resource: ResIx, node: NodeIx) -> bool {
+    told(arena, resource, node).next().is_none()
+}
+
+fn is_between(arena: &Arena<'_>, operation: &Operation, source: NodeIx, target: NodeIx) -> bool {
+    named(arena, operation.migrate_source.as_ref()) == Some(source)
+        && named(arena, operation.migrate_target.as_ref()).is_none_or(|found| found == target)
+}
+
+/// Its migration cannot go on: it is started anew where it is.
+fn recover(arena: &mut Arena<'_>, resource: ResIx) {
+    arena[resource].failed = true;
+    arena[resource].stop_wanted = true;
+    arena[resource].allow_migrate = false;
 }
 
 /// It has left for another node, and may have to be stopped where it came from.
 pub(super) fn left(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
-    let resource = reading.resource;
-    let Some(target) = named(arena, operation.migrate_target.as_ref()) else { return };
-    let source = reading.node;
-    let source_name = arena.node(source).name.clone();
-    let arrival = find(arena, resource, target, |told| {
-        told.name == "migrate_from"
-            && told.migrate_source.as_ref().is_some_and(|from| from.eq_ignore_ascii_case(&source_name))
+    let (resource, source) = (reading.resource, reading.node);
+    let target = named(arena, operation.migrate_target.as_ref());
+    let arrival = target.and_then(|target| {
+        told(arena, resource, target)
+            .filter(|told| told.name == "migrate_from" && is_between(arena, told, source, target))
+            .max_by_key(|told| told.call)
     });
-    if has_newer(arena, resource, source, operation, true) {
-        return;
-    }
-    let newer_there = |than: &Operation, same: bool| has_newer(arena, resource, target, than, same);
-    let is_over = match arrival {
-        Some(arrival) => newer_there(arrival, true),
-        None => newer_there(operation, false),
-    };
-    reading.role = Some(Role::Started);
-    match arrival {
-        Some(arrival) if arrival.status == OperationStatus::Done && arrival.answer == 0 => {
+    let went_on = went_on(arena, resource, source, operation);
+    if let Some(arrival) = arrival
+        && arrival.status == OperationStatus::Done
+        && arrival.answer == answers::OK
+    {
+        if !went_on {
             // Complete but for the stop where it came from.
-            if is_over && !arena.node(target).online {
-                return;
-            }
             reading.role = Some(Role::Stopped);
             arena[resource].dangling.push(source);
         }
-        Some(arrival) if arrival.status != OperationStatus::Pending => {
-            if !is_over && arena.node(target).online {
-                active::add(arena, resource, target, Role::Started);
-            }
-        }
-        Some(_) | None => continue_or_recover(arena, reading, target, is_over),
-    }
-}
-
-fn continue_or_recover(arena: &mut Arena<'_>, reading: &mut Reading<'_>, target: NodeIx, is_over: bool) {
-    let resource = reading.resource;
-    if is_over || !arena.node(target).online {
-        // Consider it failed here: it is started anew, not migrated.
-        arena[resource].failed = true;
-        arena[resource].stop_wanted = true;
-        arena[resource].allow_migrate = false;
         return;
     }
-    active::add(arena, resource, target, Role::Started);
-    if arena.node(reading.node).online {
-        arena[resource].migration = Some((reading.node, target));
+    reading.role = Some(Role::Started);
+    let there = target.filter(|target| {
+        let (than, same_node) = arrival.map_or((operation, false), |arrival| (arrival, true));
+        arena.node(*target).online && !has_newer_state(arena, resource, *target, than, same_node)
+    });
+    if arrival.is_some_and(|arrival| arrival.status != OperationStatus::Pending) {
+        match there {
+            Some(target) => active::add(arena, resource, target, Role::Started),
+            None => recover(arena, resource),
+        }
+        return;
+    }
+    // What an online node knows nothing of was forgotten on purpose, and will be looked for.
+    if target.is_some_and(|target| arena.node(target).online && is_unknown(arena, resource, target)) {
+        return;
+    }
+    match there {
+        Some(target) => {
+            active::add(arena, resource, target, Role::Started);
+            if arena.node(source).online {
+                arena[resource].migration = Some((source, target));
+            }
+        }
+        None if !went_on => recover(arena, resource),
+        None => {}
     }
 }
 
 /// It could not leave: it is where it was, and perhaps where it was to go.
 pub(super) fn failed_to(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
     reading.role = Some(Role::Started);
+    let (resource, source) = (reading.resource, reading.node);
     let Some(target) = named(arena, operation.migrate_target.as_ref()) else { return };
-    let is_over = has_newer(arena, reading.resource, target, operation, false);
-    if !is_over && arena.node(target).online {
-        active::add(arena, reading.resource, target, Role::Started);
+    let arrival = told(arena, resource, target)
+        .filter(|told| told.name == "migrate_from" && is_between(arena, told, source, target))
+        .max_by_key(|told| told.call);
+    let (than, same_node) = arrival.map_or((operation, false), |arrival| (arrival, true));
+    let is_unknown = is_unknown(arena, resource, target);
+    if !is_unknown && !has_newer_state(arena, resource, target, than, same_node) {
+        if arena.node(target).online {
+            active::add(arena, resource, target, Role::Started);
+        }
+    } else if !went_on(arena, resource, source, operation) {
+        arena[resource].dangling.push(source);
     }
 }
 
-/// It could not arrive: it is where it was to go in whatever state, and where it came from.
+/// It could not arrive: it is where it was to go in whatever state, and perhaps where it came from.
 pub(super) fn failed_from(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
     reading.role = Some(Role::Started);
+    let (resource, target) = (reading.resource, reading.node);
     let Some(source) = named(arena, operation.migrate_source.as_ref()) else { return };
-    let is_over = has_newer(arena, reading.resource, source, operation, false);
-    if !is_over && arena.node(source).online {
-        active::add(arena, reading.resource, source, Role::Started);
-        arena[reading.resource].failed = true;
-        arena[reading.resource].stop_wanted = true;
+    let departure = told(arena, resource, source)
+        .filter(|told| told.name == "migrate_to" && told.answer == answers::OK)
+        .filter(|told| is_between(arena, told, source, target))
+        .max_by_key(|told| told.call);
+    let (than, same_node) = departure.map_or((operation, false), |departure| (departure, true));
+    if !is_unknown(arena, resource, source)
+        && !has_newer_state(arena, resource, source, than, same_node)
+        && arena.node(source).online
+    {
+        active::add(arena, resource, source, Role::Started);
     }
 }

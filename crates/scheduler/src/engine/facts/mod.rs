@@ -88,57 +88,50 @@ fn see_nodes(arena: &mut Arena<'_>) {
             nodes::see_remote(arena, node, Some(entry));
         }
     }
-    for node in arena.node_numbers() {
-        if !is_full(arena, node) {
-            arena.node_mut(node).unclean = false;
-        }
-    }
 }
 
 /// Reads the histories of all nodes. What runs on a node that is reached through a connection is read only
 /// when it is known that the connection is there, so this goes on until no more can be read.
 fn read_histories(arena: &mut Arena<'_>) {
-    let entries = entries(arena);
-    let mut unread = vec![true; entries.len()];
+    let mut read: BTreeSet<usize> = BTreeSet::new();
     // Bounded: each turn but the last reads at least one of the entries.
-    loop {
-        let counts = failure::counts(arena);
-        let mut progress = false;
-        for (place, (node, entry)) in entries.iter().enumerate() {
-            if !unread[place] || !history::is_readable(arena, *node) {
-                continue;
-            }
-            unread[place] = false;
-            progress = true;
-            if !is_full(arena, *node) {
-                nodes::judge_remote(arena, *node);
-            }
-            history::read(arena, &counts, *node, &entry.history);
-        }
-        if !progress {
-            break;
-        }
-    }
+    while read_some(arena, &mut read, history::is_readable) {}
     if arena.options.fencing {
-        let counts = failure::counts(arena);
-        for (place, (node, entry)) in entries.iter().enumerate().filter(|(place, _)| unread[*place]) {
-            let _ = place;
-            if !is_full(arena, *node) {
-                nodes::judge_remote(arena, *node);
-            }
-            history::read(arena, &counts, *node, &entry.history);
-        }
+        read_some(arena, &mut read, |_, _| true);
     }
-    for node in arena.node_numbers() {
-        let was_read = entries.iter().zip(&unread).any(|((known, _), unread)| *known == node && !unread);
-        if is_full(arena, node) {
-            continue;
-        }
+    let seen: BTreeSet<NodeIx> = entries(arena).into_iter().map(|(node, _)| node).collect();
+    for node in arena.node_numbers().filter(|node| !is_full(arena, *node)).collect::<Vec<_>>() {
         stop_connection_of_leaving(arena, node);
-        if !was_read {
+        if !seen.contains(&node) {
             nodes::judge_remote(arena, node);
         }
     }
+}
+
+/// Reads what can be read now; false if that is nothing. A removed connection may make a node known
+/// while others are read, so the entries are looked up again each time.
+fn read_some(
+    arena: &mut Arena<'_>,
+    read: &mut BTreeSet<usize>,
+    is_readable: impl Fn(&Arena<'_>, NodeIx) -> bool,
+) -> bool {
+    let counts = failure::counts(arena);
+    let state = arena.state;
+    let before = read.len();
+    for (place, entry) in state.nodes.iter().enumerate() {
+        let Some(node) = nodes::find(&arena.nodes, entry) else { continue };
+        if read.contains(&place) || !is_readable(arena, node) {
+            continue;
+        }
+        read.insert(place);
+        if !is_full(arena, node) {
+            nodes::see_remote(arena, node, Some(entry));
+            nodes::judge_remote(arena, node);
+        }
+        history::read(arena, &counts, node, &entry.history);
+        locate::bind_removed(arena, &entry.history);
+    }
+    read.len() > before
 }
 
 /// A node that leaves takes its connection with it.

@@ -12,7 +12,7 @@ use alloc::{
 use heart_model::policy::{self, JoinState, NodeState, Score};
 
 use crate::engine::{
-    arena::{Arena, Node, NodeIx, NodeKind, Options, ResIx},
+    arena::{Arena, Node, NodeIx, NodeKind, Options},
     rules::{self, Context},
     values::{integer, truth},
 };
@@ -234,8 +234,7 @@ pub(crate) fn fence(arena: &mut Arena<'_>, number: NodeIx, why: &str) {
             }
         }
         NodeKind::Remote { connection } => {
-            if let Some(connection) = connection.filter(|connection| !arena[*connection].managed) {
-                let _unmanaged: ResIx = connection;
+            if connection.is_some_and(|connection| !arena[connection].managed) {
                 return;
             }
             let node = arena.node_mut(number);
@@ -254,11 +253,11 @@ pub(super) fn see_remote(arena: &mut Arena<'_>, number: NodeIx, entry: Option<&N
     let node = arena.node_mut(number);
     if let Some(entry) = entry {
         node.unseen = false;
+        node.unclean = false;
         node.remote_was_fenced = entry.fenced;
         take_transient(node, entry, now);
         node.maintenance |= entry.in_maintenance;
     }
-    node.unclean = false;
     node.shutting_down =
         node.attributes.get("shutdown").is_some_and(|value| value != "0" && !value.is_empty());
     node.standby = is_true(node, "standby");

@@ -240,6 +240,7 @@ pub(super) fn insert<'s>(
         no_promotion: false,
         stop_unexpected: false,
         pending_task: None,
+        pending_at: None,
         role: Role::Stopped,
         next_role: target_role(&meta),
         active_on: Vec::new(),
@@ -350,7 +351,9 @@ pub(super) fn join_node(arena: &mut Arena<'_>, connection: ResIx, name: &str, ki
         arena.nodes.len() - 1
     });
     arena.nodes[place].kind = kind;
-    arena.nodes[place].unclean = false;
+    // A guest is as its container is; of a remote node nothing is known before it was seen.
+    let unseen_is_unclean = arena.options.fencing && arena.options.startup_fencing;
+    arena.nodes[place].unclean = unseen_is_unclean && matches!(kind, NodeKind::Remote { .. });
     arena[connection].connection_to = Some(NodeIx(place as u32));
 }
 
