@@ -33,7 +33,10 @@ use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, Pair, Pla
 pub(crate) fn assign(arena: &mut Arena<'_>) {
     let mut placing = Placing::new(arena);
     for resource in placing.in_order() {
-        placing.place(resource, None, true);
+        // A connection that is on its way already had better arrive.
+        let here = &placing.arena[resource];
+        let target = here.connection_to.and(here.migration).map(|(_, target)| target);
+        placing.place(resource, target, true);
     }
     placing.write_roles();
 }
@@ -255,14 +258,12 @@ impl<'a, 's> Placing<'a, 's> {
     fn connect(&mut self, connection: ResIx, node: NodeIx) {
         let connected =
             self.arena[connection].assigned.is_some() && self.role(connection) != Some(Role::Stopped);
-        let failed = self.arena[connection].failed;
         let node = self.arena.node_mut(node);
         if connected {
             node.online = true;
             // A guest is as clean as its container. A remote node is asked again, unless its connection
             // failed in a way that takes a fencing.
-            let is_guest = matches!(node.kind, NodeKind::Guest { .. });
-            if is_guest || !failed || node.fence_why.is_none() {
+            if node.unseen || matches!(node.kind, NodeKind::Guest { .. }) {
                 node.unclean = false;
                 node.fence_why = None;
             }
