@@ -45,7 +45,10 @@ impl Placing<'_, '_> {
 
     /// Lets the place of `primary` act on `subject`. Either may be a part of what the pair names.
     pub(super) fn heed(&mut self, subject: ResIx, primary: ResIx, pair: ColocationIx) {
-        if let (Kind::Group, Some(first)) = (self.arena[subject].kind, self.arena[subject].children.first()) {
+        // A group goes where its first member can; as a whole it is promoted.
+        if let (Kind::Group, Some(first)) = (self.arena[subject].kind, self.arena[subject].children.first())
+            && !self.arena[subject].decided
+        {
             return self.heed(*first, primary, pair);
         }
         match self.arena[primary].kind {
@@ -136,14 +139,16 @@ impl Placing<'_, '_> {
 
     /// An instance is promoted rather, or not, for where the other is.
     fn heed_for_promotion(&mut self, subject: ResIx, primary: ResIx, pair: ColocationIx) {
-        let (Some(here), Some(there)) = (self.arena[subject].assigned, self.arena[primary].assigned) else {
-            return;
-        };
+        let Some(here) = self.arena[subject].assigned else { return };
         let said = self.pair(pair);
         let attribute = said.attribute.as_deref();
         let promoted = said.dependent_role == Some(Role::Promoted);
         let priority = self.priorities[subject.0 as usize];
-        let new = if self.attribute(subject, here, attribute) != self.attribute(primary, there, attribute) {
+        let there = self.arena[primary].assigned;
+        let is_there = there.is_some_and(|there| {
+            self.attribute(subject, here, attribute) == self.attribute(primary, there, attribute)
+        });
+        let new = if !is_there {
             match promoted && said.score >= Score::INFINITY {
                 true => Score::NEVER,
                 false => return,
@@ -193,7 +198,7 @@ impl Placing<'_, '_> {
             }
         }
         if self.is_interleaved(pair) {
-            let partner = self.partner(subject, &self.arena[clone].children, None);
+            let partner = self.partner(subject, &self.arena[clone].children);
             self.heed_partner(subject, partner, pair);
             return;
         }
@@ -243,12 +248,20 @@ impl Placing<'_, '_> {
     /// An instance is promoted rather where an instance of the other has a certain role.
     fn heed_role_for_promotion(&mut self, subject: ResIx, clone: ResIx, pair: ColocationIx, role: Role) {
         let score = self.pair(pair).score;
+        let attribute = self.pair(pair).attribute.as_deref();
+        let Some(here) = self.arena[subject].assigned else { return };
+        let value = self.attribute(subject, here, attribute);
+        let is_there = self.arena[clone].children.iter().any(|instance| {
+            let at = self.arena[*instance].assigned;
+            at.is_some_and(|at| self.attribute(*instance, at, attribute) == value)
+                && self.next_role(*instance) == Some(role)
+                && !self.is_blocked(*instance)
+        });
         let priority = self.priorities[subject.0 as usize];
-        let partner = self.partner(subject, &self.arena[clone].children, Some(role));
-        self.priorities[subject.0 as usize] = match partner {
-            Some(_) => priority + score,
-            None if score >= Score::INFINITY => Score::NEVER,
-            None => return,
+        self.priorities[subject.0 as usize] = match is_there {
+            true => priority + score,
+            false if score >= Score::INFINITY => Score::NEVER,
+            false => return,
         };
     }
 
@@ -301,14 +314,12 @@ impl Placing<'_, '_> {
     }
 
     /// The instance that a resource belongs to: on its node, or on the best that it could have.
-    fn partner(&self, subject: ResIx, instances: &[ResIx], role: Option<Role>) -> Option<ResIx> {
-        let fits = |instance: &&ResIx| {
-            !self.is_blocked(**instance) && (role.is_none() || self.next_role(**instance) == role)
-        };
-        let placed = instances.iter().filter(fits);
-        let placed = placed.filter_map(|instance| Some((*instance, self.arena[*instance].assigned?)));
+    fn partner(&self, subject: ResIx, instances: &[ResIx]) -> Option<ResIx> {
+        let sound = instances.iter().filter(|instance| !self.is_blocked(**instance));
+        let mut placed = sound.filter_map(|instance| Some((*instance, self.arena[*instance].assigned?)));
         if let Some(node) = self.arena[subject].assigned {
-            return placed.into_iter().find(|(_, at)| *at == node).map(|(instance, _)| instance);
+            let node = self.host_of_bundled(subject, node).unwrap_or(node);
+            return placed.find(|(_, at)| *at == node).map(|(instance, _)| instance);
         }
         let table = &self.arena[subject].allowed;
         let ranked = placed.filter_map(|(instance, node)| {
@@ -334,7 +345,7 @@ impl Placing<'_, '_> {
         let replicas = facts.replicas.clone();
         let containers: Vec<ResIx> = replicas.iter().map(|replica| replica.container).collect();
         if self.is_interleaved(pair) {
-            let partner = self.partner(subject, &containers, None);
+            let partner = self.partner(subject, &containers);
             self.heed_partner(subject, partner, pair);
             return;
         }

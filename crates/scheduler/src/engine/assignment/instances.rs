@@ -138,8 +138,14 @@ impl Placing<'_, '_> {
             let pair = self.arena[instance].followed_by[place];
             if self.has_influence(pair) {
                 let (other, factor) = (self.pair(pair).dependent, self.pair(pair).score);
-                let manner = Manner { keep_one: false, ..Manner::OF_FOLLOWERS_OF_MANY };
-                self.add_wishes(&mut table, other, instance, Some(pair), factor, manner);
+                self.add_wishes(
+                    &mut table,
+                    other,
+                    instance,
+                    Some(pair),
+                    factor,
+                    Manner::OF_FOLLOWERS_OF_MANY,
+                );
             }
         }
         table.score(node)

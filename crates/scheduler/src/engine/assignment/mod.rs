@@ -33,7 +33,10 @@ use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, Pair, Pla
 pub(crate) fn assign(arena: &mut Arena<'_>) {
     let mut placing = Placing::new(arena);
     for resource in placing.in_order() {
-        placing.place(resource, None, true);
+        // A connection that is on its way already had better arrive.
+        let here = &placing.arena[resource];
+        let target = here.connection_to.and(here.migration).map(|(_, target)| target);
+        placing.place(resource, target, true);
     }
     placing.write_roles();
 }
@@ -258,8 +261,11 @@ impl<'a, 's> Placing<'a, 's> {
         let node = self.arena.node_mut(node);
         if connected {
             node.online = true;
-            if node.unseen {
+            // A guest is as clean as its container. A remote node is asked again, unless its connection
+            // failed in a way that takes a fencing.
+            if node.unseen || matches!(node.kind, NodeKind::Guest { .. }) {
                 node.unclean = false;
+                node.fence_why = None;
             }
         } else {
             node.shutting_down = true;

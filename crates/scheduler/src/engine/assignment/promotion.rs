@@ -3,10 +3,10 @@
 //! Agents say on each node how gladly they would be promoted there. Locations and colocations that speak
 //! of the role add to that; the best are promoted, as many as are wanted.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::cmp::Reverse;
 
-use heart_model::policy::{Role, Score};
+use heart_model::policy::{Constraint, Role, Score};
 
 use super::{
     super::{
@@ -47,21 +47,18 @@ impl Placing<'_, '_> {
             return None;
         }
         let here = &self.arena[instance];
-        // Histories may have it under another number than it has today.
-        let told = here.history.iter().map(|history| history.entry.resource.as_str());
-        let told = told.filter(|told| *told != here.id).last();
-        let names = [told, Some(here.id.as_str()), Some(here.name.as_str())];
+        // Histories there may have it under another number than it has today.
+        let there = here.history.iter().filter(|history| history.node == node);
+        let told = there.map(|history| history.entry.resource.as_str());
         let host = self.where_attributes_are(instance, node);
         let attributes = &self.arena.node(host).attributes;
-        let said = match (told, here.unique) {
-            (Some(told), _) => attributes.get(&format!("master-{told}")),
-            (None, _) => attributes.get(&format!("master-{}", here.id)),
+        let mut names = told.chain([here.id.as_str()]);
+        let said = names.find_map(|name| attributes.get(&format!("master-{name}")));
+        let of_all = || {
+            let name = without_number(&here.id);
+            attributes.get(&format!("master-{name}")).filter(|_| !here.unique)
         };
-        let general = || match here.unique {
-            true => None,
-            false => names.into_iter().flatten().map(without_number).find_map(|name| attributes.get(&name)),
-        };
-        said.or_else(general).map(|said| read_score(said))
+        said.or_else(of_all).map(|said| read_score(said))
     }
 
     /// What agents say counts where an instance is, or was looked for; everywhere if nothing is known.
@@ -97,8 +94,16 @@ impl Placing<'_, '_> {
         let NodeKind::Guest { container, .. } = self.arena.node(node).kind else { return node };
         let target = self.arena[resource].meta.get("container-attribute-target");
         match target.is_some_and(|target| target == "host") {
-            true => self.current(container).unwrap_or(node),
+            true => self.arena[container].assigned.or_else(|| self.current(container)).unwrap_or(node),
             false => node,
+        }
+    }
+
+    /// Whether a node that is inside a container will be there.
+    fn has_host(&self, node: NodeIx) -> bool {
+        match self.arena.node(node).kind {
+            NodeKind::Guest { container, .. } => self.arena[container].assigned.is_some(),
+            NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => true,
         }
     }
 
@@ -162,12 +167,11 @@ impl Placing<'_, '_> {
             Some(Role::Stopped | Role::Unpromoted) => Score::NEVER,
             Some(Role::Promoted) => self.priorities[instance.0 as usize],
         };
-        let located = self.location_in_role(instance, Role::Promoted, node);
-        let located = match clone == instance {
-            true => located,
-            false => located + self.location_in_role(clone, Role::Promoted, node),
-        };
-        self.priorities[instance.0 as usize] = rating + located;
+        // What is said of roles in a bundle means the clone inside.
+        let bundle = self.arena[clone].parent;
+        let located = [Some(instance), Some(clone), bundle].into_iter().flatten();
+        let located = located.map(|whole| self.location_in_role(whole, Role::Promoted, node));
+        self.priorities[instance.0 as usize] = located.fold(rating, |sum, score| sum + score);
         for place in 0..self.arena[instance].follows.len() {
             let pair = self.arena[instance].follows[place];
             self.heed(instance, self.pair(pair).primary, pair);
@@ -180,8 +184,7 @@ impl Placing<'_, '_> {
         };
     }
 
-    /// Adds to each rating what is said of its node by others: those that are to be where something is
-    /// promoted, and those where something promoted is to be.
+    /// Adds to each rating what is said of its node by those that are to be where something is promoted.
     fn add_to_ratings(&mut self, clone: ResIx, instances: &[ResIx]) {
         let mut table = self.arena[clone].allowed.clone();
         table.iter_mut().for_each(|(_, allowed)| allowed.score = Score::ZERO);
@@ -201,16 +204,7 @@ impl Placing<'_, '_> {
                 self.add_wishes(&mut table, other, clone, Some(pair), factor, Manner::OF_FOLLOWERS_OF_MANY);
             }
         }
-        for place in 0..self.arena[clone].follows.len() {
-            let pair = self.arena[clone].follows[place];
-            let said = self.pair(pair);
-            if said.dependent_role == Some(Role::Promoted) {
-                let (other, factor) = (said.primary, said.score);
-                let manner = Manner { keep_one: factor < Score::INFINITY, ..Manner::OF_FOLLOWERS };
-                self.add_wishes(&mut table, other, clone, Some(pair), factor, manner);
-            }
-        }
-        if self.arena[clone].no_promotion {
+        if self.arena[clone].no_promotion || self.lacks_ticket(clone) {
             table.add_everywhere(Score::NEVER, Cause::Promotion);
         }
         for instance in instances {
@@ -226,6 +220,27 @@ impl Placing<'_, '_> {
             }
         }
         self.arena[clone].allowed = table;
+    }
+
+    /// Whether a ticket for the promoted role is not here.
+    fn lacks_ticket(&self, clone: ResIx) -> bool {
+        self.arena.spec.constraints.iter().any(|constraint| match constraint {
+            Constraint::Ticket(said) => {
+                said.role == Some(Role::Promoted)
+                    && self.arena.by_id.get(&said.resource) == Some(&clone)
+                    && self
+                        .arena
+                        .state
+                        .tickets
+                        .get(&said.ticket)
+                        .is_none_or(|one| !one.granted || one.standby)
+            }
+            Constraint::Location(_)
+            | Constraint::Colocation(_)
+            | Constraint::ColocationSets(_)
+            | Constraint::Order(_)
+            | Constraint::OrderSets(_) => false,
+        })
     }
 
     /// The node where an instance is promoted, if it may be.
@@ -259,6 +274,7 @@ impl Placing<'_, '_> {
         } else if here.no_promotion
             || self.priorities[resource.0 as usize].is_negative()
             || !self.arena.is_available(node)
+            || !self.has_host(node)
         {
             return None;
         }
@@ -282,12 +298,12 @@ impl Placing<'_, '_> {
     }
 }
 
-/// The attribute for all instances alike.
-fn without_number(name: &str) -> String {
+/// The name that all instances have.
+fn without_number(name: &str) -> &str {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match name.rsplit_once(':') {
-        Some((name, text)) if number(text) => format!("master-{name}"),
-        Some(_) | None => format!("master-{name}"),
+        Some((name, text)) if number(text) => name,
+        Some(_) | None => name,
     }
 }
 

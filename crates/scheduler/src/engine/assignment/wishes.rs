@@ -206,22 +206,33 @@ impl Placing<'_, '_> {
 
     /// The best that a resource thinks of nodes it could use, for each value of the pair's attribute.
     fn best_by_value(&self, asked: ResIx, pair: ColocationIx) -> BTreeMap<Option<&str>, Score> {
-        let said = self.pair(pair);
-        let attribute = said.attribute.as_deref();
-        let role = said.dependent_role.filter(|role| *role == Role::Promoted && said.dependent == asked);
+        let attribute = self.pair(pair).attribute.as_deref();
+        let group = self.group_behind(asked, pair);
         let mut best = BTreeMap::new();
         for (node, allowed) in self.arena[asked].allowed.iter() {
             if !self.arena.is_available(node) {
                 continue;
             }
-            let score = match role {
-                Some(role) => allowed.score + self.location_in_role(asked, role, node),
+            let score = match group {
+                Some(group) => {
+                    allowed.score + self.arena[group].allowed.score(node) + -self.arena.node(node).score
+                }
                 None => allowed.score,
             };
             let known = best.entry(self.attribute(asked, node, attribute)).or_insert(Score::NEVER);
             *known = score.max(*known);
         }
         best
+    }
+
+    /// The group whose locations a member has to speak for: they were given to its first member, and where
+    /// a later one is asked by itself, that one would not know.
+    fn group_behind(&self, asked: ResIx, pair: ColocationIx) -> Option<ResIx> {
+        let pair = self.pair(pair);
+        let group = self.arena[asked].parent.filter(|parent| self.arena[*parent].kind == Kind::Group)?;
+        let written = matches!(pair.cause, Cause::Constraint(_));
+        let is_first = self.arena[group].children.first() == Some(&asked);
+        (written && pair.dependent == asked && !is_first).then_some(group)
     }
 
     /// What locations say that speak of one role only.

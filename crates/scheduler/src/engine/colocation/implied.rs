@@ -1,7 +1,7 @@
 //! Colocations that nobody wrote: members of a group go where the one before them is, what belongs to a
 //! container goes where that is.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 
 use heart_model::policy::Score;
 
@@ -68,6 +68,7 @@ fn replicas(arena: &mut Arena<'_>, bundle: ResIx) {
             pair_up(arena, implied("#address", Score::INFINITY, address, replica.container, true));
         }
         if let Some(connection) = replica.connection {
+            admit_with(arena, connection, replica.container);
             pair_up(arena, implied("#content", Score::new(CONNECTION), connection, replica.container, true));
         }
     }
@@ -94,8 +95,22 @@ fn contents(arena: &mut Arena<'_>, resource: ResIx) {
             }
         }
         None => {
+            admit_with(arena, resource, container);
             pair_up(arena, implied("#content", Score::INFINITY, resource, container, true));
         }
+    }
+}
+
+/// Where nothing may run unless somebody says so, a connection may be where its container may.
+fn admit_with(arena: &mut Arena<'_>, connection: ResIx, container: ResIx) {
+    if arena.options.symmetric || arena[connection].connection_to.is_none() {
+        return;
+    }
+    let is_full = |node: &NodeIx| matches!(arena.node(*node).kind, NodeKind::Member);
+    let nodes: Vec<NodeIx> = arena[container].allowed.iter().map(|(node, _)| node).filter(is_full).collect();
+    for node in nodes {
+        let score = arena.node(node).score;
+        arena[connection].allowed.admit(node, score, Cause::Node);
     }
 }
 

@@ -42,7 +42,7 @@ impl Common<'_> {
     }
 }
 
-/// A colocation of two resources. Either may stand for several, by a tag.
+/// A colocation of two resources. One of them may stand for several, by a tag.
 pub(super) fn colocation(arena: &mut Arena<'_>, place: u32, said: &Colocation) {
     let common = Common {
         cause: Cause::Constraint(place),
@@ -51,6 +51,10 @@ pub(super) fn colocation(arena: &mut Arena<'_>, place: u32, said: &Colocation) {
     };
     let dependents = ends(arena, &said.dependent, said.dependent_role);
     let primaries = ends(arena, &said.primary, said.primary_role);
+    if named(arena, &said.dependent).is_none() && named(arena, &said.primary).is_none() {
+        // Several with several can be meant in more than one way.
+        return;
+    }
     for dependent in dependents {
         for primary in &primaries {
             common.pair(arena, &said.id, said.score, dependent, *primary);

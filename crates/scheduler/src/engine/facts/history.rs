@@ -126,7 +126,8 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
                 arena[reading.resource].blocked = true;
             }
             if fail_unless_ignored(arena, reading, operation) {
-                arena.bans.push((reading.resource, Some(reading.node), Cause::HardFailure));
+                let whole = anonymous_whole(arena, reading.resource);
+                arena.bans.push((whole, Some(reading.node), Cause::HardFailure));
             }
         }
         Ending::Fatal => {
