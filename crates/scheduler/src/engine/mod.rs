@@ -10,12 +10,9 @@
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
 mod arena;
-<<<<<<< HEAD
 mod candidates;
-mod facts;
-=======
 mod digest;
->>>>>>> policy-cib
+mod facts;
 pub mod outcome;
 mod picture;
 mod rules;
