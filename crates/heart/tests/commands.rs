@@ -309,7 +309,7 @@ fn simulate_reads_one_description_or_a_folder_of_them() {
 
     let one = heart(&["simulate", &path("one.xml")]);
     assert_eq!((one.code, one.err.as_str()), (0, ""));
-    assert!(one.out.starts_with("Now\n") && one.out.contains("line 2, column 64: <gadget>"), "{}", one.out);
+    assert!(one.out.starts_with("Now\n") && one.out.contains("line 2, column 57: <gadget>"), "{}", one.out);
     let json = heart(&["simulate", "--json", "--now", "2026-01-01", &path("one.xml")]);
     assert!(json.out.contains("\"notes\": ["), "{}", json.out);
     let dot = heart(&["simulate", "--graph", "dot", "--fail-node", "ada", &path("one.xml")]);

@@ -24,8 +24,11 @@ fn with_kind(kind: &str, action: Action) -> Action {
     Action { kind: Some(kind.into()), ..action }
 }
 
-fn picture(nodes: &[(&str, NodeView)], on: &[(&str, &[(&str, Role)], &str)]) -> Picture {
-    let view = |on: &[(&str, Role)], flags: &str| ResourceView {
+/// Where something is active, in which role.
+type On<'t> = &'t [(&'t str, Role)];
+
+fn picture(nodes: &[(&str, NodeView)], on: &[(&str, On<'_>, &str)]) -> Picture {
+    let view = |on: On<'_>, flags: &str| ResourceView {
         on: on.iter().map(|&(node, role)| (node.into(), role, None)).collect(),
         flags: flags.into(),
     };
