@@ -33,14 +33,14 @@ fn dependents_of(draft: &mut Draft<'_, '_>, action: ActionIx) -> Vec<ActionIx> {
     }
     let mut blocked = Vec::new();
     for pair in draft.arena[whole].followed_by.clone() {
-            let pair = &draft.arena.colocations[pair.0 as usize];
-            let of_promoted = pair.primary_role == Some(Role::Promoted);
-            if pair.score < Score::INFINITY || (doing == PROMOTE && !of_promoted) {
-                continue;
-            }
-            let step = if pair.dependent_role == Some(Role::Promoted) { PROMOTE } else { START };
-            let dependent = pair.dependent;
-            block(draft, dependent, step, &mut blocked);
+        let pair = &draft.arena.colocations[pair.0 as usize];
+        let of_promoted = pair.primary_role == Some(Role::Promoted);
+        if pair.score < Score::INFINITY || (doing == PROMOTE && !of_promoted) {
+            continue;
+        }
+        let step = if pair.dependent_role == Some(Role::Promoted) { PROMOTE } else { START };
+        let dependent = pair.dependent;
+        block(draft, dependent, step, &mut blocked);
     }
     blocked
 }

@@ -120,7 +120,9 @@ fn refresh(draft: &mut Draft<'_, '_>, action: ActionIx) -> Summary {
     draft.table[action].required |= members.required;
     let found = &mut draft.table[action];
     match kind {
-        Kind::Group => Summary { required: found.is_required(), runnable: found.runnable && members.runnable },
+        Kind::Group => {
+            Summary { required: found.is_required(), runnable: found.runnable && members.runnable }
+        }
         Kind::Clone | Kind::Bundle | Kind::Primitive => {
             found.runnable &= members.runnable;
             Summary { required: found.is_required(), runnable: found.runnable }
@@ -141,7 +143,12 @@ fn of_members(draft: &mut Draft<'_, '_>, action: ActionIx, group: ResIx) -> Summ
                     draft.table[action].runnable = false;
                 }
             }
-            None => sum.runnable &= !matches!(doing, Doing::Do(Verb::Start | Verb::Promote) | Doing::Done(Verb::Start | Verb::Promote)),
+            None => {
+                sum.runnable &= !matches!(
+                    doing,
+                    Doing::Do(Verb::Start | Verb::Promote) | Doing::Done(Verb::Start | Verb::Promote)
+                )
+            }
         }
     }
     sum
@@ -169,9 +176,10 @@ fn of_instances(
 pub(super) fn instances_for(draft: &Draft<'_, '_>, resource: ResIx, doing: Doing) -> Vec<ResIx> {
     let inner = draft.arena[resource].bundle.as_ref().and_then(|bundle| bundle.inner);
     match (inner, doing) {
-        (Some(inner), Doing::Do(Verb::Promote | Verb::Demote) | Doing::Done(Verb::Promote | Verb::Demote)) => {
-            draft.arena[inner].children.clone()
-        }
+        (
+            Some(inner),
+            Doing::Do(Verb::Promote | Verb::Demote) | Doing::Done(Verb::Promote | Verb::Demote),
+        ) => draft.arena[inner].children.clone(),
         (_, _) => draft.instances(resource),
     }
 }

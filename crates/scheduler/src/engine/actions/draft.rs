@@ -12,9 +12,7 @@ use super::{
     relation::{End, Properties, Relation},
     table::{ActionIx, Doing, START, Table},
 };
-use crate::engine::arena::{
-    Arena, Kind, MultipleActive, NoQuorum, NodeIx, NodeKind, Requires, ResIx,
-};
+use crate::engine::arena::{Arena, Kind, MultipleActive, NoQuorum, NodeIx, NodeKind, Requires, ResIx};
 use crate::engine::facts;
 
 /// What may be done while a resource is not managed.

@@ -65,12 +65,12 @@ fn make_migrations_whole(draft: &mut Draft<'_, '_>) {
     for action in draft.table.numbers() {
         let found = &draft.table[action];
         if found.doing == START && found.migratable {
-            let arrives = found.resource.zip(found.node).and_then(|(resource, node)| {
-                draft.table.on(resource, Doing::MigrateFrom, node)
-            });
-            let does = arrives.is_some_and(|arrives| {
-                draft.table[arrives].is_required() && draft.table[arrives].runnable
-            });
+            let arrives = found
+                .resource
+                .zip(found.node)
+                .and_then(|(resource, node)| draft.table.on(resource, Doing::MigrateFrom, node));
+            let does = arrives
+                .is_some_and(|arrives| draft.table[arrives].is_required() && draft.table[arrives].runnable);
             if does {
                 draft.table[action].point = true;
             }
@@ -84,7 +84,8 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     if !found.runnable || !(found.is_required() || found.shown) {
         return false;
     }
-    let watches = matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe | Doing::ClearFailures);
+    let watches =
+        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe | Doing::ClearFailures);
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }
@@ -104,7 +105,8 @@ fn holds(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> bool {
         return false;
     }
     let (first, after, properties) = (&draft.table[input.first], &draft.table[then], input.properties);
-    let nodes_differ = |one: &Action, other: &Action| one.node.zip(other.node).is_some_and(|(one, other)| one != other);
+    let nodes_differ =
+        |one: &Action, other: &Action| one.node.zip(other.node).is_some_and(|(one, other)| one != other);
     if properties.has(P::SAME_NODE_IF_REQUIRED) {
         return !nodes_differ(first, after) && first.is_required();
     }
@@ -180,7 +182,9 @@ pub(super) fn implied(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action
     let mut implied: Vec<outcome::Action> = plan
         .sequence
         .iter()
-        .filter(|action| draft.table[**action].implied && matches!(draft.table[**action].doing, STOP | DEMOTE))
+        .filter(|action| {
+            draft.table[**action].implied && matches!(draft.table[**action].doing, STOP | DEMOTE)
+        })
         .map(|implied| action(draft, *implied))
         .collect();
     implied.sort();
@@ -221,9 +225,8 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
         Doing::ClearFailures => "clear_failcount".to_string(),
         Doing::Fence => {
             kind = Some(fence_word(draft, number));
-            let guest = found.node.is_some_and(|node| {
-                matches!(draft.arena.node(node).kind, NodeKind::Guest { .. })
-            });
+            let guest =
+                found.node.is_some_and(|node| matches!(draft.arena.node(node).kind, NodeKind::Guest { .. }));
             if guest { "fence-guest" } else { "fence" }.to_string()
         }
         Doing::Unfence => {

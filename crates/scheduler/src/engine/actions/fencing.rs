@@ -50,7 +50,11 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
 
 /// Whoever leads is fenced, or shut down, last.
 pub(super) fn leader_last(draft: &mut Draft<'_, '_>, others: &[ActionIx], of_leader: ActionIx) {
-    let waits_for = if draft.arena.options.concurrent_fencing { others } else { others.last().map_or(&[][..], core::slice::from_ref) };
+    let waits_for = if draft.arena.options.concurrent_fencing {
+        others
+    } else {
+        others.last().map_or(&[][..], core::slice::from_ref)
+    };
     for other in waits_for {
         draft.table.join(*other, of_leader, P::ORDERED);
     }
@@ -98,8 +102,7 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {
     let top = draft.arena.outermost(resource);
-    let in_bundle = draft.arena[top].kind == Kind::Bundle
-        && draft.arena.clone_of(resource).is_some();
+    let in_bundle = draft.arena[top].kind == Kind::Bundle && draft.arena.clone_of(resource).is_some();
     let is_guest = matches!(draft.arena.node(node).kind, NodeKind::Guest { .. });
     let in_order = is_guest || draft.needs_fencing(resource);
     if let Some(stop) = draft.table.on(resource, STOP, node) {
@@ -198,4 +201,3 @@ pub(super) fn stop_before_unfencing(
         draft.table[unfence].required = true;
     }
 }
-

@@ -1,12 +1,7 @@
 //! Guests: a node inside a container is fenced by recovering its container, so its fencing is a point in
 //! time behind the container's stop.
 
-use super::{
-    draft::Draft,
-    fencing,
-    relation::Properties as P,
-    table::STOP,
-};
+use super::{draft::Draft, fencing, relation::Properties as P, table::STOP};
 use crate::engine::arena::{NodeIx, NodeKind};
 
 /// Makes the fencing of a guest.

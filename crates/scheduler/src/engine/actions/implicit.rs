@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use heart_model::policy::Verb;
 
 use super::{
-    collective, draft::Draft, fencing,
+    collective,
+    draft::Draft,
+    fencing,
     relation::{End, Properties as P},
-    table::{
-        DEMOTE, DEMOTED, Doing, PROMOTE, PROMOTED, RUNNING, START, STOP, STOPPED,
-    },
+    table::{DEMOTE, DEMOTED, Doing, PROMOTE, PROMOTED, RUNNING, START, STOP, STOPPED},
 };
 use crate::engine::{
     arena::{Kind, Placement, ResIx},

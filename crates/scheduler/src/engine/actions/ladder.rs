@@ -7,8 +7,7 @@ use heart_model::policy::Role;
 
 use super::{
     draft::Draft,
-    fencing,
-    migration, monitors,
+    fencing, migration, monitors,
     relation::{End, Properties},
     table::{DEMOTE, Doing, PROMOTE, START, STOP},
 };

@@ -57,8 +57,7 @@ fn give_up_one(
     let in_ring = |place: usize| (ring[place], ring[(place + 1) % ring.len()]);
     let weakest = (0..ring.len()).max_by_key(|place| {
         let (then, first) = in_ring(*place);
-        let order_only =
-            before[then].iter().filter(|edge| edge.first == first).all(|edge| edge.order_only);
+        let order_only = before[then].iter().filter(|edge| edge.first == first).all(|edge| edge.order_only);
         (order_only, then, first)
     });
     let Some((then, first)) = weakest.map(in_ring) else { return };

@@ -28,9 +28,9 @@ mod propagate;
 mod relation;
 mod remote;
 mod resolve;
-mod simulate;
 mod sets;
 mod shutdown;
+mod simulate;
 mod table;
 mod users;
 

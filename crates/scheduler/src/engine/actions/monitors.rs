@@ -142,13 +142,7 @@ pub(super) fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
     }
 }
 
-fn while_running(
-    draft: &mut Draft<'_, '_>,
-    resource: ResIx,
-    node: NodeIx,
-    start: ActionIx,
-    wanted: &Wanted,
-) {
+fn while_running(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, start: ActionIx, wanted: &Wanted) {
     let (role, next) = (draft.arena[resource].role, draft.arena[resource].next_role);
     let operation = draft.table.operation(&wanted.name, wanted.every_ms);
     let key = (resource, node, wanted.name.clone(), wanted.every_ms);

@@ -35,7 +35,8 @@ pub(super) fn make_points(draft: &mut Draft<'_, '_>, clone: ResIx) {
         }
         let begins = draft.point(Some(clone), Doing::Do(verb));
         let done = draft.point(Some(clone), Doing::Done(verb));
-        let [tell, told] = [Doing::Tell, Doing::Told].map(|point| draft.point(Some(clone), point(When::Before, verb)));
+        let [tell, told] =
+            [Doing::Tell, Doing::Told].map(|point| draft.point(Some(clone), point(When::Before, verb)));
         draft.table.join(tell, told, P::ORDERED | P::SHOWS_FIRST);
         draft.table.join(told, begins, P::ORDERED | P::SHOWS_FIRST);
         let [tell_after, told_after] =

@@ -96,9 +96,8 @@ fn followers(draft: &Draft<'_, '_>, probed: ResIx, after: ActionIx) -> Vec<Actio
     let mut found = Vec::new();
     for then in &draft.table[after].after {
         let relations = draft.table[*then].before.iter();
-        let forces = relations
-            .filter(|input| input.first == after)
-            .any(|input| input.properties.has(P::FORCES_THEN));
+        let forces =
+            relations.filter(|input| input.first == after).any(|input| input.properties.has(P::FORCES_THEN));
         let leads_inside = of.zip(draft.table[*then].resource).is_some_and(|(of, member)| {
             draft.arena[of].kind != Kind::Primitive
                 && draft.arena[member].parent == Some(of)

@@ -89,7 +89,9 @@ fn can_be_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
 /// Whether a container runs, and stays where it is.
 fn stays(draft: &Draft<'_, '_>, container: ResIx) -> bool {
     let found = &draft.arena[container];
-    found.role.is_running() && found.next_role.is_running() && found.active_on.first() == found.assigned.as_ref()
+    found.role.is_running()
+        && found.next_role.is_running()
+        && found.active_on.first() == found.assigned.as_ref()
 }
 
 fn is_looked_for(draft: &Draft<'_, '_>, resource: ResIx, top: ResIx, node: NodeIx) -> bool {

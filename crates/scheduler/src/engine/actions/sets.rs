@@ -91,13 +91,7 @@ fn inside(draft: &mut Draft<'_, '_>, set: &ResourceSet, members: &Members, order
 }
 
 /// One set after the other. Chains are joined at their ends.
-fn between(
-    draft: &mut Draft<'_, '_>,
-    first: &Members,
-    then: &Members,
-    kind: OrderKind,
-    symmetry: Symmetry,
-) {
+fn between(draft: &mut Draft<'_, '_>, first: &Members, then: &Members, kind: OrderKind, symmetry: Symmetry) {
     let properties = properties_of(kind, first.verb, symmetry);
     let (one, other) = (Doing::Do(first.verb), Doing::Do(then.verb));
     if !first.needs_all {

@@ -85,7 +85,9 @@ fn fenced(draft: &Draft<'_, '_>, picture: &mut Picture, node: NodeIx) {
 fn follow_connections(draft: &Draft<'_, '_>, picture: &mut Picture) {
     for node in &draft.arena.nodes {
         let connection = match node.kind {
-            NodeKind::Remote { connection: Some(connection) } | NodeKind::Guest { connection, .. } => connection,
+            NodeKind::Remote { connection: Some(connection) } | NodeKind::Guest { connection, .. } => {
+                connection
+            }
             NodeKind::Remote { connection: None } | NodeKind::Member | NodeKind::Ping => continue,
         };
         let is_connected =

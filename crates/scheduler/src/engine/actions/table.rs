@@ -150,7 +150,12 @@ impl Table {
     }
 
     /// The action with exactly this key.
-    pub(super) fn get(&self, resource: Option<ResIx>, doing: Doing, node: Option<NodeIx>) -> Option<ActionIx> {
+    pub(super) fn get(
+        &self,
+        resource: Option<ResIx>,
+        doing: Doing,
+        node: Option<NodeIx>,
+    ) -> Option<ActionIx> {
         self.by_key.get(&(resource, doing, node)).copied()
     }
 
