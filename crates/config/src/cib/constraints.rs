@@ -7,7 +7,7 @@ use heart_model::policy::{
 
 use super::{
     locations,
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     references::{Meaning, Names},
     words,
 };
@@ -19,7 +19,7 @@ pub(super) fn read<'d>(
     constraints: Element<'d>,
     into: &mut Vec<Constraint>,
 ) {
-    for element in reader.children(constraints) {
+    for element in children(constraints) {
         match element.tag_name().name() {
             "rsc_location" => locations::read(reader, names, element, into),
             "rsc_colocation" => into.extend(colocation(reader, names, element)),
@@ -55,7 +55,7 @@ fn meaning<'d>(
 pub(super) fn members<'d>(reader: &Reader<'d>, names: &Names<'d>, set: Element<'d>) -> Vec<String> {
     reader.known_children(set, &["resource_ref"]);
     let mut members = Vec::new();
-    for reference in reader.named(set, "resource_ref") {
+    for reference in named(set, "resource_ref") {
         reader.known(reference, &["id"]);
         let name = reference.attribute("id").unwrap_or_default();
         let meaning = names.meaning(name);
@@ -69,7 +69,7 @@ pub(super) fn members<'d>(reader: &Reader<'d>, names: &Names<'d>, set: Element<'
 
 /// All sets of a constraint.
 fn sets<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>) -> Vec<ResourceSet> {
-    let sets = reader.named(element, "resource_set").filter_map(|set| reader.referred(set));
+    let sets = named(element, "resource_set").filter_map(|set| reader.referred(set));
     let sets = sets.map(|set| {
         reader.known(
             set,
@@ -136,7 +136,7 @@ fn colocation<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>) 
     let score = reader.parsed(element, "score", "a score", words::score).unwrap_or_default();
     let node_attribute = element.attribute("node-attribute").map(str::to_owned);
     let influence = reader.parsed(element, "influence", "yes or no", words::switch);
-    if reader.named(element, "resource_set").next().is_some() {
+    if named(element, "resource_set").next().is_some() {
         let sets = sets(reader, names, element);
         return Some(Constraint::ColocationSets(ColocationSets {
             id,
@@ -209,7 +209,7 @@ fn order<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>) -> Op
         .or_else(|| reader.parsed(element, "score", "a score", words::score).map(of_score))
         .unwrap_or_default();
     let symmetrical = reader.parsed(element, "symmetrical", "yes or no", words::switch);
-    if reader.named(element, "resource_set").next().is_some() {
+    if named(element, "resource_set").next().is_some() {
         let sets = sets(reader, names, element);
         return Some(Constraint::OrderSets(OrderSets { id, kind, symmetrical, sets }));
     }
@@ -258,7 +258,7 @@ fn tickets<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>, int
         let (id, ticket) = (id.to_owned(), ticket.to_owned());
         into.push(Constraint::Ticket(TicketUse { id, ticket, resource, role, loss }));
     };
-    if reader.named(element, "resource_set").next().is_some() {
+    if named(element, "resource_set").next().is_some() {
         for set in sets(reader, names, element) {
             set.members.into_iter().for_each(|resource| push(resource, set.role));
         }

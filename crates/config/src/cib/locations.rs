@@ -3,7 +3,7 @@
 use heart_model::policy::{Constraint, Location, Role, Rule, Score, ScoredRule, Test, Where};
 
 use super::{
-    reader::{Element, Reader},
+    reader::{Element, Reader, named},
     references::{Captures, Meaning, Names},
     rules, words,
 };
@@ -46,7 +46,7 @@ pub(super) fn read<'d>(
     let role = reader.parsed(element, "role", "a role", words::role);
     let score = reader.parsed(element, "score", "a score", words::score);
     let rules: Vec<ScoredRule> =
-        reader.named(element, "rule").filter_map(|rule| rules::scored(reader, rule)).collect();
+        named(element, "rule").filter_map(|rule| rules::scored(reader, rule)).collect();
     let node = element.attribute("node");
     if node.is_none() && rules.is_empty() {
         reader.note(element, "the location says not where; it is left out");
@@ -102,7 +102,7 @@ fn subjects<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>) ->
         };
     }
     let mut subjects = Vec::new();
-    for set in reader.named(element, "resource_set").filter_map(|set| reader.referred(set)) {
+    for set in named(element, "resource_set").filter_map(|set| reader.referred(set)) {
         let role = reader.parsed(set, "role", "a role", words::role);
         let score = reader.parsed(set, "score", "a score", words::score);
         let members = super::constraints::members(reader, names, set);

@@ -30,7 +30,7 @@ use roxmltree::{Document, ParsingOptions};
 
 pub use dates::{date, date_text};
 
-use reader::{Element, Reader};
+use reader::{Element, Reader, children};
 use references::Names;
 
 /// More bytes than any CIB has.
@@ -155,7 +155,7 @@ fn whole(reader: &Reader<'_>, root: Element<'_>) -> Imported {
         ],
     );
     let (mut cluster, mut state) = (Cluster::default(), State::default());
-    for part in reader.children(root) {
+    for part in children(root) {
         match part.tag_name().name() {
             "configuration" => configuration(reader, part, &mut cluster),
             "status" => status::read(reader, part, &mut state),
@@ -164,7 +164,7 @@ fn whole(reader: &Reader<'_>, root: Element<'_>) -> Imported {
     }
     let option = |name: &str| cluster.options.iter().find_map(|set| set.values.get(name));
     state.watchdog = option("have-watchdog").and_then(|text| words::switch(text)) == Some(true);
-    state.quorum = root.attribute("have-quorum").and_then(words::switch) == Some(true);
+    state.quorum = reader.parsed(root, "have-quorum", "yes or no", words::switch) == Some(true);
     let had_quorum = |text: &str| words::switch(text) == Some(true) || words::count(text) > Some(0);
     state.had_quorum = root.attribute("no-quorum-panic").is_some_and(had_quorum);
     state.leader = root.attribute("dc-uuid").filter(|id| !id.is_empty()).map(str::to_owned);
@@ -175,7 +175,7 @@ fn whole(reader: &Reader<'_>, root: Element<'_>) -> Imported {
 fn configuration(reader: &Reader<'_>, configuration: Element<'_>, cluster: &mut Cluster) {
     reader.known(configuration, &["id"]);
     let names = Names::of(reader, configuration);
-    for part in reader.children(configuration) {
+    for part in children(configuration) {
         match part.tag_name().name() {
             "crm_config" => options(reader, part, cluster),
             "nodes" => nodes(reader, part, cluster),
@@ -204,7 +204,7 @@ fn options(reader: &Reader<'_>, config: Element<'_>, cluster: &mut Cluster) {
 }
 
 fn nodes(reader: &Reader<'_>, nodes: Element<'_>, cluster: &mut Cluster) {
-    for node in reader.children(nodes) {
+    for node in children(nodes) {
         if node.tag_name().name() != "node" {
             reader.unknown(node);
             continue;
@@ -240,7 +240,7 @@ fn nodes(reader: &Reader<'_>, nodes: Element<'_>, cluster: &mut Cluster) {
 }
 
 fn fencing_levels(reader: &Reader<'_>, topology: Element<'_>, cluster: &mut Cluster) {
-    for level in reader.children(topology) {
+    for level in children(topology) {
         if level.tag_name().name() != "fencing-level" {
             reader.unknown(level);
             continue;
@@ -267,6 +267,3 @@ fn fencing_levels(reader: &Reader<'_>, topology: Element<'_>, cluster: &mut Clus
         cluster.fencing_levels.push(FencingLevel { target, index, devices });
     }
 }
-
-#[cfg(test)]
-mod tests;

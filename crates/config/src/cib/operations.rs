@@ -3,16 +3,16 @@
 use heart_model::policy::NamedOperation;
 
 use super::{
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     sets, words,
 };
 
 /// All operations in an element, those referred to as well.
 pub(super) fn all<'d>(reader: &Reader<'d>, resource: Element<'d>) -> Vec<NamedOperation> {
     let mut operations = Vec::new();
-    for group in reader.named(resource, "operations").filter_map(|group| reader.referred(group)) {
+    for group in named(resource, "operations").filter_map(|group| reader.referred(group)) {
         reader.known(group, &["id", "id-ref"]);
-        for operation in reader.children(group) {
+        for operation in children(group) {
             if operation.tag_name().name() != "op" {
                 reader.unknown(operation);
             } else if let Some(operation) = reader.referred(operation) {

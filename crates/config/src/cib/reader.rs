@@ -50,20 +50,6 @@ impl<'d> Reader<'d> {
         found
     }
 
-    /// The elements inside of an element.
-    pub(super) fn children(&self, element: Element<'d>) -> impl Iterator<Item = Element<'d>> + use<'d> {
-        element.children().filter(Node::is_element)
-    }
-
-    /// The elements of one kind inside of an element.
-    pub(super) fn named(
-        &self,
-        element: Element<'d>,
-        kind: &'static str,
-    ) -> impl Iterator<Item = Element<'d>> + use<'d> {
-        self.children(element).filter(move |child| child.tag_name().name() == kind)
-    }
-
     /// Says what is to be said of an element.
     pub(super) fn note(&self, element: Element<'d>, message: impl Into<String>) {
         self.note_byte(element.range().start, message.into());
@@ -105,7 +91,7 @@ impl<'d> Reader<'d> {
 
     /// Says of all elements inside but these that they are not known.
     pub(super) fn known_children(&self, element: Element<'d>, kinds: &[&str]) {
-        for child in self.children(element) {
+        for child in children(element) {
             if !kinds.contains(&child.tag_name().name()) {
                 self.unknown(child);
             }
@@ -145,6 +131,19 @@ impl<'d> Reader<'d> {
         };
         notes.into_iter().map(note).collect()
     }
+}
+
+/// The elements inside of an element.
+pub(super) fn children<'d>(element: Element<'d>) -> impl Iterator<Item = Element<'d>> + use<'d> {
+    element.children().filter(Node::is_element)
+}
+
+/// The elements of one kind inside of an element.
+pub(super) fn named<'d>(
+    element: Element<'d>,
+    kind: &'static str,
+) -> impl Iterator<Item = Element<'d>> + use<'d> {
+    children(element).filter(move |child| child.tag_name().name() == kind)
 }
 
 /// Where lines begin, so that a place is found without a walk through the text.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex_lite::{Regex, RegexBuilder};
 
-use super::reader::{Element, Reader};
+use super::reader::{Element, Reader, children, named};
 
 /// More memory than any honest pattern needs.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -48,21 +48,21 @@ impl<'d> Names<'d> {
     /// All names in a configuration.
     pub(super) fn of(reader: &Reader<'d>, configuration: Element<'d>) -> Names<'d> {
         let mut names = Names::default();
-        for resources in reader.named(configuration, "resources") {
-            for element in reader.children(resources).filter(|element| is_resource(*element)) {
+        for resources in named(configuration, "resources") {
+            for element in children(resources).filter(|element| is_resource(*element)) {
                 names.top.extend(element.attribute("id"));
             }
             for element in resources.descendants() {
                 names.note_resource(element);
             }
         }
-        for nodes in reader.named(configuration, "nodes") {
-            names.nodes.extend(reader.children(nodes).filter_map(|node| node.attribute("uname")));
+        for nodes in named(configuration, "nodes") {
+            names.nodes.extend(children(nodes).filter_map(|node| node.attribute("uname")));
         }
-        for tag in reader.named(configuration, "tags").flat_map(|tags| reader.named(tags, "tag")) {
+        for tag in named(configuration, "tags").flat_map(|tags| named(tags, "tag")) {
             reader.known(tag, &["id"]);
             reader.known_children(tag, &["obj_ref"]);
-            let members = reader.named(tag, "obj_ref").filter_map(|member| member.attribute("id"));
+            let members = named(tag, "obj_ref").filter_map(|member| member.attribute("id"));
             names.tags.entry(tag.attribute("id").unwrap_or_default()).or_default().extend(members);
         }
         names

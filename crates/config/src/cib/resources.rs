@@ -4,13 +4,13 @@ use heart_model::policy::{AgentName, AttributeSet, Body, Bundle, NamedOperation,
 
 use super::{
     operations,
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     sets,
 };
 
 /// All resources, in their order.
 pub(super) fn read<'d>(reader: &Reader<'d>, resources: Element<'d>, into: &mut Vec<Resource>) {
-    for part in reader.children(resources) {
+    for part in children(resources) {
         match part.tag_name().name() {
             "template" => {
                 reader.known(part, &["id", "class", "provider", "type", "description"]);
@@ -95,7 +95,7 @@ fn group<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {
     reader.known(element, &["id", "description", "ordered", "collocated"]);
     reader.known_children(element, &["meta_attributes", "instance_attributes", "primitive"]);
     let members: Vec<Resource> =
-        reader.named(element, "primitive").filter_map(|member| one(reader, member)).collect();
+        named(element, "primitive").filter_map(|member| one(reader, member)).collect();
     if members.is_empty() {
         reader.note(element, "the group has no members; it is left out");
         return None;
@@ -106,7 +106,7 @@ fn group<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {
 fn clone<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {
     reader.known(element, &["id", "description"]);
     reader.known_children(element, &["meta_attributes", "instance_attributes", "primitive", "group"]);
-    let inner = |kind| reader.named(element, kind).find_map(|inner| one(reader, inner));
+    let inner = |kind| named(element, kind).find_map(|inner| one(reader, inner));
     let Some(inner) = inner("primitive").or_else(|| inner("group")) else {
         reader.note(element, "there is nothing that it could be a clone of; it is left out");
         return None;
@@ -132,15 +132,15 @@ fn bundle<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {
     reader.known(element, &["id", "description"]);
     let known = ["meta_attributes", "network", "storage", "primitive", "docker", "podman", "rkt"];
     reader.known_children(element, &known);
-    let container = reader.children(element).find(|part| TECHNOLOGIES.contains(&part.tag_name().name()));
+    let container = children(element).find(|part| TECHNOLOGIES.contains(&part.tag_name().name()));
     let Some(container) = container else {
         reader.note(element, "the bundle does not say what makes its containers; it is left out");
         return None;
     };
-    let network = reader.named(element, "network").next();
-    let storage = reader.named(element, "storage").next();
+    let network = named(element, "network").next();
+    let storage = named(element, "storage").next();
     let inside = |parent: Option<Element<'d>>, kind| {
-        let parts = parent.into_iter().flat_map(move |parent| reader.named(parent, kind));
+        let parts = parent.into_iter().flat_map(move |parent| named(parent, kind));
         parts.map(|part| sets::of_attributes(part, &["id"])).collect()
     };
     if let Some(network) = network {
@@ -159,7 +159,7 @@ fn bundle<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {
         network: network.map(|network| sets::of_attributes(network, &["id"])),
         ports: inside(network, "port-mapping"),
         storage: inside(storage, "storage-mapping"),
-        inner: reader.named(element, "primitive").find_map(|inner| one(reader, inner)).map(Box::new),
+        inner: named(element, "primitive").find_map(|inner| one(reader, inner)).map(Box::new),
     };
     Some(common(reader, element, Body::Bundle(Box::new(bundle))))
 }

@@ -8,7 +8,7 @@ use heart_model::policy::{
 
 use super::{
     dates,
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     words,
 };
 
@@ -65,7 +65,7 @@ fn nested<'d>(reader: &Reader<'d>, rule: Element<'d>, depth: usize) -> Rule {
     Rule {
         id: rule.attribute("id").unwrap_or_default().to_owned(),
         combine: reader.parsed(rule, "boolean-op", "`and` or `or`", combine).unwrap_or_default(),
-        tests: reader.children(rule).filter_map(test).collect(),
+        tests: children(rule).filter_map(test).collect(),
     }
 }
 
@@ -145,7 +145,7 @@ fn date<'d>(reader: &Reader<'d>, expression: Element<'d>) -> Test {
         "gt" => end("start").map(|from| Span { from: Some(from), until: None, open: true }),
         "in_range" => span(reader, expression),
         "date_spec" => {
-            let spec = reader.named(expression, "date_spec").find_map(|spec| reader.referred(spec));
+            let spec = named(expression, "date_spec").find_map(|spec| reader.referred(spec));
             if let Some(spec) = spec {
                 return Test::DateParts(parts(reader, spec));
             }
@@ -173,7 +173,7 @@ fn span<'d>(reader: &Reader<'d>, expression: Element<'d>) -> Option<Span> {
         return None;
     }
     let length = || {
-        let length = reader.named(expression, "duration").find_map(|length| reader.referred(length))?;
+        let length = named(expression, "duration").find_map(|length| reader.referred(length))?;
         Some(duration(reader, length))
     };
     let until = until.or_else(|| length().zip(from).map(|(length, from)| length.after(from)));

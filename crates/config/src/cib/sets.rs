@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use heart_model::policy::AttributeSet;
 
 use super::{
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     rules, words,
 };
 
 /// All sets of one kind in an element, those referred to as well.
 pub(super) fn all<'d>(reader: &Reader<'d>, parent: Element<'d>, kind: &'static str) -> Vec<AttributeSet> {
-    let sets = reader.named(parent, kind).filter_map(|set| reader.referred(set));
+    let sets = named(parent, kind).filter_map(|set| reader.referred(set));
     sets.map(|set| one(reader, set)).collect()
 }
 
@@ -22,12 +22,12 @@ pub(super) fn one<'d>(reader: &Reader<'d>, set: Element<'d>) -> AttributeSet {
     let of_the_cluster = set.has_tag_name("cluster_property_set") || set.has_tag_name("meta_attributes");
     let mut values = BTreeMap::new();
     let mut conditions = Vec::new();
-    let mut parts: Vec<Element<'d>> = reader.children(set).collect();
+    let mut parts: Vec<Element<'d>> = children(set).collect();
     // Before schema 1, values stood in an element of their own.
     let wrapped: Vec<Element<'d>> = parts
         .iter()
         .filter(|part| part.has_tag_name("attributes"))
-        .flat_map(|part| reader.children(*part))
+        .flat_map(|part| children(*part))
         .collect();
     parts.extend(wrapped);
     for part in parts {

@@ -7,13 +7,13 @@ use heart_model::policy::{
 };
 
 use super::{
-    reader::{Element, Reader},
+    reader::{Element, Reader, children, named},
     sets, words,
 };
 
 /// The status of all nodes, and the tickets.
 pub(super) fn read<'d>(reader: &Reader<'d>, status: Element<'d>, state: &mut State) {
-    for part in reader.children(status) {
+    for part in children(status) {
         match part.tag_name().name() {
             "node_state" => state.nodes.extend(node(reader, part)),
             "tickets" => tickets(reader, part, &mut state.tickets),
@@ -52,15 +52,15 @@ fn node<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<NodeState> {
     };
     let is_set =
         |name| reader.parsed(element, name, "yes or no, or a time", since).is_some_and(|since| since != 0);
-    let transient = reader.named(element, "transient_attributes");
-    for attributes in reader.named(element, "transient_attributes") {
+    let transient = named(element, "transient_attributes");
+    for attributes in named(element, "transient_attributes") {
         reader.known(attributes, &["id"]);
         reader.known_children(attributes, &["instance_attributes", "utilization"]);
     }
-    let lists = reader.named(element, "lrm").flat_map(|lrm| {
+    let lists = named(element, "lrm").flat_map(|lrm| {
         reader.known(lrm, &["id"]);
         reader.known_children(lrm, &["lrm_resources", "lrm_agents"]);
-        reader.named(lrm, "lrm_resources")
+        named(lrm, "lrm_resources")
     });
     Some(NodeState {
         id: id.to_owned(),
@@ -111,7 +111,7 @@ fn expected(text: &str) -> Option<bool> {
 fn histories<'d>(reader: &Reader<'d>, list: Element<'d>) -> Vec<ResourceHistory> {
     reader.known(list, &["id"]);
     let mut histories = Vec::new();
-    for resource in reader.children(list) {
+    for resource in children(list) {
         if resource.tag_name().name() != "lrm_resource" {
             reader.unknown(resource);
             continue;
@@ -133,8 +133,7 @@ fn histories<'d>(reader: &Reader<'d>, list: Element<'d>) -> Vec<ResourceHistory>
             },
             container: optional("container"),
             locked_at: reader.parsed(resource, "shutdown-lock", "seconds since 1970", number),
-            operations: reader
-                .named(resource, "lrm_rsc_op")
+            operations: named(resource, "lrm_rsc_op")
                 .filter_map(|operation| one(reader, operation))
                 .collect(),
         });
@@ -288,7 +287,7 @@ fn digests(element: Element<'_>) -> Digests {
 }
 
 fn tickets<'d>(reader: &Reader<'d>, list: Element<'d>, into: &mut BTreeMap<String, TicketState>) {
-    for part in reader.children(list) {
+    for part in children(list) {
         match part.tag_name().name() {
             "ticket_state" => {
                 let Some(id) = part.attribute("id") else {
@@ -303,12 +302,7 @@ fn tickets<'d>(reader: &Reader<'d>, list: Element<'d>, into: &mut BTreeMap<Strin
             // As it was before schema 1.2: values whose names end with that of the ticket.
             "instance_attributes" => {
                 for (name, value) in sets::one(reader, part).values {
-                    let known = ["granted", "standby", "last-granted"].into_iter();
-                    let found = known.filter_map(|known| {
-                        let rest = name.strip_prefix(known)?;
-                        Some((known, rest.strip_prefix("-ticket-").or_else(|| rest.strip_prefix('-'))?))
-                    });
-                    if let Some((known, ticket)) = found.last() {
+                    if let Some((known, ticket)) = of_a_ticket(&name) {
                         say(into.entry(ticket.to_owned()).or_default(), known, &value);
                     }
                 }
@@ -316,6 +310,13 @@ fn tickets<'d>(reader: &Reader<'d>, list: Element<'d>, into: &mut BTreeMap<Strin
             _ => reader.unknown(part),
         }
     }
+}
+
+/// What a value with this name says, and of which ticket: `granted-ticket-paris`.
+fn of_a_ticket(name: &str) -> Option<(&'static str, &str)> {
+    ["granted", "standby", "last-granted"]
+        .into_iter()
+        .find_map(|known| Some((known, name.strip_prefix(known)?.strip_prefix("-ticket-")?)))
 }
 
 fn say(ticket: &mut TicketState, name: &str, value: &str) {

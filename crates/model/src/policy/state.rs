@@ -12,7 +12,7 @@ pub struct State {
     pub now: Option<i64>,
     /// Whether a majority takes part.
     pub quorum: bool,
-    /// Whether a majority has taken part before.
+    /// Whether a majority once took part, and takes the loss of it seriously.
     pub had_quorum: bool,
     /// The id of the node that leads.
     pub leader: Option<String>,
@@ -74,7 +74,8 @@ pub struct ResourceHistory {
     pub agent: super::AgentName,
     /// The resource that contained it, if it was in a container.
     pub container: Option<String>,
-    /// Since when it belongs to this node, which was shut down in order: seconds since 1970.
+    /// Since when it has belonged to this node, which was shut down in order: seconds since 1970. None if it
+    /// does not.
     pub locked_at: Option<i64>,
     /// What was done, in the order in which it was found.
     pub operations: Vec<Operation>,

@@ -9,6 +9,7 @@
 //! 3. *assignment*: where each resource goes, and in which role;
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
+mod actions;
 mod arena;
 mod assignment;
 mod candidates;
@@ -32,5 +33,5 @@ pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     candidates::admit(&mut arena);
     colocation::unfold(&mut arena);
     assignment::assign(&mut arena);
-    Outcome { before, ..Outcome::default() }
+    actions::act(&mut arena, before)
 }

@@ -108,7 +108,7 @@ fn compares(found: Option<&str>, compare: Compare, wanted: Option<&str>, value_t
         (Some(found), Some(wanted)) => {
             Some(order_of(found, wanted, type_of(value_type, compare, found, wanted)))
         }
-        (None, Some(_)) | (Some(_), None) | (None, None) => None,
+        (None, Some(_) | None) | (Some(_), None) => None,
     };
     let both_missing = found.is_none() && wanted.is_none();
     match compare {
