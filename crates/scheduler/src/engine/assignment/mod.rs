@@ -286,9 +286,7 @@ impl<'a, 's> Placing<'a, 's> {
     /// Where the container is in which this node is, if resource and node belong to bundles.
     fn host_of_bundled(&self, resource: ResIx, node: NodeIx) -> Option<NodeIx> {
         let NodeKind::Guest { connection, container } = self.arena.node(node).kind else { return None };
-        let is_bundled = |resource| self.arena[self.arena.outermost(resource)].kind == Kind::Bundle;
-        (is_bundled(resource) && is_bundled(connection)).then_some(())?;
-        self.arena[container].assigned
+        self.arena[container].assigned.filter(|_| self.is_bundled(resource) && self.is_bundled(connection))
     }
 
     /// Writes into the arena what was decided of roles.

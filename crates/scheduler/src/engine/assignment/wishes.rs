@@ -161,13 +161,20 @@ impl Placing<'_, '_> {
         factor: Score,
         manner: Manner,
     ) {
-        let best = self.best_by_value(asked, pair);
         let attribute = self.pair(pair).attribute.as_deref();
+        let group = self.group_behind(asked, pair);
+        // Mostly what has to be the same is the node itself, and nothing has to be looked up.
+        let is_node =
+            matches!(attribute, None | Some("#uname")) && !self.is_bundled(asked) && !self.is_bundled(target);
+        let best = if is_node { BTreeMap::new() } else { self.best_by_value(asked, attribute, group) };
         let heeds_dislike = self.heeds_dislike_of_dislike(pair);
         let mut spared = Vec::new();
         for (node, allowed) in wishes.table.iter_mut() {
-            let value = self.attribute(target, node, attribute);
-            let score = best.get(&value).copied().unwrap_or(Score::NEVER);
+            let score = match is_node {
+                true => self.opinion(asked, group, node),
+                false => best.get(&self.attribute(target, node, attribute)).copied(),
+            };
+            let score = score.unwrap_or(Score::NEVER);
             if factor.is_negative() && score.is_negative() && !heeds_dislike(score) {
                 continue;
             }
@@ -204,25 +211,37 @@ impl Placing<'_, '_> {
         move |score| stickiness < -score && has_influence && alone
     }
 
-    /// The best that a resource thinks of nodes it could use, for each value of the pair's attribute.
-    fn best_by_value(&self, asked: ResIx, pair: ColocationIx) -> BTreeMap<Option<&str>, Score> {
-        let attribute = self.pair(pair).attribute.as_deref();
-        let group = self.group_behind(asked, pair);
-        let mut best = BTreeMap::new();
-        for (node, allowed) in self.arena[asked].allowed.iter() {
-            if !self.arena.is_available(node) {
-                continue;
+    /// What a resource thinks of a node that it could use.
+    fn opinion(&self, asked: ResIx, group: Option<ResIx>, node: NodeIx) -> Option<Score> {
+        let allowed = self.arena[asked].allowed.get(node).filter(|_| self.arena.is_available(node))?;
+        Some(match group {
+            Some(group) => {
+                allowed.score + self.arena[group].allowed.score(node) + -self.arena.node(node).score
             }
-            let score = match group {
-                Some(group) => {
-                    allowed.score + self.arena[group].allowed.score(node) + -self.arena.node(node).score
-                }
-                None => allowed.score,
-            };
-            let known = best.entry(self.attribute(asked, node, attribute)).or_insert(Score::NEVER);
-            *known = score.max(*known);
+            None => allowed.score,
+        })
+    }
+
+    /// The best that a resource thinks of nodes it could use, for each value of an attribute.
+    fn best_by_value(
+        &self,
+        asked: ResIx,
+        attribute: Option<&str>,
+        group: Option<ResIx>,
+    ) -> BTreeMap<Option<&str>, Score> {
+        let mut best = BTreeMap::new();
+        for (node, _) in self.arena[asked].allowed.iter() {
+            if let Some(score) = self.opinion(asked, group, node) {
+                let known = best.entry(self.attribute(asked, node, attribute)).or_insert(Score::NEVER);
+                *known = score.max(*known);
+            }
         }
         best
+    }
+
+    /// Whether it is part of a bundle.
+    pub(super) fn is_bundled(&self, resource: ResIx) -> bool {
+        self.arena[self.arena.outermost(resource)].kind == Kind::Bundle
     }
 
     /// The group whose locations a member has to speak for: they were given to its first member, and where

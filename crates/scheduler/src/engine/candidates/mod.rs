@@ -111,7 +111,7 @@ fn close_bundle_nodes(arena: &mut Arena<'_>) {
     if own.is_empty() {
         return;
     }
-    let mut inside = alloc::collections::BTreeMap::new();
+    let mut inside = BTreeMap::new();
     for (node, instance) in own.iter().filter_map(|(node, instance)| Some((*node, (*instance)?))) {
         let members = arena[instance].children.clone();
         core::iter::once(instance).chain(members).for_each(|part| {
