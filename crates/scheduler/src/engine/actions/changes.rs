@@ -47,7 +47,7 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
         monitors::note_running(draft, resource);
         for place in 0..draft.arena[resource].history.len() {
             let node = draft.arena[resource].history[place].node;
-            if draft.arena.node(node).online && !draft.arena.node(node).unclean {
+            if draft.arena.is_available(node) || draft.arena.node(node).maintenance {
                 compare_one(draft, resource, place, node);
             }
         }
@@ -87,12 +87,10 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
     for operation in run {
         let every_ms = operation.every_ms;
         if every_ms > 0 && in_maintenance {
-            let number = draft.table.operation(&operation.name, every_ms);
-            monitors::cancel_before(draft, resource, node, number, None);
+            cancel(draft, resource, node, operation);
         } else if every_ms > 0 && !monitors::is_wanted(draft, resource, &operation.name, every_ms) {
             if draft.arena.options.stop_removed_actions {
-                let number = draft.table.operation(&operation.name, every_ms);
-                monitors::cancel_before(draft, resource, node, number, None);
+                cancel(draft, resource, node, operation);
                 changed = true;
             }
         } else {
@@ -102,6 +100,15 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
     let failed = draft.arena[resource].failures.get(&node).is_some();
     if changed && failed {
         draft.arena.clear_failures.push((resource, node, ClearWhy::Changed));
+    }
+}
+
+/// Ends an operation that nobody wants any more; a stop ends it anyway.
+fn cancel(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &Operation) {
+    let number = draft.table.operation(&operation.name, operation.every_ms);
+    monitors::cancel_before(draft, resource, node, number, None);
+    if let Some(cancel) = draft.table.on(resource, Doing::Cancel(number), node) {
+        draft.relate(End::Of(resource, STOP), End::Action(cancel), P::ORDERED);
     }
 }
 
@@ -124,7 +131,9 @@ fn compare_operation(
     let is_told = operation.every_ms > 0
         || matches!(operation.name.as_str(), "monitor" | "start" | "promote" | "migrate_from");
     let is_open = matches!(operation.status, OperationStatus::Pending | OperationStatus::Cancelled);
-    if !is_told || is_open || operation.digests.all.is_none() {
+    // What nobody has written down is made of what contains it; nobody tells of a change of that.
+    let is_implied = draft.arena[resource].source.is_none();
+    if !is_told || is_open || is_implied || operation.digests.all.is_none() {
         return false;
     }
     match change_of(draft, resource, node, operation) {
@@ -207,7 +216,7 @@ fn parameters(
 /// Deletes what is remembered of a resource on a node, after its stop and before its start.
 pub(super) fn delete_history(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, required: bool) {
     let place = draft.arena.node(node);
-    if !place.online || place.unclean {
+    if !place.online || place.unclean || draft.arena[resource].failed {
         return;
     }
     let delete = draft.table.make(Some(resource), Doing::DeleteHistory, Some(node));

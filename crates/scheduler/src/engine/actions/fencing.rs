@@ -3,7 +3,7 @@
 //! What runs on a node that is fenced needs no stop any more: the fencing implies it. What needs fencing waits
 //! for all fencing that is part of the plan.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 use super::{
     draft::Draft,
@@ -18,7 +18,7 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     let any_managed = draft.arena.resources.iter().any(|resource| resource.managed);
     let leader = draft.arena.leader;
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
-    for node in draft.arena.node_numbers() {
+    for node in by_name(draft) {
         let place = draft.arena.node(node);
         if matches!(place.kind, NodeKind::Guest { .. }) {
             if place.reset_remote && draft.can_fence(node) {
@@ -46,6 +46,37 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
         leader_last(draft, &others, of_leader);
     }
     draft.fencings = others;
+}
+
+/// All nodes in the order of their names, numbers in them as numbers.
+fn by_name(draft: &Draft<'_, '_>) -> Vec<NodeIx> {
+    let mut nodes: Vec<NodeIx> = draft.arena.node_numbers().collect();
+    nodes.sort_by_cached_key(|node| name_key(&draft.arena.node(*node).name));
+    nodes
+}
+
+/// A name in pieces: text, and numbers by their size.
+fn name_key(name: &str) -> Vec<(String, u64)> {
+    let mut pieces: Vec<(String, u64)> = Vec::new();
+    let mut in_number = true;
+    for letter in name.chars() {
+        let digit = letter.to_digit(10);
+        match (digit, pieces.last_mut()) {
+            (Some(digit), Some((_, number))) => {
+                *number = number.saturating_mul(10).saturating_add(u64::from(digit));
+                in_number = true;
+            }
+            (Some(digit), None) => {
+                pieces.push((String::new(), u64::from(digit)));
+            }
+            (None, Some((text, _))) if !in_number => text.extend(letter.to_lowercase()),
+            (None, _) => {
+                pieces.push((letter.to_lowercase().collect(), 0));
+                in_number = false;
+            }
+        }
+    }
+    pieces
 }
 
 /// Whoever leads is fenced, or shut down, last.

@@ -48,7 +48,7 @@ pub(super) fn make(draft: &mut Draft<'_, '_>, resource: ResIx, current: NodeIx) 
         draft.relate(End::Action(to), migrate_from, P::ORDERED | P::MIGRATES_WITH_THEN);
     }
     draft.relate(migrate_from, End::Of(resource, STOP), P::ORDERED | P::MIGRATES_WITH_THEN);
-    let then = P::ORDERED | P::MIGRATES_WITH_THEN | P::BLOCKS_THEN;
+    let then = P::ORDERED | P::MIGRATES_WITH_THEN | P::MIGRATES_AFTER_FIRST;
     draft.relate(migrate_from, End::Of(resource, START), then);
 }
 

@@ -35,11 +35,10 @@ fn before_what_follows_a_stop(draft: &mut Draft<'_, '_>, relation: Relation) {
     if is_own_container {
         return;
     }
-    let kept = P::SAME_NODE_OR_TARGET;
-    let mut properties = P::ORDERED;
-    if relation.properties.has(kept) {
-        properties |= kept;
+    if relation.properties.has(P::SAME_NODE_OR_TARGET) {
+        return;
     }
+    let mut properties = P::ORDERED;
     if relation.properties.has(P::SAME_NODE_IF_REQUIRED) {
         properties |= P::SAME_NODE_IF_REQUIRED;
     }

@@ -21,7 +21,8 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     }
     for node in draft.arena.node_numbers() {
         let place = draft.arena.node(node);
-        if !place.online || place.unclean || place.no_discovery {
+        let is_member = matches!(place.kind, NodeKind::Member | NodeKind::Ping);
+        if !place.online || place.unclean || (place.no_discovery && !is_member) {
             continue;
         }
         for resource in draft.arena.top.clone() {
@@ -145,7 +146,9 @@ fn bundle(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
             any = true;
             // Where the connection leads is known only once the container runs.
             if let Some(probe) = draft.table.on(connection, Doing::Probe, node) {
-                draft.relate(End::Of(replica.container, START), End::Action(probe), P::ORDERED);
+                let runs = draft.is_active(replica.container);
+                let properties = if runs { P::ORDERED } else { P::ORDERED | P::BLOCKS_THEN };
+                draft.relate(End::Of(replica.container, START), End::Action(probe), properties);
             }
         }
     }

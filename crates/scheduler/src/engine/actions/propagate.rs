@@ -262,11 +262,12 @@ fn relation(
     if properties.has(P::RESTARTS) {
         restart(draft, agenda, first, then);
     }
-    if properties.has(P::NEEDED_BY_THEN) && summary(draft, then, None).required {
+    if properties.has(P::NEEDED_BY_THEN)
+        && summary(draft, then, None).required
+        && !draft.table[then].migratable
+    {
         must(draft, agenda, first);
-        if !draft.table[then].migratable {
-            stay(draft, agenda, first);
-        }
+        stay(draft, agenda, first);
     }
     if properties.has(P::DEMOTED_FIRST) && draft.table[then].is_required() {
         let resource = draft.table[then].resource;
@@ -275,12 +276,17 @@ fn relation(
         }
     }
     if properties.has(P::MIGRATES_WITH_THEN) {
-        if !(draft.table[then].migratable && draft.table[then].runnable) {
+        let after = &draft.table[then];
+        let is_part = after.migratable || after.doing == Doing::MigrateFrom;
+        if !(is_part && after.runnable) {
             cannot(draft, agenda, first);
         }
         if draft.table[then].is_required() {
             must(draft, agenda, first);
         }
+    }
+    if properties.has(P::MIGRATES_AFTER_FIRST) && !of_first.runnable {
+        stay(draft, agenda, then);
     }
     if properties.has(P::BLOCKS_THEN) && !of_first.runnable && draft.table[then].runnable {
         cannot(draft, agenda, then);

@@ -46,6 +46,8 @@ impl Properties {
     pub(super) const MIGRATES_WITH_THEN: Properties = Properties(1 << 14);
     /// Only if the first is not part of a live migration.
     pub(super) const UNLESS_FIRST_MIGRATES: Properties = Properties(1 << 15);
+    /// If the first cannot be done, what comes then is no longer part of a live migration.
+    pub(super) const MIGRATES_AFTER_FIRST: Properties = Properties(1 << 17);
     /// If the first is required, so is what comes then on the same node.
     pub(super) const FORCES_THEN_THERE: Properties = Properties(1 << 16);
 

@@ -43,9 +43,6 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
 fn after_stops(draft: &mut Draft<'_, '_>, node: NodeIx, shutdown: ActionIx) {
     let in_maintenance = draft.arena.node(node).maintenance;
     for resource in draft.arena.resource_numbers() {
-        if let Some(probe) = draft.table.on(resource, Doing::Probe, node) {
-            draft.table.join(probe, shutdown, P::ORDERED);
-        }
         let Some(stop) = draft.table.on(resource, STOP, node) else { continue };
         let found = &draft.arena[resource];
         if found.maintenance || in_maintenance || (!found.managed && !found.blocked) {

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::engine::{
     arena::{Kind, ResIx},
-    values::flag,
 };
 
 /// In which direction an order is read.
