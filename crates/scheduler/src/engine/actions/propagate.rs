@@ -156,10 +156,7 @@ fn completion(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> ActionI
 
 /// The point at which a step of a collective is complete.
 pub(super) fn complete(draft: &Draft<'_, '_>, resource: ResIx, action: ActionIx) -> ActionIx {
-    let verb = match draft.table[action].doing {
-        Doing::Do(verb) | Doing::Done(verb) => verb,
-        _ => return action,
-    };
+    let (Doing::Do(verb) | Doing::Done(verb)) = draft.table[action].doing else { return action };
     let told = draft.table.any(resource, Doing::Told(super::table::When::After, verb));
     told.or_else(|| draft.table.any(resource, Doing::Done(verb))).unwrap_or(action)
 }
