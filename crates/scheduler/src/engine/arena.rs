@@ -111,7 +111,6 @@ pub(crate) struct Options {
     pub(crate) no_quorum: NoQuorum,
     pub(crate) symmetric: bool,
     pub(crate) stop_all: bool,
-    pub(crate) start_failure_is_fatal: bool,
     pub(crate) maintenance: bool,
     pub(crate) startup_probes: bool,
     pub(crate) stop_removed_resources: bool,
@@ -124,8 +123,6 @@ pub(crate) struct Options {
     pub(crate) concurrent_fencing: bool,
     /// There is a device, or a watchdog that counts as one.
     pub(crate) fencing_possible: bool,
-    pub(crate) watchdog: bool,
-    pub(crate) priority_fencing_delay_ms: u64,
     pub(crate) node_pending_timeout_s: u64,
     pub(crate) placement: Placement,
     pub(crate) shutdown_lock: bool,
@@ -189,8 +186,9 @@ pub(crate) struct Node {
 }
 
 /// What a resource is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
+    #[default]
     Primitive,
     Group,
     Clone,
@@ -198,8 +196,9 @@ pub(crate) enum Kind {
 }
 
 /// What has to be there before something may start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Requires {
+    #[default]
     Nothing,
     Quorum,
     Fencing,
@@ -207,8 +206,9 @@ pub(crate) enum Requires {
 }
 
 /// What is done when something is active on several nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MultipleActive {
+    #[default]
     StopStart,
     StopOnly,
     Block,
@@ -248,7 +248,6 @@ pub(crate) struct CloneFacts {
 /// One container of a bundle with what belongs to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Replica {
-    pub(crate) number: u32,
     pub(crate) address: Option<ResIx>,
     pub(crate) container: ResIx,
     pub(crate) connection: Option<ResIx>,
@@ -263,7 +262,6 @@ pub(crate) struct Replica {
 pub(crate) struct BundleFacts {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) per_host: u32,
-    pub(crate) promoted_max: u32,
     /// The clone inside.
     pub(crate) inner: Option<ResIx>,
 }
@@ -403,7 +401,7 @@ pub(crate) struct History<'s> {
 }
 
 /// A resource, a group, a clone, an instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Res<'s> {
     /// Its id, with the number of the instance (`web:1`).
     pub(crate) id: String,
@@ -461,8 +459,6 @@ pub(crate) struct Res<'s> {
     pub(crate) stop_wanted: bool,
     /// It may not be promoted.
     pub(crate) no_promotion: bool,
-    /// It runs on a node where it was not expected, and stays on its own.
-    pub(crate) stop_unexpected: bool,
     /// The operation that was asked for and has no answer: its name.
     pub(crate) pending_task: Option<String>,
     /// Where that was asked for.
@@ -528,7 +524,6 @@ pub(crate) struct RoleLocation {
     pub(crate) resource: ResIx,
     pub(crate) role: Role,
     pub(crate) scores: Vec<(NodeIx, Score)>,
-    pub(crate) cause: Cause,
 }
 
 impl Arena<'_> {

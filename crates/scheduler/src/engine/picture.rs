@@ -1,10 +1,6 @@
 //! What was understood of nodes and resources, for people and for tests.
 
-use alloc::{
-    collections::BTreeMap,
-    string::{String, ToString as _},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use heart_model::policy::Role;
 

@@ -4,11 +4,7 @@
 //! reload. Monitors that were told something else are asked for again, and those that nobody wants any more
 //! are ended. What is not configured any more is forgotten once it is stopped.
 
-use alloc::{
-    collections::BTreeMap,
-    string::{String, ToString as _},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use heart_model::policy::{Operation, OperationStatus};
 

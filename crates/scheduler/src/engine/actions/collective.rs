@@ -10,7 +10,7 @@ use heart_model::policy::Verb;
 use super::{
     draft::Draft,
     ladder, notify,
-    table::{ActionIx, Doing, PROMOTE, RUNNING, START, STOP},
+    table::{ActionIx, Doing, PROMOTE, RUNNING, START},
 };
 use crate::engine::arena::{Kind, NodeIx, ResIx};
 
@@ -235,9 +235,4 @@ pub(super) fn points_above(draft: &Draft<'_, '_>, action: ActionIx) -> Vec<Actio
 /// Whether a step is one that brings something up.
 pub(super) fn brings_up(doing: Doing) -> bool {
     matches!(doing, START | PROMOTE)
-}
-
-/// Whether a step is the stop of something, or of everything of a kind.
-pub(super) fn is_stop(doing: Doing) -> bool {
-    doing == STOP
 }

@@ -7,14 +7,14 @@
 
 use alloc::{collections::VecDeque, vec, vec::Vec};
 
-use heart_model::policy::{Role, Verb};
+use heart_model::policy::Role;
 
 use super::{
     collective::{self, Summary, points_above, summary},
     draft::Draft,
     interleave,
     relation::Properties as P,
-    table::{ActionIx, Before, Doing, RUNNING, START, STOP},
+    table::{ActionIx, Before, Doing, START, STOP},
 };
 use crate::engine::arena::{Kind, NodeIx, ResIx};
 
@@ -391,10 +391,4 @@ fn cancel(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
         draft.reloads.remove(&resource);
     }
     agenda.changed(draft, action);
-}
-
-/// Whether anything of a clone is there or will be.
-pub(super) fn is_reached(draft: &Draft<'_, '_>, resource: ResIx, verb: Verb) -> bool {
-    let done = if verb == Verb::Start { RUNNING } else { Doing::Done(verb) };
-    draft.table.any(resource, done).is_some_and(|point| draft.table[point].runnable)
 }

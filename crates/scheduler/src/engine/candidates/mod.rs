@@ -207,7 +207,7 @@ fn apply_scores(
 ) {
     if role == Some(Role::Promoted) {
         let scores = scores.to_vec();
-        arena.role_locations.push(RoleLocation { resource, role: Role::Promoted, scores, cause });
+        arena.role_locations.push(RoleLocation { resource, role: Role::Promoted, scores });
         return;
     }
     for (node, score) in scores {

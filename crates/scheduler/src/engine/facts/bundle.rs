@@ -34,8 +34,7 @@ pub(super) fn unfold<'s>(arena: &mut Arena<'s>, bundle: ResIx, source: &'s Resou
     let clone =
         inner.map(|inner| add_clone(arena, bundle, source, inner, replicas, per_host, promoted_max as u32));
 
-    let mut facts =
-        BundleFacts { replicas: Vec::new(), per_host, promoted_max: promoted_max as u32, inner: clone };
+    let mut facts = BundleFacts { replicas: Vec::new(), per_host, inner: clone };
     let mut address = first;
     for number in 0..replicas {
         let at = address;
@@ -113,7 +112,7 @@ fn add_replica(
         add_part(arena, bundle, id, agent("IPaddr2"), &[])
     });
     let container = add_part(arena, bundle, format!("{id}-{technology}-{number}"), agent(technology), &[]);
-    let mut replica = Replica { number, address, container, connection: None, inner: instance, node: None };
+    let mut replica = Replica { address, container, connection: None, inner: instance, node: None };
     if let Some(instance) = instance {
         let name = format!("{id}-{number}");
         let container_id = arena[container].id.clone();

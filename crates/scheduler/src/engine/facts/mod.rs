@@ -16,7 +16,6 @@ mod unfold;
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::{String, ToString as _},
-    vec,
     vec::Vec,
 };
 

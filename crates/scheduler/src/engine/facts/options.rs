@@ -17,16 +17,11 @@ pub(super) fn read(values: &BTreeMap<String, String>, state: &State) -> Options 
     let said = |name: &str| values.get(name).map(String::as_str);
     let seconds = |name: &str| said(name).and_then(milliseconds).unwrap_or(0) / 1000;
     let fencing = flag(values, "fencing-enabled", true);
-    let watchdog_timeout = said("fencing-watchdog-timeout").is_some_and(|text| {
-        text.trim_start().starts_with('-') || milliseconds(text).is_some_and(|timeout| timeout > 0)
-    });
     let has_watchdog = state.watchdog || flag(values, "have-watchdog", false);
-    let watchdog = watchdog_timeout && has_watchdog;
     Options {
         no_quorum: no_quorum(said("no-quorum-policy"), fencing, state),
         symmetric: flag(values, "symmetric-cluster", true),
         stop_all: flag(values, "stop-all-resources", false),
-        start_failure_is_fatal: flag(values, "start-failure-is-fatal", true),
         maintenance: flag(values, "maintenance-mode", false),
         startup_probes: flag(values, "enable-startup-probes", true),
         stop_removed_resources: either(values, ["stop-removed-resources", "stop-orphan-resources"]),
@@ -37,8 +32,6 @@ pub(super) fn read(values: &BTreeMap<String, String>, state: &State) -> Options 
         fencing_action: said("fencing-action").filter(|word| *word == "off").unwrap_or("reboot").to_string(),
         concurrent_fencing: flag(values, "concurrent-fencing", true),
         fencing_possible: has_watchdog,
-        watchdog,
-        priority_fencing_delay_ms: said("priority-fencing-delay").and_then(milliseconds).unwrap_or(0),
         node_pending_timeout_s: seconds("node-pending-timeout"),
         placement: match said("placement-strategy") {
             Some("utilization") => Placement::Utilization,

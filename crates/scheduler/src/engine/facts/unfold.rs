@@ -2,7 +2,7 @@
 //! guests, each a resource of its own.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     format,
     string::{String, ToString as _},
     vec::Vec,
@@ -12,9 +12,9 @@ use heart_model::policy::{AgentName, Body, NodeKind as WrittenKind, Resource, Ro
 
 use super::{bundle, nodes::unheard};
 use crate::engine::{
-    arena::{Arena, CloneFacts, Kind, MultipleActive, NoQuorum, NodeKind, NodeTable, Requires, Res, ResIx},
+    arena::{Arena, CloneFacts, Kind, MultipleActive, NoQuorum, NodeKind, Requires, Res, ResIx},
     rules::{self, Context},
-    values::{flag, integer, milliseconds, number, score, truth},
+    values::{flag, integer, milliseconds, number, score},
 };
 
 /// Instances that a clone has at the most, whatever is written.
@@ -210,55 +210,21 @@ pub(super) fn insert<'s>(
         fence_device: agent.class == "stonith",
         agent,
         parent,
-        children: Vec::new(),
-        clone: None,
-        bundle: None,
         needs,
         priority: integer_of(&meta, "priority"),
         stickiness: score_of(&meta, "resource-stickiness", Score::ZERO),
         migration_threshold: score_of(&meta, "migration-threshold", Score::INFINITY),
         failure_timeout_s: seconds_of(&meta, "failure-timeout"),
         multiple_active: multiple_active(&meta),
-        requires: Requires::Nothing,
         managed: !in_maintenance && flag(&meta, "is-managed", true),
         maintenance: in_maintenance,
         critical: flag(&meta, "critical", true),
         allow_migrate: flag(&meta, "allow-migrate", connection),
         allow_unhealthy: flag(&meta, "allow-unhealthy-nodes", false),
         unique: true,
-        notify: false,
-        connection_to: None,
-        container: None,
-        contains: Vec::new(),
-        removed: false,
-        failed: false,
-        failure_ignored: false,
-        blocked: false,
-        demote_wanted: false,
-        start_pending: false,
-        stop_wanted: false,
-        no_promotion: false,
-        stop_unexpected: false,
-        pending_task: None,
-        pending_at: None,
-        role: Role::Stopped,
         next_role: target_role(&meta),
-        active_on: Vec::new(),
-        active_roles: BTreeMap::new(),
-        known_on: BTreeSet::new(),
-        migration: None,
-        dangling: Vec::new(),
-        lock: None,
-        history: Vec::new(),
-        failures: BTreeMap::new(),
-        allowed: NodeTable::default(),
-        follows: Vec::new(),
-        followed_by: Vec::new(),
-        decided: false,
-        deciding: false,
-        assigned: None,
-        promotion: Score::ZERO,
         meta,
+        ..Res::default()
     };
     arena.resources.push(resource);
     arena.by_id.insert(id, number);
@@ -437,9 +403,4 @@ fn settle_requirements(arena: &mut Arena<'_>) {
             Some(_) | None => Requires::Quorum,
         };
     }
-}
-
-/// Whether an option of a resource is on.
-pub(super) fn is_on(resource: &Res<'_>, name: &str) -> bool {
-    resource.meta.get(name).and_then(|text| truth(text)) == Some(true)
 }
