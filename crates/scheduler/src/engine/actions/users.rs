@@ -120,7 +120,7 @@ fn some_of(draft: &mut Draft<'_, '_>, first: (ResIx, Verb), then: (ResIx, Verb),
     let gate = draft.table.gate(needed);
     let step = Doing::Do(first.1);
     for instance in super::collective::instances_for(draft, first.0, step) {
-        draft.relate(End::Of(instance, step), End::Action(gate), P::COUNTS | P::SHOWS_FIRST);
+        draft.relate(End::Of(instance, step), End::Action(gate), P::COUNTS | P::SHOWS_THEN);
     }
     let properties = properties | P::BLOCKS_THEN;
     draft.relate(End::Action(gate), End::Of(then.0, Doing::Do(then.1)), properties);
