@@ -59,6 +59,11 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
 
 fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: NodeIx) {
     let found = &draft.arena[resource];
+    let told_of = &found.history[place].entry.resource;
+    if *told_of != found.id && *told_of != found.name {
+        // It is the history of another instance.
+        return;
+    }
     if found.removed {
         // Instances of anonymous clones share their history with those that are left.
         let is_anonymous = draft.arena.clone_of(resource).is_some() && !found.unique;
@@ -93,7 +98,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
             changed |= compare_operation(draft, resource, node, operation);
         }
     }
-    let failed = draft.arena[resource].failures.get(&node).is_some();
+    let failed = draft.arena[resource].failures.contains_key(&node);
     if changed && failed {
         draft.arena.clear_failures.push((resource, node, ClearWhy::Changed));
     }

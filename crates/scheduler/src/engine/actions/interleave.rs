@@ -30,13 +30,10 @@ pub(super) fn pairs(
         _ => return None,
     };
     let then_step = draft.table[then].doing;
-    if one == other || !has_instances(draft, one) || !has_instances(draft, other) {
+    if !is_paired(draft, first, then) {
         return None;
     }
     let goes_down = matches!(then_step, Doing::Do(Verb::Stop | Verb::Demote));
-    if !is_interleaved(draft, if goes_down { one } else { other }) {
-        return None;
-    }
     let mut pairs = Vec::new();
     for instance in instances_for(draft, other, then_step) {
         let place = draft.place(instance, goes_down);
@@ -63,6 +60,18 @@ pub(super) fn pairs(
         }
     }
     Some(pairs)
+}
+
+/// Whether a relation of two clones is one of pairs of their instances.
+pub(super) fn is_paired(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let (Some(one), Some(other)) = (draft.table[first].resource, draft.table[then].resource) else {
+        return false;
+    };
+    if one == other || !has_instances(draft, one) || !has_instances(draft, other) {
+        return false;
+    }
+    let goes_down = matches!(draft.table[then].doing, Doing::Do(Verb::Stop | Verb::Demote));
+    is_interleaved(draft, if goes_down { one } else { other })
 }
 
 fn has_instances(draft: &Draft<'_, '_>, resource: ResIx) -> bool {

@@ -65,10 +65,6 @@ pub(super) fn also_relate(draft: &mut Draft<'_, '_>, first: (ResIx, Doing), then
     };
     let (first_migrates, then_migrates) = (migrates(one), migrates(other));
     if !then_migrates {
-        if first_migrates && first.1 == START && then.1 == START {
-            // What comes then starts when the first has arrived: the start of that is such a point already.
-            return;
-        }
         return;
     }
     let unless = P::ORDERED | P::UNLESS_FIRST_MIGRATES;
@@ -81,9 +77,6 @@ pub(super) fn also_relate(draft: &mut Draft<'_, '_>, first: (ResIx, Doing), then
             note(draft, (one, START), (other, Doing::MigrateTo), unless);
         }
         (STOP, STOP) => {
-            if first_migrates {
-                note(draft, (one, Doing::MigrateTo), (other, Doing::MigrateTo), P::ORDERED);
-            }
             note(draft, (one, STOP), (other, Doing::MigrateTo), unless);
             note(draft, (one, STOP), (other, Doing::MigrateFrom), unless);
         }

@@ -156,10 +156,7 @@ fn completion(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> ActionI
 
 /// The point at which a step of a collective is complete.
 pub(super) fn complete(draft: &Draft<'_, '_>, resource: ResIx, action: ActionIx) -> ActionIx {
-    let verb = match draft.table[action].doing {
-        Doing::Do(verb) | Doing::Done(verb) => verb,
-        _ => return action,
-    };
+    let (Doing::Do(verb) | Doing::Done(verb)) = draft.table[action].doing else { return action };
     let told = draft.table.any(resource, Doing::Told(super::table::When::After, verb));
     told.or_else(|| draft.table.any(resource, Doing::Done(verb))).unwrap_or(action)
 }
@@ -168,6 +165,9 @@ fn apply(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: 
     let then_node = node_of(draft, then);
     let of_first = summary(draft, first, then_node);
     let is_stuck = is_stuck_stop(draft, first);
+    if properties.has(P::NEEDED_BY_THEN) && !interleave::is_paired(draft, first, then) {
+        needed(draft, agenda, first, then);
+    }
     for (first, target, of_first) in targets(draft, agenda, first, then, of_first, properties) {
         relation(draft, agenda, first, target, of_first, properties);
         let hands_on = P::FORCES_THEN | P::NEEDED_BY_THEN | P::RESTARTS;
@@ -262,12 +262,8 @@ fn relation(
     if properties.has(P::RESTARTS) {
         restart(draft, agenda, first, then);
     }
-    if properties.has(P::NEEDED_BY_THEN)
-        && summary(draft, then, None).required
-        && !draft.table[then].migratable
-    {
-        must(draft, agenda, first);
-        stay(draft, agenda, first);
+    if properties.has(P::NEEDED_BY_THEN) {
+        needed(draft, agenda, first, then);
     }
     if properties.has(P::DEMOTED_FIRST) && draft.table[then].is_required() {
         let resource = draft.table[then].resource;
@@ -294,6 +290,20 @@ fn relation(
     }
 }
 
+/// What comes then is required, so that the first is: of a clone, what it does on the same node. A first that
+/// comes before a live migration is not needed for it.
+fn needed(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: ActionIx) {
+    let node = draft.table[first].node;
+    if !summary(draft, then, node).required || draft.table[then].migratable {
+        return;
+    }
+    must(draft, agenda, first);
+    let is_primitive = |resource: ResIx| draft.arena[resource].kind == Kind::Primitive;
+    if draft.table[then].resource.is_some_and(is_primitive) {
+        stay(draft, agenda, first);
+    }
+}
+
 /// What is to be taken down before something else: it has to be, if that is required, or cannot be done
 /// although it is the same resource's.
 fn restart(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: ActionIx) {
@@ -308,8 +318,8 @@ fn restart(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then
     if draft.table[first].runnable || then_required {
         must(draft, agenda, first);
     }
-    if draft.table[first].is_required() && !draft.table[first].migratable {
-        stay(draft, agenda, then);
+    if draft.table[first].is_required() && !draft.table[then].migratable {
+        stay(draft, agenda, first);
     }
     if draft.table[first].is_required() && !draft.table[first].runnable {
         cannot(draft, agenda, then);
@@ -326,8 +336,8 @@ fn one_way(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx) {
     let is_there = role.is_running()
         && found.doing == START
         && !found.is_required()
-        && found.node.is_some()
-        && draft.arena[resource].active_on.as_slice() == found.node.as_slice();
+        && (found.node.is_none()
+            || draft.arena[resource].active_on.as_slice() == found.node.as_slice());
     if !is_stopped && !is_there {
         must(draft, agenda, then);
         cannot(draft, agenda, then);
@@ -362,7 +372,7 @@ fn stay(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
 }
 
 fn show(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, point: ActionIx) {
-    if !draft.table[point].shown {
+    if draft.table[point].point && !draft.table[point].shown {
         draft.table[point].shown = true;
         agenda.changed(draft, point);
     }

@@ -97,7 +97,7 @@ fn between(draft: &mut Draft<'_, '_>, first: &Members, then: &Members, kind: Ord
     if !first.needs_all {
         let gate = draft.table.gate(1);
         for resource in &first.resources {
-            draft.relate(End::Of(*resource, one), End::Action(gate), P::COUNTS | P::SHOWS_FIRST);
+            draft.relate(End::Of(*resource, one), End::Action(gate), P::COUNTS | P::SHOWS_THEN);
         }
         for resource in &then.resources {
             let then = End::Of(*resource, other);

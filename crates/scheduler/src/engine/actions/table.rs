@@ -217,7 +217,6 @@ impl Table {
         let gate = self.make(None, Doing::Enough(self.gates), None);
         self.gates += 1;
         self[gate].point = true;
-        self[gate].required = true;
         self[gate].needed = Some(needed.max(1));
         gate
     }

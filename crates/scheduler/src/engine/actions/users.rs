@@ -84,7 +84,7 @@ fn simple(draft: &mut Draft<'_, '_>, order: &Order) {
     let properties = properties_of(order.kind, order.first_action, symmetry);
     match needed_of(draft, first, order) {
         Some(needed) => {
-            some_of(draft, (first, order.first_action), (then, order.then_action), properties, needed)
+            some_of(draft, (first, order.first_action), (then, order.then_action), properties, needed);
         }
         None => {
             let (one, other) = (Doing::Do(order.first_action), Doing::Do(order.then_action));
@@ -120,7 +120,7 @@ fn some_of(draft: &mut Draft<'_, '_>, first: (ResIx, Verb), then: (ResIx, Verb),
     let gate = draft.table.gate(needed);
     let step = Doing::Do(first.1);
     for instance in super::collective::instances_for(draft, first.0, step) {
-        draft.relate(End::Of(instance, step), End::Action(gate), P::COUNTS | P::SHOWS_FIRST);
+        draft.relate(End::Of(instance, step), End::Action(gate), P::COUNTS | P::SHOWS_THEN);
     }
     let properties = properties | P::BLOCKS_THEN;
     draft.relate(End::Action(gate), End::Of(then.0, Doing::Do(then.1)), properties);
