@@ -336,8 +336,7 @@ fn one_way(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx) {
     let is_there = role.is_running()
         && found.doing == START
         && !found.is_required()
-        && (found.node.is_none()
-            || draft.arena[resource].active_on.as_slice() == found.node.as_slice());
+        && (found.node.is_none() || draft.arena[resource].active_on.as_slice() == found.node.as_slice());
     if !is_stopped && !is_there {
         must(draft, agenda, then);
         cannot(draft, agenda, then);
