@@ -252,7 +252,8 @@ pub(super) fn fence_word(draft: &Draft<'_, '_>, fence: ActionIx) -> String {
     match node {
         Some(NodeKind::Guest { container, .. }) => {
             let starts = draft.table.of(container, START);
-            let word = if starts.is_empty() { "off" } else { "reboot" };
+            let comes_back = starts.iter().any(|start| draft.table[*start].node.is_some());
+            let word = if comes_back { "reboot" } else { "off" };
             word.to_string()
         }
         Some(NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. }) | None => {
