@@ -118,6 +118,10 @@ fn holds(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> bool {
         let differs = first.node.zip(target).is_some_and(|(one, other)| one != other);
         return !differs && first.is_required();
     }
+    if first.doing == STOP && first.migratable && properties == P::ORDERED {
+        // What is left of a migration is ended whenever it is ready: nothing else has to be.
+        return false;
+    }
     if properties.has(P::UNLESS_FIRST_MIGRATES) && first.migratable {
         return false;
     }

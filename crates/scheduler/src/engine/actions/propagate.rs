@@ -15,7 +15,7 @@ use super::{
     draft::Draft,
     interleave,
     relation::Properties as P,
-    table::{ActionIx, Before, Doing, START, STOP},
+    table::{ActionIx, Before, Doing, RUNNING, START, STOP},
 };
 use crate::engine::arena::{Kind, NodeIx, ResIx};
 
@@ -274,6 +274,11 @@ fn relation(
     }
     if properties.has(P::FORCES_THEN) && of_first.required && !migrates {
         must(draft, agenda, then);
+        let starts = matches!(draft.table[first].doing, START | RUNNING);
+        if starts && draft.table[then].doing == START {
+            // It would have to be there before what it waits for is.
+            stay(draft, agenda, then);
+        }
     }
     let same_node = draft.table[first].node == draft.table[then].node;
     if properties.has(P::FORCES_THEN_THERE) && of_first.required && same_node {
