@@ -14,13 +14,16 @@ use heart_model::policy::{
     calendar::{self, Moment},
 };
 
+/// How an attribute of a node is asked for.
+pub(crate) type Ask<'c> = &'c dyn Fn(&str) -> Option<String>;
+
 /// What a rule can ask for.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Context<'c> {
     /// The time: seconds since 1970.
     pub(crate) now: Option<i64>,
     /// The attributes of the node that is spoken of, `#uname` and the like included.
-    pub(crate) attribute: Option<&'c dyn Fn(&str) -> Option<String>>,
+    pub(crate) attribute: Option<Ask<'c>>,
     /// The agent of the resource that is spoken of.
     pub(crate) agent: Option<&'c AgentName>,
     /// The operation that is spoken of: its name, and how often it recurs in milliseconds.
@@ -263,7 +266,7 @@ fn has_parts(parts: &DateSpec, now: i64) -> bool {
 fn change_of_parts(parts: &DateSpec, now: i64) -> Option<i64> {
     const STEPS: u32 = 400;
     let of_interest = |&&(name, _): &&(&str, i64)| parts.parts.contains_key(name);
-    let (_, step) = PARTS.iter().filter(of_interest).next_back()?;
+    let (_, step) = PARTS.iter().rfind(of_interest)?;
     let today = has_parts(parts, now);
     let mut at = now;
     for _ in 0..STEPS {

@@ -98,7 +98,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
             changed |= compare_operation(draft, resource, node, operation);
         }
     }
-    let failed = draft.arena[resource].failures.get(&node).is_some();
+    let failed = draft.arena[resource].failures.contains_key(&node);
     if changed && failed {
         draft.arena.clear_failures.push((resource, node, ClearWhy::Changed));
     }

@@ -147,7 +147,7 @@ fn of_members(draft: &mut Draft<'_, '_>, action: ActionIx, group: ResIx) -> Summ
                 sum.runnable &= !matches!(
                     doing,
                     Doing::Do(Verb::Start | Verb::Promote) | Doing::Done(Verb::Start | Verb::Promote)
-                )
+                );
             }
         }
     }

@@ -96,7 +96,7 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     let node = draft.arena.node(node);
     let is_guest = matches!(node.kind, NodeKind::Guest { .. });
     let is_remote = matches!(node.kind, NodeKind::Remote { .. });
-    (is_guest && !node.reset_remote) || ((node.online || is_remote) && !node.unclean) || is_guest
+    is_guest || ((node.online || is_remote) && !node.unclean)
 }
 
 /// Whether a relation is one of the plan.

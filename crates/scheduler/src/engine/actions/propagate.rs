@@ -169,10 +169,7 @@ fn completion(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> ActionI
 
 /// The point at which a step of a collective is complete.
 pub(super) fn complete(draft: &Draft<'_, '_>, resource: ResIx, action: ActionIx) -> ActionIx {
-    let verb = match draft.table[action].doing {
-        Doing::Do(verb) | Doing::Done(verb) => verb,
-        _ => return action,
-    };
+    let (Doing::Do(verb) | Doing::Done(verb)) = draft.table[action].doing else { return action };
     let told = draft.table.any(resource, Doing::Told(super::table::When::After, verb));
     told.or_else(|| draft.table.any(resource, Doing::Done(verb))).unwrap_or(action)
 }
@@ -358,8 +355,7 @@ fn one_way(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx) {
     let is_there = role.is_running()
         && found.doing == START
         && !found.is_required()
-        && (found.node.is_none()
-            || draft.arena[resource].active_on.as_slice() == found.node.as_slice());
+        && (found.node.is_none() || draft.arena[resource].active_on.as_slice() == found.node.as_slice());
     if !is_stopped && !is_there {
         must(draft, agenda, then);
         cannot(draft, agenda, then);

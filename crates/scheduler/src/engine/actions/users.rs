@@ -84,7 +84,7 @@ fn simple(draft: &mut Draft<'_, '_>, order: &Order) {
     let properties = properties_of(order.kind, order.first_action, symmetry);
     match needed_of(draft, first, order) {
         Some(needed) => {
-            some_of(draft, (first, order.first_action), (then, order.then_action), properties, needed)
+            some_of(draft, (first, order.first_action), (then, order.then_action), properties, needed);
         }
         None => {
             let (one, other) = (Doing::Do(order.first_action), Doing::Do(order.then_action));

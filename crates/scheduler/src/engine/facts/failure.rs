@@ -143,8 +143,9 @@ pub(super) fn answer(arena: &Arena<'_>, resource: ResIx, operation: &Operation) 
     let said = said.as_deref().and_then(|word| on_fail(word, fencing));
     let is_stop = name == "stop";
     let fits = |answer: &OnFail| {
-        !(is_stop && matches!(answer, OnFail::Standby | OnFail::Demote | OnFail::Stop))
-            && !(*answer == OnFail::Demote && !may_demote(arena, resource, operation))
+        let means_nothing = matches!(answer, OnFail::Standby | OnFail::Demote | OnFail::Stop);
+        let may = *answer != OnFail::Demote || may_demote(arena, resource, operation);
+        may && !(is_stop && means_nothing)
     };
     said.filter(fits).unwrap_or_else(|| by_default(arena, resource, operation, fencing))
 }

@@ -291,7 +291,7 @@ fn succeed(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
         match reading.on_fail {
             OnFail::Stop | OnFail::Ban | OnFail::Standby | OnFail::Fence => {}
             OnFail::Ignore | OnFail::Demote | OnFail::Restart | OnFail::RestartContainer | OnFail::Block => {
-                reading.on_fail = OnFail::Ignore
+                reading.on_fail = OnFail::Ignore;
             }
             OnFail::ResetRemote => {
                 if !arena[resource].meta.contains_key("reconnect_interval") {

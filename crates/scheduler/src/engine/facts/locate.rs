@@ -4,11 +4,7 @@
 //! that is active on that node already, else to one that is active nowhere, else to an extra one that is
 //! to go.
 
-use alloc::{
-    collections::BTreeMap,
-    format,
-    string::{String, ToString as _},
-};
+use alloc::{collections::BTreeMap, format, string::String};
 
 use heart_model::policy::ResourceHistory;
 
@@ -122,7 +118,7 @@ fn make_up(arena: &mut Arena<'_>, entry: &ResourceHistory) -> ResIx {
         arena[made].managed = false;
     }
     if is_connection(&entry.agent) {
-        join_node(arena, made, &id.to_string(), NodeKind::Remote { connection: Some(made) });
+        join_node(arena, made, &id, NodeKind::Remote { connection: Some(made) });
         if let Some(node) = arena[made].connection_to {
             arena.node_mut(node).shutting_down = true;
         }
