@@ -53,7 +53,7 @@ pub(super) fn pairs(
         let before = complete(draft, partner);
         let after = member_action(draft, instance, then_step, None);
         if let Some((before, after)) = before.zip(after) {
-            if draft.table.join(before, after, properties) {
+            if draft.table.join(before, after, properties.without(P::NEEDED_BY_THEN)) {
                 agenda.add(after);
             }
             pairs.push((before, after));

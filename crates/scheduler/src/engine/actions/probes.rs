@@ -101,7 +101,8 @@ fn is_looked_for(draft: &Draft<'_, '_>, resource: ResIx, top: ResIx, node: NodeI
     };
     let allowed = draft.arena[resource].allowed.get(node).or_else(|| draft.arena[top].allowed.get(node));
     let discovery = allowed.map(|allowed| allowed.discovery);
-    if exclusive(resource) || exclusive(top) {
+    let is_bundle = draft.arena[top].kind == Kind::Bundle;
+    if exclusive(resource) || (!is_bundle && exclusive(top)) {
         return discovery == Some(Discovery::Exclusive);
     }
     discovery != Some(Discovery::Never)

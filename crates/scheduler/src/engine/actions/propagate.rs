@@ -183,9 +183,6 @@ fn apply(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: 
         needed(draft, agenda, first, then);
     }
     for (first, target, of_first) in targets(draft, agenda, first, then, of_first, properties) {
-        if is_paired && properties.has(P::NEEDED_BY_THEN) {
-            needed(draft, agenda, first, target);
-        }
         relation(draft, agenda, first, target, of_first, properties);
         let hands_on = P::FORCES_THEN | P::NEEDED_BY_THEN | P::RESTARTS;
         if is_stuck && properties.has_any(hands_on) {
