@@ -173,7 +173,13 @@ fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &O
     if told.is_as_in(history, true) {
         return Change::None;
     }
-    if history.restart.is_some() && told.restart(history) != history.restart {
+    let names_known = !history.restart_names.is_empty();
+    if history.restart.is_some() && names_known && told.restart(history) != history.restart {
+        return Change::Restart;
+    }
+    // What is told only of this operation is nothing that an agent could reload.
+    let written = facts::written_operation(draft.arena, resource, task, operation.every_ms);
+    if !recurs && written.is_some_and(|written| !written.parameters.is_empty()) {
         return Change::Restart;
     }
     Change::Reload

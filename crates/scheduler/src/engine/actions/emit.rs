@@ -94,9 +94,11 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     }
     let Some(node) = found.node else { return false };
     let node = draft.arena.node(node);
-    let is_guest = matches!(node.kind, NodeKind::Guest { .. });
-    let is_remote = matches!(node.kind, NodeKind::Remote { .. });
-    is_guest || ((node.online || is_remote) && !node.unclean)
+    match node.kind {
+        NodeKind::Guest { .. } => !node.reset_remote || (node.online && !node.unclean),
+        NodeKind::Remote { .. } => !node.unclean,
+        NodeKind::Member | NodeKind::Ping => node.online && !node.unclean,
+    }
 }
 
 /// Whether a relation is one of the plan.

@@ -119,6 +119,16 @@ fn runs(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -
     draft.recurring.get(&(resource, node)).is_some_and(|running| running.contains(&key))
 }
 
+/// Whether what is known last of a recurring operation is that it succeeded.
+fn succeeded_last(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -> bool {
+    let there = draft.arena[resource].history.iter().filter(|history| history.node == node);
+    let same = there.flat_map(|history| &history.operations).filter(|operation| {
+        operation.name == wanted.name && operation.every_ms == wanted.every_ms
+    });
+    let last = same.max_by_key(|operation| operation.call);
+    last.is_some_and(|last| last.status == OperationStatus::Done && last.answer == last.expected.unwrap_or(0))
+}
+
 /// Makes the monitors of a primitive.
 pub(super) fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let found = &draft.arena[resource];
@@ -149,7 +159,8 @@ fn while_running(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, start
     let (role, next) = (draft.arena[resource].role, draft.arena[resource].next_role);
     let operation = draft.table.operation(&wanted.name, wanted.every_ms);
     let key = (resource, node, wanted.name.clone(), wanted.every_ms);
-    let again = draft.ask_again.contains(&key) || draft.arena.again.contains(&key);
+    let has_expired = draft.arena.again.contains(&key) && !succeeded_last(draft, resource, node, wanted);
+    let again = draft.ask_again.contains(&key) || has_expired;
     let goes_on = runs(draft, resource, node, wanted) && !again && !draft.table[start].required;
     let fits = match wanted.role {
         Some(role) => role == next,

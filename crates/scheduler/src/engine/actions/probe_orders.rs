@@ -26,7 +26,8 @@ fn before_what_follows_a_stop(draft: &mut Draft<'_, '_>, relation: Relation) {
     let (resource, doing) = end_of(draft, relation.first);
     let (then_resource, then_doing) = end_of(draft, relation.then);
     let Some(resource) = resource.filter(|_| doing == STOP) else { return };
-    if then_resource == Some(resource) {
+    // Who is let in anew is probed only then.
+    if then_resource == Some(resource) || then_doing == Doing::Unfence {
         return;
     }
     let is_own_container = draft.arena[resource].container.is_some()

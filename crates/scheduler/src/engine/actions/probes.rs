@@ -22,7 +22,7 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     for node in draft.arena.node_numbers() {
         let place = draft.arena.node(node);
         let is_member = matches!(place.kind, NodeKind::Member | NodeKind::Ping);
-        if !place.online || place.unclean || (place.no_discovery && !is_member) {
+        if !place.online || place.unclean || place.reset_remote || (place.no_discovery && !is_member) {
             continue;
         }
         for resource in draft.arena.top.clone() {
