@@ -11,12 +11,12 @@ use super::{
     relation::{End, Properties as P},
     table::{ActionIx, DEMOTE, Doing, PROMOTE, START, STOP},
 };
-use crate::engine::arena::{Kind, NodeIx, NodeKind, Requires, ResIx};
+use crate::engine::arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx};
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     let any_managed = draft.arena.resources.iter().any(|resource| resource.managed);
-    let leader = draft.arena.leader;
+    let leader = draft.leader();
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
     for node in by_name(draft) {
         let place = draft.arena.node(node);
@@ -112,7 +112,16 @@ pub(super) fn around(draft: &mut Draft<'_, '_>, node: NodeIx, fence: ActionIx) {
 /// What needs fencing waits for all of it; what needs a quorum only where nobody knows whether it ran there.
 fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {
     let found = &draft.arena[resource];
-    let unknown = found.allowed.get(node).is_some() && !found.known_on.contains(&node);
+    // What belongs to a bundle is there for what runs in it alone.
+    let is_of_bundle = match draft.arena.node(node).kind {
+        NodeKind::Guest { container, .. } => {
+            draft.arena[draft.arena.outermost(container)].kind == Kind::Bundle
+        }
+        NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => false,
+    };
+    let can_be_there = |allowed: &Allowed| !is_of_bundle || allowed.cause != Cause::Unsuitable;
+    let can_run = found.allowed.get(node).is_some_and(can_be_there);
+    let unknown = can_run && found.requires == Requires::Quorum && !is_known(draft, resource, node);
     match found.requires {
         Requires::Nothing => {}
         Requires::Fencing | Requires::Unfencing => {
@@ -131,6 +140,18 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
         }
         Requires::Quorum => {}
     }
+}
+
+/// Whether it is known what a resource, or any instance that is like it, does on a node.
+fn is_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
+    let found = &draft.arena[resource];
+    if found.known_on.contains(&node) {
+        return true;
+    }
+    let Some(clone) = draft.arena.clone_of(resource).filter(|_| !found.unique) else { return false };
+    let alike = |part: &ResIx| draft.arena[*part].name == found.name;
+    let mut parts = draft.primitives(clone).into_iter().filter(alike);
+    parts.any(|part| draft.arena[part].known_on.contains(&node))
 }
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {

@@ -77,14 +77,16 @@ fn current_place(draft: &Draft<'_, '_>, resource: ResIx) -> Option<NodeIx> {
 
 fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) {
     let found = &draft.arena[resource];
+    let mut half_way = None;
     let several = facts::clean_places(draft.arena, resource).count() > 1;
     match found.migration {
         Some((source, target)) if way.current == Some(source) && way.assigned == Some(target) => {
             draft.continuing.insert(resource);
         }
-        Some(_) => {
+        Some((_, target)) => {
             way.restart = true;
             way.migrate = false;
+            half_way = Some(target);
         }
         None if several => match found.multiple_active {
             MultipleActive::StopStart | MultipleActive::StopOnly => way.restart = true,
@@ -95,6 +97,10 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
             MultipleActive::Block => {}
         },
         None => {}
+    }
+    if let Some(target) = half_way.filter(|target| draft.arena.node(*target).online) {
+        // It may have arrived before anybody was told.
+        draft.need(resource, STOP, Some(target), true);
     }
     if draft.arena[resource].start_pending && way.assigned.is_some() {
         let start = draft.need(resource, START, way.assigned, false);
