@@ -160,7 +160,11 @@ fn of_instances(
     resource: ResIx,
     node: Option<NodeIx>,
 ) -> Summary {
-    let doing = draft.table[action].doing;
+    let doing = match draft.table[action].doing {
+        // Who has been told of a step is asked for the step.
+        Doing::Tell(_, verb) | Doing::Told(_, verb) => Doing::Do(verb),
+        other => other,
+    };
     let mut sum = Summary { required: false, runnable: false };
     for instance in instances_for(draft, resource, doing) {
         if let Some(of_instance) = member_action(draft, instance, doing, node) {

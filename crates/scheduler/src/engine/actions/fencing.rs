@@ -116,7 +116,9 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
     match found.requires {
         Requires::Nothing => {}
         Requires::Fencing | Requires::Unfencing => {
-            for step in [START, PROMOTE] {
+            let moves = draft.continuing.contains(&resource);
+            let moves = if moves { Doing::MigrateFrom } else { Doing::MigrateTo };
+            for step in [START, PROMOTE, moves] {
                 for action in draft.table.of(resource, step) {
                     draft.table.join(fence, action, P::ORDERED);
                 }
@@ -210,12 +212,23 @@ pub(super) fn unfencing_around(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let nodes: Vec<NodeIx> = draft.arena[resource].allowed.iter().map(|(node, _)| node).collect();
     for node in nodes {
         let unfence = End::Action(unfence(draft, node));
-        draft.relate(End::Of(resource, STOP), unfence, P::ORDERED | P::FORCES_THEN_THERE);
+        draft.relate(End::Of(resource, STOP), unfence, P::ORDERED | P::SAME_NODE);
         let start = End::Of(resource, START);
-        draft.relate(unfence, start, P::FORCES_THEN_THERE | P::BLOCKS_THEN);
+        draft.relate(unfence, start, P::FORCES_THEN_THERE | P::SAME_NODE);
     }
 }
 
+/// A fence device that has changed lets nodes in anew.
+pub(super) fn unfence_anew(draft: &mut Draft<'_, '_>, device: ResIx, node: NodeIx) {
+    let place = draft.arena.node(node);
+    let can_be_told = place.online && !place.unclean && !place.shutting_down;
+    if draft.arena.unfencing && draft.arena[device].fence_device && can_be_told {
+        let unfence = unfence(draft, node);
+        draft.table[unfence].required = true;
+    }
+}
+
+/// What needs unfencing stops before its node is let in anew.
 pub(super) fn stop_before_unfencing(
     draft: &mut Draft<'_, '_>,
     resource: ResIx,

@@ -104,8 +104,8 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
     if way.current.is_some() && way.assigned.is_some() && way.current != way.assigned {
         way.restart = true;
     }
+    way.restart |= found.stop_wanted;
     if found.failed {
-        way.restart |= found.stop_wanted;
         way.promote_anew = !found.stop_wanted && way.to == Role::Promoted;
     } else if found.blocked {
         way.restart = true;

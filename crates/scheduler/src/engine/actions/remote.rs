@@ -39,7 +39,7 @@ pub(super) fn relate(draft: &mut Draft<'_, '_>) {
             draft.relate(End::Action(action), End::Of(resource, START), P::ORDERED);
             continue;
         }
-        if draft.table[action].point {
+        if draft.table[action].point || matches!(doing, Doing::Cancel(_)) {
             continue;
         }
         match draft.arena.node(node).kind {

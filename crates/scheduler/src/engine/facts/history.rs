@@ -257,6 +257,7 @@ fn succeed(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
         }
         (_, "stop") => {
             reading.role = Some(Role::Stopped);
+            arena[resource].dangling.retain(|node| *node != reading.node);
             true
         }
         (_, "promote") => {
