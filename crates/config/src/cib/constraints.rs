@@ -162,6 +162,10 @@ fn colocation<'d>(reader: &Reader<'d>, names: &Names<'d>, element: Element<'d>) 
             influence,
         }));
     }
+    if let (Meaning::Many(_), Meaning::Many(_)) = (&dependent, &primary) {
+        reader.note(element, "one end of a colocation has to be a single resource; it is left out");
+        return None;
+    }
     let sets = vec![
         set_of(&id, "rsc", &dependent, dependent_role, None),
         set_of(&id, "with-rsc", &primary, primary_role, None),

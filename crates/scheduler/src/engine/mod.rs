@@ -9,8 +9,11 @@
 //! 3. *assignment*: where each resource goes, and in which role;
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
+mod actions;
 mod arena;
+mod assignment;
 mod candidates;
+mod colocation;
 mod digest;
 mod facts;
 pub mod outcome;
@@ -28,5 +31,7 @@ pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
     let before = picture::before(&arena);
     candidates::admit(&mut arena);
-    Outcome { before, ..Outcome::default() }
+    colocation::unfold(&mut arena);
+    assignment::assign(&mut arena);
+    actions::act(&mut arena, before)
 }

@@ -62,7 +62,8 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
         let resource = &arena[number];
         let part_of_bundle = arena[arena.outermost(number)].kind == Kind::Bundle;
         // What a guest is reached by is part of its container.
-        let implied = resource.connection_to.is_some_and(|node| is_guest(arena.node(node).kind));
+        let to_guest = resource.connection_to.is_some_and(|node| is_guest(arena.node(node).kind));
+        let implied = to_guest && !resource.removed;
         if resource.kind != Kind::Primitive || part_of_bundle || implied {
             continue;
         }

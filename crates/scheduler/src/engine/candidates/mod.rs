@@ -8,7 +8,7 @@ pub(super) mod health;
 mod lock;
 mod ticket;
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use heart_model::policy::{Constraint, Discovery, Location, Role, Score, Where};
 
@@ -25,10 +25,15 @@ const OWN_NODE: i64 = 500;
 /// Fills the tables of all resources.
 pub(crate) fn admit(arena: &mut Arena<'_>) {
     if arena.options.symmetric {
+        // As written: whether a node can be used now is asked when one is chosen. What is on a node that
+        // is gone has a claim to be placed before what was nowhere.
+        let written: BTreeMap<&str, Score> =
+            arena.spec.nodes.iter().map(|node| (node.name.as_str(), node.score)).collect();
+        let score = |node: NodeIx| written.get(arena.node(node).name.as_str()).copied().unwrap_or_default();
+        let scores: Vec<(NodeIx, Score)> = arena.node_numbers().map(|node| (node, score(node))).collect();
         for resource in arena.resource_numbers() {
-            for node in arena.node_numbers() {
-                let score = arena.node(node).score;
-                arena[resource].allowed.admit(node, score, Cause::Node);
+            for (node, score) in &scores {
+                arena[resource].allowed.admit(*node, *score, Cause::Node);
             }
         }
     }
@@ -106,7 +111,7 @@ fn close_bundle_nodes(arena: &mut Arena<'_>) {
     if own.is_empty() {
         return;
     }
-    let mut inside = alloc::collections::BTreeMap::new();
+    let mut inside = BTreeMap::new();
     for (node, instance) in own.iter().filter_map(|(node, instance)| Some((*node, (*instance)?))) {
         let members = arena[instance].children.clone();
         core::iter::once(instance).chain(members).for_each(|part| {

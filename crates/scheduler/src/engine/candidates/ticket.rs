@@ -38,7 +38,9 @@ fn without(arena: &mut Arena<'_>, resource: ResIx, ticket: &TicketUse, cause: Ca
         }
         return;
     }
+    let concerned = ticket.role.is_none_or(|role| role == arena[resource].role);
     match loss {
+        LossPolicy::Fence | LossPolicy::Freeze if !concerned => {}
         LossPolicy::Stop => add_everywhere(arena, resource, Score::NEVER, cause),
         LossPolicy::Demote if promoted => {}
         LossPolicy::Demote => add_everywhere(arena, resource, Score::NEVER, cause),

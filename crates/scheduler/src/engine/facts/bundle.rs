@@ -123,6 +123,8 @@ fn add_replica(
         replica.connection = Some(connection);
         replica.node = arena[connection].connection_to;
         let members = arena[instance].children.clone();
+        // What runs inside is paid for where the container is.
+        arena[container].needs = core::mem::take(&mut arena[instance].needs);
         for part in core::iter::once(instance).chain(members) {
             arena[part].container = Some(container);
             arena[container].contains.push(part);

@@ -126,7 +126,8 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
                 arena[reading.resource].blocked = true;
             }
             if fail_unless_ignored(arena, reading, operation) {
-                arena.bans.push((reading.resource, Some(reading.node), Cause::HardFailure));
+                let whole = anonymous_whole(arena, reading.resource);
+                arena.bans.push((whole, Some(reading.node), Cause::HardFailure));
             }
         }
         Ending::Fatal => {
@@ -199,7 +200,6 @@ fn judge(arena: &Arena<'_>, reading: &Reading<'_>, operation: &Operation, is_pro
         a::ARGUMENTS | a::NOT_INSTALLED if is_probe && !in_bundle(arena, reading.resource) => Ending::Masked,
         a::ARGUMENTS | a::UNIMPLEMENTED | a::PERMISSION | a::NOT_INSTALLED => Ending::Hard,
         a::NOT_CONFIGURED => Ending::Fatal,
-        answer if done && operation.expected == Some(answer) => Ending::Success,
         _ => Ending::Failure,
     }
 }

@@ -135,7 +135,9 @@ pub(super) fn failed_to(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operat
         .filter(|told| told.name == "migrate_from" && is_between(arena, told, source, target))
         .max_by_key(|told| told.call);
     let (than, same_node) = arrival.map_or((operation, false), |arrival| (arrival, true));
-    let is_unknown = is_unknown(arena, resource, target);
+    let was_stopped =
+        told(arena, resource, source).any(|told| told.name == "stop" && is_newer(told, operation, true));
+    let is_unknown = is_unknown(arena, resource, target) || was_stopped;
     if !is_unknown && !has_newer_state(arena, resource, target, than, same_node) {
         if arena.node(target).online {
             active::add(arena, resource, target, Role::Started);

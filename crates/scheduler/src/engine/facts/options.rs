@@ -20,7 +20,8 @@ pub(super) fn read(values: &BTreeMap<String, String>, state: &State) -> Options 
     let watchdog_timeout = said("fencing-watchdog-timeout").is_some_and(|text| {
         text.trim_start().starts_with('-') || milliseconds(text).is_some_and(|timeout| timeout > 0)
     });
-    let watchdog = watchdog_timeout && (state.watchdog || flag(values, "have-watchdog", false));
+    let has_watchdog = state.watchdog || flag(values, "have-watchdog", false);
+    let watchdog = watchdog_timeout && has_watchdog;
     Options {
         no_quorum: no_quorum(said("no-quorum-policy"), fencing, state),
         symmetric: flag(values, "symmetric-cluster", true),
@@ -35,7 +36,7 @@ pub(super) fn read(values: &BTreeMap<String, String>, state: &State) -> Options 
         startup_fencing: flag(values, "startup-fencing", true),
         fencing_action: said("fencing-action").filter(|word| *word == "off").unwrap_or("reboot").to_string(),
         concurrent_fencing: flag(values, "concurrent-fencing", true),
-        fencing_possible: watchdog,
+        fencing_possible: has_watchdog,
         watchdog,
         priority_fencing_delay_ms: said("priority-fencing-delay").and_then(milliseconds).unwrap_or(0),
         node_pending_timeout_s: seconds("node-pending-timeout"),
