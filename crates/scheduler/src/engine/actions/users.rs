@@ -13,9 +13,7 @@ use super::{
     sets,
     table::Doing,
 };
-use crate::engine::{
-    arena::{Kind, ResIx},
-};
+use crate::engine::arena::{Kind, ResIx};
 
 /// In which direction an order is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
