@@ -173,7 +173,7 @@ fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &O
     if told.is_as_in(history, true) {
         return Change::None;
     }
-    let names_known = !history.restart_names.is_empty();
+    let names_known = history.restart_names.as_ref().is_some_and(|names| !names.is_empty());
     if history.restart.is_some() && names_known && told.restart(history) != history.restart {
         return Change::Restart;
     }

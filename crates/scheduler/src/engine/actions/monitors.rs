@@ -122,9 +122,9 @@ fn runs(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -
 /// Whether what is known last of a recurring operation is that it succeeded.
 fn succeeded_last(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -> bool {
     let there = draft.arena[resource].history.iter().filter(|history| history.node == node);
-    let same = there.flat_map(|history| &history.operations).filter(|operation| {
-        operation.name == wanted.name && operation.every_ms == wanted.every_ms
-    });
+    let same = there
+        .flat_map(|history| &history.operations)
+        .filter(|operation| operation.name == wanted.name && operation.every_ms == wanted.every_ms);
     let last = same.max_by_key(|operation| operation.call);
     last.is_some_and(|last| last.status == OperationStatus::Done && last.answer == last.expected.unwrap_or(0))
 }
