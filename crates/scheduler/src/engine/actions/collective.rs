@@ -118,8 +118,8 @@ fn refresh(draft: &mut Draft<'_, '_>, action: ActionIx) -> Summary {
         Kind::Clone | Kind::Bundle | Kind::Primitive => of_instances(draft, action, resource, None),
     };
     // What runs in the containers of a bundle is promoted without them.
-    let is_inside = kind == Kind::Bundle
-        && matches!(doing, Doing::Do(Verb::Promote) | Doing::Done(Verb::Promote));
+    let is_inside =
+        kind == Kind::Bundle && matches!(doing, Doing::Do(Verb::Promote) | Doing::Done(Verb::Promote));
     draft.table[action].required |= members.required && !is_inside;
     let found = &mut draft.table[action];
     match kind {

@@ -1,7 +1,7 @@
 //! Fencing: which nodes, in which order, and what it does by itself.
 //!
-//! What runs on a node that is fenced needs no stop any more: the fencing implies it. What needs fencing waits
-//! for all fencing that is part of the plan.
+//! What runs on a node that is fenced needs no stop any more: the fencing implies it. What needs fencing
+//! waits for all fencing that is part of the plan.
 
 use alloc::{string::String, vec::Vec};
 

@@ -32,6 +32,8 @@ mod sets;
 mod shutdown;
 mod simulate;
 mod table;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use super::{

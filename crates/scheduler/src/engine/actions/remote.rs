@@ -1,7 +1,7 @@
 //! What is done on a remote node or a guest is done through its connection.
 //!
-//! So it comes after the connection's start and before its stop. If the connection is lost and nobody can have
-//! it again, the node has to be fenced before what runs there can run elsewhere.
+//! So it comes after the connection's start and before its stop. If the connection is lost and nobody can
+//! have it again, the node has to be fenced before what runs there can run elsewhere.
 
 use heart_model::policy::{Role, Verb};
 
