@@ -87,7 +87,7 @@ fn templates_give_what_a_resource_does_not_say_itself() {
     assert_eq!((agent.class.as_str(), agent.agent_type.as_str()), ("ocf", "apache"));
     assert_eq!(all_values(&web.meta), [values(&[("priority", "9")]), values(&[("priority", "1")])]);
     let operations: Vec<_> = web.operations.iter().map(|op| (op.id.as_str(), op.every_ms)).collect();
-    assert_eq!(operations, [("web-1-monitor", 10_000), ("template-start", 0)]);
+    assert_eq!(operations, [("web-1-monitor", 20_000), ("template-start", 0)]);
     let monitor = &web.operations[0];
     assert_eq!(
         (monitor.role, &monitor.options.values),
@@ -232,7 +232,7 @@ fn what_is_and_what_was_done_is_read() {
     let digests = Digests {
         all: none.clone(),
         restart: none,
-        restart_names: vec!["state".into(), "port".into()],
+        restart_names: Some(vec!["state".into(), "port".into()]),
         public: None,
         secret_names: vec!["password".into()],
         feature_set: Some("3.19.0".into()),

@@ -1,6 +1,6 @@
 //! What is kept running: primitives and their templates, groups, clones, bundles.
 
-use heart_model::policy::{AgentName, AttributeSet, Body, Bundle, NamedOperation, Resource, Score};
+use heart_model::policy::{AgentName, AttributeSet, Body, Bundle, NamedOperation, Resource, Role, Score};
 
 use super::{
     operations,
@@ -79,16 +79,18 @@ fn primitive<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> 
         resource.meta.extend(of_template.meta);
         resource.parameters.extend(of_template.parameters);
         resource.utilization.extend(of_template.utilization);
-        let own: Vec<(String, u64)> = resource.operations.iter().map(key).collect();
+        let own: Vec<_> = resource.operations.iter().map(key).collect();
         let others = of_template.operations.into_iter().filter(|operation| !own.contains(&key(operation)));
         resource.operations.extend(others);
     }
     Some(resource)
 }
 
-/// What makes two operations the same one.
-fn key(operation: &NamedOperation) -> (String, u64) {
-    (operation.name.clone(), operation.every_ms)
+/// What makes two operations the same one: how often they recur does not, so that a resource can be
+/// watched at another pace than its template has it.
+fn key(operation: &NamedOperation) -> (String, Option<Role>) {
+    let role = operation.role.filter(|role| !matches!(role, Role::Started | Role::Unpromoted));
+    (operation.name.clone(), role)
 }
 
 fn group<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<Resource> {

@@ -279,7 +279,7 @@ fn digests(element: Element<'_>) -> Digests {
     Digests {
         all: text("op-digest"),
         restart: text("op-restart-digest"),
-        restart_names: names("op-force-restart"),
+        restart_names: element.has_attribute("op-force-restart").then(|| names("op-force-restart")),
         public: text("op-secure-digest"),
         secret_names: names("op-secure-params"),
         feature_set: text("crm_feature_set"),

@@ -124,8 +124,8 @@ pub struct Digests {
     pub all: Option<String>,
     /// Of what takes a restart when it changes.
     pub restart: Option<String>,
-    /// Names of what takes a restart, or, with `restart_excludes`, names of what does not.
-    pub restart_names: Vec<String>,
+    /// Names of what takes a restart; everything does if not said.
+    pub restart_names: Option<Vec<String>>,
     /// Of what is no secret.
     pub public: Option<String>,
     /// Names of what is secret.

@@ -46,8 +46,8 @@ impl Told<'_> {
     /// The digest of what takes a restart when it changes, as far as the history says what that is.
     pub(crate) fn restart(&self, history: &Digests) -> Option<String> {
         history.restart.as_ref()?;
-        let takes_a_restart = |name: &str| history.restart_names.iter().any(|restart| restart == name);
-        Some(self.where_name(takes_a_restart, None))
+        let Some(names) = &history.restart_names else { return Some(self.all()) };
+        Some(self.where_name(|name| names.iter().any(|restart| restart == name), None))
     }
 
     /// The digest of what is no secret, as far as the history says what that is.
@@ -181,8 +181,11 @@ mod tests {
         let restart_names =
             names(&["state", "instance_name", "monitor_urls", "monitor_use_ssl", "monitor_timeout"]);
         let restart = Some("5d6e6347e3618ccb7842ba5d67b49a34".to_string());
+        let restart_names = Some(restart_names);
         let history = Digests { restart: restart.clone(), restart_names, ..Digests::default() };
         assert_eq!(told.restart(&history), restart);
+        let everything = Digests { restart, ..Digests::default() };
+        assert_eq!(told.restart(&everything), Some(told.all()), "if no names are given, everything does");
         assert_eq!(told.restart(&Digests::default()), None);
     }
 

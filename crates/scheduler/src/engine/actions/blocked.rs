@@ -11,17 +11,8 @@ use super::{
 };
 use crate::engine::arena::ResIx;
 
-/// Blocks the dependents of everything that cannot come up.
-pub(super) fn block_dependents(draft: &mut Draft<'_, '_>) {
-    let mut waiting: Vec<ActionIx> = draft.table.numbers().collect();
-    // Bounded: only what could be done and now cannot is added, which happens once to each action.
-    while let Some(action) = waiting.pop() {
-        waiting.extend(dependents_of(draft, action));
-    }
-}
-
-/// What is blocked because this cannot be done.
-fn dependents_of(draft: &mut Draft<'_, '_>, action: ActionIx) -> Vec<ActionIx> {
+/// What cannot be done because this cannot.
+pub(super) fn dependents_of(draft: &Draft<'_, '_>, action: ActionIx) -> Vec<ActionIx> {
     let found = &draft.table[action];
     let (Some(resource), doing) = (found.resource, found.doing) else { return Vec::new() };
     if found.runnable || !brings_up(doing) {
@@ -32,7 +23,7 @@ fn dependents_of(draft: &mut Draft<'_, '_>, action: ActionIx) -> Vec<ActionIx> {
         return Vec::new();
     }
     let mut blocked = Vec::new();
-    for pair in draft.arena[whole].followed_by.clone() {
+    for pair in &draft.arena[whole].followed_by {
         let pair = &draft.arena.colocations[pair.0 as usize];
         let of_promoted = pair.primary_role == Some(Role::Promoted);
         if pair.score < Score::INFINITY || (doing == PROMOTE && !of_promoted) {
@@ -53,13 +44,8 @@ fn is_blocked_as_a_whole(draft: &Draft<'_, '_>, whole: ResIx, doing: Doing) -> b
     })
 }
 
-fn block(draft: &mut Draft<'_, '_>, resource: ResIx, doing: Doing, blocked: &mut Vec<ActionIx>) {
-    for action in draft.table.of(resource, doing) {
-        if draft.table[action].runnable {
-            draft.table[action].runnable = false;
-            blocked.push(action);
-        }
-    }
+fn block(draft: &Draft<'_, '_>, resource: ResIx, doing: Doing, blocked: &mut Vec<ActionIx>) {
+    blocked.extend(draft.table.of(resource, doing));
     for part in draft.parts(resource) {
         block(draft, part, doing, blocked);
     }

@@ -10,7 +10,7 @@ use heart_model::policy::{Operation, OperationStatus};
 
 use super::{
     draft::Draft,
-    ladder, monitors,
+    fencing, ladder, monitors,
     relation::{End, Properties as P},
     table::{Doing, START, STOP},
 };
@@ -76,6 +76,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
     if agent_changed(draft, resource, place) {
         if is_active {
             draft.start_anew.insert(resource);
+            fencing::unfence_anew(draft, resource, node);
         }
         delete_history(draft, resource, node, true);
     }
@@ -141,7 +142,7 @@ fn compare_operation(
         Change::None => return false,
         Change::Restart => {
             draft.start_anew.insert(resource);
-            require_unfencing(draft, resource, node);
+            fencing::unfence_anew(draft, resource, node);
         }
         Change::Reload if operation.every_ms > 0 => {
             draft.ask_again.insert((resource, node, operation.name.clone(), operation.every_ms));
@@ -149,13 +150,11 @@ fn compare_operation(
         Change::Reload if operation.digests.restart.is_some() => ladder::reload(draft, resource, node),
         Change::Reload => {
             draft.start_anew.insert(resource);
-            require_unfencing(draft, resource, node);
+            fencing::unfence_anew(draft, resource, node);
         }
     }
     true
 }
-
-fn require_unfencing(_draft: &mut Draft<'_, '_>, _resource: ResIx, _node: NodeIx) {}
 
 fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &Operation) -> Change {
     let recurs = operation.every_ms > 0;
@@ -174,7 +173,13 @@ fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &O
     if told.is_as_in(history, true) {
         return Change::None;
     }
-    if history.restart.is_some() && told.restart(history) != history.restart {
+    let names_known = history.restart_names.as_ref().is_some_and(|names| !names.is_empty());
+    if history.restart.is_some() && names_known && told.restart(history) != history.restart {
+        return Change::Restart;
+    }
+    // What is told only of this operation is nothing that an agent could reload.
+    let written = facts::written_operation(draft.arena, resource, task, operation.every_ms);
+    if !recurs && written.is_some_and(|written| !written.parameters.is_empty()) {
         return Change::Restart;
     }
     Change::Reload
@@ -230,6 +235,11 @@ pub(super) fn delete_history(draft: &mut Draft<'_, '_>, resource: ResIx, node: N
 /// Clears fail counts.
 pub(super) fn clear_failures(draft: &mut Draft<'_, '_>) {
     for (resource, node, why) in draft.arena.clear_failures.clone() {
+        let is_instance = draft.arena[resource].parent.is_some();
+        if why == ClearWhy::Removed && (is_instance || !draft.arena.node(node).online) {
+            // What is counted for instances that are alike is counted for those that are left.
+            continue;
+        }
         let clear = draft.need(resource, Doing::ClearFailures, Some(node), false);
         draft.table[clear].required = true;
         match why {

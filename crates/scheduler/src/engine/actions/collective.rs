@@ -117,7 +117,10 @@ fn refresh(draft: &mut Draft<'_, '_>, action: ActionIx) -> Summary {
         Kind::Group => of_members(draft, action, resource),
         Kind::Clone | Kind::Bundle | Kind::Primitive => of_instances(draft, action, resource, None),
     };
-    draft.table[action].required |= members.required;
+    // What runs in the containers of a bundle is promoted without them.
+    let is_inside =
+        kind == Kind::Bundle && matches!(doing, Doing::Do(Verb::Promote) | Doing::Done(Verb::Promote));
+    draft.table[action].required |= members.required && !is_inside;
     let found = &mut draft.table[action];
     match kind {
         Kind::Group => {
@@ -160,7 +163,11 @@ fn of_instances(
     resource: ResIx,
     node: Option<NodeIx>,
 ) -> Summary {
-    let doing = draft.table[action].doing;
+    let doing = match draft.table[action].doing {
+        // Who has been told of a step is asked for the step.
+        Doing::Tell(_, verb) | Doing::Told(_, verb) => Doing::Do(verb),
+        other => other,
+    };
     let mut sum = Summary { required: false, runnable: false };
     for instance in instances_for(draft, resource, doing) {
         if let Some(of_instance) = member_action(draft, instance, doing, node) {

@@ -191,6 +191,12 @@ impl<'d, 's> Draft<'d, 's> {
                 || self.arena.node(node).online)
     }
 
+    /// The node that leads, whether or not anything is known of it.
+    pub(super) fn leader(&self) -> Option<NodeIx> {
+        let named = |node: &NodeIx| self.arena.state.leader.as_ref() == Some(&self.arena.node(*node).id);
+        self.arena.leader.or_else(|| self.arena.node_numbers().find(named))
+    }
+
     /// Whether anything of it is active anywhere.
     pub(super) fn is_active(&self, resource: ResIx) -> bool {
         !self.arena[resource].active_on.is_empty()

@@ -94,9 +94,11 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     }
     let Some(node) = found.node else { return false };
     let node = draft.arena.node(node);
-    let is_guest = matches!(node.kind, NodeKind::Guest { .. });
-    let is_remote = matches!(node.kind, NodeKind::Remote { .. });
-    is_guest || ((node.online || is_remote) && !node.unclean)
+    match node.kind {
+        NodeKind::Guest { .. } => !node.reset_remote || (node.online && !node.unclean),
+        NodeKind::Remote { .. } => !node.unclean,
+        NodeKind::Member | NodeKind::Ping => node.online && !node.unclean,
+    }
 }
 
 /// Whether a relation is one of the plan.
@@ -117,6 +119,10 @@ fn holds(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> bool {
         };
         let differs = first.node.zip(target).is_some_and(|(one, other)| one != other);
         return !differs && first.is_required();
+    }
+    if first.doing == STOP && first.migratable && properties == P::ORDERED {
+        // What is left of a migration is ended whenever it is ready: nothing else has to be.
+        return false;
     }
     if properties.has(P::UNLESS_FIRST_MIGRATES) && first.migratable {
         return false;
@@ -252,7 +258,8 @@ pub(super) fn fence_word(draft: &Draft<'_, '_>, fence: ActionIx) -> String {
     match node {
         Some(NodeKind::Guest { container, .. }) => {
             let starts = draft.table.of(container, START);
-            let word = if starts.is_empty() { "off" } else { "reboot" };
+            let comes_back = starts.iter().any(|start| draft.table[*start].node.is_some());
+            let word = if comes_back { "reboot" } else { "off" };
             word.to_string()
         }
         Some(NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. }) | None => {

@@ -1,7 +1,7 @@
 //! Fencing: which nodes, in which order, and what it does by itself.
 //!
-//! What runs on a node that is fenced needs no stop any more: the fencing implies it. What needs fencing waits
-//! for all fencing that is part of the plan.
+//! What runs on a node that is fenced needs no stop any more: the fencing implies it. What needs fencing
+//! waits for all fencing that is part of the plan.
 
 use alloc::{string::String, vec::Vec};
 
@@ -11,12 +11,12 @@ use super::{
     relation::{End, Properties as P},
     table::{ActionIx, DEMOTE, Doing, PROMOTE, START, STOP},
 };
-use crate::engine::arena::{Kind, NodeIx, NodeKind, Requires, ResIx};
+use crate::engine::arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx};
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     let any_managed = draft.arena.resources.iter().any(|resource| resource.managed);
-    let leader = draft.arena.leader;
+    let leader = draft.leader();
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
     for node in by_name(draft) {
         let place = draft.arena.node(node);
@@ -112,11 +112,22 @@ pub(super) fn around(draft: &mut Draft<'_, '_>, node: NodeIx, fence: ActionIx) {
 /// What needs fencing waits for all of it; what needs a quorum only where nobody knows whether it ran there.
 fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {
     let found = &draft.arena[resource];
-    let unknown = found.allowed.get(node).is_some() && !found.known_on.contains(&node);
+    // What belongs to a bundle is there for what runs in it alone.
+    let is_of_bundle = match draft.arena.node(node).kind {
+        NodeKind::Guest { container, .. } => {
+            draft.arena[draft.arena.outermost(container)].kind == Kind::Bundle
+        }
+        NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => false,
+    };
+    let can_be_there = |allowed: &Allowed| !is_of_bundle || allowed.cause != Cause::Unsuitable;
+    let can_run = found.allowed.get(node).is_some_and(can_be_there);
+    let unknown = can_run && found.requires == Requires::Quorum && !is_known(draft, resource, node);
     match found.requires {
         Requires::Nothing => {}
         Requires::Fencing | Requires::Unfencing => {
-            for step in [START, PROMOTE] {
+            let moves = draft.continuing.contains(&resource);
+            let moves = if moves { Doing::MigrateFrom } else { Doing::MigrateTo };
+            for step in [START, PROMOTE, moves] {
                 for action in draft.table.of(resource, step) {
                     draft.table.join(fence, action, P::ORDERED);
                 }
@@ -129,6 +140,18 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
         }
         Requires::Quorum => {}
     }
+}
+
+/// Whether it is known what a resource, or any instance that is like it, does on a node.
+fn is_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
+    let found = &draft.arena[resource];
+    if found.known_on.contains(&node) {
+        return true;
+    }
+    let Some(clone) = draft.arena.clone_of(resource).filter(|_| !found.unique) else { return false };
+    let alike = |part: &ResIx| draft.arena[*part].name == found.name;
+    let mut parts = draft.primitives(clone).into_iter().filter(alike);
+    parts.any(|part| draft.arena[part].known_on.contains(&node))
 }
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {
@@ -210,12 +233,23 @@ pub(super) fn unfencing_around(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let nodes: Vec<NodeIx> = draft.arena[resource].allowed.iter().map(|(node, _)| node).collect();
     for node in nodes {
         let unfence = End::Action(unfence(draft, node));
-        draft.relate(End::Of(resource, STOP), unfence, P::ORDERED | P::FORCES_THEN_THERE);
+        draft.relate(End::Of(resource, STOP), unfence, P::ORDERED | P::SAME_NODE);
         let start = End::Of(resource, START);
-        draft.relate(unfence, start, P::FORCES_THEN_THERE | P::BLOCKS_THEN);
+        draft.relate(unfence, start, P::FORCES_THEN_THERE | P::SAME_NODE);
     }
 }
 
+/// A fence device that has changed lets nodes in anew.
+pub(super) fn unfence_anew(draft: &mut Draft<'_, '_>, device: ResIx, node: NodeIx) {
+    let place = draft.arena.node(node);
+    let can_be_told = place.online && !place.unclean && !place.shutting_down;
+    if draft.arena.unfencing && draft.arena[device].fence_device && can_be_told {
+        let unfence = unfence(draft, node);
+        draft.table[unfence].required = true;
+    }
+}
+
+/// What needs unfencing stops before its node is let in anew.
 pub(super) fn stop_before_unfencing(
     draft: &mut Draft<'_, '_>,
     resource: ResIx,

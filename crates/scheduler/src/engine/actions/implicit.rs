@@ -224,7 +224,7 @@ fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
         };
         for verb in verbs {
             draft.relate_both((bundle, Doing::Do(*verb)), (inner, Doing::Do(*verb)), P::SHOWS_FIRST);
-            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::SHOWS_THEN);
+            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::ORDERED);
         }
         if promotable {
             turns_of_promotable(draft, bundle);

@@ -12,7 +12,7 @@ use super::{
     table::{ActionIx, Doing, STOP},
 };
 use crate::engine::{
-    arena::{Kind, NodeIx, ResIx},
+    arena::{Kind, NodeIx, NodeKind, ResIx},
     values::flag,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn pairs(
     let goes_down = matches!(then_step, Doing::Do(Verb::Stop | Verb::Demote));
     let mut pairs = Vec::new();
     for instance in instances_for(draft, other, then_step) {
-        let place = draft.place(instance, goes_down);
+        let place = host_of(draft, instance, goes_down);
         let partner = place.and_then(|node| partner_on(draft, one, step, node, goes_down));
         let Some(partner) = partner else {
             let is_mandatory = properties.has_any(P::BLOCKS_THEN | P::FORCES_THEN);
@@ -53,7 +53,7 @@ pub(super) fn pairs(
         let before = complete(draft, partner);
         let after = member_action(draft, instance, then_step, None);
         if let Some((before, after)) = before.zip(after) {
-            if draft.table.join(before, after, properties) {
+            if draft.table.join(before, after, properties.without(P::NEEDED_BY_THEN)) {
                 agenda.add(after);
             }
             pairs.push((before, after));
@@ -86,6 +86,15 @@ fn is_interleaved(draft: &Draft<'_, '_>, resource: ResIx) -> bool {
     }
 }
 
+/// On which machine an instance is: of one inside a container, where the container is.
+fn host_of(draft: &Draft<'_, '_>, instance: ResIx, current: bool) -> Option<NodeIx> {
+    let node = draft.place(instance, current)?;
+    match draft.arena.node(node).kind {
+        NodeKind::Guest { container, .. } => draft.place(container, current),
+        NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => Some(node),
+    }
+}
+
 /// The first primitive of an instance, which tells where the instance goes.
 fn instance_root(draft: &Draft<'_, '_>, instance: ResIx) -> ResIx {
     draft.primitives(instance).first().copied().unwrap_or(instance)
@@ -99,7 +108,7 @@ fn partner_on(
     current: bool,
 ) -> Option<ResIx> {
     let instances = instances_for(draft, clone, step);
-    instances.into_iter().find(|instance| draft.place(*instance, current) == Some(node))
+    instances.into_iter().find(|instance| host_of(draft, *instance, current) == Some(node))
 }
 
 /// An instance whose partner is not there cannot be where it was to go.

@@ -77,14 +77,16 @@ fn current_place(draft: &Draft<'_, '_>, resource: ResIx) -> Option<NodeIx> {
 
 fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) {
     let found = &draft.arena[resource];
+    let mut half_way = None;
     let several = facts::clean_places(draft.arena, resource).count() > 1;
     match found.migration {
         Some((source, target)) if way.current == Some(source) && way.assigned == Some(target) => {
             draft.continuing.insert(resource);
         }
-        Some(_) => {
+        Some((_, target)) => {
             way.restart = true;
             way.migrate = false;
+            half_way = Some(target);
         }
         None if several => match found.multiple_active {
             MultipleActive::StopStart | MultipleActive::StopOnly => way.restart = true,
@@ -96,6 +98,10 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
         },
         None => {}
     }
+    if let Some(target) = half_way.filter(|target| draft.arena.node(*target).online) {
+        // It may have arrived before anybody was told.
+        draft.need(resource, STOP, Some(target), true);
+    }
     if draft.arena[resource].start_pending && way.assigned.is_some() {
         let start = draft.need(resource, START, way.assigned, false);
         draft.table[start].shown = true;
@@ -104,8 +110,8 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
     if way.current.is_some() && way.assigned.is_some() && way.current != way.assigned {
         way.restart = true;
     }
+    way.restart |= found.stop_wanted;
     if found.failed {
-        way.restart |= found.stop_wanted;
         way.promote_anew = !found.stop_wanted && way.to == Role::Promoted;
     } else if found.blocked {
         way.restart = true;

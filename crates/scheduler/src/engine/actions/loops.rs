@@ -1,7 +1,8 @@
 //! Putting actions into an order in which they can be done.
 //!
-//! If some wait for one another in a ring, a relation of the ring that speaks of order alone is given up: first
-//! one between the latest actions. What is a requirement is given up only if a ring has nothing else.
+//! If some wait for one another in a ring, a relation of the ring that speaks of order alone is given up:
+//! first one that makes something wait for a later action. What is a requirement is given up only if a ring
+//! has nothing else.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 
@@ -58,7 +59,7 @@ fn give_up_one(
     let weakest = (0..ring.len()).max_by_key(|place| {
         let (then, first) = in_ring(*place);
         let order_only = before[then].iter().filter(|edge| edge.first == first).all(|edge| edge.order_only);
-        (order_only, then, first)
+        (order_only, first, then)
     });
     let Some((then, first)) = weakest.map(in_ring) else { return };
     let known = before[then].len();

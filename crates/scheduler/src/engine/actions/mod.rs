@@ -32,6 +32,8 @@ mod sets;
 mod shutdown;
 mod simulate;
 mod table;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use super::{
@@ -53,18 +55,14 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     fencing::schedule(&mut draft);
     shutdown::schedule(&mut draft);
     resolve::join(&mut draft);
-    blocked::block_dependents(&mut draft);
     probe_orders::join(&mut draft);
     propagate::settle(&mut draft);
     notify::tell(&mut draft);
     let plan = emit::plan(&mut draft);
-    Outcome {
-        decisions: decisions::all(&draft),
-        after: simulate::after(&draft, &before, &plan),
-        actions: emit::actions(&draft, &plan),
-        implied: emit::implied(&draft, &plan),
-        order: plan.order,
-        before,
-        look_again: draft.arena.look_again,
-    }
+    let decisions = decisions::all(&draft);
+    let actions = emit::actions(&draft, &plan);
+    let implied = emit::implied(&draft, &plan);
+    let look_again = draft.arena.look_again;
+    let after = simulate::after(&mut draft, &plan);
+    Outcome { before, decisions, actions, implied, order: plan.order, after, look_again }
 }

@@ -3,7 +3,6 @@
 //! What runs unchanged stays, as long as the resource is not started anew.
 
 use alloc::{
-    collections::BTreeSet,
     string::{String, ToString as _},
     vec::Vec,
 };
@@ -46,12 +45,10 @@ fn wanted(draft: &Draft<'_, '_>, resource: ResIx) -> Vec<Wanted> {
         let every_ms = if is_connection { CONNECTION_EVERY_MS } else { CONTAINER_EVERY_MS };
         return alloc::vec![Wanted { name: "monitor".to_string(), every_ms, role: None }];
     };
-    let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for operation in &source.operations {
         let is_step = matches!(operation.name.as_str(), "start" | "stop" | "promote" | "demote");
-        let key = (operation.name.as_str(), operation.every_ms);
-        if operation.every_ms == 0 || is_step || !seen.insert(key) {
+        if operation.every_ms == 0 || is_step {
             continue;
         }
         let options = facts::operation_options(draft.arena, resource, &operation.name, operation.every_ms);
@@ -122,6 +119,16 @@ fn runs(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -
     draft.recurring.get(&(resource, node)).is_some_and(|running| running.contains(&key))
 }
 
+/// Whether what is known last of a recurring operation is that it succeeded.
+fn succeeded_last(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -> bool {
+    let there = draft.arena[resource].history.iter().filter(|history| history.node == node);
+    let same = there
+        .flat_map(|history| &history.operations)
+        .filter(|operation| operation.name == wanted.name && operation.every_ms == wanted.every_ms);
+    let last = same.max_by_key(|operation| operation.call);
+    last.is_some_and(|last| last.status == OperationStatus::Done && last.answer == last.expected.unwrap_or(0))
+}
+
 /// Makes the monitors of a primitive.
 pub(super) fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let found = &draft.arena[resource];
@@ -133,11 +140,17 @@ pub(super) fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let start = node
         .filter(|_| next.is_running() || !managed)
         .map(|node| (node, draft.need(resource, START, Some(node), false)));
-    for wanted in wanted(draft, resource) {
+    let all = wanted(draft, resource);
+    for wanted in &all {
+        // Which of several is meant, nobody can tell: they share their place in histories.
+        let same = |other: &&Wanted| (&other.name, other.every_ms) == (&wanted.name, wanted.every_ms);
+        if all.iter().filter(same).count() > 1 {
+            continue;
+        }
         if wanted.role == Some(Role::Stopped) {
-            while_stopped(draft, resource, &wanted);
+            while_stopped(draft, resource, wanted);
         } else if let Some((node, start)) = start {
-            while_running(draft, resource, node, start, &wanted);
+            while_running(draft, resource, node, start, wanted);
         }
     }
 }
@@ -146,7 +159,8 @@ fn while_running(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, start
     let (role, next) = (draft.arena[resource].role, draft.arena[resource].next_role);
     let operation = draft.table.operation(&wanted.name, wanted.every_ms);
     let key = (resource, node, wanted.name.clone(), wanted.every_ms);
-    let again = draft.ask_again.contains(&key) || draft.arena.again.contains(&key);
+    let has_expired = draft.arena.again.contains(&key) && !succeeded_last(draft, resource, node, wanted);
+    let again = draft.ask_again.contains(&key) || has_expired;
     let goes_on = runs(draft, resource, node, wanted) && !again && !draft.table[start].required;
     let fits = match wanted.role {
         Some(role) => role == next,

@@ -26,7 +26,8 @@ fn before_what_follows_a_stop(draft: &mut Draft<'_, '_>, relation: Relation) {
     let (resource, doing) = end_of(draft, relation.first);
     let (then_resource, then_doing) = end_of(draft, relation.then);
     let Some(resource) = resource.filter(|_| doing == STOP) else { return };
-    if then_resource == Some(resource) {
+    // Who is let in anew is probed only then.
+    if then_resource == Some(resource) || then_doing == Doing::Unfence {
         return;
     }
     let is_own_container = draft.arena[resource].container.is_some()
@@ -68,7 +69,11 @@ fn end_of(draft: &Draft<'_, '_>, end: End) -> (Option<ResIx>, Doing) {
 /// no restart is needed.
 fn before_restarts(draft: &mut Draft<'_, '_>, probe: ActionIx) {
     let Some(probed) = draft.table[probe].resource else { return };
-    let mut waiting: Vec<ActionIx> = draft.table[probe].after.clone();
+    let direct = |then: &&ActionIx| {
+        let relations = draft.table[**then].before.iter().filter(|input| input.first == probe);
+        relations.into_iter().any(|input| !input.properties.has(P::SAME_NODE_IF_REQUIRED))
+    };
+    let mut waiting: Vec<ActionIx> = draft.table[probe].after.iter().filter(direct).copied().collect();
     let mut seen: BTreeSet<ActionIx> = BTreeSet::new();
     // Bounded: each action is seen once.
     while let Some(after) = waiting.pop() {
@@ -76,12 +81,14 @@ fn before_restarts(draft: &mut Draft<'_, '_>, probe: ActionIx) {
             continue;
         }
         let (of, doing) = (draft.table[after].resource, draft.table[after].doing);
-        let whole = draft.arena.outermost(probed);
-        let is_own = of.is_some_and(|of| of == probed || of == whole || draft.is_part_of(of, whole));
-        if let Some(of) = of.filter(|_| doing == START && !is_own) {
+        let is_primitive = |of: &ResIx| draft.arena[*of].kind == Kind::Primitive;
+        if let Some(of) = of.filter(|of| doing == START && *of != probed && is_primitive(of)) {
             for step in [STOP, DEMOTE] {
                 for down in draft.table.of(of, step) {
-                    draft.table.join(probe, down, P::ORDERED);
+                    // What fencing implies waits for nobody.
+                    if !draft.table[down].implied {
+                        draft.table.join(probe, down, P::ORDERED);
+                    }
                 }
             }
         }
@@ -92,6 +99,7 @@ fn before_restarts(draft: &mut Draft<'_, '_>, probe: ActionIx) {
 /// What is forced by an action, and the members of what it is the beginning of.
 fn followers(draft: &Draft<'_, '_>, probed: ResIx, after: ActionIx) -> Vec<ActionIx> {
     let of = draft.table[after].resource;
+    let only = of.and_then(|of| pair_of(draft, probed, of));
     let mut found = Vec::new();
     for then in &draft.table[after].after {
         let relations = draft.table[*then].before.iter();
@@ -101,10 +109,20 @@ fn followers(draft: &Draft<'_, '_>, probed: ResIx, after: ActionIx) -> Vec<Actio
             draft.arena[of].kind != Kind::Primitive
                 && draft.arena[member].parent == Some(of)
                 && draft.arena[probed].parent != Some(of)
+                && only.is_none_or(|only| only == Some(member))
         });
         if forces || leads_inside {
             found.push(*then);
         }
     }
     found
+}
+
+/// Of a clone whose instances go in pairs, the instance that goes where the probed resource goes; None if it
+/// does not matter.
+fn pair_of(draft: &Draft<'_, '_>, probed: ResIx, clone: ResIx) -> Option<Option<ResIx>> {
+    let _ = draft.arena[clone].clone.filter(|facts| facts.interleave)?;
+    let place = draft.place(probed, false);
+    let there = |instance: &&ResIx| place.is_some() && draft.place(**instance, false) == place;
+    Some(draft.arena[clone].children.iter().find(there).copied())
 }

@@ -22,7 +22,7 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
     for node in draft.arena.node_numbers() {
         let place = draft.arena.node(node);
         let is_member = matches!(place.kind, NodeKind::Member | NodeKind::Ping);
-        if !place.online || place.unclean || (place.no_discovery && !is_member) {
+        if !place.online || place.unclean || place.reset_remote || (place.no_discovery && !is_member) {
             continue;
         }
         for resource in draft.arena.top.clone() {
@@ -101,7 +101,8 @@ fn is_looked_for(draft: &Draft<'_, '_>, resource: ResIx, top: ResIx, node: NodeI
     };
     let allowed = draft.arena[resource].allowed.get(node).or_else(|| draft.arena[top].allowed.get(node));
     let discovery = allowed.map(|allowed| allowed.discovery);
-    if exclusive(resource) || exclusive(top) {
+    let is_bundle = draft.arena[top].kind == Kind::Bundle;
+    if exclusive(resource) || (!is_bundle && exclusive(top)) {
         return discovery == Some(Discovery::Exclusive);
     }
     discovery != Some(Discovery::Never)

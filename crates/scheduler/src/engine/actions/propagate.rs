@@ -10,11 +10,12 @@ use alloc::{collections::VecDeque, vec, vec::Vec};
 use heart_model::policy::Role;
 
 use super::{
+    blocked,
     collective::{self, Summary, points_above, summary},
     draft::Draft,
     interleave,
     relation::Properties as P,
-    table::{ActionIx, Before, Doing, START, STOP},
+    table::{ActionIx, Before, Doing, RUNNING, START, STOP},
 };
 use crate::engine::arena::{Kind, NodeIx, ResIx};
 
@@ -22,11 +23,17 @@ use crate::engine::arena::{Kind, NodeIx, ResIx};
 pub(super) struct Agenda {
     waiting: VecDeque<ActionIx>,
     is_waiting: Vec<bool>,
+    /// What cannot be done, and may keep others from what they would do with it.
+    stuck: Vec<ActionIx>,
 }
 
 impl Agenda {
     fn of_all(draft: &Draft<'_, '_>) -> Agenda {
-        Agenda { waiting: draft.table.numbers().collect(), is_waiting: vec![true; draft.table.len()] }
+        Agenda {
+            waiting: draft.table.numbers().collect(),
+            is_waiting: vec![true; draft.table.len()],
+            stuck: draft.table.numbers().filter(|action| !draft.table[*action].runnable).collect(),
+        }
     }
 
     /// Puts an action on the agenda, unless it is on it.
@@ -66,7 +73,13 @@ impl Agenda {
 pub(super) fn settle(draft: &mut Draft<'_, '_>) {
     let mut agenda = Agenda::of_all(draft);
     // Bounded: see the module.
-    while let Some(action) = agenda.next() {
+    loop {
+        while let Some(action) = agenda.stuck.pop() {
+            for dependent in blocked::dependents_of(draft, action) {
+                cannot(draft, &mut agenda, dependent);
+            }
+        }
+        let Some(action) = agenda.next() else { break };
         look_at(draft, &mut agenda, action);
     }
 }
@@ -165,7 +178,8 @@ fn apply(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: 
     let then_node = node_of(draft, then);
     let of_first = summary(draft, first, then_node);
     let is_stuck = is_stuck_stop(draft, first);
-    if properties.has(P::NEEDED_BY_THEN) && !interleave::is_paired(draft, first, then) {
+    let is_paired = interleave::is_paired(draft, first, then);
+    if properties.has(P::NEEDED_BY_THEN) && !is_paired {
         needed(draft, agenda, first, then);
     }
     for (first, target, of_first) in targets(draft, agenda, first, then, of_first, properties) {
@@ -254,6 +268,11 @@ fn relation(
     }
     if properties.has(P::FORCES_THEN) && of_first.required && !migrates {
         must(draft, agenda, then);
+        let starts = matches!(draft.table[first].doing, START | RUNNING);
+        if starts && draft.table[then].doing == START {
+            // It would have to be there before what it waits for is.
+            stay(draft, agenda, then);
+        }
     }
     let same_node = draft.table[first].node == draft.table[then].node;
     if properties.has(P::FORCES_THEN_THERE) && of_first.required && same_node {
@@ -261,9 +280,6 @@ fn relation(
     }
     if properties.has(P::RESTARTS) {
         restart(draft, agenda, first, then);
-    }
-    if properties.has(P::NEEDED_BY_THEN) {
-        needed(draft, agenda, first, then);
     }
     if properties.has(P::DEMOTED_FIRST) && draft.table[then].is_required() {
         let resource = draft.table[then].resource;
@@ -356,6 +372,7 @@ pub(super) fn cannot(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: Act
     if draft.table[action].runnable && !draft.table[action].implied {
         draft.table[action].runnable = false;
         agenda.changed(draft, action);
+        agenda.stuck.push(action);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is done on a remote node or a guest is done through its connection.
 //!
-//! So it comes after the connection's start and before its stop. If the connection is lost and nobody can have
-//! it again, the node has to be fenced before what runs there can run elsewhere.
+//! So it comes after the connection's start and before its stop. If the connection is lost and nobody can
+//! have it again, the node has to be fenced before what runs there can run elsewhere.
 
 use heart_model::policy::{Role, Verb};
 
@@ -39,7 +39,7 @@ pub(super) fn relate(draft: &mut Draft<'_, '_>) {
             draft.relate(End::Action(action), End::Of(resource, START), P::ORDERED);
             continue;
         }
-        if draft.table[action].point {
+        if draft.table[action].point || matches!(doing, Doing::Cancel(_)) {
             continue;
         }
         match draft.arena.node(node).kind {

@@ -12,7 +12,7 @@ use crate::engine::arena::{NodeIx, NodeKind};
 
 /// Makes the shutdown of all nodes that asked for it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
-    let leader = draft.arena.leader;
+    let leader = draft.leader();
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
     for node in draft.arena.node_numbers() {
         let place = draft.arena.node(node);

@@ -1,102 +1,139 @@
 //! What will be when all of it has succeeded.
+//!
+//! What is done is done to the arena itself: nobody reads it after this.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 
 use heart_model::policy::{Role, Verb};
 
 use super::{
     draft::Draft,
     emit::Plan,
-    table::{Action, Doing},
+    table::{ActionIx, Doing},
 };
 use crate::engine::{
-    arena::{NodeIx, NodeKind, ResIx},
+    arena::{Kind, NodeIx, NodeKind, ResIx},
     outcome::Picture,
+    picture,
 };
 
 /// The picture after everything in the plan has succeeded.
-pub(super) fn after(draft: &Draft<'_, '_>, before: &Picture, plan: &Plan) -> Picture {
-    let mut picture = before.clone();
+pub(super) fn after(draft: &mut Draft<'_, '_>, plan: &Plan) -> Picture {
     for action in &plan.sequence {
-        succeed(draft, &mut picture, &draft.table[*action]);
+        succeed(draft, *action);
     }
-    for view in picture.resources.values_mut() {
-        view.on.sort();
-    }
-    follow_connections(draft, &mut picture);
-    let busy: Vec<String> =
-        picture.resources.values().flat_map(|view| view.on.iter().map(|(node, _, _)| node.clone())).collect();
-    for (name, node) in &mut picture.nodes {
-        node.active = busy.contains(name);
-    }
-    picture
+    follow_connections(draft);
+    count_active(draft);
+    picture::before(draft.arena)
 }
 
-fn succeed(draft: &Draft<'_, '_>, picture: &mut Picture, action: &Action) {
-    let Some(node) = action.node else { return };
-    let name = &draft.arena.node(node).name;
-    let Some(resource) = action.resource else {
-        if action.doing == Doing::Fence {
-            fenced(draft, picture, node);
+fn succeed(draft: &mut Draft<'_, '_>, action: ActionIx) {
+    let found = &draft.table[action];
+    let (resource, node, doing) = (found.resource, found.node, found.doing);
+    let Some(node) = node else { return };
+    let Some(resource) = resource else {
+        if doing == Doing::Fence {
+            fenced(draft, node);
         }
         return;
     };
-    let Some(view) = picture.resources.get_mut(&draft.arena[resource].name) else { return };
-    let there = view.on.iter().position(|(at, _, _)| at == name);
-    match (action.doing, there) {
-        (Doing::Do(Verb::Stop), Some(place)) => {
-            view.on.remove(place);
-        }
-        (Doing::Do(Verb::Start) | Doing::MigrateFrom, None) => {
-            view.on.push((name.clone(), started(draft, resource), None));
-        }
-        (Doing::Do(Verb::Start) | Doing::MigrateFrom, Some(place)) => view.on[place].2 = None,
-        (Doing::Do(Verb::Promote), Some(place)) => {
-            view.on[place] = (name.clone(), Role::Promoted, None);
-        }
-        (Doing::Do(Verb::Demote), Some(place)) => {
-            view.on[place] = (name.clone(), Role::Unpromoted, None);
-        }
-        (_, _) => {}
+    match doing {
+        Doing::Do(Verb::Stop) => leave(draft, resource, node),
+        Doing::Do(Verb::Start) | Doing::MigrateFrom => arrive(draft, resource, node),
+        Doing::Do(Verb::Promote) => change(draft, resource, Role::Promoted),
+        Doing::Do(Verb::Demote) => change(draft, resource, Role::Unpromoted),
+        Doing::Done(_)
+        | Doing::MigrateTo
+        | Doing::Reload
+        | Doing::Probe
+        | Doing::Recur(_)
+        | Doing::Cancel(_)
+        | Doing::DeleteHistory
+        | Doing::ClearFailures
+        | Doing::Tell(..)
+        | Doing::Told(..)
+        | Doing::Fence
+        | Doing::Unfence
+        | Doing::Shutdown
+        | Doing::Freed
+        | Doing::Enough(_) => {}
     }
 }
 
-fn started(draft: &Draft<'_, '_>, resource: ResIx) -> Role {
+fn leave(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) {
+    let found = &mut draft.arena[resource];
+    found.active_on.retain(|at| *at != node);
+    found.active_roles.remove(&node);
+    found.pending_task = None;
+    if found.active_on.is_empty() {
+        found.role = Role::Stopped;
+    }
+}
+
+fn arrive(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) {
     let clone = draft.arena.clone_of(resource).and_then(|clone| draft.arena[clone].clone);
-    if clone.is_some_and(|clone| clone.promotable) { Role::Unpromoted } else { Role::Started }
+    let promotable = clone.is_some_and(|clone| clone.promotable);
+    let found = &mut draft.arena[resource];
+    found.pending_task = None;
+    found.failed = false;
+    if !found.active_on.contains(&node) {
+        found.active_on.push(node);
+    }
+    if !found.role.is_running() {
+        found.role = if promotable { Role::Unpromoted } else { Role::Started };
+    }
+}
+
+fn change(draft: &mut Draft<'_, '_>, resource: ResIx, role: Role) {
+    let found = &mut draft.arena[resource];
+    found.pending_task = None;
+    if !found.active_on.is_empty() {
+        found.role = role;
+    }
 }
 
 /// Nothing is left on a node that was fenced.
-fn fenced(draft: &Draft<'_, '_>, picture: &mut Picture, node: NodeIx) {
-    let name = &draft.arena.node(node).name;
-    for view in picture.resources.values_mut() {
-        view.on.retain(|(at, _, _)| at != name);
+fn fenced(draft: &mut Draft<'_, '_>, node: NodeIx) {
+    for resource in draft.arena.resource_numbers() {
+        if draft.arena[resource].active_on.contains(&node) {
+            leave(draft, resource, node);
+        }
     }
-    if let Some(view) = picture.nodes.get_mut(name) {
-        view.online = false;
-        view.unclean = false;
-        view.pending = false;
-        view.standby_by_failure = false;
-        view.shutting_down = false;
-    }
+    let found = draft.arena.node_mut(node);
+    found.online = false;
+    found.unclean = false;
+    found.pending = false;
+    found.standby_by_failure = false;
+    found.shutting_down = false;
 }
 
 /// A remote node or a guest is there when its connection is.
-fn follow_connections(draft: &Draft<'_, '_>, picture: &mut Picture) {
-    for node in &draft.arena.nodes {
-        let connection = match node.kind {
-            NodeKind::Remote { connection: Some(connection) } | NodeKind::Guest { connection, .. } => {
-                connection
-            }
+fn follow_connections(draft: &mut Draft<'_, '_>) {
+    for node in draft.arena.node_numbers() {
+        let (connection, container) = match draft.arena.node(node).kind {
+            NodeKind::Remote { connection: Some(connection) } => (connection, None),
+            NodeKind::Guest { connection, container } => (connection, Some(container)),
             NodeKind::Remote { connection: None } | NodeKind::Member | NodeKind::Ping => continue,
         };
-        let is_connected =
-            picture.resources.get(&draft.arena[connection].name).is_some_and(|view| !view.on.is_empty());
-        if let Some(view) = picture.nodes.get_mut(&node.name) {
-            if is_connected && (!view.online || view.unclean) {
-                view.unclean = false;
+        let runs = |of: ResIx| draft.arena[of].role.is_running() && !draft.arena[of].active_on.is_empty();
+        let is_connected = runs(connection) && container.is_none_or(runs);
+        let found = draft.arena.node_mut(node);
+        found.unclean &= !is_connected;
+        found.online = is_connected;
+    }
+}
+
+/// Notes what is active on each node.
+fn count_active(draft: &mut Draft<'_, '_>) {
+    let mut running: Vec<Vec<ResIx>> = alloc::vec![Vec::new(); draft.arena.nodes.len()];
+    for resource in draft.arena.resource_numbers() {
+        if draft.arena[resource].kind == Kind::Primitive {
+            for node in &draft.arena[resource].active_on {
+                running[node.0 as usize].push(resource);
             }
-            view.online = is_connected;
         }
+    }
+    for (node, running) in draft.arena.node_numbers().zip(running) {
+        draft.arena.node_mut(node).running = running;
     }
 }

@@ -167,13 +167,17 @@ fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
             apply_scores(arena, resource, &scores, location.role, location.discovery, cause);
         }
         Where::Rules(written) => {
+            let context = Context { now: arena.state.now, ..Context::default() };
+            let told = arena[resource].source.map(|source| rules::values(&source.parameters, &context));
+            let parameters = told.unwrap_or_default();
             for scored in written {
                 let score_on = |node: NodeIx| {
                     let known = |name: &str| attribute(arena.node(node), name);
                     let context = Context {
                         now: arena.state.now,
                         attribute: Some(&known),
-                        parameters: None,
+                        parameters: Some(&parameters),
+                        meta: Some(&arena[resource].meta),
                         ..Context::default()
                     };
                     if !rules::holds(&scored.rule, &context) {

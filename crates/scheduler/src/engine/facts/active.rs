@@ -3,7 +3,11 @@
 use heart_model::policy::{Role, Score};
 
 use super::nodes::fence;
-use crate::engine::arena::{Arena, Cause, Kind, MultipleActive, NodeIx, NodeKind, OnFail, Requires, ResIx};
+use crate::engine::{
+    arena::{Arena, Cause, Kind, MultipleActive, NodeIx, NodeKind, OnFail, Requires, ResIx},
+    rules::{self, Context},
+    values::milliseconds,
+};
 
 /// Notes that a primitive is active on a node, with everything that it is part of.
 pub(super) fn add(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role) {
@@ -169,11 +173,20 @@ fn act_on(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role, on_f
             {
                 fence(arena, remote, "its connection cannot be had again");
             }
-            if arena[resource].meta.contains_key("reconnect_interval") {
+            if has_reconnect_interval(arena, resource) {
                 arena[resource].next_role = Role::Stopped;
             }
         }
     }
+}
+
+/// Whether a connection that failed is left alone for a while before it is tried again.
+pub(super) fn has_reconnect_interval(arena: &Arena<'_>, resource: ResIx) -> bool {
+    let Some(source) = arena[resource].source else { return false };
+    let context = Context { now: arena.state.now, ..Context::default() };
+    let parameters = rules::values(&source.parameters, &context);
+    let said = parameters.get("reconnect_interval").and_then(|text| milliseconds(text));
+    said.is_some_and(|wait| wait > 0)
 }
 
 fn fail(arena: &mut Arena<'_>, resource: ResIx, role: Role) {

@@ -71,10 +71,12 @@ pub(super) fn effective(arena: &Arena<'_>, counts: &Counts, resource: ResIx, nod
 pub(super) fn waits_for_a_person(arena: &Arena<'_>, resource: ResIx, node: NodeIx) -> bool {
     let history = arena[resource].history.iter().find(|history| history.node == node);
     history.is_some_and(|history| {
-        history
-            .operations
-            .iter()
-            .any(|operation| is_failure(operation) && answer(arena, resource, operation) == OnFail::Block)
+        history.operations.iter().any(|operation| {
+            // Only what somebody wrote is meant: that a stop cannot be fenced is no wish.
+            let written = written(arena, resource, &operation.name, operation.every_ms);
+            let said = written.and_then(|written| written.options.values.get("on-fail"));
+            said.is_some_and(|word| word.eq_ignore_ascii_case("block")) && is_failure(operation)
+        })
     })
 }
 

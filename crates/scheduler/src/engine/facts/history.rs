@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role};
 
 use super::{
-    active,
+    active::{self, has_reconnect_interval},
     failure::{self, Counts},
     locate::locate,
     migration,
@@ -102,7 +102,7 @@ fn read_one(
 fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, operation: &'o Operation) {
     let is_probe = operation.name == "monitor" && operation.every_ms == 0;
     let ending = judge(arena, reading, operation, is_probe);
-    let failed = matches!(ending, Ending::Failure | Ending::Hard | Ending::Fatal);
+    let failed = matches!(ending, Ending::Failure | Ending::Hard | Ending::Fatal | Ending::Masked);
     if failed && has_expired(arena, counts, reading, operation, is_probe) {
         if operation.every_ms > 0 {
             let key = (reading.resource, reading.node, operation.name.clone(), operation.every_ms);
@@ -257,6 +257,7 @@ fn succeed(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
         }
         (_, "stop") => {
             reading.role = Some(Role::Stopped);
+            arena[resource].dangling.retain(|node| *node != reading.node);
             true
         }
         (_, "promote") => {
@@ -293,7 +294,7 @@ fn succeed(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
                 reading.on_fail = OnFail::Ignore;
             }
             OnFail::ResetRemote => {
-                if !arena[resource].meta.contains_key("reconnect_interval") {
+                if !has_reconnect_interval(arena, resource) {
                     reading.on_fail = OnFail::Ignore;
                 }
             }
@@ -405,7 +406,7 @@ fn has_expired(
         } else {
             expired = false;
         }
-    } else if expired && arena[resource].meta.contains_key("reconnect_interval") {
+    } else if expired && has_reconnect_interval(arena, resource) {
         clear = Some(ClearWhy::Reconnect);
     }
     if let Some(why) = clear {

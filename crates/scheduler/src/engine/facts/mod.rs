@@ -59,8 +59,8 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
     };
     unfold::announce_remote_nodes(&mut arena);
     unfold::unfold(&mut arena);
-    see_nodes(&mut arena);
-    read_histories(&mut arena);
+    let mut seen = see_nodes(&mut arena);
+    read_histories(&mut arena, &mut seen);
     finish(&mut arena);
     arena
 }
@@ -75,7 +75,8 @@ fn entries<'s>(arena: &Arena<'s>) -> Vec<(NodeIx, &'s NodeState)> {
     state.nodes.iter().filter_map(|entry| Some((nodes::find(&arena.nodes, entry)?, entry))).collect()
 }
 
-fn see_nodes(arena: &mut Arena<'_>) {
+/// Takes in how the nodes stand; the entries of the state that were used for that.
+fn see_nodes(arena: &mut Arena<'_>) -> BTreeSet<NodeIx> {
     let fence_all = arena.options.no_quorum == super::arena::NoQuorum::Fence && !arena.state.quorum;
     for (node, entry) in entries(arena) {
         if is_full(arena, node) {
@@ -87,18 +88,18 @@ fn see_nodes(arena: &mut Arena<'_>) {
             nodes::see_remote(arena, node, Some(entry));
         }
     }
+    entries(arena).into_iter().map(|(node, _)| node).collect()
 }
 
 /// Reads the histories of all nodes. What runs on a node that is reached through a connection is read only
 /// when it is known that the connection is there, so this goes on until no more can be read.
-fn read_histories(arena: &mut Arena<'_>) {
+fn read_histories(arena: &mut Arena<'_>, seen: &mut BTreeSet<NodeIx>) {
     let mut read: BTreeSet<usize> = BTreeSet::new();
     // Bounded: each turn but the last reads at least one of the entries.
-    while read_some(arena, &mut read, history::is_readable) {}
+    while read_some(arena, &mut read, seen, history::is_readable) {}
     if arena.options.fencing {
-        read_some(arena, &mut read, |_, _| true);
+        read_some(arena, &mut read, seen, |_, _| true);
     }
-    let seen: BTreeSet<NodeIx> = entries(arena).into_iter().map(|(node, _)| node).collect();
     for node in arena.node_numbers().filter(|node| !is_full(arena, *node)).collect::<Vec<_>>() {
         stop_connection_of_leaving(arena, node);
         if !seen.contains(&node) {
@@ -112,6 +113,7 @@ fn read_histories(arena: &mut Arena<'_>) {
 fn read_some(
     arena: &mut Arena<'_>,
     read: &mut BTreeSet<usize>,
+    seen: &mut BTreeSet<NodeIx>,
     is_readable: impl Fn(&Arena<'_>, NodeIx) -> bool,
 ) -> bool {
     let counts = failure::counts(arena);
@@ -124,7 +126,9 @@ fn read_some(
         }
         read.insert(place);
         if !is_full(arena, node) {
-            nodes::see_remote(arena, node, Some(entry));
+            if seen.insert(node) {
+                nodes::see_remote(arena, node, Some(entry));
+            }
             nodes::judge_remote(arena, node);
         }
         history::read(arena, &counts, node, &entry.history);

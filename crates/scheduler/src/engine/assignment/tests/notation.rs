@@ -10,6 +10,7 @@
 //! say n1 master-w=10                what a node says of itself
 //! a at n1 100                       a location; `k[P]` speaks of the promoted role
 //! a with k[P] INFINITY              a colocation; `[U]` for the unpromoted role
+//! a then b Optional                 an order; `k.promote` speaks of another action than the start
 //! ```
 
 use alloc::{
@@ -23,7 +24,8 @@ use alloc::{
 
 use heart_model::policy::{
     AgentName, AttributeSet, Body, Cluster, Colocation, Constraint, Discovery, JoinState, Location, Node,
-    NodeKind, NodeState, Operation, Resource, ResourceHistory, Role, Score, State, Where,
+    NodeKind, NodeState, Operation, Order, OrderKind, Resource, ResourceHistory, Role, Score, State, Verb,
+    Where,
 };
 
 use crate::engine::{arena::Arena, assignment, candidates, colocation, facts};
@@ -109,6 +111,26 @@ impl Small {
                     influence: options.get("influence").map(|said| said == "true"),
                 }));
             }
+            [first, "then", then, kind @ ..] => {
+                let kind = match kind {
+                    ["Optional", ..] => OrderKind::Optional,
+                    ["Serialize", ..] => OrderKind::Serialize,
+                    [..] => OrderKind::Mandatory,
+                };
+                let ((first, first_action), (then, then_action)) = (with_action(first), with_action(then));
+                self.cluster.constraints.push(Constraint::Order(Order {
+                    id: line.into(),
+                    first,
+                    first_action,
+                    first_instance: None,
+                    then,
+                    then_action,
+                    then_instance: None,
+                    kind,
+                    symmetrical: line.ends_with("one-way").then_some(false),
+                    require_all: None,
+                }));
+            }
             [..] => {
                 let resource = self.resource(line);
                 self.cluster.resources.push(resource);
@@ -156,10 +178,8 @@ impl Small {
         };
         let mut inner: Vec<Resource> = inside.iter().map(|part| self.resource(part.trim())).collect();
         words.iter().filter_map(|word| word.strip_prefix('@')).for_each(|at| self.history(&id, at));
-        let agent =
-            AgentName { class: "ocf".into(), provider: Some("heart".into()), agent_type: "nothing".into() };
         let body = match rest {
-            None => Body::Primitive(agent),
+            None => Body::Primitive(agent()),
             Some(_) if is_clone => Body::Clone(Box::new(inner.swap_remove(0))),
             Some(_) => Body::Group(inner),
         };
@@ -185,11 +205,31 @@ impl Small {
         if at.ends_with('!') {
             operations.push(operation("monitor", 3, 1));
         }
-        let entry = ResourceHistory { resource: resource.into(), operations, ..ResourceHistory::default() };
+        let entry = ResourceHistory {
+            resource: resource.into(),
+            agent: agent(),
+            operations,
+            ..ResourceHistory::default()
+        };
         if let Some(state) = self.state.nodes.iter_mut().find(|state| state.id == node) {
             state.history.push(entry);
         }
     }
+}
+
+fn agent() -> AgentName {
+    AgentName { class: "ocf".into(), provider: Some("heart".into()), agent_type: "nothing".into() }
+}
+
+fn with_action(word: &str) -> (String, Verb) {
+    let (name, action) = word.split_once('.').unwrap_or((word, "start"));
+    let action = match action {
+        "stop" => Verb::Stop,
+        "promote" => Verb::Promote,
+        "demote" => Verb::Demote,
+        _ => Verb::Start,
+    };
+    (name.into(), action)
 }
 
 fn set(values: &BTreeMap<String, String>) -> AttributeSet {
