@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use crate::metadata;
 
 /// The targets, and the folders whose files they begin with beside `fuzz/seeds`.
-const TARGETS: [(&str, &[&str]); 4] = [
+const TARGETS: [(&str, &[&str]); 5] = [
     ("frame", &[]),
     ("journal", &[]),
     ("message", &[]),
+    ("cib", &["crates/config/tests/cib"]),
     ("configuration", &["crates/config/tests/corpus/valid", "crates/config/tests/corpus/invalid"]),
 ];
 /// Seconds for each target, unless told otherwise.

@@ -5,11 +5,13 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result};
 
 /// What the tests need of the system: how to see that it is there, and the package that has it.
-pub(crate) const NEEDS: [(&str, &str); 4] = [
+pub(crate) const NEEDS: [(&str, &str); 6] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("arping", "iputils-arping"),
     ("/usr/lib/ocf/resource.d/heartbeat/Dummy", "resource-agents"),
+    ("zstd", "zstd"),
+    ("python3", "python3"),
 ];
 /// Where programs are, also for users whose PATH leaves out the system's.
 const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

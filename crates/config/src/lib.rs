@@ -12,6 +12,7 @@
 //! [`Environment`]. Nothing here opens a file.
 
 mod check;
+pub mod cib;
 mod draft;
 mod duration;
 mod environment;

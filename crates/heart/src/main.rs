@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod output;
 mod render;
+mod simulation;
 mod sys;
 
 use std::process::ExitCode;

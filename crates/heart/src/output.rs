@@ -42,6 +42,11 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Seconds since 1970.
+pub(crate) fn now_s() -> i64 {
+    i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX)
+}
+
 /// Prints a value as JSON, and nothing else.
 ///
 /// # Errors

@@ -293,3 +293,53 @@ fn help_tells_the_exit_codes_and_the_version_is_told() {
     assert!(ended.code == 0 && ended.out.contains("3  no daemon answered"), "{}", ended.out);
     assert_eq!(heart(&["version"]), done(&format!("heart {} (log format 1)\n", env!("CARGO_PKG_VERSION"))));
 }
+
+const CIB: &str = r#"<cib have-quorum="1">
+<configuration><nodes><node id="1" uname="ada"/></nodes><gadget/></configuration>
+</cib>"#;
+
+#[test]
+fn simulate_reads_one_description_or_a_folder_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    fs::write(path("one.xml"), CIB).unwrap();
+    fs::write(path("two.xml"), "<cib>").unwrap();
+    fs::write(path("readme.txt"), "no case").unwrap();
+    fs::write(path("args.json"), r#"{"one": ["-t", "2014-05-07 00:28:00"], "two": {"tier": 1}}"#).unwrap();
+
+    let one = heart(&["simulate", &path("one.xml")]);
+    assert_eq!((one.code, one.err.as_str()), (0, ""));
+    assert!(one.out.starts_with("Now\n") && one.out.contains("line 2, column 57: <gadget>"), "{}", one.out);
+    let json = heart(&["simulate", "--json", "--now", "2026-01-01", &path("one.xml")]);
+    assert!(json.out.contains("\"notes\": ["), "{}", json.out);
+    let dot = heart(&["simulate", "--graph", "dot", "--fail-node", "ada", &path("one.xml")]);
+    assert!(dot.out.starts_with("digraph"), "{}", dot.out);
+
+    let suite = heart(&["simulate", "--suite", &folder.path().to_string_lossy()]);
+    let lines: Vec<serde_json::Value> =
+        suite.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((suite.code, lines.len()), (1, 2), "one cannot be read");
+    assert_eq!((&lines[0]["case"], &lines[1]["case"]), (&"one".into(), &"two".into()));
+    assert!(
+        lines[0].get("error").is_none() && lines[1]["error"].as_str().unwrap().contains("this is not XML")
+    );
+}
+
+#[test]
+fn simulate_says_what_is_wrong_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    fs::write(path("one.xml"), CIB).unwrap();
+    fs::write(path("html.xml"), "<html/>").unwrap();
+    for (arguments, said) in [
+        (vec!["simulate", &path("none.xml")], "it is not there"),
+        (vec!["simulate", &path("html.xml")], "html.xml:1:1: the document is <html>, not <cib>"),
+        (vec!["simulate", &path("one.xml"), "--fail-node", "eve"], "no node `eve`\nhint: its nodes are: ada"),
+    ] {
+        let ended = heart(&arguments);
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{arguments:?}");
+        assert!(ended.err.contains(said) && ended.err.contains("\nhint: "), "{}", ended.err);
+    }
+    assert_eq!(heart(&["simulate", "--now", "soon", "x"]).code, 2);
+    assert_eq!(heart(&["simulate"]).code, 2);
+}

@@ -14,6 +14,7 @@ mod id;
 mod limits;
 mod order;
 mod plan;
+pub mod policy;
 mod reason;
 mod spec;
 mod status;

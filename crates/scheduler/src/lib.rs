@@ -21,6 +21,7 @@ extern crate alloc;
 
 mod asked;
 mod candidates;
+pub mod engine;
 mod facts;
 mod placement;
 mod steps;

@@ -9,6 +9,7 @@ mod log;
 mod r#move;
 mod reload;
 mod resume;
+mod simulate;
 mod standby;
 mod status;
 mod version;
@@ -68,6 +69,7 @@ enum Command {
     Found(found::Options),
     Reload(reload::Options),
     Check(check::Options),
+    Simulate(simulate::Options),
     /// Make nodes out of namespaces on this machine, and break them
     Lab(heart_lab::Cli),
     /// See a cluster on this machine survive what is done to it
@@ -92,6 +94,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Found(options) => found::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
+        Command::Simulate(options) => simulate::run(&options),
         Command::Lab(options) => Ok(heart_lab::cli(options)),
         Command::Demo(options) => Ok(heart_lab::demo(options)),
         Command::Version(options) => version::run(options),

@@ -3,6 +3,7 @@
 
 mod check;
 mod log;
+mod simulation;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod why;
 
 pub(crate) use check::summary;
 pub(crate) use log::log;
+pub(crate) use simulation::simulation;
 pub(crate) use status::status;
 pub(crate) use why::why;
 

@@ -1,0 +1,210 @@
+//! `heart simulate`.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+use heart_config::cib::{CIB_BYTES_MAX, CibMistake, Imported, date};
+
+use crate::{
+    failure::{Failure, Kind},
+    output, render,
+    simulation::{self, graph, result::CaseResult},
+};
+
+/// Say what would be done in a cluster that a file describes
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it
+    #[arg(required_unless_present = "suite")]
+    file: Option<PathBuf>,
+    /// Say it as if it were that time (UTC), such as `2026-07-24 09:30:00`
+    #[arg(short = 't', long, value_name = "TIME", value_parser = time)]
+    now: Option<i64>,
+    /// Say what would be done if that node were lost
+    #[arg(long, value_name = "NODE")]
+    fail_node: Vec<String>,
+    /// Say what would be done if that node came back
+    #[arg(long, value_name = "NODE")]
+    recover_node: Vec<String>,
+    /// Print everything as JSON
+    #[arg(long, conflicts_with = "graph")]
+    json: bool,
+    /// Print a drawing of what waits for what
+    #[arg(long, value_name = "FORM")]
+    graph: Option<Form>,
+    /// Print the result of every description in that folder, a line of JSON each; a file `args.json`
+    /// there may say the time of some
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "json", "graph", "fail_node", "recover_node"])]
+    suite: Option<PathBuf>,
+}
+
+/// How a drawing is made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    /// For Graphviz
+    Dot,
+    /// A picture for browsers
+    Svg,
+}
+
+fn time(text: &str) -> Result<i64, String> {
+    date(text).ok_or_else(|| "this is no time; write it as `2026-07-24 09:30:00`".to_owned())
+}
+
+/// Says it.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    if let Some(folder) = &options.suite {
+        return suite(folder, options.now);
+    }
+    let Some(file) = &options.file else {
+        return Err(Failure::problem("no file is named", "name it: `heart simulate FILE`"));
+    };
+    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
+    let name = file.to_string_lossy();
+    let read = simulation::read(&name, &bytes, output::now_s());
+    let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes))?;
+    if let Some(now) = options.now {
+        imported.state.now = Some(now);
+    }
+    inject(options, &mut imported)?;
+    let outcome = simulation::decide(&imported);
+    if options.json {
+        let mut result = CaseResult::of(&name, &outcome);
+        result.notes = imported.report.iter().map(ToString::to_string).collect();
+        result.look_again = outcome.look_again;
+        output::print_json(&result)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = match options.graph {
+        Some(Form::Dot) => graph::dot(&outcome),
+        Some(Form::Svg) => graph::svg(&outcome),
+        None => render::simulation(&outcome, &imported.report, &output::look()),
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {
+    let Imported { cluster, state, .. } = imported;
+    let unknown = |name: &String| {
+        let known: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+        let hint = format!("its nodes are: {}", known.join(", "));
+        Failure::problem(format!("the description knows no node `{name}`"), hint)
+    };
+    for name in &options.fail_node {
+        if !simulation::fail(cluster, state, name) {
+            return Err(unknown(name));
+        }
+    }
+    for name in &options.recover_node {
+        if !simulation::recover(cluster, state, name) {
+            return Err(unknown(name));
+        }
+    }
+    Ok(())
+}
+
+/// Every description in a folder, in the order of the names.
+fn suite(folder: &Path, now: Option<i64>) -> Result<ExitCode, Failure> {
+    let mut files = descriptions(folder).map_err(|error| unreadable(folder, &error))?;
+    files.sort();
+    let times = times(folder)?;
+    let mut failed = false;
+    for file in files {
+        let case = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let result = one_case(&file, &case, times.get(&case).copied().or(now));
+        failed |= result.error.is_some();
+        let line = serde_json::to_string(&result).map_err(|error| {
+            Failure::problem(format!("cannot be said in JSON: {error}"), "report this with the case")
+        })?;
+        if !output::print(&format!("{line}\n"))? {
+            break;
+        }
+    }
+    Ok(if failed { ExitCode::from(Kind::Problem.code()) } else { ExitCode::SUCCESS })
+}
+
+fn descriptions(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "xml") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn one_case(file: &Path, case: &str, now: Option<i64>) -> CaseResult {
+    let decided = bytes_of(file).map_err(|error| error.to_string()).and_then(|bytes| {
+        let read = simulation::read(case, &bytes, output::now_s());
+        let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes).message)?;
+        imported.state.now = now.or(imported.state.now);
+        // One case that breaks the engine must not hide what becomes of the others.
+        let outcome = std::panic::catch_unwind(|| simulation::decide(&imported));
+        outcome.map_err(|_| "the engine failed: report this with the case".to_owned())
+    });
+    match decided {
+        Ok(outcome) => CaseResult::of(case, &outcome),
+        Err(error) => CaseResult::failed(case, error),
+    }
+}
+
+/// The times that `args.json` gives: `{"origin": "2014-05-07 00:28:00"}`, or `["-t", "2014-…"]`.
+fn times(folder: &Path) -> Result<BTreeMap<String, i64>, Failure> {
+    let path = folder.join("args.json");
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(BTreeMap::new()) };
+    let wrong = |what: String| {
+        let hint = r#"write it as {"case": "2026-07-24 09:30:00"}"#;
+        Failure::problem(format!("{} cannot be used: {what}", path.display()), hint)
+    };
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let cases = value.as_object().ok_or_else(|| wrong("it is no object".to_owned()))?;
+    let mut times = BTreeMap::new();
+    for (case, value) in cases {
+        // As a whole index has it, or the arguments alone, or the time alone.
+        let value = value.get("args").unwrap_or(value);
+        let words: Vec<&str> = match value {
+            serde_json::Value::String(text) => vec![text],
+            serde_json::Value::Array(words) => words.iter().filter_map(|word| word.as_str()).collect(),
+            _ => continue,
+        };
+        let Some(text) = words.last().map(|text| text.trim().trim_start_matches("-t").trim()) else {
+            continue;
+        };
+        let time = date(text).ok_or_else(|| wrong(format!("`{text}` of {case} is no time")))?;
+        times.insert(case.clone(), time);
+    }
+    Ok(times)
+}
+
+/// The file, but not more of it than it takes to see that it is too large.
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(CIB_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn of_mistakes(mistakes: &[CibMistake]) -> Failure {
+    let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    let hint = mistakes.first().map_or("", |mistake| mistake.hint.as_str());
+    Failure::problem(messages.join("; "), hint)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let (what, hint) = match error.kind() {
+        io::ErrorKind::NotFound => ("it is not there".into(), "name the file: `heart simulate FILE`"),
+        io::ErrorKind::PermissionDenied => ("this user may not read it".into(), "try again with `sudo`"),
+        io::ErrorKind::IsADirectory => {
+            ("it is a folder".into(), "for a folder: `heart simulate --suite FOLDER`")
+        }
+        _ => (error.to_string(), "is the file on a disk that works?"),
+    };
+    Failure::problem(format!("cannot read {}: {what}", path.display()), hint)
+}

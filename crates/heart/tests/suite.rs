@@ -1,0 +1,89 @@
+//! The policy engine beside the reference: on how many of its cases both say the same.
+//!
+//! The cases and the program that compares lie beside the project, and are no part of it. A level that
+//! falls below what was reached fails; what is gained is written down here.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Cases that agree, level by level: each level needs those before it only where it builds on them.
+const REACHED: [(&str, usize); 5] =
+    [("before", 681), ("decide", 669), ("final", 668), ("actions", 652), ("order", 638)];
+/// Cases that there are.
+const CASES: usize = 682;
+
+fn beside() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/scheduler")
+}
+
+fn unpack(archive: &Path, folder: &Path) {
+    let unpacked = Command::new("tar").arg("--zstd").arg("-xf").arg(archive).arg("-C").arg(folder).status();
+    assert!(
+        unpacked.is_ok_and(|status| status.success()),
+        "cannot unpack {}: is zstd there?",
+        archive.display()
+    );
+}
+
+/// The times of the cases that have one, in the form that `--suite` reads.
+fn times(index: &Path) -> String {
+    let index: serde_json::Value = serde_json::from_slice(&fs::read(index).unwrap()).unwrap();
+    let cases = index.as_object().unwrap().iter();
+    let timed: serde_json::Map<String, serde_json::Value> =
+        cases.filter_map(|(case, told)| Some((case.clone(), told.get("args")?.clone()))).collect();
+    serde_json::Value::Object(timed).to_string()
+}
+
+/// How many cases agree at each level, as the table of `compare.py` has it.
+fn agreement(table: &str) -> Vec<(String, usize)> {
+    let mut lines = table.lines();
+    let names = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned);
+    let all = lines.find(|line| line.starts_with("all")).unwrap_or_default();
+    let counts = all.split_whitespace().skip(1).filter_map(|word| word.parse().ok());
+    names.zip(counts).collect()
+}
+
+#[test]
+fn the_engine_agrees_with_the_reference_as_often_as_it_did() {
+    let beside = beside();
+    if !beside.is_dir() {
+        println!("skipped: {} is not there", beside.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    unpack(&beside.join("cases.tar.zst"), folder.path());
+    let cases = folder.path().join("cases");
+    fs::write(cases.join("args.json"), times(&beside.join("index.json"))).unwrap();
+
+    let expected = folder.path().join("expected.jsonl");
+    let packed = beside.join("expected.jsonl.zst");
+    let zstd =
+        Command::new("zstd").args(["-q", "-d", "-c"]).arg(packed).stdout(File::create(&expected).unwrap());
+    assert!(zstd.status().is_ok_and(|status| status.success()), "zstd is needed for this test");
+
+    let actual = folder.path().join("actual.jsonl");
+    let simulate = Command::new(env!("CARGO_BIN_EXE_heart"))
+        .args(["simulate", "--suite"])
+        .arg(&cases)
+        .stdout(File::create(&actual).unwrap())
+        .status();
+    assert!(simulate.is_ok_and(|status| status.success()), "a case has no result");
+
+    let compared = Command::new("python3")
+        .arg(beside.join("compare.py"))
+        .args([&expected, &actual])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&compared.stdout);
+    println!("{table}");
+    let found = agreement(&table);
+    assert!(found.contains(&("cases".to_owned(), CASES)), "{table}");
+    for (level, reached) in REACHED {
+        let count = found.iter().find(|(name, _)| name == level).map_or(0, |(_, count)| *count);
+        assert!(count >= reached, "{level}: {count} of {CASES}, and it was {reached}\n{table}");
+    }
+}

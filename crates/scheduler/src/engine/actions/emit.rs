@@ -1,0 +1,269 @@
+//! What is left when everything was handed on: the plan.
+//!
+//! It has what is required and can be done, and points in time that have to be there for the order. An action
+//! that waits for something that is not in the plan does not wait. Points are taken out again at the end, so
+//! that what they come between is said directly.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::{String, ToString as _},
+    vec,
+    vec::Vec,
+};
+
+use heart_model::policy::Verb;
+
+use super::{
+    draft::Draft,
+    loops,
+    relation::Properties as P,
+    table::{Action, ActionIx, Before, DEMOTE, Doing, START, STOP, When},
+};
+use crate::engine::{arena::NodeKind, outcome};
+
+/// The actions of the plan, and their order.
+pub(super) struct Plan {
+    /// Everything that is part of it, points too, in an order in which it can be done.
+    pub(super) sequence: Vec<ActionIx>,
+    /// What is carried out, in the order in which it is listed.
+    pub(super) listed: Vec<ActionIx>,
+    /// Pairs of places in `listed`.
+    pub(super) order: Vec<(usize, usize)>,
+}
+
+/// Takes what is to be done out of all actions.
+pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
+    make_migrations_whole(draft);
+    let chosen: Vec<ActionIx> = draft.table.numbers().filter(|action| is_done(draft, *action)).collect();
+    let place: BTreeMap<ActionIx, usize> = chosen.iter().copied().zip(0..).collect();
+    let mut before: Vec<Vec<loops::Edge>> = vec![Vec::new(); chosen.len()];
+    for (then_place, then) in chosen.iter().enumerate() {
+        for input in &draft.table[*then].before {
+            if let Some(first) = place.get(&input.first).filter(|_| holds(draft, *then, input)) {
+                let order_only = input.properties.is_order_only();
+                before[then_place].push(loops::Edge { first: *first, order_only });
+            }
+        }
+    }
+    let sequence = loops::sort(&mut before);
+    let listed: Vec<usize> = {
+        let mut listed: Vec<usize> =
+            (0..chosen.len()).filter(|place| is_listed(draft, chosen[*place])).collect();
+        listed.sort_by_cached_key(|place| action(draft, chosen[*place]));
+        listed
+    };
+    let order = direct(&before, &sequence, &listed);
+    Plan {
+        sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
+        listed: listed.into_iter().map(|place| chosen[place]).collect(),
+        order,
+    }
+}
+
+/// A start that a migration replaces is a point in time.
+fn make_migrations_whole(draft: &mut Draft<'_, '_>) {
+    for action in draft.table.numbers() {
+        let found = &draft.table[action];
+        if found.doing == START && found.migratable {
+            let arrives = found
+                .resource
+                .zip(found.node)
+                .and_then(|(resource, node)| draft.table.on(resource, Doing::MigrateFrom, node));
+            let does = arrives
+                .is_some_and(|arrives| draft.table[arrives].is_required() && draft.table[arrives].runnable);
+            if does {
+                draft.table[action].point = true;
+            }
+        }
+    }
+}
+
+/// Whether an action is part of the plan.
+pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
+    let found = &draft.table[action];
+    if !found.runnable || !(found.is_required() || found.shown) {
+        return false;
+    }
+    let watches =
+        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe | Doing::ClearFailures);
+    if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
+        return false;
+    }
+    if found.point || found.by_leader {
+        return true;
+    }
+    let Some(node) = found.node else { return false };
+    let node = draft.arena.node(node);
+    match node.kind {
+        NodeKind::Guest { .. } => !node.reset_remote || (node.online && !node.unclean),
+        NodeKind::Remote { .. } => !node.unclean,
+        NodeKind::Member | NodeKind::Ping => node.online && !node.unclean,
+    }
+}
+
+/// Whether a relation is one of the plan.
+fn holds(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> bool {
+    if input.dropped {
+        return false;
+    }
+    let (first, after, properties) = (&draft.table[input.first], &draft.table[then], input.properties);
+    let nodes_differ =
+        |one: &Action, other: &Action| one.node.zip(other.node).is_some_and(|(one, other)| one != other);
+    if properties.has(P::SAME_NODE_IF_REQUIRED) {
+        return !nodes_differ(first, after) && first.is_required();
+    }
+    if properties.has(P::SAME_NODE_OR_TARGET) {
+        let target = match after.doing {
+            Doing::MigrateTo => after.resource.and_then(|resource| draft.arena[resource].assigned),
+            _ => after.node,
+        };
+        let differs = first.node.zip(target).is_some_and(|(one, other)| one != other);
+        return !differs && first.is_required();
+    }
+    if first.doing == STOP && first.migratable && properties == P::ORDERED {
+        // What is left of a migration is ended whenever it is ready: nothing else has to be.
+        return false;
+    }
+    if properties.has(P::UNLESS_FIRST_MIGRATES) && first.migratable {
+        return false;
+    }
+    true
+}
+
+/// Whether something is carried out, not only passed by.
+fn is_listed(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
+    let found = &draft.table[action];
+    !found.point || found.doing == Doing::Fence
+}
+
+/// The order of what is listed, with everything between taken out.
+fn direct(before: &[Vec<loops::Edge>], sequence: &[usize], listed: &[usize]) -> Vec<(usize, usize)> {
+    let mut number: Vec<Option<usize>> = vec![None; before.len()];
+    for (place, action) in listed.iter().enumerate() {
+        number[*action] = Some(place);
+    }
+    // For each action what of the list comes directly before it; for a point, what it hands on.
+    let mut reached: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); before.len()];
+    let mut order = Vec::new();
+    for action in sequence {
+        let mut firsts = BTreeSet::new();
+        for edge in &before[*action] {
+            match number[edge.first] {
+                Some(place) => {
+                    firsts.insert(place);
+                }
+                None => firsts.extend(reached[edge.first].iter().copied()),
+            }
+        }
+        match number[*action] {
+            Some(then) => order.extend(firsts.into_iter().map(|first| (first, then))),
+            None => reached[*action] = firsts,
+        }
+    }
+    order.sort_unstable();
+    order
+}
+
+/// All that is carried out.
+pub(super) fn actions(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action> {
+    let done = plan.listed.iter().map(|listed| action(draft, *listed));
+    let told = draft.told.iter().map(|told| {
+        let when = match told.when {
+            When::Before => "pre",
+            When::After => "post",
+        };
+        outcome::Action {
+            name: "notify".to_string(),
+            resource: Some(draft.arena[told.resource].name.clone()),
+            node: draft.arena.node(told.node).name.clone(),
+            every_ms: 0,
+            kind: Some(alloc::format!("{when}-{}", word(told.verb))),
+        }
+    });
+    done.chain(told).collect()
+}
+
+/// What fencing does by itself.
+pub(super) fn implied(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action> {
+    let mut implied: Vec<outcome::Action> = plan
+        .sequence
+        .iter()
+        .filter(|action| {
+            draft.table[**action].implied && matches!(draft.table[**action].doing, STOP | DEMOTE)
+        })
+        .map(|implied| action(draft, *implied))
+        .collect();
+    implied.sort();
+    implied
+}
+
+fn word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Start => "start",
+        Verb::Stop => "stop",
+        Verb::Promote => "promote",
+        Verb::Demote => "demote",
+    }
+}
+
+/// An action as others see it.
+pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action {
+    let found = &draft.table[number];
+    let (mut every_ms, mut kind) = (0, None);
+    let name: String = match found.doing {
+        Doing::Do(verb) | Doing::Done(verb) => word(verb).to_string(),
+        Doing::MigrateTo => "migrate_to".to_string(),
+        Doing::MigrateFrom => "migrate_from".to_string(),
+        Doing::Reload => "reload-agent".to_string(),
+        Doing::Probe => "probe".to_string(),
+        Doing::Recur(operation) => {
+            let (name, every) = draft.table.operation_name(operation);
+            every_ms = every;
+            name.to_string()
+        }
+        Doing::Cancel(operation) => {
+            let (name, every) = draft.table.operation_name(operation);
+            every_ms = every;
+            kind = Some(name.to_string());
+            "cancel".to_string()
+        }
+        Doing::DeleteHistory => "delete".to_string(),
+        Doing::ClearFailures => "clear_failcount".to_string(),
+        Doing::Fence => {
+            kind = Some(fence_word(draft, number));
+            let guest =
+                found.node.is_some_and(|node| matches!(draft.arena.node(node).kind, NodeKind::Guest { .. }));
+            if guest { "fence-guest" } else { "fence" }.to_string()
+        }
+        Doing::Unfence => {
+            kind = Some("on".to_string());
+            "fence".to_string()
+        }
+        Doing::Shutdown => "shutdown".to_string(),
+        Doing::Tell(..) | Doing::Told(..) => "notify".to_string(),
+        Doing::Freed | Doing::Enough(_) => "wait".to_string(),
+    };
+    outcome::Action {
+        name,
+        resource: found.resource.map(|resource| draft.arena[resource].name.clone()),
+        node: found.node.map(|node| draft.arena.node(node).name.clone()).unwrap_or_default(),
+        every_ms,
+        kind,
+    }
+}
+
+/// How a node is fenced: a guest comes back if its container is started again.
+pub(super) fn fence_word(draft: &Draft<'_, '_>, fence: ActionIx) -> String {
+    let node = draft.table[fence].node.map(|node| draft.arena.node(node).kind);
+    match node {
+        Some(NodeKind::Guest { container, .. }) => {
+            let starts = draft.table.of(container, START);
+            let comes_back = starts.iter().any(|start| draft.table[*start].node.is_some());
+            let word = if comes_back { "reboot" } else { "off" };
+            word.to_string()
+        }
+        Some(NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. }) | None => {
+            draft.arena.options.fencing_action.clone()
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Clones whose instances wait only for the instance on their own node.
+
+use alloc::vec::Vec;
+
+use heart_model::policy::Verb;
+
+use super::{
+    collective::{instances_for, member_action},
+    draft::Draft,
+    propagate::{self, Agenda},
+    relation::Properties as P,
+    table::{ActionIx, Doing, STOP},
+};
+use crate::engine::{
+    arena::{Kind, NodeIx, NodeKind, ResIx},
+    values::flag,
+};
+
+/// The pairs that a relation of two clones is about, if their instances go in pairs. Each is joined, too.
+pub(super) fn pairs(
+    draft: &mut Draft<'_, '_>,
+    agenda: &mut Agenda,
+    first: ActionIx,
+    then: ActionIx,
+    properties: P,
+) -> Option<Vec<(ActionIx, ActionIx)>> {
+    let (one, other) = (draft.table[first].resource?, draft.table[then].resource?);
+    let step = match draft.table[first].doing {
+        Doing::Do(verb) | Doing::Done(verb) | Doing::Told(_, verb) => Doing::Do(verb),
+        _ => return None,
+    };
+    let then_step = draft.table[then].doing;
+    if !is_paired(draft, first, then) {
+        return None;
+    }
+    let goes_down = matches!(then_step, Doing::Do(Verb::Stop | Verb::Demote));
+    let mut pairs = Vec::new();
+    for instance in instances_for(draft, other, then_step) {
+        let place = host_of(draft, instance, goes_down);
+        let partner = place.and_then(|node| partner_on(draft, one, step, node, goes_down));
+        let Some(partner) = partner else {
+            let is_mandatory = properties.has_any(P::BLOCKS_THEN | P::FORCES_THEN);
+            if !goes_down && is_mandatory && draft.assigned(instance_root(draft, instance)).is_some() {
+                lose_place(draft, agenda, instance);
+            }
+            continue;
+        };
+        let complete = |draft: &Draft<'_, '_>, partner: ResIx| {
+            let begins = member_action(draft, partner, step, None)?;
+            let is_primitive = draft.arena[partner].kind == Kind::Primitive;
+            Some(if is_primitive { begins } else { propagate::complete(draft, partner, begins) })
+        };
+        let before = complete(draft, partner);
+        let after = member_action(draft, instance, then_step, None);
+        if let Some((before, after)) = before.zip(after) {
+            if draft.table.join(before, after, properties.without(P::NEEDED_BY_THEN)) {
+                agenda.add(after);
+            }
+            pairs.push((before, after));
+        }
+    }
+    Some(pairs)
+}
+
+/// Whether a relation of two clones is one of pairs of their instances.
+pub(super) fn is_paired(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let (Some(one), Some(other)) = (draft.table[first].resource, draft.table[then].resource) else {
+        return false;
+    };
+    if one == other || !has_instances(draft, one) || !has_instances(draft, other) {
+        return false;
+    }
+    let goes_down = matches!(draft.table[then].doing, Doing::Do(Verb::Stop | Verb::Demote));
+    is_interleaved(draft, if goes_down { one } else { other })
+}
+
+fn has_instances(draft: &Draft<'_, '_>, resource: ResIx) -> bool {
+    matches!(draft.arena[resource].kind, Kind::Clone | Kind::Bundle)
+}
+
+fn is_interleaved(draft: &Draft<'_, '_>, resource: ResIx) -> bool {
+    let found = &draft.arena[resource];
+    match found.clone {
+        Some(clone) => clone.interleave,
+        None => flag(&found.meta, "interleave", false),
+    }
+}
+
+/// On which machine an instance is: of one inside a container, where the container is.
+fn host_of(draft: &Draft<'_, '_>, instance: ResIx, current: bool) -> Option<NodeIx> {
+    let node = draft.place(instance, current)?;
+    match draft.arena.node(node).kind {
+        NodeKind::Guest { container, .. } => draft.place(container, current),
+        NodeKind::Member | NodeKind::Ping | NodeKind::Remote { .. } => Some(node),
+    }
+}
+
+/// The first primitive of an instance, which tells where the instance goes.
+fn instance_root(draft: &Draft<'_, '_>, instance: ResIx) -> ResIx {
+    draft.primitives(instance).first().copied().unwrap_or(instance)
+}
+
+fn partner_on(
+    draft: &Draft<'_, '_>,
+    clone: ResIx,
+    step: Doing,
+    node: NodeIx,
+    current: bool,
+) -> Option<ResIx> {
+    let instances = instances_for(draft, clone, step);
+    instances.into_iter().find(|instance| host_of(draft, *instance, current) == Some(node))
+}
+
+/// An instance whose partner is not there cannot be where it was to go.
+fn lose_place(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, instance: ResIx) {
+    for part in draft.primitives(instance) {
+        if !draft.unpaired.insert(part) {
+            continue;
+        }
+        for action in draft.table.all_of(part) {
+            match draft.table[action].doing {
+                STOP => propagate::must(draft, agenda, action),
+                Doing::Do(Verb::Start | Verb::Promote) | Doing::Recur(_) => {
+                    propagate::cannot(draft, agenda, action);
+                }
+                _ => {}
+            }
+        }
+    }
+}

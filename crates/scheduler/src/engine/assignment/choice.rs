@@ -1,0 +1,91 @@
+//! The best node for a resource.
+
+use core::cmp::{Ordering, Reverse};
+
+use heart_model::policy::Score;
+
+use super::{
+    super::arena::{NodeIx, Placement, ResIx},
+    Placing,
+};
+
+/// A node that could be chosen.
+pub(super) struct Rank {
+    pub(super) node: NodeIx,
+    pub(super) score: Score,
+    /// What is to be placed is there now.
+    pub(super) here: bool,
+}
+
+impl Placing<'_, '_> {
+    /// The best node for a resource. Whether it can be had is not asked here.
+    pub(super) fn choose(&mut self, resource: ResIx, wanted: Option<NodeIx>) -> Option<NodeIx> {
+        let wanted = match self.counts_capacity() {
+            true => {
+                let freest = self.leave_out_small_nodes(resource);
+                wanted.or(freest)
+            }
+            false => wanted,
+        };
+        let current = self.current(resource);
+        let best = self.best_node(resource, current)?;
+        let table = &self.arena[resource].allowed;
+        let score = table.score(best);
+        if let Some(wanted) = wanted
+            && table.score(wanted) >= score
+            && self.is_usable(resource, wanted)
+        {
+            return Some(wanted);
+        }
+        // Where it is as good elsewhere, it stays; instances that differ from one another are dealt out anew.
+        let stays = current.filter(|current| {
+            score > Score::ZERO
+                && !self.is_unique_instance(resource)
+                && self.arena.is_available(*current)
+                && table.get(*current).is_some_and(|allowed| allowed.score == score)
+        });
+        Some(stays.unwrap_or(best))
+    }
+
+    /// The first node in the order of choice.
+    pub(super) fn best_node(&self, resource: ResIx, current: Option<NodeIx>) -> Option<NodeIx> {
+        let ranks = self.arena[resource].allowed.iter().map(|(node, allowed)| Rank {
+            node,
+            score: allowed.score,
+            here: current == Some(node),
+        });
+        ranks.min_by(|one, other| self.compare_nodes(one, other)).map(|rank| rank.node)
+    }
+
+    /// Which of two nodes is chosen first.
+    pub(super) fn compare_nodes(&self, one: &Rank, other: &Rank) -> Ordering {
+        // What cannot be used is as bad as what is forbidden.
+        let score = |rank: &Rank| match self.arena.is_available(rank.node) {
+            true => rank.score,
+            false => Score::NEVER,
+        };
+        let name = |rank: &Rank| &self.arena.node(rank.node).name;
+        let free = || match self.arena.options.placement {
+            Placement::Balanced => self.compare_capacity(one.node, other.node),
+            Placement::Default | Placement::Utilization | Placement::Minimal => Ordering::Equal,
+        };
+        let fewer = || match self.arena.options.placement {
+            Placement::Minimal => Ordering::Equal,
+            Placement::Default | Placement::Utilization | Placement::Balanced => {
+                let load = |rank: &Rank| (self.arena.node(rank.node).assigned, Reverse(rank.here));
+                load(one).cmp(&load(other))
+            }
+        };
+        score(other)
+            .cmp(&score(one))
+            .then_with(free)
+            .then_with(fewer)
+            .then_with(|| name(one).cmp(name(other)))
+    }
+
+    /// Whether it is an instance of a clone whose instances differ from one another.
+    fn is_unique_instance(&self, resource: ResIx) -> bool {
+        let clone = self.arena[resource].parent.and_then(|parent| self.arena[parent].clone);
+        clone.is_some_and(|facts| facts.unique)
+    }
+}

@@ -1,0 +1,183 @@
+//! Facts: options and rules evaluated, resources unfolded into instances, histories read.
+//!
+//! After this pass it is known of each node how it stands, and of each resource what it is, where it is
+//! active, and what has failed. Nothing was decided yet about where anything shall go.
+
+mod active;
+mod bundle;
+mod failure;
+mod history;
+mod locate;
+mod migration;
+mod nodes;
+mod options;
+mod unfold;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::{String, ToString as _},
+    vec::Vec,
+};
+
+use heart_model::policy::{Cluster, NodeState, Role, Score, State};
+
+pub(crate) use active::{STAYS, clean_places};
+pub(crate) use failure::{options as operation_options, written as written_operation};
+pub(crate) use nodes::{attribute, fence as fence_node};
+pub(crate) use unfold::is_connection;
+
+use super::{
+    arena::{Arena, ClearWhy, NodeIx, NodeKind, NodeTable, ResIx},
+    rules::{self, Context},
+};
+
+/// Gathers what is known.
+pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
+    let now = state.now;
+    let context = Context { now, ..Context::default() };
+    let options = options::read(&rules::values(&spec.options, &context), state);
+    let nodes = nodes::of_file(spec, &options, now);
+    let mut arena = Arena {
+        spec,
+        state,
+        options,
+        nodes,
+        resources: Vec::new(),
+        top: Vec::new(),
+        by_id: BTreeMap::new(),
+        colocations: Vec::new(),
+        role_locations: Vec::new(),
+        clear_failures: Vec::new(),
+        delete_history: Vec::new(),
+        forget_operations: Vec::new(),
+        again: BTreeSet::new(),
+        bans: Vec::new(),
+        stays: Vec::new(),
+        leader: None,
+        look_again: None,
+        unfencing: false,
+    };
+    unfold::announce_remote_nodes(&mut arena);
+    unfold::unfold(&mut arena);
+    let mut seen = see_nodes(&mut arena);
+    read_histories(&mut arena, &mut seen);
+    finish(&mut arena);
+    arena
+}
+
+fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
+    matches!(arena.node(node).kind, NodeKind::Member | NodeKind::Ping)
+}
+
+/// The entries of the state, each with its node.
+fn entries<'s>(arena: &Arena<'s>) -> Vec<(NodeIx, &'s NodeState)> {
+    let state = arena.state;
+    state.nodes.iter().filter_map(|entry| Some((nodes::find(&arena.nodes, entry)?, entry))).collect()
+}
+
+/// Takes in how the nodes stand; the entries of the state that were used for that.
+fn see_nodes(arena: &mut Arena<'_>) -> BTreeSet<NodeIx> {
+    let fence_all = arena.options.no_quorum == super::arena::NoQuorum::Fence && !arena.state.quorum;
+    for (node, entry) in entries(arena) {
+        if is_full(arena, node) {
+            nodes::see(arena, node, entry);
+            if fence_all && arena.node(node).online {
+                nodes::must_be_fenced(arena.node_mut(node), "the quorum is lost");
+            }
+        } else {
+            nodes::see_remote(arena, node, Some(entry));
+        }
+    }
+    entries(arena).into_iter().map(|(node, _)| node).collect()
+}
+
+/// Reads the histories of all nodes. What runs on a node that is reached through a connection is read only
+/// when it is known that the connection is there, so this goes on until no more can be read.
+fn read_histories(arena: &mut Arena<'_>, seen: &mut BTreeSet<NodeIx>) {
+    let mut read: BTreeSet<usize> = BTreeSet::new();
+    // Bounded: each turn but the last reads at least one of the entries.
+    while read_some(arena, &mut read, seen, history::is_readable) {}
+    if arena.options.fencing {
+        read_some(arena, &mut read, seen, |_, _| true);
+    }
+    for node in arena.node_numbers().filter(|node| !is_full(arena, *node)).collect::<Vec<_>>() {
+        stop_connection_of_leaving(arena, node);
+        if !seen.contains(&node) {
+            nodes::judge_remote(arena, node);
+        }
+    }
+}
+
+/// Reads what can be read now; false if that is nothing. A removed connection may make a node known
+/// while others are read, so the entries are looked up again each time.
+fn read_some(
+    arena: &mut Arena<'_>,
+    read: &mut BTreeSet<usize>,
+    seen: &mut BTreeSet<NodeIx>,
+    is_readable: impl Fn(&Arena<'_>, NodeIx) -> bool,
+) -> bool {
+    let counts = failure::counts(arena);
+    let state = arena.state;
+    let before = read.len();
+    for (place, entry) in state.nodes.iter().enumerate() {
+        let Some(node) = nodes::find(&arena.nodes, entry) else { continue };
+        if read.contains(&place) || !is_readable(arena, node) {
+            continue;
+        }
+        read.insert(place);
+        if !is_full(arena, node) {
+            if seen.insert(node) {
+                nodes::see_remote(arena, node, Some(entry));
+            }
+            nodes::judge_remote(arena, node);
+        }
+        history::read(arena, &counts, node, &entry.history);
+        locate::bind_removed(arena, &entry.history);
+    }
+    read.len() > before
+}
+
+/// A node that leaves takes its connection with it.
+fn stop_connection_of_leaving(arena: &mut Arena<'_>, node: NodeIx) {
+    let connection = match arena.node(node).kind {
+        NodeKind::Remote { connection } => connection,
+        NodeKind::Guest { connection, .. } => Some(connection),
+        NodeKind::Member | NodeKind::Ping => None,
+    };
+    if let Some(connection) = connection.filter(|_| arena.node(node).shutting_down) {
+        arena[connection].next_role = Role::Stopped;
+    }
+}
+
+fn finish(arena: &mut Arena<'_>) {
+    let places = arena.nodes.len();
+    for number in arena.resource_numbers() {
+        arena[number].allowed = NodeTable::new(places);
+        if let Some(role) = arena[number].active_roles.values().copied().max() {
+            arena[number].role = arena[number].role.max(role);
+        }
+        if arena.options.shutdown_lock && arena[number].active_on.is_empty() {
+            let locks = arena[number].history.iter().filter(|history| history.entry.locked_at.is_some());
+            arena[number].lock = locks.map(|history| history.node).next();
+        }
+    }
+    let counts = failure::counts(arena);
+    if counts.is_empty() {
+        return;
+    }
+    let mut named: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
+    for number in arena.resource_numbers() {
+        named.entry(failure::without_instance(&arena[number].name).to_string()).or_default().push(number);
+    }
+    for (node, name) in counts.keys() {
+        for number in named.get(name).cloned().unwrap_or_default() {
+            let failures = failure::effective(arena, &counts, number, *node);
+            if failures.count > Score::ZERO {
+                arena[number].failures.insert(*node, failures);
+                if arena[number].removed {
+                    arena.clear_failures.push((number, *node, ClearWhy::Removed));
+                }
+            }
+        }
+    }
+}
