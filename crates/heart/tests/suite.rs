@@ -11,7 +11,7 @@ use std::{
 
 /// Cases that agree, level by level: each level needs those before it only where it builds on them.
 const REACHED: [(&str, usize); 5] =
-    [("before", 681), ("decide", 669), ("final", 668), ("actions", 652), ("order", 638)];
+    [("before", 681), ("decide", 669), ("final", 668), ("actions", 652), ("order", 643)];
 /// Cases that there are.
 const CASES: usize = 682;
 
@@ -59,10 +59,12 @@ fn the_engine_agrees_with_the_reference_as_often_as_it_did() {
     fs::write(cases.join("args.json"), times(&beside.join("index.json"))).unwrap();
 
     let expected = folder.path().join("expected.jsonl");
-    let packed = beside.join("expected.jsonl.zst");
-    let zstd =
-        Command::new("zstd").args(["-q", "-d", "-c"]).arg(packed).stdout(File::create(&expected).unwrap());
-    assert!(zstd.status().is_ok_and(|status| status.success()), "zstd is needed for this test");
+    let unpacked = Command::new("zstd")
+        .args(["-q", "-d", "-c"])
+        .arg(beside.join("expected.jsonl.zst"))
+        .stdout(File::create(&expected).unwrap())
+        .status();
+    assert!(unpacked.is_ok_and(|status| status.success()), "zstd is needed for this test");
 
     let actual = folder.path().join("actual.jsonl");
     let simulate = Command::new(env!("CARGO_BIN_EXE_heart"))
