@@ -31,8 +31,7 @@ pub(super) fn unfold<'s>(arena: &mut Arena<'s>, bundle: ResIx, source: &'s Resou
         network.and_then(|set| set.get("ip-range-start")).and_then(|text| text.parse::<IpAddr>().ok());
     let reachable = first.is_some() || network.is_some_and(|set| set.contains_key("control-port"));
     let inner = written.inner.as_deref().filter(|_| reachable);
-    let clone =
-        inner.map(|inner| add_clone(arena, bundle, source, inner, replicas, per_host, promoted_max as u32));
+    let clone = inner.map(|_| add_clone(arena, bundle, source, replicas, per_host, promoted_max as u32));
 
     let mut facts = BundleFacts { replicas: Vec::new(), per_host, inner: clone };
     let mut address = first;
@@ -51,7 +50,6 @@ fn add_clone<'s>(
     arena: &mut Arena<'s>,
     bundle: ResIx,
     source: &'s Resource,
-    _inner: &'s Resource,
     replicas: u32,
     per_host: u32,
     promoted_max: u32,

@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use heart_model::policy::{AgentName, Body, NodeKind as WrittenKind, Resource, Role, Score};
+use heart_model::policy::{AgentName, Body, Resource, Role, Score};
 
 use super::{bundle, nodes::unheard};
 use crate::engine::{
@@ -356,13 +356,6 @@ pub(super) fn announce_remote_nodes(arena: &mut Arena<'_>) {
             arena.nodes.push(unheard(&name, &name, NodeKind::Remote { connection: None }));
         }
     }
-    debug_assert!(
-        arena
-            .spec
-            .nodes
-            .iter()
-            .all(|node| matches!(node.kind, WrittenKind::Member | WrittenKind::Ping | WrittenKind::Remote))
-    );
 }
 
 /// Resolves what resources say of the container that they are kept by.
