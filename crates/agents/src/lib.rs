@@ -15,6 +15,7 @@ pub mod clock;
 pub mod gate;
 pub mod ip;
 pub mod lease;
+pub mod memory;
 mod netlink;
 mod notice;
 pub mod ocf;

@@ -338,3 +338,21 @@ pub(crate) fn kill_all(signal: i32) {
         unsafe { libc::kill(-1, signal) };
     }
 }
+
+/// Takes the pages of program code, this program's and its libraries', out of what this process has
+/// mapped. They come back from the page cache when they are run again.
+pub(crate) fn unmap_code() -> io::Result<()> {
+    for line in std::fs::read_to_string("/proc/self/maps")?.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp")) = (words.next(), words.next()) else { continue };
+        let of_a_file = words.nth(3).is_some_and(|path| path.starts_with('/'));
+        let ends = range.split_once('-').and_then(|(from, to)| {
+            Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+        });
+        let Some((from, to)) = ends.filter(|_| of_a_file) else { continue };
+        // SAFETY: a private mapping of a file that this process cannot write to holds nothing but what
+        // the file holds, so whoever reads or runs it later, this function too, finds the same again.
+        check(unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) })?;
+    }
+    Ok(())
+}

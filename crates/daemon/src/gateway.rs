@@ -19,7 +19,7 @@ use std::{
 };
 
 use anyhow::Context;
-use heart_agents::wait::timespec;
+use heart_agents::{memory, wait::timespec};
 use heart_node::core::{Request, Response};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -49,6 +49,8 @@ struct Visitor {
 /// # Errors
 /// When the socket cannot be used, or the core's channel is closed for good.
 pub fn run(places: &Places, listener: OwnedFd, core: OwnedFd) -> anyhow::Result<()> {
+    // From within the empty directory it could not be done.
+    memory::forget_the_start();
     if let Err(error) = shut_in(&places.run.join("empty")) {
         tracing::warn!("the gateway keeps root's rights, which it does not need: {error}");
     }

@@ -43,14 +43,16 @@ use super::{
 use crate::{
     clock,
     lease::LeaseView,
+    memory,
     sys::{self, DeathTimer},
     wait,
 };
 
 /// What the keeper says when the service serves.
 pub(super) const READY: &str = "ready";
-/// How often the timer is pushed forward, of what is left: twice in reserve.
-const PUSHES_PER_LEASE: u32 = 3;
+/// How often the timer is pushed forward, of what is left. Half of a lease is in reserve, which is more
+/// than the gate has.
+const PUSHES_PER_LEASE: u32 = 2;
 /// The timer is not pushed more often than this.
 const PUSH_EVERY_MIN: Duration = Duration::from_millis(2);
 /// The part of the time to stop, in percent, after which SIGTERM goes to all of the service.
@@ -76,6 +78,7 @@ pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>, open_board: Op
     let begun = plan.map_err(|error| format!("cannot read {}: {error}", Path::new(&path).display()));
     match begun.and_then(|plan| Keeper::begin(plan, open_board)) {
         Ok(mut keeper) => {
+            memory::forget_the_start();
             keeper.keep();
             ExitCode::SUCCESS
         }

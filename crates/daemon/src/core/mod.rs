@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::Context;
 use heart_agents::{
-    clock,
+    clock, memory,
     wait::{self, Bell, timespec},
 };
 use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
@@ -138,6 +138,7 @@ fn prepare() {
     if let Err(error) = User::of_core().become_user(rights::OF_CORE) {
         tracing::warn!("the core keeps root's rights, which it does not need: {error}");
     }
+    memory::forget_the_start();
     if let Err(error) = sys::lock_memory() {
         tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
     }

@@ -29,7 +29,7 @@ use std::{
 };
 
 use heart_agents::{
-    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease,
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease, memory,
     process::KeeperSetup,
     wait::{Bell, timespec},
 };
@@ -90,6 +90,7 @@ pub enum ExecutorError {
 /// Why it had to end. Whatever runs keeps running.
 pub fn run(connection: OwnedFd, options: Options) -> Result<(), ExecutorError> {
     let mut executor = Executor::begin(connection, options)?;
+    memory::forget_the_start();
     loop {
         match executor.turn() {
             Ok(()) => {}

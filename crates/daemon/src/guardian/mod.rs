@@ -28,7 +28,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use heart_agents::wait::timespec;
+use heart_agents::{memory, wait::timespec};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{FlockOperation, flock},
@@ -278,6 +278,8 @@ impl Guardian {
     }
 
     fn guard(&mut self) -> anyhow::Result<()> {
+        self.start_due()?;
+        memory::forget_the_start();
         loop {
             self.start_due()?;
             if self.stopping.is_some() && self.children.is_empty() {
