@@ -50,9 +50,8 @@ use crate::{
 
 /// What the keeper says when the service serves.
 pub(super) const READY: &str = "ready";
-/// How often the timer is pushed forward, of what is left. Half of a lease is in reserve, which is more
-/// than the gate has.
-const PUSHES_PER_LEASE: u32 = 2;
+/// How often the timer is pushed forward, of what is left: twice in reserve.
+const PUSHES_PER_LEASE: u32 = 3;
 /// The timer is not pushed more often than this.
 const PUSH_EVERY_MIN: Duration = Duration::from_millis(2);
 /// The part of the time to stop, in percent, after which SIGTERM goes to all of the service.
