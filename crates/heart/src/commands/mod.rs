@@ -85,7 +85,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let outcome: Result<ExitCode, Failure> = match cli.command {
         Command::Daemon(options) => Ok(daemon::run(options)),
         Command::Status(options) => status::run(&options, &client),
-        Command::Why(options) => why::run(options, &client),
+        Command::Why(options) => why::run(&options, &client),
         Command::Log(options) => log::run(&options, &client),
         Command::Move(options) => r#move::run(&options, &client),
         Command::Standby(options) => standby::run(options, &client),

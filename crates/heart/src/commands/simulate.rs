@@ -53,7 +53,7 @@ enum Form {
     Svg,
 }
 
-fn time(text: &str) -> Result<i64, String> {
+pub(super) fn time(text: &str) -> Result<i64, String> {
     date(text).ok_or_else(|| "this is no time; write it as `2026-07-24 09:30:00`".to_owned())
 }
 
@@ -65,13 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let Some(file) = &options.file else {
         return Err(Failure::problem("no file is named", "name it: `heart simulate FILE`"));
     };
-    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
     let name = file.to_string_lossy();
-    let read = simulation::read(&name, &bytes, output::now_s());
-    let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes))?;
-    if let Some(now) = options.now {
-        imported.state.now = Some(now);
-    }
+    let mut imported = described(file, options.now)?;
     inject(options, &mut imported)?;
     let outcome = simulation::decide(&imported);
     if options.json {
@@ -88,6 +83,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The cluster that a file describes, at a time.
+pub(super) fn described(file: &Path, now: Option<i64>) -> Result<Imported, Failure> {
+    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
+    let read = simulation::read(&file.to_string_lossy(), &bytes, output::now_s());
+    let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes))?;
+    imported.state.now = now.or(imported.state.now);
+    Ok(imported)
 }
 
 fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {

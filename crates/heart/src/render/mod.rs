@@ -2,6 +2,7 @@
 //! the place the reader lives in are arguments, so that the tests below can compare whole screens.
 
 mod check;
+mod explanation;
 mod log;
 mod simulation;
 mod status;
@@ -11,10 +12,11 @@ pub(crate) mod text;
 mod why;
 
 pub(crate) use check::summary;
+pub(crate) use explanation::explanation;
 pub(crate) use log::log;
 pub(crate) use simulation::simulation;
 pub(crate) use status::status;
-pub(crate) use why::why;
+pub(crate) use why::{about_node, why};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Why a resource is where it is, cause first.
 
-use heart_model::{Guard, Reason, Refusal};
+use heart_model::{Guard, NodeName, Reason, Refusal};
 
 use super::{
     Look,
@@ -38,6 +38,29 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
         out += &paragraph(look, 0, Tone::Normal, &format!("hint: {hint}"));
     }
     out
+}
+
+/// Keeps of all reasons those that say something of a node; all of them, if none does.
+pub(crate) fn about_node(reasons: &mut Vec<Reason>, node: &NodeName) {
+    let refused = |refusals: &[(NodeName, Refusal)]| -> Vec<Reason> {
+        let here = refusals.iter().filter(|(at, _)| at == node);
+        here.map(|(node, refusal)| Reason::NotOn { node: node.clone(), refusal: refusal.clone() }).collect()
+    };
+    let about: Vec<Reason> = reasons
+        .iter()
+        .flat_map(|reason| match reason {
+            Reason::Nowhere { refusals } => refused(refusals),
+            Reason::NotOn { node: at, .. } | Reason::Stays { node: at } | Reason::Again { node: at }
+                if at == node =>
+            {
+                vec![reason.clone()]
+            }
+            _ => Vec::new(),
+        })
+        .collect();
+    if !about.is_empty() {
+        *reasons = about;
+    }
 }
 
 /// What a person could do about it.

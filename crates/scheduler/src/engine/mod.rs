@@ -15,6 +15,7 @@ mod assignment;
 mod candidates;
 mod colocation;
 mod digest;
+pub mod explain;
 mod facts;
 pub mod outcome;
 mod picture;

@@ -73,8 +73,8 @@ fn an_owner_that_two_of_four_voters_hear_is_lost() {
         "
         0.4 nobody runs address
         0.4 nobody runs site
-        0.4 bob runs address
-        0.4 bob runs site
+        0.6 bob runs address
+        0.6 bob runs site
         ",
     );
 }

@@ -38,15 +38,21 @@ struct Small {
     options: BTreeMap<String, String>,
 }
 
-/// The cluster of this text, with nothing placed yet.
-pub(crate) fn arena(text: &str) -> Arena<'static> {
+/// The cluster of this text.
+pub(crate) fn cluster(text: &str) -> (Cluster, State) {
     let mut small = Small::default();
     small.options.insert("fencing-enabled".into(), "false".into());
     small.state.quorum = true;
     text.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| small.line(line));
     small.cluster.options = vec![set(&small.options)];
+    (small.cluster, small.state)
+}
+
+/// The same, with nothing placed yet.
+pub(crate) fn arena(text: &str) -> Arena<'static> {
+    let (cluster, state) = cluster(text);
     // A test has an end: what it was made of may stay.
-    let (cluster, state) = (Box::leak(Box::new(small.cluster)), Box::leak(Box::new(small.state)));
+    let (cluster, state) = (Box::leak(Box::new(cluster)), Box::leak(Box::new(state)));
     let mut arena = facts::gather(cluster, state);
     candidates::admit(&mut arena);
     colocation::unfold(&mut arena);

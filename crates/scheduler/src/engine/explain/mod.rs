@@ -1,0 +1,100 @@
+//! Why something was decided as it was, and what would change it.
+//!
+//! The engine is a pure function, and fast. So a cause is not guessed from scores: the engine is asked
+//! again with that one thing gone, and what it decides then is the proof. A [`Cause`] is whatever can
+//! be taken away by itself: a constraint, the trouble of a node, an option, a failure, that something
+//! runs already.
+//!
+//! 1. *levers*: everything that could be taken away and has to do with the resource, what is nearest
+//!    first;
+//! 2. *search*: which of them alone changes the decision; if none does, the fewest that do together.
+//!
+//! The price is one decision for each lever. Levers and rounds are bounded by [`LEVERS_MAX`].
+
+mod lever;
+mod related;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use alloc::{string::String, vec::Vec};
+
+use heart_model::policy::{Cluster, Role, State};
+
+use super::outcome::Decision;
+pub use lever::{Cause, NodeTrouble};
+
+/// Most things that are taken away, one by one, for one answer.
+pub const LEVERS_MAX: usize = 400;
+
+/// Why a resource stands as it does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Explanation {
+    /// The resource: a primitive.
+    pub resource: String,
+    /// The node that was asked about, if one was.
+    pub node: Option<String>,
+    /// Where it will be, and in which role.
+    pub stands: Places,
+    /// What is done with it for that.
+    pub decisions: Vec<Decision>,
+    /// What decides it. Each alone would change it if it were gone, unless [`Explanation::together`].
+    ///
+    /// If there is none, nothing that was written or that happened speaks for another answer: then it is
+    /// where least runs, or the first by name.
+    pub because: Vec<Because>,
+    /// No cause alone would change it if it were gone; all of them together would.
+    pub together: bool,
+    /// There was more that could have been taken away than [`LEVERS_MAX`].
+    pub cut: bool,
+}
+
+/// Nodes and roles.
+pub type Places = Vec<(String, Role)>;
+
+/// A cause, and what would be without it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Because {
+    /// What it is.
+    pub cause: Cause,
+    /// Where the resource would be without it. Where causes only count together: without all of them.
+    pub otherwise: Places,
+}
+
+/// What a question means that cannot be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// There is no such resource.
+    Resource(String),
+    /// There is no such node.
+    Node(String),
+}
+
+/// The primitives that a name means: itself, or what the group, clone, bundle or tag of that name is
+/// made of. Empty if nothing has that name.
+#[must_use]
+pub fn primitives(cluster: &Cluster, name: &str) -> Vec<String> {
+    let family = related::Family::of(cluster);
+    match cluster.tags.get(name) {
+        Some(tagged) => tagged.iter().flat_map(|name| family.primitives(name)).collect(),
+        None => family.primitives(name),
+    }
+}
+
+/// Why a primitive is where it will be; with a node, why it is there, or why it is not.
+///
+/// # Errors
+/// When there is no such resource or node.
+pub fn why(
+    cluster: &Cluster,
+    state: &State,
+    resource: &str,
+    node: Option<&str>,
+) -> Result<Explanation, Unknown> {
+    let known = |name: &str| cluster.nodes.iter().any(|node| node.name == name);
+    let family = related::Family::of(cluster);
+    search::search(cluster, state, &family, resource, node).ok_or_else(|| match node {
+        Some(node) if family.is_primitive(resource) && !known(node) => Unknown::Node(node.into()),
+        _ => Unknown::Resource(resource.into()),
+    })
+}

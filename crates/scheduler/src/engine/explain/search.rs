@@ -1,0 +1,137 @@
+//! Which causes decide.
+
+use alloc::{string::String, vec::Vec};
+
+use heart_model::policy::{Cluster, Role, State};
+
+use super::{
+    Because, Explanation, Places,
+    lever::{Cause, levers, without},
+    related::{Family, base},
+};
+use crate::engine::{self, Outcome, outcome::Decision};
+
+/// How a resource stands in a decision.
+#[derive(Clone, Debug, PartialEq)]
+struct Stand {
+    places: Places,
+    decisions: Vec<Decision>,
+}
+
+/// A question that can be asked again with something gone.
+struct Inquiry<'q> {
+    cluster: &'q Cluster,
+    state: &'q State,
+    resource: &'q str,
+    node: Option<&'q str>,
+    first: Stand,
+}
+
+pub(super) fn search(
+    cluster: &Cluster,
+    state: &State,
+    family: &Family<'_>,
+    resource: &str,
+    node: Option<&str>,
+) -> Option<Explanation> {
+    let outcome = engine::decide(cluster, state);
+    let is_node = |name: &str| outcome.before.nodes.contains_key(name);
+    if !family.is_primitive(resource) && !outcome.before.resources.contains_key(resource) {
+        return None;
+    }
+    if node.is_some_and(|node| !is_node(node)) {
+        return None;
+    }
+    let inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource) };
+    let (levers, cut) = levers(cluster, state, family, resource, node);
+    let mut because = inquiry.alone(&levers);
+    let together = because.is_empty();
+    if together {
+        because = inquiry.together(&levers);
+    }
+    let Stand { places, decisions } = inquiry.first;
+    Some(Explanation {
+        resource: resource.into(),
+        node: node.map(String::from),
+        stands: places,
+        decisions,
+        together: together && because.len() > 1,
+        because,
+        cut,
+    })
+}
+
+fn stand(outcome: &Outcome, resource: &str) -> Stand {
+    let view = outcome.after.resources.get(resource);
+    let places = view.map(|view| view.on.iter().map(|(node, role, _)| (node.clone(), *role)).collect());
+    let concerns = |decision: &&Decision| base(&decision.subject) == base(resource);
+    let decisions = outcome.decisions.iter().filter(concerns).cloned().collect();
+    Stand { places: places.unwrap_or_default(), decisions }
+}
+
+impl Inquiry<'_> {
+    /// Each lever that changes the answer by itself.
+    fn alone(&self, levers: &[Cause]) -> Vec<Because> {
+        let answer = |cause: &Cause| {
+            let then = self.ask(&[cause]);
+            let differs = self.differs(&then, matches!(cause, Cause::Active { .. }));
+            differs.then(|| Because { cause: cause.clone(), otherwise: then.places })
+        };
+        levers.iter().filter_map(answer).collect()
+    }
+
+    /// The fewest levers that change it together: taken away one after the other until it changes, then
+    /// put back if it stays changed without.
+    fn together(&self, levers: &[Cause]) -> Vec<Because> {
+        // That something runs is no obstacle to itself; to take it away would only hide what it is.
+        let mut taken: Vec<&Cause> = Vec::new();
+        let mut changed = false;
+        for lever in levers.iter().filter(|lever| !matches!(lever, Cause::Active { .. })) {
+            taken.push(lever);
+            if self.differs(&self.ask(&taken), false) {
+                changed = true;
+                break;
+            }
+        }
+        if !changed {
+            return Vec::new();
+        }
+        for place in (0..taken.len()).rev() {
+            let mut fewer = taken.clone();
+            fewer.remove(place);
+            if self.differs(&self.ask(&fewer), false) {
+                taken = fewer;
+            }
+        }
+        let otherwise = self.ask(&taken).places;
+        taken
+            .into_iter()
+            .map(|cause| Because { cause: cause.clone(), otherwise: otherwise.clone() })
+            .collect()
+    }
+
+    fn ask(&self, gone: &[&Cause]) -> Stand {
+        let (cluster, state) = without(self.cluster, self.state, gone);
+        stand(&engine::decide(&cluster, &state), self.resource)
+    }
+
+    /// Whether this is another answer to the question.
+    fn differs(&self, then: &Stand, places_only: bool) -> bool {
+        let Some(node) = self.node else {
+            return match self.first.places.is_empty() {
+                // Why it runs nowhere: what would make it run?
+                true => !then.places.is_empty(),
+                false if places_only => then.places != self.first.places,
+                false => then != &self.first,
+            };
+        };
+        let role_at = |places: &Places| -> Option<Role> {
+            places.iter().filter(|(at, _)| at == node).map(|(_, role)| *role).max()
+        };
+        let (now, then) = (role_at(&self.first.places), role_at(&then.places));
+        match now {
+            None => then.is_some(),
+            Some(_) => then != now,
+        }
+    }
+}
