@@ -20,6 +20,9 @@ pub(crate) fn explanation(explanation: &Explanation, cluster: &Cluster, look: &L
         out += &paragraph(look, 2, Tone::Normal, text.trim_end());
     }
     let because = &explanation.because;
+    if explanation.node.is_none() && explanation.decisions.iter().any(|decision| decision.verb == "Start") {
+        out += &paragraph(look, 2, Tone::Normal, "It does not run there now, and is wanted.");
+    }
     out += &match (because.as_slice(), explanation.together) {
         ([], _) if explanation.stands.is_empty() => paragraph(
             look,
@@ -101,8 +104,10 @@ fn words(cause: &Cause, cluster: &Cluster) -> String {
         Cause::Quorum => "there is no majority".into(),
         Cause::ResourceOption { resource, name } => {
             let here = find(&cluster.resources, resource);
-            let value = here.and_then(|here| value(&here.meta, name)).unwrap_or_default();
-            format!("`{}` of {} is `{}`", plain(name), plain(resource), plain(value))
+            match here.and_then(|here| value(&here.meta, name)) {
+                Some(value) => format!("`{}` of {} is `{}`", plain(name), plain(resource), plain(value)),
+                None => format!("`{}` of {} has its default", plain(name), plain(resource)),
+            }
         }
         Cause::Default { name } => {
             let value = value(&cluster.resource_defaults, name).unwrap_or_default();

@@ -104,6 +104,11 @@ const RESOURCE_OPTIONS: [&str; 13] = [
     "critical",
 ];
 
+/// How many instances of a clone a node may have: one, also where it is not written.
+const PER_NODE: &str = "clone-node-max";
+/// As many instances as nobody has.
+const MANY: &str = "1000";
+
 /// Options of the cluster that hinder, each with the value with which it does not.
 const CLUSTER_OPTIONS: [(&str, &str); 12] = [
     ("stop-all-resources", "false"),
@@ -216,6 +221,9 @@ fn of_options(cluster: &Cluster, related: &Related<'_>, levers: &mut Vec<Cause>)
         levers.extend(
             said.map(|option| Cause::ResourceOption { resource: (*name).into(), name: (*option).into() }),
         );
+        if matches!(here.body, Body::Clone(_)) && !has(&here.meta, PER_NODE) {
+            levers.push(Cause::ResourceOption { resource: (*name).into(), name: PER_NODE.into() });
+        }
         if here.utilization.iter().any(|set| !set.values.is_empty()) {
             levers.push(Cause::Needs { resource: (*name).into() });
         }
@@ -314,8 +322,9 @@ fn change_resource(resources: &mut [Resource], id: &str, change: &mut impl FnMut
     }
 }
 
-/// Takes some causes away. Constraints keep their places: those that are gone say nothing any more.
-pub(super) fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster, State) {
+/// The same cluster with these causes gone: what an [`Explanation`](super::Explanation) was proven with.
+#[must_use]
+pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster, State) {
     let (mut cluster, mut state) = (cluster.clone(), state.clone());
     let mut gone = BTreeSet::new();
     for cause in causes {
@@ -328,6 +337,9 @@ pub(super) fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (C
             Cause::ResourceOption { resource, name } => {
                 change_resource(&mut cluster.resources, resource, &mut |resource| {
                     remove(&mut resource.meta, &|known| known == name);
+                    if name == PER_NODE {
+                        say(&mut resource.meta, name, MANY);
+                    }
                 });
             }
             Cause::Default { name } => remove(&mut cluster.resource_defaults, &|known| known == name),
@@ -367,10 +379,14 @@ fn remove(sets: &mut [AttributeSet], which: &dyn Fn(&str) -> bool) {
 fn free_option(cluster: &mut Cluster, name: &str) {
     let Some((_, free)) = CLUSTER_OPTIONS.iter().find(|(known, _)| *known == name) else { return };
     remove(&mut cluster.options, &|known| known == name);
-    if cluster.options.is_empty() {
-        cluster.options.push(AttributeSet::default());
+    say(&mut cluster.options, name, free);
+}
+
+fn say(sets: &mut Vec<AttributeSet>, name: &str, value: &str) {
+    if sets.is_empty() {
+        sets.push(AttributeSet::default());
     }
-    cluster.options[0].values.insert(name.into(), (*free).into());
+    sets[0].values.insert(name.into(), value.into());
 }
 
 fn mend_node(cluster: &mut Cluster, state: &mut State, name: &str, trouble: NodeTrouble) {

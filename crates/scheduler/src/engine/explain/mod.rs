@@ -22,7 +22,7 @@ use alloc::{string::String, vec::Vec};
 use heart_model::policy::{Cluster, Role, State};
 
 use super::outcome::Decision;
-pub use lever::{Cause, NodeTrouble};
+pub use lever::{Cause, NodeTrouble, without};
 
 /// Most things that are taken away, one by one, for one answer.
 pub const LEVERS_MAX: usize = 400;

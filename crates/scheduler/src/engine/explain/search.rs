@@ -80,34 +80,49 @@ impl Inquiry<'_> {
         levers.iter().filter_map(answer).collect()
     }
 
-    /// The fewest levers that change it together: taken away one after the other until it changes, then
-    /// put back if it stays changed without.
+    /// The fewest levers that change it together: of the levers in their order as few as it takes, and of
+    /// those again as few as it takes.
     fn together(&self, levers: &[Cause]) -> Vec<Because> {
         // That something runs is no obstacle to itself; to take it away would only hide what it is.
-        let mut taken: Vec<&Cause> = Vec::new();
-        let mut changed = false;
-        for lever in levers.iter().filter(|lever| !matches!(lever, Cause::Active { .. })) {
-            taken.push(lever);
-            if self.differs(&self.ask(&taken), false) {
-                changed = true;
-                break;
-            }
-        }
-        if !changed {
+        let levers: Vec<&Cause> =
+            levers.iter().filter(|lever| !matches!(lever, Cause::Active { .. })).collect();
+        if levers.len() < 2 || !self.differs(&self.ask(&levers), false) {
             return Vec::new();
         }
-        for place in (0..taken.len()).rev() {
-            let mut fewer = taken.clone();
-            fewer.remove(place);
-            if self.differs(&self.ask(&fewer), false) {
-                taken = fewer;
+        let (mut too_few, mut enough) = (0, levers.len());
+        while enough - too_few > 1 {
+            let half = too_few.midpoint(enough);
+            match self.differs(&self.ask(&levers[..half]), false) {
+                true => enough = half,
+                false => too_few = half,
             }
         }
+        let taken = self.fewest(levers[..enough].to_vec());
         let otherwise = self.ask(&taken).places;
         taken
             .into_iter()
             .map(|cause| Because { cause: cause.clone(), otherwise: otherwise.clone() })
             .collect()
+    }
+
+    /// Puts back what is not needed: in halves, in quarters, and so on down to one by one.
+    fn fewest<'c>(&self, mut taken: Vec<&'c Cause>) -> Vec<&'c Cause> {
+        let mut size = taken.len().div_ceil(2);
+        loop {
+            let mut from = 0;
+            while from < taken.len() && taken.len() > 1 {
+                let to = (from + size).min(taken.len());
+                let fewer: Vec<&Cause> = taken[..from].iter().chain(&taken[to..]).copied().collect();
+                match !fewer.is_empty() && self.differs(&self.ask(&fewer), false) {
+                    true => taken = fewer,
+                    false => from = to,
+                }
+            }
+            if size <= 1 {
+                return taken;
+            }
+            size = size.div_ceil(2);
+        }
     }
 
     fn ask(&self, gone: &[&Cause]) -> Stand {
