@@ -13,6 +13,7 @@ mod simulate;
 mod standby;
 mod status;
 mod version;
+mod what_if;
 mod why;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -70,6 +71,7 @@ enum Command {
     Reload(reload::Options),
     Check(check::Options),
     Simulate(simulate::Options),
+    WhatIf(what_if::Options),
     /// Make nodes out of namespaces on this machine, and break them
     Lab(heart_lab::Cli),
     /// See a cluster on this machine survive what is done to it
@@ -95,6 +97,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::WhatIf(options) => what_if::run(&options),
         Command::Lab(options) => Ok(heart_lab::cli(options)),
         Command::Demo(options) => Ok(heart_lab::demo(options)),
         Command::Version(options) => version::run(options),

@@ -11,6 +11,8 @@ use std::{
 use clap::{Args, ValueEnum};
 use heart_config::cib::{CIB_BYTES_MAX, CibMistake, Imported, date};
 
+use heart_scheduler::engine::inject;
+
 use crate::{
     failure::{Failure, Kind},
     output, render,
@@ -102,12 +104,12 @@ fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {
         Failure::problem(format!("the description knows no node `{name}`"), hint)
     };
     for name in &options.fail_node {
-        if !simulation::fail(cluster, state, name) {
+        if !inject::fail(cluster, state, name) {
             return Err(unknown(name));
         }
     }
     for name in &options.recover_node {
-        if !simulation::recover(cluster, state, name) {
+        if !inject::recover(cluster, state, name) {
             return Err(unknown(name));
         }
     }

@@ -4,6 +4,7 @@
 mod check;
 mod explanation;
 mod log;
+mod losses;
 mod simulation;
 mod status;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod why;
 pub(crate) use check::summary;
 pub(crate) use explanation::explanation;
 pub(crate) use log::log;
+pub(crate) use losses::losses;
 pub(crate) use simulation::simulation;
 pub(crate) use status::status;
 pub(crate) use why::{about_node, why};

@@ -5,13 +5,11 @@
 //! reference suite ([`result`]), by people who like pictures ([`graph`]). Nothing touches a cluster.
 
 pub(crate) mod graph;
-mod inject;
 mod order;
 pub(crate) mod result;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use inject::{fail, recover};
 pub(crate) use order::Order;
 
 use heart_config::cib::{CibMistake, Imported};

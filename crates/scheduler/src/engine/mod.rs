@@ -17,9 +17,11 @@ mod colocation;
 mod digest;
 pub mod explain;
 mod facts;
+pub mod inject;
 pub mod outcome;
 mod picture;
 mod rules;
+pub mod survive;
 mod values;
 
 use heart_model::policy::{Cluster, State};

@@ -1,4 +1,4 @@
-//! What if a node failed, or came back?
+//! What is known of a node, if it failed, or came back.
 
 use heart_model::policy::{Cluster, JoinState, NodeState, State};
 
@@ -22,7 +22,7 @@ fn state_of<'s>(cluster: &Cluster, state: &'s mut State, name: &str) -> Option<&
 }
 
 /// The node is lost all at once. Whether there is such a node.
-pub(crate) fn fail(cluster: &Cluster, state: &mut State, name: &str) -> bool {
+pub fn fail(cluster: &Cluster, state: &mut State, name: &str) -> bool {
     let Some(node) = state_of(cluster, state, name) else { return false };
     node.member = Some(0);
     node.process = Some(0);
@@ -32,7 +32,7 @@ pub(crate) fn fail(cluster: &Cluster, state: &mut State, name: &str) -> bool {
 }
 
 /// The node is there and takes part. Whether there is such a node.
-pub(crate) fn recover(cluster: &Cluster, state: &mut State, name: &str) -> bool {
+pub fn recover(cluster: &Cluster, state: &mut State, name: &str) -> bool {
     let Some(node) = state_of(cluster, state, name) else { return false };
     node.member = Some(1);
     node.process = Some(1);
