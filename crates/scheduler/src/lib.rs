@@ -23,6 +23,7 @@ mod asked;
 mod candidates;
 pub mod engine;
 mod facts;
+pub mod lower;
 mod placement;
 mod steps;
 

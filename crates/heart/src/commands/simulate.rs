@@ -11,7 +11,8 @@ use std::{
 use clap::{Args, ValueEnum};
 use heart_config::cib::{CIB_BYTES_MAX, CibMistake, Imported, date};
 
-use heart_scheduler::engine::inject;
+use heart_model::policy::State;
+use heart_scheduler::{engine::inject, lower};
 
 use crate::{
     failure::{Failure, Kind},
@@ -22,7 +23,8 @@ use crate::{
 /// Say what would be done in a cluster that a file describes
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it
+    /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it, or the
+    /// configuration of Heart (a name that ends with `.toml`)
     #[arg(required_unless_present = "suite")]
     file: Option<PathBuf>,
     /// Say it as if it were that time (UTC), such as `2026-07-24 09:30:00`
@@ -90,10 +92,26 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 /// The cluster that a file describes, at a time.
 pub(super) fn described(file: &Path, now: Option<i64>) -> Result<Imported, Failure> {
     let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
+    if file.extension().is_some_and(|extension| extension == "toml") {
+        return configured(file, &bytes, now);
+    }
     let read = simulation::read(&file.to_string_lossy(), &bytes, output::now_s());
     let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes))?;
     imported.state.now = now.or(imported.state.now);
     Ok(imported)
+}
+
+/// The cluster that Heart's own file describes, with all its nodes there and nothing started yet.
+fn configured(file: &Path, bytes: &[u8], now: Option<i64>) -> Result<Imported, Failure> {
+    // Paths in it belong to the machines of that cluster, which need not be this one.
+    let read = heart_config::read(&file.to_string_lossy(), bytes, &heart_config::NoEnvironment);
+    let checked = read.map_err(|report| {
+        let hint = format!("`heart check {}` shows every mistake at its place", file.display());
+        Failure::problem(format!("{}: {}", file.display(), report.summary()), hint)
+    })?;
+    let cluster = lower::lower(&checked.spec);
+    let state = State { now: now.or(Some(output::now_s())), ..lower::at_rest(&cluster) };
+    Ok(Imported { cluster, state, report: Vec::new() })
 }
 
 fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {

@@ -29,7 +29,8 @@ const LOSSES_MAX: usize = 600_000;
 #[command(after_help = "\
 The exit code is 1 if something would stay down after the loss of a single node.")]
 pub(crate) struct Options {
-    /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it
+    /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it, or the
+    /// configuration of Heart (a name that ends with `.toml`)
     file: PathBuf,
     /// Only single losses
     #[arg(long)]

@@ -77,12 +77,13 @@ fn one(loss: &Loss, cluster: &Cluster, look: &Look) -> String {
     let mut out = paragraph(look, 2, tone, &format!("{}: {}", list(&nodes), words_of.join("; ")));
     // Without a majority that is the reason, and is said already.
     for explanation in loss.because.iter().filter(|_| loss.quorum) {
-        let causes: Vec<String> = explanation
-            .because
-            .iter()
-            .take(NAMES_MAX)
-            .map(|because| words(&because.cause, cluster))
-            .collect();
+        let is_the_loss = |cause: &Cause| match cause {
+            Cause::Node { node, trouble: NodeTrouble::Absent } => loss.nodes.contains(node),
+            _ => false,
+        };
+        let causes = explanation.because.iter().map(|because| &because.cause);
+        let causes = causes.filter(|cause| !is_the_loss(cause)).take(NAMES_MAX);
+        let causes: Vec<String> = causes.map(|cause| words(cause, cluster)).collect();
         let how = if explanation.together { "together" } else { "each alone" };
         let text = match causes.as_slice() {
             [] => continue,
