@@ -14,6 +14,7 @@ mod arena;
 mod assignment;
 mod candidates;
 mod colocation;
+mod compare;
 mod digest;
 mod facts;
 pub mod outcome;

@@ -4,7 +4,7 @@
 //! reload. Monitors that were told something else are asked for again, and those that nobody wants any more
 //! are ended. What is not configured any more is forgotten once it is stopped.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::vec::Vec;
 
 use heart_model::policy::{Operation, OperationStatus};
 
@@ -16,23 +16,9 @@ use super::{
 };
 use crate::engine::{
     arena::{ClearWhy, Kind, NodeIx, ResIx},
-    digest::Told,
+    compare::{self, Change},
     facts,
-    rules::{self, Context},
-    values::milliseconds,
 };
-
-/// How long a monitor may take if nobody says so.
-const TIMEOUT_MS: u64 = 20_000;
-
-/// What of its history a resource no longer agrees with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    None,
-    /// Only what is secret may have changed; nobody can tell.
-    Reload,
-    Restart,
-}
 
 /// Compares all histories.
 pub(super) fn compare(draft: &mut Draft<'_, '_>) {
@@ -138,7 +124,7 @@ fn compare_operation(
     if !is_told || is_open || is_implied || operation.digests.all.is_none() {
         return false;
     }
-    match change_of(draft, resource, node, operation) {
+    match compare::change(draft.arena, resource, node, operation) {
         Change::None => return false,
         Change::Restart => {
             draft.start_anew.insert(resource);
@@ -154,69 +140,6 @@ fn compare_operation(
         }
     }
     true
-}
-
-fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &Operation) -> Change {
-    let recurs = operation.every_ms > 0;
-    let task = match operation.name.as_str() {
-        "monitor" | "migrate_from" | "migrate_to" | "promote" if !recurs => "start",
-        name => name,
-    };
-    let parameters = parameters(draft, resource, node, task, operation.every_ms);
-    let timeout_ms = recurs.then(|| {
-        let options = facts::operation_options(draft.arena, resource, task, operation.every_ms);
-        options.get("timeout").and_then(|text| milliseconds(text)).unwrap_or(TIMEOUT_MS)
-    });
-    let fence_device = draft.arena[resource].fence_device;
-    let told = Told { parameters: &parameters, timeout_ms, fence_device };
-    let history = &operation.digests;
-    if told.is_as_in(history, true) {
-        return Change::None;
-    }
-    let names_known = history.restart_names.as_ref().is_some_and(|names| !names.is_empty());
-    if history.restart.is_some() && names_known && told.restart(history) != history.restart {
-        return Change::Restart;
-    }
-    // What is told only of this operation is nothing that an agent could reload.
-    let written = facts::written_operation(draft.arena, resource, task, operation.every_ms);
-    if !recurs && written.is_some_and(|written| !written.parameters.is_empty()) {
-        return Change::Restart;
-    }
-    Change::Reload
-}
-
-/// What an operation is told today.
-fn parameters(
-    draft: &Draft<'_, '_>,
-    resource: ResIx,
-    node: NodeIx,
-    task: &str,
-    every_ms: u64,
-) -> BTreeMap<String, String> {
-    let arena = &*draft.arena;
-    let attribute = |name: &str| facts::attribute(arena.node(node), name);
-    let context = Context {
-        now: arena.state.now,
-        attribute: Some(&attribute),
-        agent: Some(&arena[resource].agent),
-        operation: Some((task, every_ms)),
-        ..Context::default()
-    };
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
-    if let Some(written) = facts::written_operation(arena, resource, task, every_ms) {
-        all.extend(rules::values(&written.parameters, &context));
-    }
-    let mut at = Some(resource);
-    // Bounded by how deep resources are nested.
-    while let Some(of) = at {
-        if let Some(source) = arena[of].source {
-            for (name, value) in rules::values(&source.parameters, &context) {
-                all.entry(name).or_insert(value);
-            }
-        }
-        at = arena[of].parent;
-    }
-    all
 }
 
 /// Deletes what is remembered of a resource on a node, after its stop and before its start.
@@ -242,6 +165,13 @@ pub(super) fn clear_failures(draft: &mut Draft<'_, '_>) {
         }
         let clear = draft.need(resource, Doing::ClearFailures, Some(node), false);
         draft.table[clear].required = true;
+        if let Some(remote) = draft.arena[resource].connection_to
+            && facts::has_reconnect_interval(draft.arena, resource)
+        {
+            let fence = draft.table.make(None, Doing::Fence, Some(remote));
+            draft.table[fence].by_leader = true;
+            draft.table.join(fence, clear, P::ORDERED);
+        }
         match why {
             ClearWhy::Removed => draft.relate(End::Action(clear), End::Of(resource, STOP), P::ORDERED),
             ClearWhy::Expired | ClearWhy::Changed | ClearWhy::Reconnect => {}

@@ -93,7 +93,7 @@ fn state_of(draft: &Draft<'_, '_>, node: NodeIx, connection: ResIx) -> Connectio
         if !found.failed {
             return Connection::Stopped;
         }
-        let waits = found.meta.get("reconnect_interval").is_some_and(|value| value != "0");
+        let waits = facts::has_reconnect_interval(draft.arena, connection);
         let remote = draft.arena.node(node);
         let tries_again =
             found.next_role == Role::Stopped && waits && remote.remote_was_fenced && !remote.shutting_down;

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role};
+use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role, Score};
 
 use super::{
     active::{self, has_reconnect_interval},
@@ -13,8 +13,9 @@ use super::{
     locate::locate,
     migration,
 };
-use crate::engine::arena::{
-    Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx,
+use crate::engine::{
+    arena::{Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx},
+    compare,
 };
 
 /// What agents answer (OCF agent API 1.1, "Exit Status Codes").
@@ -103,7 +104,9 @@ fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, o
     let is_probe = operation.name == "monitor" && operation.every_ms == 0;
     let ending = judge(arena, reading, operation, is_probe);
     let failed = matches!(ending, Ending::Failure | Ending::Hard | Ending::Fatal | Ending::Masked);
-    if failed && has_expired(arena, counts, reading, operation, is_probe) {
+    // A count may be left of a failure that nothing tells of any more, so successes are asked, too.
+    let expired = has_expired(arena, counts, reading, operation, is_probe);
+    if failed && expired {
         if operation.every_ms > 0 {
             let key = (reading.resource, reading.node, operation.name.clone(), operation.every_ms);
             arena.again.insert(key);
@@ -376,7 +379,8 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
     }
 }
 
-/// Whether the time of a failure is over; and whether its count has to be cleared.
+/// Whether the time of an operation is over, should it have failed; and whether the count of failures has
+/// to be cleared.
 fn has_expired(
     arena: &mut Arena<'_>,
     counts: &Counts,
@@ -385,29 +389,34 @@ fn has_expired(
     is_probe: bool,
 ) -> bool {
     let (resource, node) = (reading.resource, reading.node);
-    let timeout = arena[resource].failure_timeout_s;
-    let Some((at, now)) = operation.changed_at.zip(arena.state.now).filter(|_| timeout > 0) else {
+    if operation.status == OperationStatus::Invalid {
         return false;
-    };
-    let raw = failure::raw(arena, counts, resource, node);
-    let counting = failure::effective(arena, counts, resource, node);
-    let mut expired =
-        at.saturating_add(timeout) <= now && !failure::waits_for_a_person(arena, resource, node);
-    let mut clear = None;
-    if let Some(last) = counting.last.filter(|_| counting.count > heart_model::policy::Score::ZERO)
-        && last + timeout > now
-    {
-        let at = last + timeout;
-        arena.look_again = Some(arena.look_again.map_or(at, |earlier| earlier.min(at)));
     }
-    if expired && raw.count > heart_model::policy::Score::ZERO {
-        if counting.count == heart_model::policy::Score::ZERO {
-            clear = Some(ClearWhy::Expired);
-        } else {
-            expired = false;
+    let is_last_failure = operation.id.ends_with("_last_failure_0");
+    let mut expired = false;
+    let mut clear = None;
+    let timeout = arena[resource].failure_timeout_s;
+    if let Some((at, now)) = operation.changed_at.zip(arena.state.now).filter(|_| timeout > 0) {
+        let raw = failure::raw(arena, counts, resource, node);
+        let counting = failure::effective(arena, counts, resource, node);
+        expired = at.saturating_add(timeout) <= now
+            && !failure::waits_for_a_person(arena, resource, node)
+            && !waits_for_fencing(arena, resource, operation);
+        if let Some(last) = counting.last.filter(|_| counting.count > Score::ZERO) {
+            look_again_at(arena, last.saturating_add(timeout), now);
         }
-    } else if expired && has_reconnect_interval(arena, resource) {
-        clear = Some(ClearWhy::Reconnect);
+        if expired && raw.count > Score::ZERO {
+            if counting.count == Score::ZERO {
+                clear = Some(ClearWhy::Expired);
+            } else {
+                expired = false;
+            }
+        } else if expired && is_last_failure && has_reconnect_interval(arena, resource) {
+            clear = Some(ClearWhy::Reconnect);
+        }
+    }
+    if !expired && is_last_failure && compare::deserves_another_try(arena, resource, node, operation) {
+        clear = Some(ClearWhy::Changed);
     }
     if let Some(why) = clear {
         let is_new = !arena.clear_failures.iter().any(|(known, at, _)| *known == resource && *at == node);
@@ -426,6 +435,22 @@ fn has_expired(
             | answers::PROMOTED_DEGRADED
     );
     expired && !(is_probe && told)
+}
+
+fn look_again_at(arena: &mut Arena<'_>, at: i64, now: i64) {
+    if at > now {
+        arena.look_again = Some(arena.look_again.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// The monitor of a connection that is tried again only after a while: its failure stays until the node was
+/// fenced.
+fn waits_for_fencing(arena: &Arena<'_>, resource: ResIx, operation: &Operation) -> bool {
+    let Some(remote) = arena[resource].connection_to.filter(|_| arena.options.fencing) else { return false };
+    operation.name == "monitor"
+        && operation.every_ms > 0
+        && has_reconnect_interval(arena, resource)
+        && !arena.node(remote).remote_was_fenced
 }
 
 /// Whether everything that a node that is reached through a connection rests on is there.

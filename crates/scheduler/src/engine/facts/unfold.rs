@@ -228,6 +228,10 @@ pub(super) fn insert<'s>(
     };
     arena.resources.push(resource);
     arena.by_id.insert(id, number);
+    if connection && let Some(wait_s) = super::active::reconnects_after_s(arena, number) {
+        // A connection is tried again when the wait is over, whatever is said of failures.
+        arena[number].failure_timeout_s = wait_s;
+    }
     number
 }
 
