@@ -85,7 +85,7 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
         return false;
     }
     let watches =
-        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe | Doing::ClearFailures);
+        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe);
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }

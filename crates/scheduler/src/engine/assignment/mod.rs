@@ -39,6 +39,14 @@ pub(crate) fn assign(arena: &mut Arena<'_>) {
         placing.place(resource, target, true);
     }
     placing.write_roles();
+    leave_alone_without_fencing(arena);
+}
+
+/// Where fencing is wanted and nothing could do it, nothing is done at all.
+fn leave_alone_without_fencing(arena: &mut Arena<'_>) {
+    if arena.options.fencing && !arena.options.fencing_possible {
+        arena.resources.iter_mut().for_each(|resource| resource.managed = false);
+    }
 }
 
 /// What is known while things are being placed.
