@@ -377,10 +377,13 @@ fn find_containers(arena: &mut Arena<'_>) {
 /// What has to be there before each resource starts. Only after all are known is it clear whether nodes
 /// have to be unfenced.
 fn settle_requirements(arena: &mut Arena<'_>) {
-    let provides = |resource: &Res<'_>| {
-        resource.fence_device && resource.meta.get("provides").is_some_and(|word| word == "unfencing")
+    let says = |resource: &Res<'_>, option: &str| {
+        resource.meta.get(option).is_some_and(|word| word.eq_ignore_ascii_case("unfencing"))
     };
-    arena.unfencing = arena.resources.iter().any(provides);
+    let asks = |resource: &Res<'_>| {
+        (resource.fence_device && says(resource, "provides")) || says(resource, "requires")
+    };
+    arena.unfencing = arena.options.fencing && arena.resources.iter().any(asks);
     arena.options.fencing_possible |= arena.resources.iter().any(|resource| resource.fence_device);
     for number in arena.resource_numbers() {
         let resource = &arena[number];
