@@ -479,6 +479,8 @@ pub(crate) struct Res<'s> {
     pub(crate) dangling: Vec<NodeIx>,
     /// It belongs to this node, which was shut down in order. (facts)
     pub(crate) lock: Option<NodeIx>,
+    /// The name under which a history knows an instance, if that is not its own. (facts)
+    pub(crate) known_as: Option<&'s str>,
     /// What was done with it. (facts)
     pub(crate) history: Vec<History<'s>>,
     /// How often it failed where. (facts)

@@ -197,7 +197,8 @@ pub(super) fn implied(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action
     implied
 }
 
-fn word(verb: Verb) -> &'static str {
+/// What a step is called.
+pub(super) fn word(verb: Verb) -> &'static str {
     match verb {
         Verb::Start => "start",
         Verb::Stop => "stop",

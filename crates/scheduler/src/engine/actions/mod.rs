@@ -63,6 +63,6 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     let actions = emit::actions(&draft, &plan);
     let implied = emit::implied(&draft, &plan);
     let look_again = draft.arena.look_again;
-    let after = simulate::after(&mut draft, &plan);
+    let after = simulate::after(&draft, &plan, &before);
     Outcome { before, decisions, actions, implied, order: plan.order, after, look_again }
 }

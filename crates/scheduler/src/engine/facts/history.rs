@@ -65,19 +65,29 @@ pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, ent
         let resource = locate(arena, node, entry);
         let operations = in_order(&entry.operations);
         arena[resource].history.push(History { node, entry, operations: operations.clone() });
-        read_one(arena, counts, resource, node, &operations);
+        if entry.resource != arena[resource].id {
+            arena[resource].known_as = Some(entry.resource.as_str());
+        }
+        let runs = read_one(arena, counts, resource, node, &operations);
+        if !runs && arena[resource].known_as.is_some_and(|name| name.contains(':')) {
+            // What is stopped has left the number that it had then.
+            arena[resource].known_as = None;
+        }
     }
 }
 
 /// Operations count in the order in which they were asked for. One that has no number yet has the place
-/// that its transition has among those of the same scheduler, and is last where that cannot be told.
+/// that its transition has among those of the same scheduler, and is last where that cannot be told. What is
+/// part of no transition comes after everything that is.
 fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
         operations.iter().partition(|operation| operation.call >= 0);
     ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
     for operation in open {
         let is_behind = |numbered: &&Operation| match (&numbered.transition, &operation.transition) {
-            (Some((later, _, whose)), Some((transition, _, same))) => whose == same && later > transition,
+            (Some((later, _, whose)), Some((transition, _, same))) if whose == same => {
+                *transition >= 0 && (*later < 0 || later > transition)
+            }
             (_, _) => false,
         };
         let place = ordered.iter().position(is_behind).unwrap_or(ordered.len());
@@ -86,18 +96,20 @@ fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     ordered
 }
 
+/// Reads what was done with a resource on a node; whether it is active there.
 fn read_one(
     arena: &mut Arena<'_>,
     counts: &Counts,
     resource: ResIx,
     node: NodeIx,
     operations: &[&Operation],
-) {
+) -> bool {
     let mut reading = Reading { resource, node, role: None, on_fail: OnFail::Ignore, last_failure: None };
     for operation in operations {
         take(arena, counts, &mut reading, operation);
     }
     active::settle(arena, resource, node, reading.role, reading.on_fail);
+    reading.role.is_some_and(Role::is_running)
 }
 
 fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, operation: &'o Operation) {

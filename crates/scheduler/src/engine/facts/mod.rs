@@ -65,6 +65,11 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
     arena
 }
 
+/// The node that an entry of a state speaks of.
+pub(crate) fn node_of(arena: &Arena<'_>, entry: &NodeState) -> Option<NodeIx> {
+    nodes::find(&arena.nodes, entry)
+}
+
 fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
     matches!(arena.node(node).kind, NodeKind::Member | NodeKind::Ping)
 }
