@@ -4,7 +4,11 @@
 //! reload. Monitors that were told something else are asked for again, and those that nobody wants any more
 //! are ended. What is not configured any more is forgotten once it is stopped.
 
-use alloc::vec::Vec;
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use heart_model::policy::{Operation, OperationStatus};
 
@@ -15,22 +19,36 @@ use super::{
     table::{Doing, START, STOP},
 };
 use crate::engine::{
-    arena::{ClearWhy, Kind, NodeIx, ResIx},
+    arena::{ClearWhy, History, Kind, NodeIx, ResIx},
     compare::{self, Change},
     facts,
 };
 
 /// Compares all histories.
 pub(super) fn compare(draft: &mut Draft<'_, '_>) {
-    for resource in draft.arena.resource_numbers() {
-        if draft.arena[resource].kind != Kind::Primitive {
-            continue;
+    let primitives: Vec<ResIx> = draft
+        .arena
+        .resource_numbers()
+        .filter(|resource| draft.arena[*resource].kind == Kind::Primitive)
+        .collect();
+    let mut called: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
+    for resource in &primitives {
+        monitors::note_running(draft, *resource);
+        let found = &draft.arena[*resource];
+        called.entry(found.id.clone()).or_default().push(*resource);
+        if let Some(name) = found.known_as {
+            called.entry(name.to_string()).or_default().push(*resource);
         }
-        monitors::note_running(draft, resource);
-        for place in 0..draft.arena[resource].history.len() {
-            let node = draft.arena[resource].history[place].node;
-            if draft.arena.is_available(node) || draft.arena.node(node).maintenance {
-                compare_one(draft, resource, place, node);
+    }
+    for owner in primitives {
+        for history in draft.arena[owner].history.clone() {
+            let node = history.node;
+            if !draft.arena.is_available(node) && !draft.arena.node(node).maintenance {
+                continue;
+            }
+            // Instances that changed their numbers may have a name in common: whoever is called so is meant.
+            for resource in called.get(&history.entry.resource).into_iter().flatten() {
+                compare_one(draft, *resource, &history);
             }
         }
     }
@@ -43,13 +61,8 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
     }
 }
 
-fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: NodeIx) {
-    let found = &draft.arena[resource];
-    let told_of = &found.history[place].entry.resource;
-    if *told_of != found.id && *told_of != found.name {
-        // It is the history of another instance.
-        return;
-    }
+fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, history: &History<'_>) {
+    let (found, node) = (&draft.arena[resource], history.node);
     if found.removed {
         // Instances of anonymous clones share their history with those that are left.
         let is_anonymous = draft.arena.clone_of(resource).is_some() && !found.unique;
@@ -59,7 +72,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
         return;
     }
     let is_active = found.active_on.contains(&node);
-    if agent_changed(draft, resource, place) {
+    if agent_changed(draft, resource, history) {
         if is_active {
             draft.start_anew.insert(resource);
             fencing::unfence_anew(draft, resource, node);
@@ -69,10 +82,9 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
     if !is_active {
         return;
     }
-    let run: Vec<&Operation> = monitors::current_run(&draft.arena[resource].history[place]).to_vec();
     let in_maintenance = draft.arena[resource].maintenance || draft.arena.node(node).maintenance;
     let mut changed = false;
-    for operation in run {
+    for operation in monitors::current_run(history) {
         let every_ms = operation.every_ms;
         if every_ms > 0 && in_maintenance {
             cancel(draft, resource, node, operation);
@@ -100,9 +112,9 @@ fn cancel(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &
     }
 }
 
-fn agent_changed(draft: &Draft<'_, '_>, resource: ResIx, place: usize) -> bool {
+fn agent_changed(draft: &Draft<'_, '_>, resource: ResIx, history: &History<'_>) -> bool {
     let found = &draft.arena[resource];
-    let told = &found.history[place].entry.agent;
+    let told = &history.entry.agent;
     found.source.is_some()
         && (told.class != found.agent.class
             || told.agent_type != found.agent.agent_type

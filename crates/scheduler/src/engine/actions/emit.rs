@@ -19,7 +19,10 @@ use super::{
     relation::Properties as P,
     table::{Action, ActionIx, Before, DEMOTE, Doing, START, STOP, When},
 };
-use crate::engine::{arena::NodeKind, outcome};
+use crate::engine::{
+    arena::{NodeKind, ResIx},
+    outcome,
+};
 
 /// The actions of the plan, and their order.
 pub(super) struct Plan {
@@ -246,10 +249,20 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
     };
     outcome::Action {
         name,
-        resource: found.resource.map(|resource| draft.arena[resource].name.clone()),
+        resource: found.resource.map(|resource| name_for_agents(draft, resource)),
         node: found.node.map(|node| draft.arena.node(node).name.clone()).unwrap_or_default(),
         every_ms,
         kind,
+    }
+}
+
+/// What a resource is called by those who do something with it: one instance too many has the name under
+/// which they know it, so that they do not take another for it.
+fn name_for_agents(draft: &Draft<'_, '_>, resource: ResIx) -> String {
+    let found = &draft.arena[resource];
+    match found.known_as {
+        Some(name) if found.removed => name.to_string(),
+        Some(_) | None => found.name.clone(),
     }
 }
 

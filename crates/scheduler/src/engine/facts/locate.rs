@@ -50,7 +50,7 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
             }
             break;
         }
-        let is_idle = arena[child].active_on.is_empty() && !arena[child].removed && !arena[member].blocked;
+        let is_idle = arena[child].active_on.is_empty() && !arena[member].blocked;
         let taken = arena[member]
             .history
             .iter()

@@ -98,7 +98,12 @@ pub(super) fn make_clone<'s>(arena: &mut Arena<'s>, clone: ResIx, inner: &'s Res
         arena[clone].next_role = Role::Promoted;
     }
     for instance in 0..facts.max.max(1) {
-        add_instance(arena, clone, inner, instance);
+        let child = add_instance(arena, clone, inner, instance);
+        if facts.max == 0 {
+            // Somebody has to be there for what was left behind.
+            let members = arena[child].children.clone();
+            core::iter::once(child).chain(members).for_each(|part| arena[part].removed = true);
+        }
     }
 }
 
