@@ -81,7 +81,12 @@ pub(super) fn add<'s>(
             }
         }
         Body::Clone(inner) => {
-            let facts = clone_facts(&arena[number].meta, arena.nodes.len());
+            let mut facts = clone_facts(&arena[number].meta, arena.nodes.len());
+            if facts.unique && !knows_numbers(inner) {
+                facts.unique = false;
+                facts.node_max = facts.node_max.min(1);
+                facts.max = facts.max.min(arena.nodes.len() as u32);
+            }
             make_clone(arena, number, inner, facts);
         }
         Body::Bundle(written) => bundle::unfold(arena, number, source, written),
@@ -130,6 +135,16 @@ pub(super) fn add_instance<'s>(
         }
     }
     child
+}
+
+/// Whether the agents of a resource could tell instances from one another: services of the system are told
+/// nothing that would let them.
+fn knows_numbers(resource: &Resource) -> bool {
+    match &resource.body {
+        Body::Primitive(agent) => matches!(agent.class.as_str(), "ocf" | "stonith"),
+        Body::Group(members) => members.iter().all(knows_numbers),
+        Body::Clone(_) | Body::Bundle(_) => true,
+    }
 }
 
 fn clone_facts(meta: &BTreeMap<String, String>, nodes: usize) -> CloneFacts {
