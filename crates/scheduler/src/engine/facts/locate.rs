@@ -45,10 +45,10 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
             // A second history of the same name is of an instance that is one too many.
             if arena[member].active_on.is_empty() {
                 chosen = Some(member);
-            } else {
-                only_active = true;
+                break;
             }
-            break;
+            only_active = true;
+            continue;
         }
         let is_idle = arena[child].active_on.is_empty() && !arena[member].blocked;
         let taken = arena[member]
