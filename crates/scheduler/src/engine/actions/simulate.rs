@@ -212,7 +212,11 @@ fn history<'t>(
     entry: &'t mut NodeState,
 ) -> &'t mut ResourceHistory {
     let found = &draft.arena[resource];
-    let called = |name: &str| entry.history.iter().position(|history| history.resource == name);
+    // A name that is there twice names nothing.
+    let called = |name: &str| {
+        let mut named = (0..entry.history.len()).filter(|place| entry.history[*place].resource == name);
+        named.next().filter(|_| named.next().is_none())
+    };
     let known_as = found.known_as.unwrap_or(&found.id);
     let place = called(known_as).or_else(|| called(&found.name)).unwrap_or_else(|| {
         let container = found.container.map(|container| draft.arena[container].id.clone());
