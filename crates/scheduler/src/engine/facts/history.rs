@@ -345,13 +345,13 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
     }
     if answer == OnFail::Ignore || in_container {
         arena[resource].failure_ignored = true;
-        if in_container && reading.on_fail <= OnFail::Restart {
-            reading.on_fail = answer;
-        }
         let mut mended = operation.clone();
         mended.answer = operation.expected.unwrap_or(answers::OK);
         mended.status = OperationStatus::Done;
         succeed(arena, reading, &mended);
+        if in_container && reading.on_fail <= OnFail::Restart {
+            reading.on_fail = answer;
+        }
         return;
     }
     reading.last_failure = Some((operation.name.as_str(), operation.every_ms));
