@@ -8,7 +8,7 @@ pub(super) mod health;
 mod lock;
 mod ticket;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use heart_model::policy::{Constraint, Discovery, Location, Role, Score, Where};
 
@@ -167,16 +167,20 @@ fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
             apply_scores(arena, resource, &scores, location.role, location.discovery, cause);
         }
         Where::Rules(written) => {
-            let context = Context { now: arena.state.now, ..Context::default() };
-            let told = arena[resource].source.map(|source| rules::values(&source.parameters, &context));
-            let parameters = told.unwrap_or_default();
+            let sets = arena[resource].source.map(|source| source.parameters.as_slice()).unwrap_or_default();
+            let same_everywhere = sets.iter().all(|set| set.rule.is_none());
+            let everywhere = same_everywhere.then(|| parameters(arena, resource, None));
             for scored in written {
                 let score_on = |node: NodeIx| {
                     let known = |name: &str| attribute(arena.node(node), name);
+                    let there = match &everywhere {
+                        Some(parameters) => parameters,
+                        None => &parameters(arena, resource, Some(node)),
+                    };
                     let context = Context {
                         now: arena.state.now,
                         attribute: Some(&known),
-                        parameters: Some(&parameters),
+                        parameters: Some(there),
                         meta: Some(&arena[resource].meta),
                         ..Context::default()
                     };
@@ -198,6 +202,13 @@ fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
             }
         }
     }
+}
+
+/// What a resource would be told, on a node if that matters.
+fn parameters(arena: &Arena<'_>, resource: ResIx, node: Option<NodeIx>) -> BTreeMap<String, String> {
+    let known = |name: &str| attribute(arena.node(node?), name);
+    let context = Context { now: arena.state.now, attribute: Some(&known), ..Context::default() };
+    arena[resource].source.map(|source| rules::values(&source.parameters, &context)).unwrap_or_default()
 }
 
 /// What is said of the promoted role alone counts when promotions are chosen.
