@@ -477,6 +477,8 @@ pub(crate) struct Res<'s> {
     pub(crate) migration: Option<(NodeIx, NodeIx)>,
     /// A migration that was begun and cannot be completed: what it left running is stopped there. (facts)
     pub(crate) dangling: Vec<NodeIx>,
+    /// Where it may have arrived from a node that can be asked no more: it is stopped there. (facts)
+    pub(crate) perhaps_on: Vec<NodeIx>,
     /// It belongs to this node, which was shut down in order. (facts)
     pub(crate) lock: Option<NodeIx>,
     /// The name under which a history knows an instance, if that is not its own. (facts)

@@ -231,6 +231,7 @@ fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
             reading.role = Some(started(arena, reading.resource));
         }
         "promote" => reading.role = Some(Role::Promoted),
+        "migrate_to" if arena.node(reading.node).unclean => migration::lost(arena, reading, operation),
         _ => {}
     }
     if !is_probe && arena[reading.resource].pending_task.is_none() {

@@ -130,6 +130,13 @@ pub(super) fn left(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: 
     }
 }
 
+/// It was leaving when its node was lost: nobody knows how far it came.
+pub(super) fn lost(arena: &mut Arena<'_>, reading: &Reading<'_>, operation: &Operation) {
+    if let Some(target) = named(arena, operation.migrate_target.as_ref()) {
+        arena[reading.resource].perhaps_on.push(target);
+    }
+}
+
 /// It could not leave: it is where it was, and perhaps where it was to go.
 pub(super) fn failed_to(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
     reading.role = Some(Role::Started);
