@@ -8,11 +8,14 @@ use heart_model::policy::Discovery;
 
 use super::{
     draft::Draft,
-    fencing,
+    fencing, remote,
     relation::{End, Properties as P},
     table::{Doing, START},
 };
-use crate::engine::arena::{Kind, NodeIx, NodeKind, Replica, ResIx};
+use crate::engine::{
+    arena::{Kind, NodeIx, NodeKind, Replica, ResIx},
+    facts,
+};
 
 /// Makes all probes that are needed.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
@@ -20,6 +23,9 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
         return;
     }
     for node in draft.arena.node_numbers() {
+        if remote::is_lost(draft, node) {
+            facts::fence_node(draft.arena, node, "its connection cannot be had again");
+        }
         let place = draft.arena.node(node);
         let is_member = matches!(place.kind, NodeKind::Member | NodeKind::Ping);
         if !place.online || place.unclean || place.reset_remote || (place.no_discovery && !is_member) {
