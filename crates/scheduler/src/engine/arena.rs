@@ -48,6 +48,8 @@ pub(crate) struct Arena<'s> {
     pub(crate) clear_failures: Vec<(ResIx, NodeIx, ClearWhy)>,
     /// Histories to be deleted, because what they tell of is gone or has changed its agent. (facts)
     pub(crate) delete_history: Vec<(ResIx, NodeIx)>,
+    /// Histories that hold what has become free again: the leader forgets them. (facts)
+    pub(crate) unlocked: Vec<(ResIx, NodeIx)>,
     /// Recurring operations to be ended that nobody wants any more: resource, node, operation. (facts)
     pub(crate) forget_operations: Vec<(ResIx, NodeIx, String, u64)>,
     /// Monitors that have to be asked for again, because their failure has expired. (facts)

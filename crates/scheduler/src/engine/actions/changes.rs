@@ -55,6 +55,11 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
     for (resource, node) in draft.arena.delete_history.clone() {
         delete_history(draft, resource, node, true);
     }
+    for (resource, node) in draft.arena.unlocked.clone() {
+        let forget = draft.table.make(Some(resource), Doing::Forget, Some(node));
+        draft.table[forget].required = true;
+        draft.table[forget].by_leader = true;
+    }
     for (resource, node, name, every_ms) in draft.arena.forget_operations.clone() {
         let operation = draft.table.operation(&name, every_ms);
         monitors::cancel_before(draft, resource, node, operation, None);

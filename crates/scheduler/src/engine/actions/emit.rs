@@ -232,6 +232,7 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
             "cancel".to_string()
         }
         Doing::DeleteHistory => "delete".to_string(),
+        Doing::Forget => "lrm_delete".to_string(),
         Doing::ClearFailures => "clear_failcount".to_string(),
         Doing::Fence => {
             kind = Some(fence_word(draft, number));

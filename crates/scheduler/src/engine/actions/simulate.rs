@@ -111,6 +111,7 @@ fn succeed(draft: &Draft<'_, '_>, action: ActionIx, told: &mut Told) {
         Doing::Done(_)
         | Doing::Cancel(_)
         | Doing::DeleteHistory
+        | Doing::Forget
         | Doing::ClearFailures
         | Doing::Tell(..)
         | Doing::Told(..)

@@ -49,6 +49,7 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
         role_locations: Vec::new(),
         clear_failures: Vec::new(),
         delete_history: Vec::new(),
+        unlocked: Vec::new(),
         forget_operations: Vec::new(),
         again: BTreeSet::new(),
         bans: Vec::new(),
@@ -154,6 +155,25 @@ fn stop_connection_of_leaving(arena: &mut Arena<'_>, node: NodeIx) {
     }
 }
 
+/// Notes to which node a resource belongs that was shut down in order. It does no longer if it took too long,
+/// or if the resource is active elsewhere.
+fn lock(arena: &mut Arena<'_>, number: ResIx) {
+    let limit_s = i64::try_from(arena.options.shutdown_lock_limit_s).unwrap_or(i64::MAX);
+    let is_over = |since: i64| {
+        limit_s > 0 && arena.state.now.is_some_and(|now| now > since.saturating_add(limit_s))
+    };
+    let (mut held, mut free) = (None, Vec::new());
+    for history in &arena[number].history {
+        match history.entry.locked_at {
+            Some(since) if is_over(since) || !arena[number].active_on.is_empty() => free.push(history.node),
+            Some(_) => held = held.or(Some(history.node)),
+            None => {}
+        }
+    }
+    arena[number].lock = held;
+    arena.unlocked.extend(free.into_iter().map(|node| (number, node)));
+}
+
 fn finish(arena: &mut Arena<'_>) {
     let places = arena.nodes.len();
     for number in arena.resource_numbers() {
@@ -161,9 +181,8 @@ fn finish(arena: &mut Arena<'_>) {
         if let Some(role) = arena[number].active_roles.values().copied().max() {
             arena[number].role = arena[number].role.max(role);
         }
-        if arena.options.shutdown_lock && arena[number].active_on.is_empty() {
-            let locks = arena[number].history.iter().filter(|history| history.entry.locked_at.is_some());
-            arena[number].lock = locks.map(|history| history.node).next();
+        if arena.options.shutdown_lock {
+            lock(arena, number);
         }
     }
     let counts = failure::counts(arena);
