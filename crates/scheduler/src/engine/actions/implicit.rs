@@ -224,7 +224,10 @@ fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
         };
         for verb in verbs {
             draft.relate_both((bundle, Doing::Do(*verb)), (inner, Doing::Do(*verb)), P::SHOWS_FIRST);
-            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::ORDERED);
+            // Whoever waits for the bundle to be promoted waits for what is in it.
+            let shows = matches!(verb, Verb::Promote | Verb::Demote);
+            let properties = if shows { P::SHOWS_THEN } else { P::ORDERED };
+            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), properties);
         }
         if promotable {
             turns_of_promotable(draft, bundle);

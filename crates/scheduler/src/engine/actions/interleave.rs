@@ -67,7 +67,8 @@ pub(super) fn is_paired(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) 
     let (Some(one), Some(other)) = (draft.table[first].resource, draft.table[then].resource) else {
         return false;
     };
-    if one == other || !has_instances(draft, one) || !has_instances(draft, other) {
+    let is_inside = draft.is_part_of(one, other) || draft.is_part_of(other, one);
+    if one == other || is_inside || !has_instances(draft, one) || !has_instances(draft, other) {
         return false;
     }
     let goes_down = matches!(draft.table[then].doing, Doing::Do(Verb::Stop | Verb::Demote));
