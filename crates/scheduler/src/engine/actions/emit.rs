@@ -43,8 +43,8 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
     for (then_place, then) in chosen.iter().enumerate() {
         for input in &draft.table[*then].before {
             if let Some(first) = place.get(&input.first).filter(|_| holds(draft, *then, input)) {
-                let order_only = input.properties.is_order_only();
-                before[then_place].push(loops::Edge { first: *first, order_only });
+                let bond = bond(input.properties, draft.table[*then].doing);
+                before[then_place].push(loops::Edge { first: *first, bond });
             }
         }
     }
@@ -60,6 +60,17 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
         listed: listed.into_iter().map(|place| chosen[place]).collect(),
         order,
+    }
+}
+
+/// How much a relation says to what comes then.
+fn bond(properties: P, then: Doing) -> loops::Bond {
+    if properties.has(P::SAME_NODE_OR_TARGET) && then == Doing::MigrateTo {
+        loops::Bond::Room
+    } else if properties.is_order_only() {
+        loops::Bond::Order
+    } else {
+        loops::Bond::Need
     }
 }
 
