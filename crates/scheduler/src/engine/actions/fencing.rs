@@ -165,8 +165,11 @@ fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, f
             if !in_bundle {
                 draft.table.join(fence, stop, P::ORDERED);
             }
-            if top != resource
-                && let Some(of_top) = draft.table.any(top, STOP)
+            // A bundle stops with its containers; what is in it is fenced by that.
+            let is_bundle = draft.arena[top].kind == Kind::Bundle;
+            let whole = if is_bundle { draft.arena.clone_of(resource) } else { Some(top) };
+            if let Some(whole) = whole.filter(|whole| *whole != resource)
+                && let Some(of_top) = draft.table.any(whole, STOP)
             {
                 draft.table.join(fence, of_top, P::ORDERED);
             }
