@@ -171,6 +171,8 @@ pub(crate) struct Node {
     pub(crate) reset_remote: bool,
     /// A remote node that was fenced.
     pub(crate) remote_was_fenced: bool,
+    /// It could be told something when all was read: what was told there is compared with today. (facts)
+    pub(crate) heard: bool,
     /// It is not looked there for what runs.
     pub(crate) no_discovery: bool,
     /// Why it has to be fenced; the first reason.

@@ -43,7 +43,7 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
     for owner in primitives {
         for history in draft.arena[owner].history.clone() {
             let node = history.node;
-            if !draft.arena.is_available(node) && !draft.arena.node(node).maintenance {
+            if !draft.arena.node(node).heard {
                 continue;
             }
             // Instances that changed their numbers may have a name in common: whoever is called so is meant.

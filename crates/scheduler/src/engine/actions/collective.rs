@@ -47,13 +47,13 @@ fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
     }
 }
 
-/// Instances of an ordered clone that have something to do take turns, whoever is between them.
+/// Instances of an ordered clone that start or stop take turns, whoever is between them.
 fn take_turns(draft: &mut Draft<'_, '_>, clone: ResIx) {
     if !draft.arena[clone].clone.is_some_and(|facts| facts.ordered) {
         return;
     }
-    for verb in [Verb::Start, Verb::Stop, Verb::Promote, Verb::Demote] {
-        let goes_down = matches!(verb, Verb::Stop | Verb::Demote);
+    for verb in [Verb::Start, Verb::Stop] {
+        let goes_down = verb == Verb::Stop;
         let mut instances = draft.arena[clone].children.clone();
         if goes_down {
             instances.reverse();

@@ -175,6 +175,10 @@ fn lock(arena: &mut Arena<'_>, number: ResIx) {
 }
 
 fn finish(arena: &mut Arena<'_>) {
+    for node in arena.node_numbers() {
+        let heard = arena.is_available(node) || arena.node(node).maintenance;
+        arena.node_mut(node).heard = heard;
+    }
     let places = arena.nodes.len();
     for number in arena.resource_numbers() {
         arena[number].allowed = NodeTable::new(places);
