@@ -171,6 +171,8 @@ pub(crate) struct Node {
     pub(crate) reset_remote: bool,
     /// A remote node that was fenced.
     pub(crate) remote_was_fenced: bool,
+    /// It was there when all was read, whatever comes of it: what runs there goes on. (facts)
+    pub(crate) was_online: bool,
     /// It could be told something when all was read: what was told there is compared with today. (facts)
     pub(crate) heard: bool,
     /// It is not looked there for what runs.

@@ -177,7 +177,9 @@ fn lock(arena: &mut Arena<'_>, number: ResIx) {
 fn finish(arena: &mut Arena<'_>) {
     for node in arena.node_numbers() {
         let heard = arena.is_available(node) || arena.node(node).maintenance;
-        arena.node_mut(node).heard = heard;
+        let node = arena.node_mut(node);
+        node.heard = heard;
+        node.was_online = node.online;
     }
     let places = arena.nodes.len();
     for number in arena.resource_numbers() {

@@ -35,6 +35,7 @@ pub(super) fn unheard(id: &str, name: &str, kind: NodeKind) -> Node {
         expected_up: false,
         reset_remote: false,
         remote_was_fenced: false,
+        was_online: false,
         heard: false,
         no_discovery: false,
         fence_why: None,
