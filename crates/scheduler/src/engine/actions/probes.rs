@@ -143,6 +143,12 @@ fn bundle(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
         }
         if primitive(draft, replica.container, node) {
             any = true;
+            // What is inside starts when it is known where all containers are.
+            if let Some((inner, probe)) =
+                facts.inner.zip(draft.table.on(replica.container, Doing::Probe, node))
+            {
+                draft.relate(End::Action(probe), End::Of(inner, START), P::ORDERED);
+            }
             if facts.per_host == 1 {
                 before_others(draft, &facts.replicas, replica, node);
             }
