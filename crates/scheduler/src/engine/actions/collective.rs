@@ -10,8 +10,6 @@ use heart_model::policy::Verb;
 use super::{
     draft::Draft,
     ladder, notify,
-    propagate::complete,
-    relation::Properties as P,
     table::{ActionIx, Doing, PROMOTE, RUNNING, START},
 };
 use crate::engine::arena::{Kind, NodeIx, ResIx};
@@ -37,38 +35,11 @@ fn make(draft: &mut Draft<'_, '_>, resource: ResIx) {
             let can_run = any_runs(draft, resource);
             let running = draft.point(Some(resource), RUNNING);
             draft.table[running].runnable = can_run;
-            take_turns(draft, resource);
             notify::make_points(draft, resource);
         }
         Kind::Bundle => {
             make_parts(draft, resource);
             points(draft, resource, is_promotable_bundle(draft, resource));
-        }
-    }
-}
-
-/// Instances of an ordered clone that start or stop take turns, whoever is between them.
-fn take_turns(draft: &mut Draft<'_, '_>, clone: ResIx) {
-    if !draft.arena[clone].clone.is_some_and(|facts| facts.ordered) {
-        return;
-    }
-    for verb in [Verb::Start, Verb::Stop] {
-        let goes_down = verb == Verb::Stop;
-        let mut instances = draft.arena[clone].children.clone();
-        if goes_down {
-            instances.reverse();
-        }
-        let mut last = None;
-        for instance in instances {
-            let Some(begins) = member_action(draft, instance, Doing::Do(verb), None) else { continue };
-            if !summary(draft, begins, None).required {
-                continue;
-            }
-            if let Some(last) = last {
-                draft.table.join(last, begins, P::ORDERED);
-            }
-            let is_primitive = draft.arena[instance].kind == Kind::Primitive;
-            last = Some(if is_primitive { begins } else { complete(draft, instance, begins) });
         }
     }
 }

@@ -34,6 +34,7 @@ mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod users;
 
 use super::{
@@ -57,6 +58,7 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     resolve::join(&mut draft);
     probe_orders::join(&mut draft);
     propagate::settle(&mut draft);
+    turns::take(&mut draft);
     notify::tell(&mut draft);
     let plan = emit::plan(&mut draft);
     let decisions = decisions::all(&draft);
