@@ -98,8 +98,7 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     if !found.runnable || !(found.is_required() || found.shown) {
         return false;
     }
-    let watches =
-        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe);
+    let watches = matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe);
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }

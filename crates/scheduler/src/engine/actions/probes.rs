@@ -8,8 +8,9 @@ use heart_model::policy::Discovery;
 
 use super::{
     draft::Draft,
-    fencing, remote,
+    fencing,
     relation::{End, Properties as P},
+    remote,
     table::{Doing, START},
 };
 use crate::engine::{

@@ -207,11 +207,7 @@ fn note(
 }
 
 /// What is told of a resource on a node; made, if nothing is.
-fn history<'t>(
-    draft: &Draft<'_, '_>,
-    resource: ResIx,
-    entry: &'t mut NodeState,
-) -> &'t mut ResourceHistory {
+fn history<'t>(draft: &Draft<'_, '_>, resource: ResIx, entry: &'t mut NodeState) -> &'t mut ResourceHistory {
     let found = &draft.arena[resource];
     // A name that is there twice names nothing.
     let called = |name: &str| {

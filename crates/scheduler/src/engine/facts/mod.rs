@@ -159,9 +159,8 @@ fn stop_connection_of_leaving(arena: &mut Arena<'_>, node: NodeIx) {
 /// or if the resource is active elsewhere.
 fn lock(arena: &mut Arena<'_>, number: ResIx) {
     let limit_s = i64::try_from(arena.options.shutdown_lock_limit_s).unwrap_or(i64::MAX);
-    let is_over = |since: i64| {
-        limit_s > 0 && arena.state.now.is_some_and(|now| now > since.saturating_add(limit_s))
-    };
+    let is_over =
+        |since: i64| limit_s > 0 && arena.state.now.is_some_and(|now| now > since.saturating_add(limit_s));
     let (mut held, mut free) = (None, Vec::new());
     for history in &arena[number].history {
         match history.entry.locked_at {
