@@ -415,6 +415,8 @@ pub(crate) struct Res<'s> {
     pub(crate) name: String,
     /// What was written of it; None for what a bundle implies and for what is not configured any more.
     pub(crate) source: Option<&'s policy::Resource>,
+    /// What it is told because of what contains it, where nobody wrote it and that is known.
+    pub(crate) implied: Option<BTreeMap<String, String>>,
     pub(crate) kind: Kind,
     pub(crate) agent: AgentName,
     pub(crate) parent: Option<ResIx>,

@@ -38,11 +38,15 @@ pub(crate) fn deserves_another_try(
     node: NodeIx,
     operation: &Operation,
 ) -> bool {
-    // What nobody has written down is made of what contains it; nobody tells of a change of that.
-    arena[resource].source.is_some()
+    is_known(arena, resource)
         && matches!(operation.name.as_str(), "start" | "monitor")
         && operation.digests.all.is_some()
         && compare(arena, resource, node, operation, false) != Change::None
+}
+
+/// Whether it is known what a resource would be told: it was written, or is made of what contains it.
+pub(crate) fn is_known(arena: &Arena<'_>, resource: ResIx) -> bool {
+    arena[resource].source.is_some() || arena[resource].implied.is_some()
 }
 
 fn compare(
@@ -97,6 +101,9 @@ fn parameters(
         ..Context::default()
     };
     let mut all: BTreeMap<String, String> = BTreeMap::new();
+    if let Some(implied) = &arena[resource].implied {
+        return implied.clone();
+    }
     if let Some(written) = facts::written_operation(arena, resource, task, every_ms) {
         all.extend(rules::values(&written.parameters, &context));
     }

@@ -136,9 +136,8 @@ fn compare_operation(
     let is_told = operation.every_ms > 0
         || matches!(operation.name.as_str(), "monitor" | "start" | "promote" | "migrate_from");
     let is_open = matches!(operation.status, OperationStatus::Pending | OperationStatus::Cancelled);
-    // What nobody has written down is made of what contains it; nobody tells of a change of that.
-    let is_implied = draft.arena[resource].source.is_none();
-    if !is_told || is_open || is_implied || operation.digests.all.is_none() {
+    let is_known = compare::is_known(draft.arena, resource);
+    if !is_told || is_open || !is_known || operation.digests.all.is_none() {
         return false;
     }
     match compare::change(draft.arena, resource, node, operation) {

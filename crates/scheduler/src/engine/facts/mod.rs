@@ -7,6 +7,7 @@ mod active;
 mod bundle;
 mod failure;
 mod history;
+mod launch;
 mod locate;
 mod migration;
 mod nodes;
