@@ -211,7 +211,6 @@ fn in_turn(draft: &mut Draft<'_, '_>, previous: ResIx, instance: ResIx, promotab
 
 fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
     let Some(facts) = draft.arena[bundle].bundle.clone() else { return };
-    draft.relate_both((bundle, STOPPED), (bundle, START), P::ORDERED);
     draft.relate_both((bundle, START), (bundle, RUNNING), P::BLOCKS_THEN);
     draft.relate_both((bundle, STOP), (bundle, STOPPED), P::BLOCKS_THEN);
     if let Some(inner) = facts.inner {

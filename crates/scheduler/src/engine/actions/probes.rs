@@ -122,7 +122,11 @@ fn primitive(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let probe = draft.need(resource, Doing::Probe, Some(node), true);
     fencing::after_unfencing(draft, resource, Some(node), probe, P::ORDERED);
     let top = draft.arena.outermost(resource);
-    let starts = if draft.arena[top].kind == Kind::Clone { top } else { resource };
+    let starts = match draft.arena[top].kind {
+        Kind::Clone => top,
+        Kind::Bundle => draft.arena.clone_of(resource).unwrap_or(resource),
+        Kind::Primitive | Kind::Group => resource,
+    };
     let mut before = P::ORDERED;
     if !draft.table[probe].runnable && !draft.is_active(starts) {
         before |= P::BLOCKS_THEN;
