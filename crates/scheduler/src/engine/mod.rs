@@ -20,6 +20,7 @@ mod facts;
 pub mod outcome;
 mod picture;
 mod rules;
+mod settings;
 mod values;
 
 use heart_model::policy::{Cluster, State};

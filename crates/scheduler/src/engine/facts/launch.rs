@@ -71,9 +71,12 @@ impl Launch<'_> {
         };
         let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut tell = |name: &str, value: &str| told.insert(name.into(), value.into());
-        for (name, value) in
-            [("allow_pull", "true"), ("force_kill", "false"), ("reuse", "false"), ("monitor_cmd", "/bin/true")]
-        {
+        for (name, value) in [
+            ("allow_pull", "true"),
+            ("force_kill", "false"),
+            ("reuse", "false"),
+            ("monitor_cmd", "/bin/true"),
+        ] {
             tell(name, value);
         }
         tell("image", self.container("image").unwrap_or_default());
