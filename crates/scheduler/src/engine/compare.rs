@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, string::String};
 
-use heart_model::policy::Operation;
+use heart_model::policy::{Digests, Operation};
 
 use super::{
     arena::{Arena, NodeIx, ResIx},
@@ -14,6 +14,9 @@ use super::{
 
 /// How long a monitor may take if nobody says so.
 const TIMEOUT_MS: u64 = 20_000;
+
+/// What nobody writes down of a fence device.
+const SECRETS: [&str; 3] = ["passwd", "password", "user"];
 
 /// What of its history a resource no longer agrees with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,30 @@ pub(crate) fn deserves_another_try(
         && matches!(operation.name.as_str(), "start" | "monitor")
         && operation.digests.all.is_some()
         && compare(arena, resource, node, operation, false) != Change::None
+}
+
+/// Whether a fence device is told anything else today than when it let a node in, as far as the node tells.
+pub(crate) fn lets_in_anew(arena: &Arena<'_>, device: ResIx, node: NodeIx) -> bool {
+    let told_by = |name: &str| arena.node(node).attributes.get(name).map(String::as_str);
+    let Some(all) = told_by("#digests-all") else { return false };
+    let parameters = parameters(arena, device, node, "on", 0);
+    let told = Told { parameters: &parameters, timeout_ms: None, fence_device: true };
+    let found = &arena[device];
+    let is_in = |summary: &str, digest: &str| {
+        let mut devices = summary.split(',').map(|device| device.splitn(3, ':'));
+        devices.any(|device| device.eq([found.id.as_str(), found.agent.agent_type.as_str(), digest]))
+    };
+    if is_in(all, &told.all()) {
+        return false;
+    }
+    // What is secret may have been taken out by whoever wrote this down.
+    let secret = Digests {
+        public: Some(String::new()),
+        secret_names: SECRETS.iter().map(|name| String::from(*name)).collect(),
+        ..Digests::default()
+    };
+    let public = told.public(&secret).unwrap_or_default();
+    !told_by("#digests-secure").is_some_and(|summary| is_in(summary, &public))
 }
 
 /// Whether it is known what a resource would be told: it was written, or is made of what contains it.

@@ -11,7 +11,10 @@ use super::{
     relation::{End, Properties as P},
     table::{ActionIx, DEMOTE, Doing, PROMOTE, START, STOP},
 };
-use crate::engine::arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx};
+use crate::engine::{
+    arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx},
+    compare,
+};
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
@@ -206,8 +209,18 @@ fn was_unfenced(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
 }
 
 fn unfence(draft: &mut Draft<'_, '_>, node: NodeIx) -> ActionIx {
+    if let Some(known) = draft.table.get(None, Doing::Unfence, Some(node)) {
+        return known;
+    }
     let unfence = draft.table.make(None, Doing::Unfence, Some(node));
     draft.table[unfence].by_leader = true;
+    let provides = |resource: &ResIx| {
+        let found = &draft.arena[*resource];
+        found.fence_device && found.meta.get("provides").is_some_and(|word| word == "unfencing")
+    };
+    let mut devices = draft.arena.resource_numbers().filter(provides);
+    let changed = devices.any(|device| compare::lets_in_anew(draft.arena, device, node));
+    draft.table[unfence].required = changed;
     unfence
 }
 
