@@ -174,3 +174,70 @@ impl Launch<'_> {
         ports
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use heart_model::policy::AttributeSet;
+
+    use super::*;
+
+    fn set(values: &[(&str, &str)]) -> AttributeSet {
+        let values = values.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        AttributeSet { values, ..AttributeSet::default() }
+    }
+
+    fn bundle(technology: &str, container: &[(&str, &str)], network: Option<&[(&str, &str)]>) -> Bundle {
+        Bundle {
+            technology: technology.into(),
+            container: set(container),
+            network: network.map(set),
+            ports: alloc::vec![set(&[("port", "80"), ("internal-port", "8080")])],
+            storage: alloc::vec![
+                set(&[("source-dir", "/srv"), ("target-dir", "/var/www"), ("options", "ro")]),
+                set(&[("source-dir-root", "/var/log/w"), ("target-dir", "/var/log/h")]),
+            ],
+            inner: None,
+        }
+    }
+
+    #[test]
+    fn containers_with_addresses_know_one_another() {
+        let written = bundle("docker", &[("image", "web")], Some(&[("host-interface", "eth0")]));
+        let addresses = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap()).to_vec();
+        let launch = Launch { id: "web", written: &written, is_inhabited: true, addresses };
+        let told = launch.of_container(1).unwrap();
+        assert_eq!(
+            told["run_opts"],
+            " --restart=no -h web-1 -e PCMK_stderr=1 -e PCMK_remote_port=3121 -v /srv:/var/www:ro \
+             -v /var/log/w/web-1:/var/log/h -v /etc/pacemaker/authkey:/etc/pacemaker/authkey \
+             -v /var/log/pacemaker/bundles/web-1:/var/log -p 192.0.2.2:80:8080 -p 192.0.2.2:3121:3121  \
+             --add-host=web-0:192.0.2.1 --add-host=web-1:192.0.2.2"
+        );
+        assert_eq!(told["mount_points"], "/var/log/w/web-1,/var/log/pacemaker/bundles/web-1");
+        assert_eq!(told["run_cmd"], "/usr/sbin/pacemaker-remoted");
+        let address = launch.of_address(launch.addresses[0]);
+        assert_eq!((&*address["ip"], &*address["cidr_netmask"], &*address["nic"]), ("192.0.2.1", "32", "eth0"));
+    }
+
+    #[test]
+    fn containers_in_the_network_of_their_host_need_no_ports() {
+        let written = bundle("podman", &[("network", "host"), ("run-command", "/run"), ("options", "-x")], None);
+        let launch =
+            Launch { id: "web", written: &written, is_inhabited: false, addresses: alloc::vec::Vec::new() };
+        let told = launch.of_container(0).unwrap();
+        assert_eq!(
+            told["run_opts"],
+            " -e PCMK_stderr=1 --net=host -e PCMK_remote_port=3121 -v /srv:/var/www:ro \
+             -v /var/log/w/web-0:/var/log/h -x "
+        );
+        assert_eq!(told["run_cmd"], "/run");
+    }
+
+    #[test]
+    fn of_what_nobody_knows_nothing_is_said() {
+        let written = bundle("rkt", &[], None);
+        let launch =
+            Launch { id: "web", written: &written, is_inhabited: false, addresses: alloc::vec::Vec::new() };
+        assert_eq!(launch.of_container(0), None);
+    }
+}
