@@ -166,7 +166,8 @@ pub(super) fn delete_history(draft: &mut Draft<'_, '_>, resource: ResIx, node: N
     }
     let delete = draft.table.make(Some(resource), Doing::DeleteHistory, Some(node));
     draft.table[delete].required |= required;
-    let properties = if required { P::ORDERED | P::FORCES_THEN } else { P::ORDERED };
+    // What may have to be deleted has to be if the stop is done; what has to be is so for its own sake.
+    let properties = if required { P::ORDERED } else { P::ORDERED | P::FORCES_THEN };
     draft.relate(End::Of(resource, STOP), End::Action(delete), properties);
     draft.relate(End::Action(delete), End::Of(resource, START), properties);
 }

@@ -18,7 +18,8 @@ pub(super) fn apply(arena: &mut Arena<'_>) {
         let lockable = resource.kind == Kind::Primitive
             && !resource.fence_device
             && resource.connection_to.is_none()
-            && arena.clone_of(number).is_none();
+            && arena.clone_of(number).is_none()
+            && arena[arena.outermost(number)].kind != Kind::Bundle;
         if let Some((node, since)) = lock_of(arena, number).filter(|_| lockable) {
             lock(arena, number, node, since);
         }

@@ -273,14 +273,18 @@ fn apply_thresholds(arena: &mut Arena<'_>) {
     let mut bans = Vec::new();
     for number in arena.resource_numbers() {
         let resource = &arena[number];
-        if resource.kind != Kind::Primitive || resource.migration_threshold <= Score::ZERO {
+        let never = resource.migration_threshold <= Score::ZERO || resource.failure_ignored;
+        if resource.kind != Kind::Primitive || never {
             continue;
         }
-        let within = resource.contains.iter().flat_map(|part| arena[*part].failures.keys());
+        // A container answers for what it keeps, unless that is a bundle's own affair.
+        let is_bundled = arena[arena.outermost(number)].kind == Kind::Bundle;
+        let kept: &[ResIx] = if is_bundled { &[] } else { &resource.contains };
+        let within = kept.iter().flat_map(|part| arena[*part].failures.keys());
         for node in resource.failures.keys().chain(within) {
             let of =
                 |part: ResIx| arena[part].failures.get(node).map_or(Score::ZERO, |failures| failures.count);
-            let count = resource.contains.iter().fold(of(number), |sum, part| sum + of(*part));
+            let count = kept.iter().fold(of(number), |sum, part| sum + of(*part));
             let cleared = arena.clear_failures.iter().any(|(known, at, _)| *known == number && at == node);
             if count >= resource.migration_threshold && !cleared && resource.managed {
                 let whole = arena.clone_of(number).filter(|_| !resource.unique).unwrap_or(number);
