@@ -223,10 +223,8 @@ fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
         };
         for verb in verbs {
             draft.relate_both((bundle, Doing::Do(*verb)), (inner, Doing::Do(*verb)), P::SHOWS_FIRST);
-            // Whoever waits for the bundle to be promoted waits for what is in it.
-            let shows = matches!(verb, Verb::Promote | Verb::Demote);
-            let properties = if shows { P::SHOWS_THEN } else { P::ORDERED };
-            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), properties);
+            // Whoever waits for the bundle waits for what is in it.
+            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::SHOWS_THEN);
         }
         if promotable {
             turns_of_promotable(draft, bundle);
