@@ -122,10 +122,15 @@ fn lose_place(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, instance: ResIx) {
             match draft.table[action].doing {
                 STOP => propagate::must(draft, agenda, action),
                 Doing::Do(Verb::Start | Verb::Promote) | Doing::Recur(_) => {
-                    propagate::cannot(draft, agenda, action);
+                    propagate::lacks_place(draft, agenda, action);
                 }
                 _ => {}
             }
+        }
+        // Who pairs with it has lost its partner.
+        let Some(clone) = draft.arena.clone_of(part) else { continue };
+        for point in draft.table.all_of(clone) {
+            agenda.changed(draft, point);
         }
     }
 }

@@ -216,12 +216,16 @@ mod tests {
         assert_eq!(told["mount_points"], "/var/log/w/web-1,/var/log/pacemaker/bundles/web-1");
         assert_eq!(told["run_cmd"], "/usr/sbin/pacemaker-remoted");
         let address = launch.of_address(launch.addresses[0]);
-        assert_eq!((&*address["ip"], &*address["cidr_netmask"], &*address["nic"]), ("192.0.2.1", "32", "eth0"));
+        assert_eq!(
+            (&*address["ip"], &*address["cidr_netmask"], &*address["nic"]),
+            ("192.0.2.1", "32", "eth0")
+        );
     }
 
     #[test]
     fn containers_in_the_network_of_their_host_need_no_ports() {
-        let written = bundle("podman", &[("network", "host"), ("run-command", "/run"), ("options", "-x")], None);
+        let written =
+            bundle("podman", &[("network", "host"), ("run-command", "/run"), ("options", "-x")], None);
         let launch =
             Launch { id: "web", written: &written, is_inhabited: false, addresses: alloc::vec::Vec::new() };
         let told = launch.of_container(0).unwrap();
