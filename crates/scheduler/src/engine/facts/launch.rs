@@ -226,8 +226,7 @@ mod tests {
     fn containers_in_the_network_of_their_host_need_no_ports() {
         let written =
             bundle("podman", &[("network", "host"), ("run-command", "/run"), ("options", "-x")], None);
-        let launch =
-            Launch { id: "web", written: &written, is_inhabited: false, addresses: alloc::vec::Vec::new() };
+        let launch = Launch { id: "web", written: &written, is_inhabited: false, addresses: Vec::new() };
         let told = launch.of_container(0).unwrap();
         assert_eq!(
             told["run_opts"],
@@ -240,8 +239,7 @@ mod tests {
     #[test]
     fn of_what_nobody_knows_nothing_is_said() {
         let written = bundle("rkt", &[], None);
-        let launch =
-            Launch { id: "web", written: &written, is_inhabited: false, addresses: alloc::vec::Vec::new() };
+        let launch = Launch { id: "web", written: &written, is_inhabited: false, addresses: Vec::new() };
         assert_eq!(launch.of_container(0), None);
     }
 }
