@@ -52,7 +52,10 @@ fn node<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<NodeState> {
     };
     let is_set =
         |name| reader.parsed(element, name, "yes or no, or a time", since).is_some_and(|since| since != 0);
-    let transient = named(element, "transient_attributes");
+    let transient = |sets| {
+        let attributes = named(element, "transient_attributes");
+        attributes.flat_map(move |attributes| sets::all(reader, attributes, sets)).collect()
+    };
     for attributes in named(element, "transient_attributes") {
         reader.known(attributes, &["id"]);
         reader.known_children(attributes, &["instance_attributes", "utilization"]);
@@ -72,7 +75,8 @@ fn node<'d>(reader: &Reader<'d>, element: Element<'d>) -> Option<NodeState> {
         expected_up: reader.parsed(element, "expected", "what is expected of a node", expected),
         fenced: is_set("node_fenced"),
         in_maintenance: is_set("node_in_maintenance"),
-        attributes: transient.flat_map(|set| sets::all(reader, set, "instance_attributes")).collect(),
+        attributes: transient("instance_attributes"),
+        utilization: transient("utilization"),
         history: lists.flat_map(|list| histories(reader, list)).collect(),
     })
 }

@@ -12,6 +12,8 @@ use alloc::{
 
 use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 
+pub(crate) use super::settings::{NoQuorum, Options, Placement};
+
 /// A node, by its place in [`Arena::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeIx(pub(crate) u32);
@@ -48,6 +50,8 @@ pub(crate) struct Arena<'s> {
     pub(crate) clear_failures: Vec<(ResIx, NodeIx, ClearWhy)>,
     /// Histories to be deleted, because what they tell of is gone or has changed its agent. (facts)
     pub(crate) delete_history: Vec<(ResIx, NodeIx)>,
+    /// Histories that hold what has become free again: the leader forgets them. (facts)
+    pub(crate) unlocked: Vec<(ResIx, NodeIx)>,
     /// Recurring operations to be ended that nobody wants any more: resource, node, operation. (facts)
     pub(crate) forget_operations: Vec<(ResIx, NodeIx, String, u64)>,
     /// Monitors that have to be asked for again, because their failure has expired. (facts)
@@ -75,58 +79,6 @@ pub(crate) enum ClearWhy {
     Changed,
     /// The connection to a remote node was fenced and is to be tried again.
     Reconnect,
-}
-
-/// What happens without a quorum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoQuorum {
-    /// Everything stops.
-    Stop,
-    /// As if there were one.
-    Ignore,
-    /// What runs may go on; nothing starts.
-    Freeze,
-    /// What can be demoted is, all else stops.
-    Demote,
-    /// Everybody here is fenced.
-    Fence,
-}
-
-/// How nodes are chosen when things have needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// Needs do not count.
-    Default,
-    /// Nodes that have too little are left out.
-    Utilization,
-    /// Of the others, those with most to give.
-    Balanced,
-    /// As few nodes as possible.
-    Minimal,
-}
-
-/// The options of the cluster, read and with defaults.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) no_quorum: NoQuorum,
-    pub(crate) symmetric: bool,
-    pub(crate) stop_all: bool,
-    pub(crate) maintenance: bool,
-    pub(crate) startup_probes: bool,
-    pub(crate) stop_removed_resources: bool,
-    pub(crate) stop_removed_actions: bool,
-    pub(crate) remove_after_stop: bool,
-    pub(crate) fencing: bool,
-    pub(crate) startup_fencing: bool,
-    /// `reboot` or `off`.
-    pub(crate) fencing_action: String,
-    pub(crate) concurrent_fencing: bool,
-    /// There is a device, or a watchdog that counts as one.
-    pub(crate) fencing_possible: bool,
-    pub(crate) node_pending_timeout_s: u64,
-    pub(crate) placement: Placement,
-    pub(crate) shutdown_lock: bool,
-    pub(crate) shutdown_lock_limit_s: u64,
 }
 
 /// What a node is.
@@ -169,6 +121,10 @@ pub(crate) struct Node {
     pub(crate) reset_remote: bool,
     /// A remote node that was fenced.
     pub(crate) remote_was_fenced: bool,
+    /// It was there when all was read, whatever comes of it: what runs there goes on. (facts)
+    pub(crate) was_online: bool,
+    /// It could be told something when all was read: what was told there is compared with today. (facts)
+    pub(crate) heard: bool,
     /// It is not looked there for what runs.
     pub(crate) no_discovery: bool,
     /// Why it has to be fenced; the first reason.
@@ -409,6 +365,8 @@ pub(crate) struct Res<'s> {
     pub(crate) name: String,
     /// What was written of it; None for what a bundle implies and for what is not configured any more.
     pub(crate) source: Option<&'s policy::Resource>,
+    /// What it is told because of what contains it, where nobody wrote it and that is known.
+    pub(crate) implied: Option<BTreeMap<String, String>>,
     pub(crate) kind: Kind,
     pub(crate) agent: AgentName,
     pub(crate) parent: Option<ResIx>,
@@ -477,8 +435,12 @@ pub(crate) struct Res<'s> {
     pub(crate) migration: Option<(NodeIx, NodeIx)>,
     /// A migration that was begun and cannot be completed: what it left running is stopped there. (facts)
     pub(crate) dangling: Vec<NodeIx>,
+    /// Where it may have arrived from a node that can be asked no more: it is stopped there. (facts)
+    pub(crate) perhaps_on: Vec<NodeIx>,
     /// It belongs to this node, which was shut down in order. (facts)
     pub(crate) lock: Option<NodeIx>,
+    /// The name under which a history knows an instance, if that is not its own. (facts)
+    pub(crate) known_as: Option<&'s str>,
     /// What was done with it. (facts)
     pub(crate) history: Vec<History<'s>>,
     /// How often it failed where. (facts)

@@ -14,6 +14,7 @@ mod arena;
 mod assignment;
 mod candidates;
 mod colocation;
+mod compare;
 mod digest;
 pub mod explain;
 mod facts;
@@ -21,6 +22,7 @@ pub mod inject;
 pub mod outcome;
 mod picture;
 mod rules;
+mod settings;
 pub mod survive;
 mod values;
 

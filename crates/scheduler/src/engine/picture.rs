@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use heart_model::policy::Role;
 
 use super::{
-    arena::{Arena, Kind, Node, NodeKind, Replica, Res},
+    arena::{Arena, Kind, Node, NodeKind, Replica, Res, ResIx},
     candidates::health,
     outcome::{Health, NodeView, Picture, ResourceView},
     values::flag,
@@ -65,7 +65,7 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
         }
         let anonymous = arena.clone_of(number).filter(|_| !resource.unique);
         let (view, flags) = views.entry(resource.name.clone()).or_default();
-        if resource.removed && resource.active_on.is_empty() && anonymous.is_some() {
+        if resource.removed && anonymous.is_some() && is_idle(arena, number) {
             continue;
         }
         let mut is_shown = false;
@@ -101,6 +101,13 @@ fn resources(arena: &Arena<'_>) -> BTreeMap<String, ResourceView> {
         (name, view)
     };
     views.into_iter().map(finish).collect()
+}
+
+/// Whether nothing of an instance is active.
+fn is_idle(arena: &Arena<'_>, member: ResIx) -> bool {
+    let around = arena[member].parent.filter(|around| arena[*around].kind == Kind::Group);
+    let idle = |part: &ResIx| arena[*part].active_on.is_empty();
+    around.map_or_else(|| idle(&member), |group| arena[group].children.iter().all(idle))
 }
 
 /// A replica of a bundle is seen as one thing: what runs in it, where its container is.

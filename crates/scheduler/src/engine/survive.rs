@@ -133,7 +133,7 @@ mod tests {
         vec::Vec,
     };
 
-    use super::{lose, losses};
+    use super::{Enough, lose, losses};
     use crate::engine::{assignment::tests::notation::cluster, decide};
 
     /// What each loss does, a line each.

@@ -4,7 +4,11 @@
 //! reload. Monitors that were told something else are asked for again, and those that nobody wants any more
 //! are ended. What is not configured any more is forgotten once it is stopped.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use heart_model::policy::{Operation, OperationStatus};
 
@@ -15,41 +19,46 @@ use super::{
     table::{Doing, START, STOP},
 };
 use crate::engine::{
-    arena::{ClearWhy, Kind, NodeIx, ResIx},
-    digest::Told,
+    arena::{ClearWhy, History, Kind, NodeIx, ResIx},
+    compare::{self, Change},
     facts,
-    rules::{self, Context},
-    values::milliseconds,
 };
-
-/// How long a monitor may take if nobody says so.
-const TIMEOUT_MS: u64 = 20_000;
-
-/// What of its history a resource no longer agrees with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    None,
-    /// Only what is secret may have changed; nobody can tell.
-    Reload,
-    Restart,
-}
 
 /// Compares all histories.
 pub(super) fn compare(draft: &mut Draft<'_, '_>) {
-    for resource in draft.arena.resource_numbers() {
-        if draft.arena[resource].kind != Kind::Primitive {
-            continue;
+    let primitives: Vec<ResIx> = draft
+        .arena
+        .resource_numbers()
+        .filter(|resource| draft.arena[*resource].kind == Kind::Primitive)
+        .collect();
+    let mut called: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
+    for resource in &primitives {
+        monitors::note_running(draft, *resource);
+        let found = &draft.arena[*resource];
+        called.entry(found.id.clone()).or_default().push(*resource);
+        if let Some(name) = found.known_as {
+            called.entry(name.to_string()).or_default().push(*resource);
         }
-        monitors::note_running(draft, resource);
-        for place in 0..draft.arena[resource].history.len() {
-            let node = draft.arena[resource].history[place].node;
-            if draft.arena.is_available(node) || draft.arena.node(node).maintenance {
-                compare_one(draft, resource, place, node);
+    }
+    for owner in primitives {
+        for history in draft.arena[owner].history.clone() {
+            let node = history.node;
+            if !draft.arena.node(node).heard {
+                continue;
+            }
+            // Instances that changed their numbers may have a name in common: whoever is called so is meant.
+            for resource in called.get(&history.entry.resource).into_iter().flatten() {
+                compare_one(draft, *resource, &history);
             }
         }
     }
     for (resource, node) in draft.arena.delete_history.clone() {
         delete_history(draft, resource, node, true);
+    }
+    for (resource, node) in draft.arena.unlocked.clone() {
+        let forget = draft.table.make(Some(resource), Doing::Forget, Some(node));
+        draft.table[forget].required = true;
+        draft.table[forget].by_leader = true;
     }
     for (resource, node, name, every_ms) in draft.arena.forget_operations.clone() {
         let operation = draft.table.operation(&name, every_ms);
@@ -57,13 +66,8 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
     }
 }
 
-fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: NodeIx) {
-    let found = &draft.arena[resource];
-    let told_of = &found.history[place].entry.resource;
-    if *told_of != found.id && *told_of != found.name {
-        // It is the history of another instance.
-        return;
-    }
+fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, history: &History<'_>) {
+    let (found, node) = (&draft.arena[resource], history.node);
     if found.removed {
         // Instances of anonymous clones share their history with those that are left.
         let is_anonymous = draft.arena.clone_of(resource).is_some() && !found.unique;
@@ -73,7 +77,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
         return;
     }
     let is_active = found.active_on.contains(&node);
-    if agent_changed(draft, resource, place) {
+    if agent_changed(draft, resource, history) {
         if is_active {
             draft.start_anew.insert(resource);
             fencing::unfence_anew(draft, resource, node);
@@ -83,10 +87,9 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
     if !is_active {
         return;
     }
-    let run: Vec<&Operation> = monitors::current_run(&draft.arena[resource].history[place]).to_vec();
     let in_maintenance = draft.arena[resource].maintenance || draft.arena.node(node).maintenance;
     let mut changed = false;
-    for operation in run {
+    for operation in monitors::current_run(history) {
         let every_ms = operation.every_ms;
         if every_ms > 0 && in_maintenance {
             cancel(draft, resource, node, operation);
@@ -114,9 +117,9 @@ fn cancel(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &
     }
 }
 
-fn agent_changed(draft: &Draft<'_, '_>, resource: ResIx, place: usize) -> bool {
+fn agent_changed(draft: &Draft<'_, '_>, resource: ResIx, history: &History<'_>) -> bool {
     let found = &draft.arena[resource];
-    let told = &found.history[place].entry.agent;
+    let told = &history.entry.agent;
     found.source.is_some()
         && (told.class != found.agent.class
             || told.agent_type != found.agent.agent_type
@@ -133,12 +136,11 @@ fn compare_operation(
     let is_told = operation.every_ms > 0
         || matches!(operation.name.as_str(), "monitor" | "start" | "promote" | "migrate_from");
     let is_open = matches!(operation.status, OperationStatus::Pending | OperationStatus::Cancelled);
-    // What nobody has written down is made of what contains it; nobody tells of a change of that.
-    let is_implied = draft.arena[resource].source.is_none();
-    if !is_told || is_open || is_implied || operation.digests.all.is_none() {
+    let is_known = compare::is_known(draft.arena, resource);
+    if !is_told || is_open || !is_known || operation.digests.all.is_none() {
         return false;
     }
-    match change_of(draft, resource, node, operation) {
+    match compare::change(draft.arena, resource, node, operation) {
         Change::None => return false,
         Change::Restart => {
             draft.start_anew.insert(resource);
@@ -156,69 +158,6 @@ fn compare_operation(
     true
 }
 
-fn change_of(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &Operation) -> Change {
-    let recurs = operation.every_ms > 0;
-    let task = match operation.name.as_str() {
-        "monitor" | "migrate_from" | "migrate_to" | "promote" if !recurs => "start",
-        name => name,
-    };
-    let parameters = parameters(draft, resource, node, task, operation.every_ms);
-    let timeout_ms = recurs.then(|| {
-        let options = facts::operation_options(draft.arena, resource, task, operation.every_ms);
-        options.get("timeout").and_then(|text| milliseconds(text)).unwrap_or(TIMEOUT_MS)
-    });
-    let fence_device = draft.arena[resource].fence_device;
-    let told = Told { parameters: &parameters, timeout_ms, fence_device };
-    let history = &operation.digests;
-    if told.is_as_in(history, true) {
-        return Change::None;
-    }
-    let names_known = history.restart_names.as_ref().is_some_and(|names| !names.is_empty());
-    if history.restart.is_some() && names_known && told.restart(history) != history.restart {
-        return Change::Restart;
-    }
-    // What is told only of this operation is nothing that an agent could reload.
-    let written = facts::written_operation(draft.arena, resource, task, operation.every_ms);
-    if !recurs && written.is_some_and(|written| !written.parameters.is_empty()) {
-        return Change::Restart;
-    }
-    Change::Reload
-}
-
-/// What an operation is told today.
-fn parameters(
-    draft: &Draft<'_, '_>,
-    resource: ResIx,
-    node: NodeIx,
-    task: &str,
-    every_ms: u64,
-) -> BTreeMap<String, String> {
-    let arena = &*draft.arena;
-    let attribute = |name: &str| facts::attribute(arena.node(node), name);
-    let context = Context {
-        now: arena.state.now,
-        attribute: Some(&attribute),
-        agent: Some(&arena[resource].agent),
-        operation: Some((task, every_ms)),
-        ..Context::default()
-    };
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
-    if let Some(written) = facts::written_operation(arena, resource, task, every_ms) {
-        all.extend(rules::values(&written.parameters, &context));
-    }
-    let mut at = Some(resource);
-    // Bounded by how deep resources are nested.
-    while let Some(of) = at {
-        if let Some(source) = arena[of].source {
-            for (name, value) in rules::values(&source.parameters, &context) {
-                all.entry(name).or_insert(value);
-            }
-        }
-        at = arena[of].parent;
-    }
-    all
-}
-
 /// Deletes what is remembered of a resource on a node, after its stop and before its start.
 pub(super) fn delete_history(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, required: bool) {
     let place = draft.arena.node(node);
@@ -227,7 +166,8 @@ pub(super) fn delete_history(draft: &mut Draft<'_, '_>, resource: ResIx, node: N
     }
     let delete = draft.table.make(Some(resource), Doing::DeleteHistory, Some(node));
     draft.table[delete].required |= required;
-    let properties = if required { P::ORDERED | P::FORCES_THEN } else { P::ORDERED };
+    // What may have to be deleted has to be if the stop is done; what has to be is so for its own sake.
+    let properties = if required { P::ORDERED } else { P::ORDERED | P::FORCES_THEN };
     draft.relate(End::Of(resource, STOP), End::Action(delete), properties);
     draft.relate(End::Action(delete), End::Of(resource, START), properties);
 }
@@ -242,6 +182,13 @@ pub(super) fn clear_failures(draft: &mut Draft<'_, '_>) {
         }
         let clear = draft.need(resource, Doing::ClearFailures, Some(node), false);
         draft.table[clear].required = true;
+        if let Some(remote) = draft.arena[resource].connection_to
+            && facts::has_reconnect_interval(draft.arena, resource)
+        {
+            let fence = draft.table.make(None, Doing::Fence, Some(remote));
+            draft.table[fence].by_leader = true;
+            draft.table.join(fence, clear, P::ORDERED);
+        }
         match why {
             ClearWhy::Removed => draft.relate(End::Action(clear), End::Of(resource, STOP), P::ORDERED),
             ClearWhy::Expired | ClearWhy::Changed | ClearWhy::Reconnect => {}

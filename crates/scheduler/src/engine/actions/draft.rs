@@ -25,6 +25,7 @@ fn is_watching(doing: Doing) -> bool {
         | Doing::MigrateFrom
         | Doing::Reload
         | Doing::DeleteHistory
+        | Doing::Forget
         | Doing::ClearFailures
         | Doing::Tell(..)
         | Doing::Told(..)

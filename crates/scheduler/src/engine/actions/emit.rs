@@ -19,7 +19,10 @@ use super::{
     relation::Properties as P,
     table::{Action, ActionIx, Before, DEMOTE, Doing, START, STOP, When},
 };
-use crate::engine::{arena::NodeKind, outcome};
+use crate::engine::{
+    arena::{NodeKind, ResIx},
+    outcome,
+};
 
 /// The actions of the plan, and their order.
 pub(super) struct Plan {
@@ -40,8 +43,8 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
     for (then_place, then) in chosen.iter().enumerate() {
         for input in &draft.table[*then].before {
             if let Some(first) = place.get(&input.first).filter(|_| holds(draft, *then, input)) {
-                let order_only = input.properties.is_order_only();
-                before[then_place].push(loops::Edge { first: *first, order_only });
+                let bond = bond(input.properties, draft.table[*then].doing);
+                before[then_place].push(loops::Edge { first: *first, bond });
             }
         }
     }
@@ -57,6 +60,17 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
         listed: listed.into_iter().map(|place| chosen[place]).collect(),
         order,
+    }
+}
+
+/// How much a relation says to what comes then.
+fn bond(properties: P, then: Doing) -> loops::Bond {
+    if properties.has(P::SAME_NODE_OR_TARGET) && then == Doing::MigrateTo {
+        loops::Bond::Room
+    } else if properties.is_order_only() {
+        loops::Bond::Order
+    } else {
+        loops::Bond::Need
     }
 }
 
@@ -84,8 +98,7 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     if !found.runnable || !(found.is_required() || found.shown) {
         return false;
     }
-    let watches =
-        matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe | Doing::ClearFailures);
+    let watches = matches!(found.doing, Doing::Recur(_) | Doing::Cancel(_) | Doing::Probe);
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }
@@ -197,7 +210,8 @@ pub(super) fn implied(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action
     implied
 }
 
-fn word(verb: Verb) -> &'static str {
+/// What a step is called.
+pub(super) fn word(verb: Verb) -> &'static str {
     match verb {
         Verb::Start => "start",
         Verb::Stop => "stop",
@@ -228,6 +242,7 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
             "cancel".to_string()
         }
         Doing::DeleteHistory => "delete".to_string(),
+        Doing::Forget => "lrm_delete".to_string(),
         Doing::ClearFailures => "clear_failcount".to_string(),
         Doing::Fence => {
             kind = Some(fence_word(draft, number));
@@ -245,10 +260,20 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
     };
     outcome::Action {
         name,
-        resource: found.resource.map(|resource| draft.arena[resource].name.clone()),
+        resource: found.resource.map(|resource| name_for_agents(draft, resource)),
         node: found.node.map(|node| draft.arena.node(node).name.clone()).unwrap_or_default(),
         every_ms,
         kind,
+    }
+}
+
+/// What a resource is called by those who do something with it: one instance too many has the name under
+/// which they know it, so that they do not take another for it.
+fn name_for_agents(draft: &Draft<'_, '_>, resource: ResIx) -> String {
+    let found = &draft.arena[resource];
+    match found.known_as {
+        Some(name) if found.removed => name.to_string(),
+        Some(_) | None => found.name.clone(),
     }
 }
 

@@ -11,7 +11,10 @@ use super::{
     relation::{End, Properties as P},
     table::{ActionIx, DEMOTE, Doing, PROMOTE, START, STOP},
 };
-use crate::engine::arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx};
+use crate::engine::{
+    arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, ResIx},
+    compare,
+};
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
@@ -142,16 +145,15 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
     }
 }
 
-/// Whether it is known what a resource, or any instance that is like it, does on a node.
+/// Whether it is known what a resource, or any instance that is like it, does on a node. A member of a group that
+/// is cloned is looked for itself: others of its group may be known where it is not.
 fn is_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let found = &draft.arena[resource];
     if found.known_on.contains(&node) {
         return true;
     }
-    let Some(clone) = draft.arena.clone_of(resource).filter(|_| !found.unique) else { return false };
-    let alike = |part: &ResIx| draft.arena[*part].name == found.name;
-    let mut parts = draft.primitives(clone).into_iter().filter(alike);
-    parts.any(|part| draft.arena[part].known_on.contains(&node))
+    let clone = found.parent.filter(|parent| draft.arena[*parent].kind == Kind::Clone && !found.unique);
+    clone.is_some_and(|clone| draft.arena[clone].known_on.contains(&node))
 }
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {
@@ -165,8 +167,11 @@ fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, f
             if !in_bundle {
                 draft.table.join(fence, stop, P::ORDERED);
             }
-            if top != resource
-                && let Some(of_top) = draft.table.any(top, STOP)
+            // A bundle stops with its containers; what is in it is fenced by that.
+            let is_bundle = draft.arena[top].kind == Kind::Bundle;
+            let whole = if is_bundle { draft.arena.clone_of(resource) } else { Some(top) };
+            if let Some(whole) = whole.filter(|whole| *whole != resource)
+                && let Some(of_top) = draft.table.any(whole, STOP)
             {
                 draft.table.join(fence, of_top, P::ORDERED);
             }
@@ -204,8 +209,18 @@ fn was_unfenced(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
 }
 
 fn unfence(draft: &mut Draft<'_, '_>, node: NodeIx) -> ActionIx {
+    if let Some(known) = draft.table.get(None, Doing::Unfence, Some(node)) {
+        return known;
+    }
     let unfence = draft.table.make(None, Doing::Unfence, Some(node));
     draft.table[unfence].by_leader = true;
+    let provides = |resource: &ResIx| {
+        let found = &draft.arena[*resource];
+        found.fence_device && found.meta.get("provides").is_some_and(|word| word == "unfencing")
+    };
+    let mut devices = draft.arena.resource_numbers().filter(provides);
+    let changed = devices.any(|device| compare::lets_in_anew(draft.arena, device, node));
+    draft.table[unfence].required = changed;
     unfence
 }
 

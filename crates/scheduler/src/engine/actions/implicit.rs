@@ -211,7 +211,6 @@ fn in_turn(draft: &mut Draft<'_, '_>, previous: ResIx, instance: ResIx, promotab
 
 fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
     let Some(facts) = draft.arena[bundle].bundle.clone() else { return };
-    draft.relate_both((bundle, STOPPED), (bundle, START), P::ORDERED);
     draft.relate_both((bundle, START), (bundle, RUNNING), P::BLOCKS_THEN);
     draft.relate_both((bundle, STOP), (bundle, STOPPED), P::BLOCKS_THEN);
     if let Some(inner) = facts.inner {
@@ -224,7 +223,8 @@ fn of_bundle(draft: &mut Draft<'_, '_>, bundle: ResIx) {
         };
         for verb in verbs {
             draft.relate_both((bundle, Doing::Do(*verb)), (inner, Doing::Do(*verb)), P::SHOWS_FIRST);
-            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::ORDERED);
+            // Whoever waits for the bundle waits for what is in it.
+            draft.relate_both((inner, Doing::Done(*verb)), (bundle, Doing::Done(*verb)), P::SHOWS_THEN);
         }
         if promotable {
             turns_of_promotable(draft, bundle);

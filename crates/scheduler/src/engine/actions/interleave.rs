@@ -67,7 +67,8 @@ pub(super) fn is_paired(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) 
     let (Some(one), Some(other)) = (draft.table[first].resource, draft.table[then].resource) else {
         return false;
     };
-    if one == other || !has_instances(draft, one) || !has_instances(draft, other) {
+    let is_inside = draft.is_part_of(one, other) || draft.is_part_of(other, one);
+    if one == other || is_inside || !has_instances(draft, one) || !has_instances(draft, other) {
         return false;
     }
     let goes_down = matches!(draft.table[then].doing, Doing::Do(Verb::Stop | Verb::Demote));
@@ -121,10 +122,15 @@ fn lose_place(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, instance: ResIx) {
             match draft.table[action].doing {
                 STOP => propagate::must(draft, agenda, action),
                 Doing::Do(Verb::Start | Verb::Promote) | Doing::Recur(_) => {
-                    propagate::cannot(draft, agenda, action);
+                    propagate::lacks_place(draft, agenda, action);
                 }
                 _ => {}
             }
+        }
+        // Who pairs with it has lost its partner.
+        let Some(clone) = draft.arena.clone_of(part) else { continue };
+        for point in draft.table.all_of(clone) {
+            agenda.changed(draft, point);
         }
     }
 }

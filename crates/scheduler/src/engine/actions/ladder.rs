@@ -51,6 +51,9 @@ fn stop_leftovers(draft: &mut Draft<'_, '_>, resource: ResIx) {
         let stop = draft.need(resource, STOP, Some(node), true);
         draft.table[stop].leftover = true;
     }
+    for node in draft.arena[resource].perhaps_on.clone() {
+        draft.need(resource, STOP, Some(node), true);
+    }
 }
 
 fn way_of(draft: &Draft<'_, '_>, resource: ResIx) -> Way {

@@ -1,8 +1,8 @@
 //! Putting actions into an order in which they can be done.
 //!
-//! If some wait for one another in a ring, a relation of the ring that speaks of order alone is given up:
-//! first one that makes something wait for a later action. What is a requirement is given up only if a ring
-//! has nothing else.
+//! If some wait for one another in a ring, migrations in it do not wait for room. Of the rings that are left, a
+//! relation that speaks of order alone is given up: first one that makes something wait for a later action. What
+//! is a requirement is given up only if a ring has nothing else.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 
@@ -10,64 +10,129 @@ use alloc::{collections::BTreeSet, vec, vec::Vec};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
     pub(super) first: usize,
+    pub(super) bond: Bond,
+}
+
+/// How much a relation says; the weakest is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bond {
+    /// One needs the other.
+    Need,
     /// It speaks of order alone.
-    pub(super) order_only: bool,
+    Order,
+    /// A migration had better wait until there is room.
+    Room,
 }
 
 /// An order in which everything can be done. Relations that make this impossible are taken out.
 pub(super) fn sort(before: &mut [Vec<Edge>]) -> Vec<usize> {
-    let mut after: Vec<Vec<usize>> = vec![Vec::new(); before.len()];
-    let mut waits: Vec<usize> = vec![0; before.len()];
     for (then, edges) in before.iter_mut().enumerate() {
         edges.retain(|edge| edge.first != then);
-        waits[then] = edges.len();
-        for edge in edges.iter() {
-            after[edge.first].push(then);
-        }
     }
-    let mut ready: BTreeSet<usize> = (0..before.len()).filter(|place| waits[*place] == 0).collect();
-    let mut done = vec![false; before.len()];
-    let mut sequence = Vec::with_capacity(before.len());
+    let mut sorting = Sorting::new(before);
+    let mut is_stuck = false;
     // Bounded: each turn puts one into the sequence, or takes one relation out.
-    while sequence.len() < before.len() {
-        if let Some(next) = ready.pop_first() {
-            done[next] = true;
-            sequence.push(next);
-            for then in &after[next] {
-                waits[*then] = waits[*then].saturating_sub(1);
-                if waits[*then] == 0 && !done[*then] {
-                    ready.insert(*then);
-                }
-            }
+    while sorting.sequence.len() < before.len() {
+        if let Some(next) = sorting.ready.pop_first() {
+            sorting.put(next);
+        } else if !is_stuck {
+            is_stuck = true;
+            sorting.give_up_rooms(before);
         } else {
-            give_up_one(before, &done, &mut after, &mut waits, &mut ready);
+            sorting.give_up_one(before);
         }
     }
-    sequence
+    sorting.sequence
 }
 
-/// Takes one relation of a ring out.
-fn give_up_one(
-    before: &mut [Vec<Edge>],
-    done: &[bool],
-    after: &mut [Vec<usize>],
-    waits: &mut [usize],
-    ready: &mut BTreeSet<usize>,
-) {
-    let Some(ring) = ring(before, done) else { return };
-    let in_ring = |place: usize| (ring[place], ring[(place + 1) % ring.len()]);
-    let weakest = (0..ring.len()).max_by_key(|place| {
-        let (then, first) = in_ring(*place);
-        let order_only = before[then].iter().filter(|edge| edge.first == first).all(|edge| edge.order_only);
-        (order_only, first, then)
-    });
-    let Some((then, first)) = weakest.map(in_ring) else { return };
-    let known = before[then].len();
-    before[then].retain(|edge| edge.first != first);
-    waits[then] -= known - before[then].len();
-    after[first].retain(|other| *other != then);
-    if waits[then] == 0 {
-        ready.insert(then);
+/// What is known while actions are put into order.
+struct Sorting {
+    after: Vec<Vec<usize>>,
+    /// For how many others each waits still.
+    waits: Vec<usize>,
+    ready: BTreeSet<usize>,
+    done: Vec<bool>,
+    sequence: Vec<usize>,
+}
+
+impl Sorting {
+    fn new(before: &[Vec<Edge>]) -> Sorting {
+        let mut after: Vec<Vec<usize>> = vec![Vec::new(); before.len()];
+        for (then, edges) in before.iter().enumerate() {
+            edges.iter().for_each(|edge| after[edge.first].push(then));
+        }
+        let waits: Vec<usize> = before.iter().map(Vec::len).collect();
+        let ready = (0..before.len()).filter(|place| waits[*place] == 0).collect();
+        let done = vec![false; before.len()];
+        Sorting { after, waits, ready, done, sequence: Vec::with_capacity(before.len()) }
+    }
+
+    fn put(&mut self, next: usize) {
+        self.done[next] = true;
+        self.sequence.push(next);
+        for then in &self.after[next] {
+            self.waits[*then] = self.waits[*then].saturating_sub(1);
+            if self.waits[*then] == 0 && !self.done[*then] {
+                self.ready.insert(*then);
+            }
+        }
+    }
+
+    /// Takes out that one waits for another.
+    fn part(&mut self, before: &mut [Vec<Edge>], then: usize, first: usize) {
+        let known = before[then].len();
+        before[then].retain(|edge| edge.first != first);
+        self.waits[then] -= known - before[then].len();
+        self.after[first].retain(|other| *other != then);
+        if self.waits[then] == 0 {
+            self.ready.insert(then);
+        }
+    }
+
+    /// Migrations that would wait for themselves do not wait for room, the last of them first.
+    fn give_up_rooms(&mut self, before: &mut [Vec<Edge>]) {
+        for then in (0..before.len()).rev().filter(|then| !self.done[*then]).collect::<Vec<_>>() {
+            let rooms: Vec<usize> = before[then]
+                .iter()
+                .filter(|edge| edge.bond == Bond::Room && !self.done[edge.first])
+                .map(|edge| edge.first)
+                .collect();
+            for first in rooms {
+                if self.leads_to(then, first) {
+                    self.part(before, then, first);
+                }
+            }
+        }
+    }
+
+    /// Whether something waits for another, directly or through others.
+    fn leads_to(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.done.len()];
+        let mut open = vec![from];
+        // Bounded: each is seen once.
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            if !core::mem::replace(&mut seen[at], true) {
+                open.extend(self.after[at].iter().copied());
+            }
+        }
+        false
+    }
+
+    /// Takes one relation of a ring out.
+    fn give_up_one(&mut self, before: &mut [Vec<Edge>]) {
+        let Some(ring) = ring(before, &self.done) else { return };
+        let in_ring = |place: usize| (ring[place], ring[(place + 1) % ring.len()]);
+        let weakest = (0..ring.len()).max_by_key(|place| {
+            let (then, first) = in_ring(*place);
+            let bonds = before[then].iter().filter(|edge| edge.first == first).map(|edge| edge.bond);
+            (bonds.min(), first, then)
+        });
+        if let Some((then, first)) = weakest.map(in_ring) {
+            self.part(before, then, first);
+        }
     }
 }
 
@@ -92,30 +157,39 @@ fn ring(before: &[Vec<Edge>], done: &[bool]) -> Option<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn edges(pairs: &[(usize, usize, bool)], count: usize) -> Vec<Vec<Edge>> {
+    use Bond::{Need, Order, Room};
+
+    fn edges(pairs: &[(usize, usize, Bond)], count: usize) -> Vec<Vec<Edge>> {
         let mut before = vec![Vec::new(); count];
-        for &(first, then, order_only) in pairs {
-            before[then].push(Edge { first, order_only });
+        for &(first, then, bond) in pairs {
+            before[then].push(Edge { first, bond });
         }
         before
     }
 
     #[test]
     fn what_waits_comes_behind_what_it_waits_for() {
-        let mut before = edges(&[(2, 0, false), (1, 2, true)], 3);
+        let mut before = edges(&[(2, 0, Need), (1, 2, Order)], 3);
         assert_eq!(sort(&mut before), [1, 2, 0]);
     }
 
     #[test]
     fn a_ring_gives_up_what_is_only_an_order() {
-        let mut before = edges(&[(0, 1, false), (1, 2, true), (2, 0, false)], 3);
+        let mut before = edges(&[(0, 1, Need), (1, 2, Order), (2, 0, Need)], 3);
         assert_eq!(sort(&mut before), [2, 0, 1]);
         assert!(before[2].is_empty(), "the order was given up, the requirements were not");
     }
 
     #[test]
+    fn a_migration_waits_for_room_only_if_it_can() {
+        let mut before = edges(&[(0, 1, Room), (1, 2, Order), (2, 0, Order)], 3);
+        assert_eq!(sort(&mut before), [1, 2, 0]);
+        assert!(before[1].is_empty());
+    }
+
+    #[test]
     fn a_ring_of_requirements_ends_too() {
-        let mut before = edges(&[(0, 1, false), (1, 0, false)], 2);
+        let mut before = edges(&[(0, 1, Need), (1, 0, Need)], 2);
         assert_eq!(sort(&mut before).len(), 2);
     }
 }

@@ -34,6 +34,7 @@ mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod users;
 
 use super::{
@@ -57,12 +58,13 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     resolve::join(&mut draft);
     probe_orders::join(&mut draft);
     propagate::settle(&mut draft);
+    turns::take(&mut draft);
     notify::tell(&mut draft);
     let plan = emit::plan(&mut draft);
     let decisions = decisions::all(&draft);
     let actions = emit::actions(&draft, &plan);
     let implied = emit::implied(&draft, &plan);
     let look_again = draft.arena.look_again;
-    let after = simulate::after(&mut draft, &plan);
+    let after = simulate::after(&draft, &plan, &before);
     Outcome { before, decisions, actions, implied, order: plan.order, after, look_again }
 }

@@ -92,7 +92,7 @@ pub(super) fn current_run<'h, 's>(history: &'h History<'s>) -> &'h [&'s heart_mo
 pub(super) fn note_running(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let mut running: Vec<(NodeIx, String, u64)> = Vec::new();
     for history in &draft.arena[resource].history {
-        if !draft.arena.node(history.node).online {
+        if !draft.arena.node(history.node).was_online {
             continue;
         }
         let stopped = history.operations.iter().rposition(|operation| {

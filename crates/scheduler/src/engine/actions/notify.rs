@@ -81,7 +81,8 @@ fn tell_of(draft: &mut Draft<'_, '_>, clone: ResIx, parts: &[ResIx], verb: Verb)
     if !is_done || draft.table.any(clone, Doing::Tell(When::After, verb)).is_none() {
         return;
     }
-    for part in parts.iter().copied().filter(|part| draft.arena[*part].managed) {
+    let managed: Vec<ResIx> = parts.iter().copied().filter(|part| draft.arena[*part].managed).collect();
+    for part in managed {
         for node in draft.arena[part].active_on.clone() {
             if is_reachable(draft, node) {
                 draft.told.insert(Told { when: When::Before, verb, resource: part, node });
@@ -89,9 +90,9 @@ fn tell_of(draft: &mut Draft<'_, '_>, clone: ResIx, parts: &[ResIx], verb: Verb)
         }
         if let Some(node) = runs_afterwards(draft, part, verb).filter(|node| is_reachable(draft, *node)) {
             draft.told.insert(Told { when: When::After, verb, resource: part, node });
+            monitors_wait(draft, clone, part, verb);
         }
     }
-    monitors_wait(draft, clone, parts, verb);
 }
 
 fn is_reachable(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
@@ -115,16 +116,12 @@ fn runs_afterwards(draft: &Draft<'_, '_>, part: ResIx, verb: Verb) -> Option<Nod
     }
 }
 
-fn monitors_wait(draft: &mut Draft<'_, '_>, clone: ResIx, parts: &[ResIx], verb: Verb) {
+/// Whoever is told afterwards is monitored only when everybody has been told.
+fn monitors_wait(draft: &mut Draft<'_, '_>, clone: ResIx, part: ResIx, verb: Verb) {
     let Some(told) = draft.table.any(clone, Doing::Told(When::After, verb)) else { return };
-    if matches!(verb, Verb::Stop | Verb::Demote) {
-        return;
-    }
-    for part in parts {
-        for action in draft.table.all_of(*part) {
-            if matches!(draft.table[action].doing, Doing::Recur(_)) {
-                draft.table.join(told, action, P::ORDERED);
-            }
+    for action in draft.table.all_of(part) {
+        if matches!(draft.table[action].doing, Doing::Recur(_)) {
+            draft.table.join(told, action, P::ORDERED);
         }
     }
 }

@@ -10,9 +10,13 @@ use super::{
     draft::Draft,
     fencing,
     relation::{End, Properties as P},
+    remote,
     table::{Doing, START},
 };
-use crate::engine::arena::{Kind, NodeIx, NodeKind, Replica, ResIx};
+use crate::engine::{
+    arena::{Kind, NodeIx, NodeKind, Replica, ResIx},
+    facts,
+};
 
 /// Makes all probes that are needed.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
@@ -20,6 +24,9 @@ pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
         return;
     }
     for node in draft.arena.node_numbers() {
+        if remote::is_lost(draft, node) {
+            facts::fence_node(draft.arena, node, "its connection cannot be had again");
+        }
         let place = draft.arena.node(node);
         let is_member = matches!(place.kind, NodeKind::Member | NodeKind::Ping);
         if !place.online || place.unclean || place.reset_remote || (place.no_discovery && !is_member) {
@@ -115,7 +122,11 @@ fn primitive(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let probe = draft.need(resource, Doing::Probe, Some(node), true);
     fencing::after_unfencing(draft, resource, Some(node), probe, P::ORDERED);
     let top = draft.arena.outermost(resource);
-    let starts = if draft.arena[top].kind == Kind::Clone { top } else { resource };
+    let starts = match draft.arena[top].kind {
+        Kind::Clone => top,
+        Kind::Bundle => draft.arena.clone_of(resource).unwrap_or(resource),
+        Kind::Primitive | Kind::Group => resource,
+    };
     let mut before = P::ORDERED;
     if !draft.table[probe].runnable && !draft.is_active(starts) {
         before |= P::BLOCKS_THEN;
@@ -137,6 +148,12 @@ fn bundle(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
         }
         if primitive(draft, replica.container, node) {
             any = true;
+            // What is inside starts when it is known where all containers are.
+            if let Some((inner, probe)) =
+                facts.inner.zip(draft.table.on(replica.container, Doing::Probe, node))
+            {
+                draft.relate(End::Action(probe), End::Of(inner, START), P::ORDERED);
+            }
             if facts.per_host == 1 {
                 before_others(draft, &facts.replicas, replica, node);
             }

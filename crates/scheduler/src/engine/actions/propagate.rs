@@ -376,6 +376,15 @@ pub(super) fn cannot(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: Act
     }
 }
 
+/// An action has no place any more. That alone keeps nobody from running who has to be together with it: it was
+/// not decided that it stops, it only does not come.
+pub(super) fn lacks_place(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
+    if draft.table[action].runnable && !draft.table[action].implied {
+        draft.table[action].runnable = false;
+        agenda.changed(draft, action);
+    }
+}
+
 /// A step cannot be replaced by a live migration.
 fn stay(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
     if draft.table[action].migratable {

@@ -83,6 +83,20 @@ fn before_stop(draft: &mut Draft<'_, '_>, of: ResIx, action: ActionIx, more: P) 
     draft.relate(End::Action(action), End::Of(of, STOP), P::ORDERED | more);
 }
 
+/// Whether a remote node is not there and its connection is lost for good.
+pub(super) fn is_lost(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
+    let found = draft.arena.node(node);
+    match found.kind {
+        NodeKind::Remote { connection: Some(connection) } => {
+            !found.online && state_of(draft, node, connection) == Connection::Failed
+        }
+        NodeKind::Remote { connection: None }
+        | NodeKind::Member
+        | NodeKind::Ping
+        | NodeKind::Guest { .. } => false,
+    }
+}
+
 fn state_of(draft: &Draft<'_, '_>, node: NodeIx, connection: ResIx) -> Connection {
     let found = &draft.arena[connection];
     let host = found.active_on.first().map(|host| draft.arena.node(*host));
@@ -93,7 +107,7 @@ fn state_of(draft: &Draft<'_, '_>, node: NodeIx, connection: ResIx) -> Connectio
         if !found.failed {
             return Connection::Stopped;
         }
-        let waits = found.meta.get("reconnect_interval").is_some_and(|value| value != "0");
+        let waits = facts::has_reconnect_interval(draft.arena, connection);
         let remote = draft.arena.node(node);
         let tries_again =
             found.next_role == Role::Stopped && waits && remote.remote_was_fenced && !remote.shutting_down;

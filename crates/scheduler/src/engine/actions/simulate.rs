@@ -1,54 +1,117 @@
 //! What will be when all of it has succeeded.
 //!
-//! What is done is done to the arena itself: nobody reads it after this.
+//! Every success is written down as a node would tell of it, and then all that is told is read again, as it
+//! was read before: what is shown afterwards is what the next decision would begin with.
 
-use alloc::vec::Vec;
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
-use heart_model::policy::{Role, Verb};
+use heart_model::policy::{JoinState, NodeState, Operation, OperationStatus, ResourceHistory, Role, State};
 
 use super::{
     draft::Draft,
-    emit::Plan,
+    emit::{self, Plan},
     table::{ActionIx, Doing},
 };
 use crate::engine::{
-    arena::{Kind, NodeIx, NodeKind, ResIx},
+    arena::{NodeIx, NodeKind, ResIx},
+    facts,
     outcome::Picture,
     picture,
 };
 
+/// Agents answer this when something runs, is stopped, or is promoted (OCF agent API 1.1, "Exit Status Codes").
+const RUNNING: i32 = 0;
+const NOT_RUNNING: i32 = 7;
+const RUNNING_PROMOTED: i32 = 8;
+
+/// As whom simulated successes are signed: the transition and the scheduler that asked for them. Tools of
+/// Pacemaker sign theirs like this, so that a description that one of them has written goes on as it began.
+const SIMULATED: (i32, &str) = (-1, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+
 /// The picture after everything in the plan has succeeded.
-pub(super) fn after(draft: &mut Draft<'_, '_>, plan: &Plan) -> Picture {
-    for action in &plan.sequence {
-        succeed(draft, *action);
+pub(super) fn after(draft: &Draft<'_, '_>, plan: &Plan, before: &Picture) -> Picture {
+    if plan.listed.is_empty() {
+        return before.clone();
     }
-    follow_connections(draft);
-    count_active(draft);
-    picture::before(draft.arena)
+    let mut told = Told::new(draft);
+    for action in &plan.sequence {
+        if !draft.table[*action].point {
+            succeed(draft, *action, &mut told);
+        }
+    }
+    let mut arena = facts::gather(draft.arena.spec, &told.state);
+    // By then everything has an answer.
+    arena.resources.iter_mut().for_each(|resource| {
+        resource.pending_task = None;
+        resource.pending_at = None;
+    });
+    picture::before(&arena)
 }
 
-fn succeed(draft: &mut Draft<'_, '_>, action: ActionIx) {
+/// What is told, with what was done.
+struct Told {
+    state: State,
+    /// Where in it each node is.
+    places: BTreeMap<NodeIx, usize>,
+}
+
+impl Told {
+    fn new(draft: &Draft<'_, '_>) -> Told {
+        let state = draft.arena.state.clone();
+        let mut places = BTreeMap::new();
+        for (place, entry) in state.nodes.iter().enumerate() {
+            if let Some(node) = facts::node_of(draft.arena, entry) {
+                places.entry(node).or_insert(place);
+            }
+        }
+        Told { state, places }
+    }
+
+    /// What is told of a node; made, if nothing is.
+    fn entry(&mut self, draft: &Draft<'_, '_>, node: NodeIx) -> &mut NodeState {
+        let nodes = &mut self.state.nodes;
+        let place = *self.places.entry(node).or_insert_with(|| {
+            let found = draft.arena.node(node);
+            let remote = matches!(found.kind, NodeKind::Remote { .. } | NodeKind::Guest { .. });
+            let (id, name) = (found.id.clone(), Some(found.name.clone()));
+            nodes.push(NodeState { id, name, remote, ..NodeState::default() });
+            nodes.len() - 1
+        });
+        &mut nodes[place]
+    }
+}
+
+fn succeed(draft: &Draft<'_, '_>, action: ActionIx, told: &mut Told) {
     let found = &draft.table[action];
-    let (resource, node, doing) = (found.resource, found.node, found.doing);
-    let Some(node) = node else { return };
-    let Some(resource) = resource else {
-        if doing == Doing::Fence {
-            fenced(draft, node);
+    let Some(node) = found.node else { return };
+    let Some(resource) = found.resource else {
+        if found.doing == Doing::Fence {
+            fenced(told.entry(draft, node));
         }
         return;
     };
-    match doing {
-        Doing::Do(Verb::Stop) => leave(draft, resource, node),
-        Doing::Do(Verb::Start) | Doing::MigrateFrom => arrive(draft, resource, node),
-        Doing::Do(Verb::Promote) => change(draft, resource, Role::Promoted),
-        Doing::Do(Verb::Demote) => change(draft, resource, Role::Unpromoted),
+    let name = match found.doing {
+        Doing::Do(verb) => emit::word(verb),
+        Doing::MigrateTo => "migrate_to",
+        Doing::MigrateFrom => "migrate_from",
+        Doing::Reload => "reload",
+        Doing::Probe => "monitor",
+        Doing::Recur(operation) => {
+            let (name, every_ms) = draft.table.operation_name(operation);
+            let answer = answer(draft, resource, node);
+            note(draft, told, resource, node, (name, every_ms, answer));
+            return;
+        }
+        // Whoever looks at what is left does not see whether these were done.
         Doing::Done(_)
-        | Doing::MigrateTo
-        | Doing::Reload
-        | Doing::Probe
-        | Doing::Recur(_)
         | Doing::Cancel(_)
         | Doing::DeleteHistory
+        | Doing::Forget
         | Doing::ClearFailures
         | Doing::Tell(..)
         | Doing::Told(..)
@@ -56,84 +119,109 @@ fn succeed(draft: &mut Draft<'_, '_>, action: ActionIx) {
         | Doing::Unfence
         | Doing::Shutdown
         | Doing::Freed
-        | Doing::Enough(_) => {}
+        | Doing::Enough(_) => return,
+    };
+    let answer = if found.doing == Doing::Probe { answer_before(draft, resource, node) } else { RUNNING };
+    note(draft, told, resource, node, (name, 0, answer));
+}
+
+/// What a monitor will find.
+fn answer(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> i32 {
+    let found = &draft.arena[resource];
+    let (at, role) = if found.managed {
+        (found.assigned == Some(node), found.next_role)
+    } else {
+        (found.active_on.contains(&node), found.role)
+    };
+    answer_of(at, role)
+}
+
+/// What a probe finds, if nothing has changed since it was known.
+fn answer_before(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> i32 {
+    let found = &draft.arena[resource];
+    answer_of(found.active_on.contains(&node), found.role)
+}
+
+fn answer_of(is_there: bool, role: Role) -> i32 {
+    match role {
+        Role::Promoted if is_there => RUNNING_PROMOTED,
+        Role::Started | Role::Unpromoted if is_there => RUNNING,
+        Role::Stopped | Role::Started | Role::Unpromoted | Role::Promoted => NOT_RUNNING,
     }
 }
 
-fn leave(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) {
-    let found = &mut draft.arena[resource];
-    found.active_on.retain(|at| *at != node);
-    found.active_roles.remove(&node);
-    found.pending_task = None;
-    if found.active_on.is_empty() {
-        found.role = Role::Stopped;
+/// Nothing is left on a node that was fenced, and nobody expects it back.
+fn fenced(entry: &mut NodeState) {
+    entry.member = Some(0);
+    entry.process = Some(0);
+    entry.join = Some(JoinState::Down);
+    entry.expected_up = Some(false);
+    entry.attributes.clear();
+    entry.history.clear();
+}
+
+/// Notes what was done, how often it recurs, and what was answered. Of what does not recur, the last counts.
+fn note(
+    draft: &Draft<'_, '_>,
+    told: &mut Told,
+    resource: ResIx,
+    node: NodeIx,
+    (name, every_ms, answer): (&str, u64, i32),
+) {
+    let now = told.state.now;
+    let history = history(draft, resource, told.entry(draft, node));
+    let has_place_of_its_own = every_ms > 0 || matches!(name, "migrate_to" | "migrate_from");
+    let id = if has_place_of_its_own {
+        format!("{}_{name}_{every_ms}", history.resource)
+    } else {
+        format!("{}_last_0", history.resource)
+    };
+    let call = history.operations.iter().map(|operation| operation.call).max().unwrap_or(0).saturating_add(1);
+    let migration = if matches!(name, "migrate_to" | "migrate_from") {
+        let found = &draft.arena[resource];
+        let source = found.migration.map(|(source, _)| source).or(found.active_on.first().copied());
+        [source, found.assigned].map(|end| end.map(|end| draft.arena.node(end).name.clone()))
+    } else {
+        [None, None]
+    };
+    let [migrate_source, migrate_target] = migration;
+    let operation = Operation {
+        id,
+        name: name.to_string(),
+        every_ms,
+        status: OperationStatus::Done,
+        answer,
+        expected: Some(answer),
+        call,
+        transition: Some((SIMULATED.0, 0, SIMULATED.1.to_string())),
+        changed_at: now,
+        ran_at: now,
+        migrate_source,
+        migrate_target,
+        ..Operation::default()
+    };
+    match history.operations.iter_mut().find(|known| known.id == operation.id) {
+        Some(known) => *known = operation,
+        None => history.operations.push(operation),
     }
 }
 
-fn arrive(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx) {
-    let clone = draft.arena.clone_of(resource).and_then(|clone| draft.arena[clone].clone);
-    let promotable = clone.is_some_and(|clone| clone.promotable);
-    let found = &mut draft.arena[resource];
-    found.pending_task = None;
-    found.failed = false;
-    if !found.active_on.contains(&node) {
-        found.active_on.push(node);
-    }
-    if !found.role.is_running() {
-        found.role = if promotable { Role::Unpromoted } else { Role::Started };
-    }
-}
-
-fn change(draft: &mut Draft<'_, '_>, resource: ResIx, role: Role) {
-    let found = &mut draft.arena[resource];
-    found.pending_task = None;
-    if !found.active_on.is_empty() {
-        found.role = role;
-    }
-}
-
-/// Nothing is left on a node that was fenced.
-fn fenced(draft: &mut Draft<'_, '_>, node: NodeIx) {
-    for resource in draft.arena.resource_numbers() {
-        if draft.arena[resource].active_on.contains(&node) {
-            leave(draft, resource, node);
-        }
-    }
-    let found = draft.arena.node_mut(node);
-    found.online = false;
-    found.unclean = false;
-    found.pending = false;
-    found.standby_by_failure = false;
-    found.shutting_down = false;
-}
-
-/// A remote node or a guest is there when its connection is.
-fn follow_connections(draft: &mut Draft<'_, '_>) {
-    for node in draft.arena.node_numbers() {
-        let (connection, container) = match draft.arena.node(node).kind {
-            NodeKind::Remote { connection: Some(connection) } => (connection, None),
-            NodeKind::Guest { connection, container } => (connection, Some(container)),
-            NodeKind::Remote { connection: None } | NodeKind::Member | NodeKind::Ping => continue,
-        };
-        let runs = |of: ResIx| draft.arena[of].role.is_running() && !draft.arena[of].active_on.is_empty();
-        let is_connected = runs(connection) && container.is_none_or(runs);
-        let found = draft.arena.node_mut(node);
-        found.unclean &= !is_connected;
-        found.online = is_connected;
-    }
-}
-
-/// Notes what is active on each node.
-fn count_active(draft: &mut Draft<'_, '_>) {
-    let mut running: Vec<Vec<ResIx>> = alloc::vec![Vec::new(); draft.arena.nodes.len()];
-    for resource in draft.arena.resource_numbers() {
-        if draft.arena[resource].kind == Kind::Primitive {
-            for node in &draft.arena[resource].active_on {
-                running[node.0 as usize].push(resource);
-            }
-        }
-    }
-    for (node, running) in draft.arena.node_numbers().zip(running) {
-        draft.arena.node_mut(node).running = running;
-    }
+/// What is told of a resource on a node; made, if nothing is.
+fn history<'t>(draft: &Draft<'_, '_>, resource: ResIx, entry: &'t mut NodeState) -> &'t mut ResourceHistory {
+    let found = &draft.arena[resource];
+    // A name that is there twice names nothing.
+    let called = |name: &str| {
+        let mut named = (0..entry.history.len()).filter(|place| entry.history[*place].resource == name);
+        named.next().filter(|_| named.next().is_none())
+    };
+    let known_as = found.known_as.unwrap_or(&found.id);
+    let place = called(known_as).or_else(|| called(&found.name)).unwrap_or_else(|| {
+        let container = found.container.map(|container| draft.arena[container].id.clone());
+        let operations: Vec<Operation> = Vec::new();
+        let resource: String = found.name.clone();
+        let agent = found.agent.clone();
+        entry.history.push(ResourceHistory { resource, agent, container, operations, locked_at: None });
+        entry.history.len() - 1
+    });
+    &mut entry.history[place]
 }

@@ -53,6 +53,8 @@ pub(super) enum Doing {
     Cancel(OperationIx),
     /// What is remembered of it is deleted.
     DeleteHistory,
+    /// What is remembered of it is forgotten by the leader, wherever its node is.
+    Forget,
     /// Its failures are forgotten.
     ClearFailures,
     /// The point at which instances are told of a step.

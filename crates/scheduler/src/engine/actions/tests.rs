@@ -150,3 +150,26 @@ fn afterwards_everything_is_where_it_was_to_go_and_nothing_is_left_to_do() {
     let places: Vec<String> = view.on.iter().map(|(node, _, _)| node.clone()).collect();
     assert_eq!(places, ["n2"]);
 }
+
+#[test]
+fn what_has_recovered_is_not_shown_as_failed() {
+    let outcome = outcome("nodes n1\n a @n1!");
+    assert_eq!(outcome.before.resources["a"].flags, "F");
+    let view = &outcome.after.resources["a"];
+    assert_eq!((view.flags.as_str(), view.on.len()), ("", 1));
+}
+
+#[test]
+fn if_there_is_nothing_to_do_everything_is_as_it_was() {
+    let outcome = outcome("nodes n1\n a @n1\n k *(w @n1+) promotable=true\n say n1 master-w=10");
+    assert_eq!(outcome.actions, []);
+    assert_eq!(outcome.after, outcome.before);
+}
+
+#[test]
+fn ordered_instances_take_turns_whoever_is_between_them() {
+    check(&[(
+        "nodes n1 n2 n3\n k *(w @n1! @n2 @n3!) ordered=true",
+        "start w n1 < stop w n1; start w n3 < start w n1; stop w n1 < stop w n3; stop w n3",
+    )]);
+}

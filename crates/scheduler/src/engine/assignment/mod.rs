@@ -39,6 +39,14 @@ pub(crate) fn assign(arena: &mut Arena<'_>) {
         placing.place(resource, target, true);
     }
     placing.write_roles();
+    leave_alone_without_fencing(arena);
+}
+
+/// Where fencing is wanted and nothing could do it, nothing is done at all.
+fn leave_alone_without_fencing(arena: &mut Arena<'_>) {
+    if arena.options.fencing && !arena.options.fencing_possible {
+        arena.resources.iter_mut().for_each(|resource| resource.managed = false);
+    }
 }
 
 /// What is known while things are being placed.
@@ -224,7 +232,13 @@ impl<'a, 's> Placing<'a, 's> {
 
     /// Gives a resource to a node, or to none. If it is not forced, the node must be able to take it.
     fn settle(&mut self, resource: ResIx, node: Option<NodeIx>, forced: bool, last: bool) {
-        let node = node.filter(|node| forced || self.is_usable(resource, *node));
+        // A guest is taken to be there by then: if it will not be, its container stops what is in it.
+        let can_be_had = |node: &NodeIx| {
+            let is_guest = matches!(self.arena.node(*node).kind, NodeKind::Guest { .. });
+            let is_allowed = !self.arena[resource].allowed.score(*node).is_negative();
+            self.is_usable(resource, *node) || (is_guest && is_allowed)
+        };
+        let node = node.filter(|node| forced || can_be_had(node));
         self.release(resource);
         self.arena[resource].decided = true;
         let Some(node) = node else {

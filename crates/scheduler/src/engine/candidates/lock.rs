@@ -18,7 +18,8 @@ pub(super) fn apply(arena: &mut Arena<'_>) {
         let lockable = resource.kind == Kind::Primitive
             && !resource.fence_device
             && resource.connection_to.is_none()
-            && arena.clone_of(number).is_none();
+            && arena.clone_of(number).is_none()
+            && arena[arena.outermost(number)].kind != Kind::Bundle;
         if let Some((node, since)) = lock_of(arena, number).filter(|_| lockable) {
             lock(arena, number, node, since);
         }
@@ -33,11 +34,9 @@ fn lock_of(arena: &Arena<'_>, number: ResIx) -> Option<(NodeIx, Option<i64>)> {
         let since = told.attributes.get("shutdown").and_then(|text| integer(text));
         return (told.shutting_down && !told.unclean).then_some((*node, since));
     }
-    if !resource.active_on.is_empty() {
-        return None;
-    }
-    let locked = resource.history.iter().find_map(|history| Some((history.node, history.entry.locked_at?)));
-    locked.map(|(node, since)| (node, Some(since)))
+    let node = resource.lock?;
+    let history = resource.history.iter().find(|history| history.node == node);
+    Some((node, history.and_then(|history| history.entry.locked_at)))
 }
 
 fn lock(arena: &mut Arena<'_>, number: ResIx, node: NodeIx, since: Option<i64>) {
@@ -45,11 +44,8 @@ fn lock(arena: &mut Arena<'_>, number: ResIx, node: NodeIx, since: Option<i64>) 
     if limit > 0
         && let Some((since, now)) = since.zip(arena.state.now)
     {
-        let end = since.saturating_add(limit);
-        if now >= end {
-            arena[number].lock = None;
-            return;
-        }
+        // What is over only then was found to be over already.
+        let end = since.saturating_add(limit).saturating_add(1).max(now);
         arena.look_again = Some(arena.look_again.map_or(end, |earlier| earlier.min(end)));
     }
     arena[number].lock = Some(node);

@@ -8,7 +8,7 @@ pub(super) mod health;
 mod lock;
 mod ticket;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use heart_model::policy::{Constraint, Discovery, Location, Role, Score, Where};
 
@@ -167,16 +167,20 @@ fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
             apply_scores(arena, resource, &scores, location.role, location.discovery, cause);
         }
         Where::Rules(written) => {
-            let context = Context { now: arena.state.now, ..Context::default() };
-            let told = arena[resource].source.map(|source| rules::values(&source.parameters, &context));
-            let parameters = told.unwrap_or_default();
+            let sets = arena[resource].source.map(|source| source.parameters.as_slice()).unwrap_or_default();
+            let same_everywhere = sets.iter().all(|set| set.rule.is_none());
+            let everywhere = same_everywhere.then(|| parameters(arena, resource, None));
             for scored in written {
                 let score_on = |node: NodeIx| {
                     let known = |name: &str| attribute(arena.node(node), name);
+                    let there = match &everywhere {
+                        Some(parameters) => parameters,
+                        None => &parameters(arena, resource, Some(node)),
+                    };
                     let context = Context {
                         now: arena.state.now,
                         attribute: Some(&known),
-                        parameters: Some(&parameters),
+                        parameters: Some(there),
                         meta: Some(&arena[resource].meta),
                         ..Context::default()
                     };
@@ -198,6 +202,13 @@ fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
             }
         }
     }
+}
+
+/// What a resource would be told, on a node if that matters.
+fn parameters(arena: &Arena<'_>, resource: ResIx, node: Option<NodeIx>) -> BTreeMap<String, String> {
+    let known = |name: &str| attribute(arena.node(node?), name);
+    let context = Context { now: arena.state.now, attribute: Some(&known), ..Context::default() };
+    arena[resource].source.map(|source| rules::values(&source.parameters, &context)).unwrap_or_default()
 }
 
 /// What is said of the promoted role alone counts when promotions are chosen.
@@ -262,14 +273,18 @@ fn apply_thresholds(arena: &mut Arena<'_>) {
     let mut bans = Vec::new();
     for number in arena.resource_numbers() {
         let resource = &arena[number];
-        if resource.kind != Kind::Primitive || resource.migration_threshold <= Score::ZERO {
+        let never = resource.migration_threshold <= Score::ZERO || resource.failure_ignored;
+        if resource.kind != Kind::Primitive || never {
             continue;
         }
-        let within = resource.contains.iter().flat_map(|part| arena[*part].failures.keys());
+        // A container answers for what it keeps, unless that is a bundle's own affair.
+        let is_bundled = arena[arena.outermost(number)].kind == Kind::Bundle;
+        let kept: &[ResIx] = if is_bundled { &[] } else { &resource.contains };
+        let within = kept.iter().flat_map(|part| arena[*part].failures.keys());
         for node in resource.failures.keys().chain(within) {
             let of =
                 |part: ResIx| arena[part].failures.get(node).map_or(Score::ZERO, |failures| failures.count);
-            let count = resource.contains.iter().fold(of(number), |sum, part| sum + of(*part));
+            let count = kept.iter().fold(of(number), |sum, part| sum + of(*part));
             let cleared = arena.clear_failures.iter().any(|(known, at, _)| *known == number && at == node);
             if count >= resource.migration_threshold && !cleared && resource.managed {
                 let whole = arena.clone_of(number).filter(|_| !resource.unique).unwrap_or(number);

@@ -2,7 +2,7 @@
 
 use heart_model::policy::{Role, Score};
 
-use super::nodes::fence;
+use super::{nodes::fence, unfold::is_connection};
 use crate::engine::{
     arena::{Arena, Cause, Kind, MultipleActive, NodeIx, NodeKind, OnFail, Requires, ResIx},
     rules::{self, Context},
@@ -181,12 +181,18 @@ fn act_on(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role, on_f
 }
 
 /// Whether a connection that failed is left alone for a while before it is tried again.
-pub(super) fn has_reconnect_interval(arena: &Arena<'_>, resource: ResIx) -> bool {
-    let Some(source) = arena[resource].source else { return false };
+pub(crate) fn has_reconnect_interval(arena: &Arena<'_>, resource: ResIx) -> bool {
+    reconnects_after_s(arena, resource).is_some()
+}
+
+/// For how long a connection that failed is left alone: seconds; None if it is not.
+pub(super) fn reconnects_after_s(arena: &Arena<'_>, resource: ResIx) -> Option<i64> {
+    let source = arena[resource].source.filter(|_| is_connection(&arena[resource].agent))?;
     let context = Context { now: arena.state.now, ..Context::default() };
     let parameters = rules::values(&source.parameters, &context);
     let said = parameters.get("reconnect_interval").and_then(|text| milliseconds(text));
-    said.is_some_and(|wait| wait > 0)
+    let wait_s = said.filter(|wait| *wait > 0)? / 1000;
+    Some(i64::try_from(wait_s).unwrap_or(i64::MAX))
 }
 
 fn fail(arena: &mut Arena<'_>, resource: ResIx, role: Role) {

@@ -11,7 +11,10 @@ use core::net::IpAddr;
 
 use heart_model::policy::{AgentName, Bundle, Resource};
 
-use super::unfold::{add_instance, connection_agent, insert, join_node};
+use super::{
+    launch::Launch,
+    unfold::{add_instance, connection_agent, insert, join_node},
+};
 use crate::engine::{
     arena::{Arena, BundleFacts, CloneFacts, Kind, NodeKind, Replica, ResIx},
     values::{flag, integer},
@@ -33,13 +36,22 @@ pub(super) fn unfold<'s>(arena: &mut Arena<'s>, bundle: ResIx, source: &'s Resou
     let inner = written.inner.as_deref().filter(|_| reachable);
     let clone = inner.map(|_| add_clone(arena, bundle, source, replicas, per_host, promoted_max as u32));
 
+    let all = core::iter::successors(first, |address| next_address(*address));
+    let launch = Launch {
+        id: &source.id,
+        written,
+        is_inhabited: inner.is_some(),
+        addresses: all.take(replicas as usize).collect(),
+    };
     let mut facts = BundleFacts { replicas: Vec::new(), per_host, inner: clone };
-    let mut address = first;
     for number in 0..replicas {
-        let at = address;
-        address = at.and_then(next_address);
+        let at = launch.addresses.get(number as usize).copied();
         let instance = clone.zip(inner).map(|(clone, inner)| add_instance(arena, clone, inner, number));
         let replica = add_replica(arena, bundle, &written.technology, number, at, instance);
+        arena[replica.container].implied = launch.of_container(number);
+        if let Some((resource, at)) = replica.address.zip(at) {
+            arena[resource].implied = Some(launch.of_address(at));
+        }
         facts.replicas.push(replica);
     }
     arena[bundle].bundle = Some(facts);

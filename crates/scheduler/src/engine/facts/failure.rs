@@ -63,7 +63,7 @@ pub(super) fn effective(arena: &Arena<'_>, counts: &Counts, resource: ResIx, nod
     let found = raw(arena, counts, resource, node);
     let timeout = arena[resource].failure_timeout_s;
     let over = timeout > 0
-        && found.last.zip(arena.state.now).is_some_and(|(last, now)| last.saturating_add(timeout) <= now);
+        && found.last.zip(arena.state.now).is_some_and(|(last, now)| last.saturating_add(timeout) < now);
     if over && !waits_for_a_person(arena, resource, node) { Failures::default() } else { found }
 }
 

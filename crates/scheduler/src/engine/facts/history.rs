@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role};
+use heart_model::policy::{Operation, OperationStatus, ResourceHistory, Role, Score};
 
 use super::{
     active::{self, has_reconnect_interval},
@@ -13,8 +13,9 @@ use super::{
     locate::locate,
     migration,
 };
-use crate::engine::arena::{
-    Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx,
+use crate::engine::{
+    arena::{Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx},
+    compare,
 };
 
 /// What agents answer (OCF agent API 1.1, "Exit Status Codes").
@@ -64,19 +65,29 @@ pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, ent
         let resource = locate(arena, node, entry);
         let operations = in_order(&entry.operations);
         arena[resource].history.push(History { node, entry, operations: operations.clone() });
-        read_one(arena, counts, resource, node, &operations);
+        if entry.resource != arena[resource].id {
+            arena[resource].known_as = Some(entry.resource.as_str());
+        }
+        let runs = read_one(arena, counts, resource, node, &operations);
+        if !runs && arena[resource].known_as.is_some_and(|name| name.contains(':')) {
+            // What is stopped has left the number that it had then.
+            arena[resource].known_as = None;
+        }
     }
 }
 
 /// Operations count in the order in which they were asked for. One that has no number yet has the place
-/// that its transition has among those of the same scheduler, and is last where that cannot be told.
+/// that its transition has among those of the same scheduler, and is last where that cannot be told. What is
+/// part of no transition comes after everything that is.
 fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
         operations.iter().partition(|operation| operation.call >= 0);
     ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
     for operation in open {
         let is_behind = |numbered: &&Operation| match (&numbered.transition, &operation.transition) {
-            (Some((later, _, whose)), Some((transition, _, same))) => whose == same && later > transition,
+            (Some((later, _, whose)), Some((transition, _, same))) if whose == same => {
+                *transition >= 0 && (*later < 0 || later > transition)
+            }
             (_, _) => false,
         };
         let place = ordered.iter().position(is_behind).unwrap_or(ordered.len());
@@ -85,25 +96,29 @@ fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     ordered
 }
 
+/// Reads what was done with a resource on a node; whether it is active there.
 fn read_one(
     arena: &mut Arena<'_>,
     counts: &Counts,
     resource: ResIx,
     node: NodeIx,
     operations: &[&Operation],
-) {
+) -> bool {
     let mut reading = Reading { resource, node, role: None, on_fail: OnFail::Ignore, last_failure: None };
     for operation in operations {
         take(arena, counts, &mut reading, operation);
     }
     active::settle(arena, resource, node, reading.role, reading.on_fail);
+    reading.role.is_some_and(Role::is_running)
 }
 
 fn take<'o>(arena: &mut Arena<'_>, counts: &Counts, reading: &mut Reading<'o>, operation: &'o Operation) {
     let is_probe = operation.name == "monitor" && operation.every_ms == 0;
     let ending = judge(arena, reading, operation, is_probe);
     let failed = matches!(ending, Ending::Failure | Ending::Hard | Ending::Fatal | Ending::Masked);
-    if failed && has_expired(arena, counts, reading, operation, is_probe) {
+    // A count may be left of a failure that nothing tells of any more, so successes are asked, too.
+    let expired = has_expired(arena, counts, reading, operation, is_probe);
+    if failed && expired {
         if operation.every_ms > 0 {
             let key = (reading.resource, reading.node, operation.name.clone(), operation.every_ms);
             arena.again.insert(key);
@@ -216,6 +231,7 @@ fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operati
             reading.role = Some(started(arena, reading.resource));
         }
         "promote" => reading.role = Some(Role::Promoted),
+        "migrate_to" if arena.node(reading.node).unclean => migration::lost(arena, reading, operation),
         _ => {}
     }
     if !is_probe && arena[reading.resource].pending_task.is_none() {
@@ -330,13 +346,13 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
     }
     if answer == OnFail::Ignore || in_container {
         arena[resource].failure_ignored = true;
-        if in_container && reading.on_fail <= OnFail::Restart {
-            reading.on_fail = answer;
-        }
         let mut mended = operation.clone();
         mended.answer = operation.expected.unwrap_or(answers::OK);
         mended.status = OperationStatus::Done;
         succeed(arena, reading, &mended);
+        if in_container && reading.on_fail <= OnFail::Restart {
+            reading.on_fail = answer;
+        }
         return;
     }
     reading.last_failure = Some((operation.name.as_str(), operation.every_ms));
@@ -376,7 +392,8 @@ fn fail<'o>(arena: &mut Arena<'_>, reading: &mut Reading<'o>, operation: &'o Ope
     }
 }
 
-/// Whether the time of a failure is over; and whether its count has to be cleared.
+/// Whether the time of an operation is over, should it have failed; and whether the count of failures has
+/// to be cleared.
 fn has_expired(
     arena: &mut Arena<'_>,
     counts: &Counts,
@@ -385,29 +402,34 @@ fn has_expired(
     is_probe: bool,
 ) -> bool {
     let (resource, node) = (reading.resource, reading.node);
-    let timeout = arena[resource].failure_timeout_s;
-    let Some((at, now)) = operation.changed_at.zip(arena.state.now).filter(|_| timeout > 0) else {
+    if operation.status == OperationStatus::Invalid {
         return false;
-    };
-    let raw = failure::raw(arena, counts, resource, node);
-    let counting = failure::effective(arena, counts, resource, node);
-    let mut expired =
-        at.saturating_add(timeout) <= now && !failure::waits_for_a_person(arena, resource, node);
-    let mut clear = None;
-    if let Some(last) = counting.last.filter(|_| counting.count > heart_model::policy::Score::ZERO)
-        && last + timeout > now
-    {
-        let at = last + timeout;
-        arena.look_again = Some(arena.look_again.map_or(at, |earlier| earlier.min(at)));
     }
-    if expired && raw.count > heart_model::policy::Score::ZERO {
-        if counting.count == heart_model::policy::Score::ZERO {
-            clear = Some(ClearWhy::Expired);
-        } else {
-            expired = false;
+    let is_last_failure = operation.id.ends_with("_last_failure_0");
+    let mut expired = false;
+    let mut clear = None;
+    let timeout = arena[resource].failure_timeout_s;
+    if let Some((at, now)) = operation.changed_at.zip(arena.state.now).filter(|_| timeout > 0) {
+        let raw = failure::raw(arena, counts, resource, node);
+        let counting = failure::effective(arena, counts, resource, node);
+        expired = at.saturating_add(timeout) <= now
+            && !failure::waits_for_a_person(arena, resource, node)
+            && !waits_for_fencing(arena, resource, operation);
+        if let Some(last) = counting.last.filter(|_| counting.count > Score::ZERO) {
+            look_again_at(arena, last.saturating_add(timeout), now);
         }
-    } else if expired && has_reconnect_interval(arena, resource) {
-        clear = Some(ClearWhy::Reconnect);
+        if expired && raw.count > Score::ZERO {
+            if counting.count == Score::ZERO {
+                clear = Some(ClearWhy::Expired);
+            } else {
+                expired = false;
+            }
+        } else if expired && is_last_failure && has_reconnect_interval(arena, resource) {
+            clear = Some(ClearWhy::Reconnect);
+        }
+    }
+    if !expired && is_last_failure && compare::deserves_another_try(arena, resource, node, operation) {
+        clear = Some(ClearWhy::Changed);
     }
     if let Some(why) = clear {
         let is_new = !arena.clear_failures.iter().any(|(known, at, _)| *known == resource && *at == node);
@@ -426,6 +448,22 @@ fn has_expired(
             | answers::PROMOTED_DEGRADED
     );
     expired && !(is_probe && told)
+}
+
+fn look_again_at(arena: &mut Arena<'_>, at: i64, now: i64) {
+    if at > now {
+        arena.look_again = Some(arena.look_again.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// The monitor of a connection that is tried again only after a while: its failure stays until the node was
+/// fenced.
+fn waits_for_fencing(arena: &Arena<'_>, resource: ResIx, operation: &Operation) -> bool {
+    let Some(remote) = arena[resource].connection_to.filter(|_| arena.options.fencing) else { return false };
+    operation.name == "monitor"
+        && operation.every_ms > 0
+        && has_reconnect_interval(arena, resource)
+        && !arena.node(remote).remote_was_fenced
 }
 
 /// Whether everything that a node that is reached through a connection rests on is there.

@@ -25,7 +25,7 @@ pub(super) fn locate(arena: &mut Arena<'_>, node: NodeIx, entry: &ResourceHistor
     let found = found.filter(|found| arena[*found].kind == Kind::Primitive);
     let Some(found) = found else { return make_up(arena, entry) };
     let Some(clone) = arena.clone_of(found) else {
-        return if arena[found].removed || exact.is_some() { found } else { make_up(arena, entry) };
+        return if exact.is_some() { found } else { make_up(arena, entry) };
     };
     if arena[clone].unique {
         return if exact.is_some() { found } else { make_up(arena, entry) };
@@ -45,12 +45,12 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
             // A second history of the same name is of an instance that is one too many.
             if arena[member].active_on.is_empty() {
                 chosen = Some(member);
-            } else {
-                only_active = true;
+                break;
             }
-            break;
+            only_active = true;
+            continue;
         }
-        let is_idle = arena[child].active_on.is_empty() && !arena[child].removed && !arena[member].blocked;
+        let is_idle = arena[child].active_on.is_empty() && !arena[member].blocked;
         let taken = arena[member]
             .history
             .iter()

@@ -80,6 +80,10 @@ fn recover(arena: &mut Arena<'_>, resource: ResIx) {
 /// It has left for another node, and may have to be stopped where it came from.
 pub(super) fn left(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation) {
     let (resource, source) = (reading.resource, reading.node);
+    if operation.migrate_target.is_none() {
+        // Nobody knows where it went.
+        return;
+    }
     let target = named(arena, operation.migrate_target.as_ref());
     let arrival = target.and_then(|target| {
         told(arena, resource, target)
@@ -123,6 +127,13 @@ pub(super) fn left(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: 
         }
         None if !went_on => recover(arena, resource),
         None => {}
+    }
+}
+
+/// It was leaving when its node was lost: nobody knows how far it came.
+pub(super) fn lost(arena: &mut Arena<'_>, reading: &Reading<'_>, operation: &Operation) {
+    if let Some(target) = named(arena, operation.migrate_target.as_ref()) {
+        arena[reading.resource].perhaps_on.push(target);
     }
 }
 

@@ -7,6 +7,7 @@ mod active;
 mod bundle;
 mod failure;
 mod history;
+mod launch;
 mod locate;
 mod migration;
 mod nodes;
@@ -21,7 +22,7 @@ use alloc::{
 
 use heart_model::policy::{Cluster, NodeState, Role, Score, State};
 
-pub(crate) use active::{STAYS, clean_places};
+pub(crate) use active::{STAYS, clean_places, has_reconnect_interval};
 pub(crate) use failure::{options as operation_options, written as written_operation};
 pub(crate) use nodes::{attribute, fence as fence_node};
 pub(crate) use unfold::is_connection;
@@ -49,6 +50,7 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
         role_locations: Vec::new(),
         clear_failures: Vec::new(),
         delete_history: Vec::new(),
+        unlocked: Vec::new(),
         forget_operations: Vec::new(),
         again: BTreeSet::new(),
         bans: Vec::new(),
@@ -63,6 +65,11 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
     read_histories(&mut arena, &mut seen);
     finish(&mut arena);
     arena
+}
+
+/// The node that an entry of a state speaks of.
+pub(crate) fn node_of(arena: &Arena<'_>, entry: &NodeState) -> Option<NodeIx> {
+    nodes::find(&arena.nodes, entry)
 }
 
 fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
@@ -149,16 +156,39 @@ fn stop_connection_of_leaving(arena: &mut Arena<'_>, node: NodeIx) {
     }
 }
 
+/// Notes to which node a resource belongs that was shut down in order. It does no longer if it took too long,
+/// or if the resource is active elsewhere.
+fn lock(arena: &mut Arena<'_>, number: ResIx) {
+    let limit_s = i64::try_from(arena.options.shutdown_lock_limit_s).unwrap_or(i64::MAX);
+    let is_over =
+        |since: i64| limit_s > 0 && arena.state.now.is_some_and(|now| now > since.saturating_add(limit_s));
+    let (mut held, mut free) = (None, Vec::new());
+    for history in &arena[number].history {
+        match history.entry.locked_at {
+            Some(since) if is_over(since) || !arena[number].active_on.is_empty() => free.push(history.node),
+            Some(_) => held = held.or(Some(history.node)),
+            None => {}
+        }
+    }
+    arena[number].lock = held;
+    arena.unlocked.extend(free.into_iter().map(|node| (number, node)));
+}
+
 fn finish(arena: &mut Arena<'_>) {
+    for node in arena.node_numbers() {
+        let heard = arena.is_available(node) || arena.node(node).maintenance;
+        let node = arena.node_mut(node);
+        node.heard = heard;
+        node.was_online = node.online;
+    }
     let places = arena.nodes.len();
     for number in arena.resource_numbers() {
         arena[number].allowed = NodeTable::new(places);
         if let Some(role) = arena[number].active_roles.values().copied().max() {
             arena[number].role = arena[number].role.max(role);
         }
-        if arena.options.shutdown_lock && arena[number].active_on.is_empty() {
-            let locks = arena[number].history.iter().filter(|history| history.entry.locked_at.is_some());
-            arena[number].lock = locks.map(|history| history.node).next();
+        if arena.options.shutdown_lock {
+            lock(arena, number);
         }
     }
     let counts = failure::counts(arena);

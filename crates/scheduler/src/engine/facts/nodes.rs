@@ -35,6 +35,8 @@ pub(super) fn unheard(id: &str, name: &str, kind: NodeKind) -> Node {
         expected_up: false,
         reset_remote: false,
         remote_was_fenced: false,
+        was_online: false,
+        heard: false,
         no_discovery: false,
         fence_why: None,
         attributes: BTreeMap::new(),
@@ -58,13 +60,19 @@ pub(super) fn of_file(spec: &policy::Cluster, options: &Options, now: Option<i64
         node.score = written.score;
         node.unclean = options.fencing && options.startup_fencing && kind == NodeKind::Member;
         add_attributes(&mut node, &written.attributes, now);
-        let context = Context { now, ..Context::default() };
-        let capacity = rules::values(&written.utilization, &context);
-        node.capacity =
-            capacity.iter().filter_map(|(name, text)| Some((name.clone(), integer(text)?))).collect();
+        add_capacity(&mut node, &written.utilization, now);
         node
     };
     spec.nodes.iter().map(node).collect()
+}
+
+/// Adds what a node has to give; what was said before counts.
+fn add_capacity(node: &mut Node, sets: &[policy::AttributeSet], now: Option<i64>) {
+    for (name, text) in rules::values(sets, &Context { now, ..Context::default() }) {
+        if let Some(amount) = integer(&text) {
+            node.capacity.entry(name).or_insert(amount);
+        }
+    }
 }
 
 /// Adds what a node says of itself; what it said before counts.
@@ -140,6 +148,7 @@ fn take_transient(node: &mut Node, entry: &NodeState, now: Option<i64>) {
         rules::values(&entry.attributes, &Context { now, attribute: Some(&known), ..Context::default() })
     };
     node.attributes.extend(values);
+    add_capacity(node, &entry.utilization, now);
 }
 
 fn is_true(node: &Node, name: &str) -> bool {

@@ -81,7 +81,12 @@ pub(super) fn add<'s>(
             }
         }
         Body::Clone(inner) => {
-            let facts = clone_facts(&arena[number].meta, arena.nodes.len());
+            let mut facts = clone_facts(&arena[number].meta, arena.nodes.len());
+            if facts.unique && !knows_numbers(inner) {
+                facts.unique = false;
+                facts.node_max = facts.node_max.min(1);
+                facts.max = facts.max.min(arena.nodes.len() as u32);
+            }
             make_clone(arena, number, inner, facts);
         }
         Body::Bundle(written) => bundle::unfold(arena, number, source, written),
@@ -98,7 +103,12 @@ pub(super) fn make_clone<'s>(arena: &mut Arena<'s>, clone: ResIx, inner: &'s Res
         arena[clone].next_role = Role::Promoted;
     }
     for instance in 0..facts.max.max(1) {
-        add_instance(arena, clone, inner, instance);
+        let child = add_instance(arena, clone, inner, instance);
+        if facts.max == 0 {
+            // Somebody has to be there for what was left behind.
+            let members = arena[child].children.clone();
+            core::iter::once(child).chain(members).for_each(|part| arena[part].removed = true);
+        }
     }
 }
 
@@ -125,6 +135,16 @@ pub(super) fn add_instance<'s>(
         }
     }
     child
+}
+
+/// Whether the agents of a resource could tell instances from one another: services of the system are told
+/// nothing that would let them.
+fn knows_numbers(resource: &Resource) -> bool {
+    match &resource.body {
+        Body::Primitive(agent) => matches!(agent.class.as_str(), "ocf" | "stonith"),
+        Body::Group(members) => members.iter().all(knows_numbers),
+        Body::Clone(_) | Body::Bundle(_) => true,
+    }
 }
 
 fn clone_facts(meta: &BTreeMap<String, String>, nodes: usize) -> CloneFacts {
@@ -228,6 +248,10 @@ pub(super) fn insert<'s>(
     };
     arena.resources.push(resource);
     arena.by_id.insert(id, number);
+    if connection && let Some(wait_s) = super::active::reconnects_after_s(arena, number) {
+        // A connection is tried again when the wait is over, whatever is said of failures.
+        arena[number].failure_timeout_s = wait_s;
+    }
     number
 }
 
@@ -373,10 +397,13 @@ fn find_containers(arena: &mut Arena<'_>) {
 /// What has to be there before each resource starts. Only after all are known is it clear whether nodes
 /// have to be unfenced.
 fn settle_requirements(arena: &mut Arena<'_>) {
-    let provides = |resource: &Res<'_>| {
-        resource.fence_device && resource.meta.get("provides").is_some_and(|word| word == "unfencing")
+    let says = |resource: &Res<'_>, option: &str| {
+        resource.meta.get(option).is_some_and(|word| word.eq_ignore_ascii_case("unfencing"))
     };
-    arena.unfencing = arena.resources.iter().any(provides);
+    let asks = |resource: &Res<'_>| {
+        (resource.fence_device && says(resource, "provides")) || says(resource, "requires")
+    };
+    arena.unfencing = arena.options.fencing && arena.resources.iter().any(asks);
     arena.options.fencing_possible |= arena.resources.iter().any(|resource| resource.fence_device);
     for number in arena.resource_numbers() {
         let resource = &arena[number];
