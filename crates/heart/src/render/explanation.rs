@@ -23,6 +23,10 @@ pub(crate) fn explanation(explanation: &Explanation, cluster: &Cluster, look: &L
     if explanation.node.is_none() && explanation.decisions.iter().any(|decision| decision.verb == "Start") {
         out += &paragraph(look, 2, Tone::Normal, "It does not run there now, and is wanted.");
     }
+    if let Some(node) = explanation.node.as_deref().filter(|_| explanation.elsewhere && !because.is_empty()) {
+        let text = format!("Nothing keeps it from {}; it is where it is for this:", plain(node));
+        out += &paragraph(look, 2, Tone::Normal, &text);
+    }
     out += &match (because.as_slice(), explanation.together) {
         ([], _) if explanation.stands.is_empty() => paragraph(
             look,
@@ -38,6 +42,7 @@ pub(crate) fn explanation(explanation: &Explanation, cluster: &Cluster, look: &L
              least runs, or to the first by name.",
         ),
         ([_], _) => String::new(),
+        (_, false) if explanation.elsewhere => String::new(),
         (_, false) => paragraph(look, 2, Tone::Normal, "Each of these alone decides it:"),
         (_, true) => paragraph(look, 2, Tone::Normal, "These decide it together:"),
     };

@@ -45,6 +45,8 @@ pub struct Explanation {
     pub because: Vec<Because>,
     /// No cause alone would change it if it were gone; all of them together would.
     pub together: bool,
+    /// Nothing keeps it from the node that was asked about: the causes say why it is where it is instead.
+    pub elsewhere: bool,
     /// There was more that could have been taken away than [`LEVERS_MAX`].
     pub cut: bool,
 }

@@ -42,12 +42,17 @@ pub(super) fn search(
     if node.is_some_and(|node| !is_node(node)) {
         return None;
     }
-    let inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource) };
+    let mut inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource) };
     let (levers, cut) = levers(cluster, state, family, resource, node);
     let mut because = inquiry.alone(&levers);
     let together = because.is_empty();
     if together {
         because = inquiry.together(&levers);
+    }
+    let elsewhere = because.is_empty() && node.is_some() && !inquiry.first.places.is_empty();
+    if elsewhere {
+        inquiry.node = None;
+        because = inquiry.alone(&levers);
     }
     let Stand { places, decisions } = inquiry.first;
     Some(Explanation {
@@ -55,8 +60,9 @@ pub(super) fn search(
         node: node.map(String::from),
         stands: places,
         decisions,
-        together: together && because.len() > 1,
+        together: together && !elsewhere && because.len() > 1,
         because,
+        elsewhere,
         cut,
     })
 }

@@ -97,6 +97,11 @@ fn where_all_is_equal_nothing_decides() {
 }
 
 #[test]
+fn what_nothing_keeps_off_is_where_it_is_for_a_cause_of_its_own() {
+    check(&[("nodes n1 n2 n3\n a\n a at n2 100", "a on n3", "n2: a at n2 100")]);
+}
+
+#[test]
 fn what_nobody_knows_is_not_explained() {
     let (cluster, state) = cluster("nodes n1\n a");
     assert_eq!(why(&cluster, &state, "b", None), Err(Unknown::Resource("b".into())));
