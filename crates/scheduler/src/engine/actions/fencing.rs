@@ -243,6 +243,8 @@ pub(super) fn unfencing_around(draft: &mut Draft<'_, '_>, resource: ResIx) {
 pub(super) fn unfence_anew(draft: &mut Draft<'_, '_>, device: ResIx, node: NodeIx) {
     let place = draft.arena.node(node);
     let can_be_told = place.online && !place.unclean && !place.shutting_down;
+    // One that is left alone goes on with what it was told.
+    let can_be_told = can_be_told && draft.arena[device].managed;
     if draft.arena.unfencing && draft.arena[device].fence_device && can_be_told {
         let unfence = unfence(draft, node);
         draft.table[unfence].required = true;
