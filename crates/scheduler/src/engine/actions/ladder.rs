@@ -48,6 +48,9 @@ pub(super) fn climb(draft: &mut Draft<'_, '_>, resource: ResIx) {
 /// What a migration has left behind is stopped where it was left.
 fn stop_leftovers(draft: &mut Draft<'_, '_>, resource: ResIx) {
     for node in draft.arena[resource].dangling.clone() {
+        if draft.arena.node(node).maintenance {
+            continue;
+        }
         let stop = draft.need(resource, STOP, Some(node), true);
         draft.table[stop].leftover = true;
     }
@@ -209,7 +212,8 @@ fn promote(draft: &mut Draft<'_, '_>, resource: ResIx, node: Option<NodeIx>, req
 
 fn demote(draft: &mut Draft<'_, '_>, resource: ResIx, required: bool) {
     for node in draft.arena[resource].active_on.clone() {
-        if !draft.is_expected(resource, node) {
+        let is_promoted = draft.arena[resource].active_roles.get(&node) != Some(&Role::Unpromoted);
+        if is_promoted && !draft.is_expected(resource, node) {
             draft.need(resource, DEMOTE, Some(node), required);
         }
     }
