@@ -17,9 +17,12 @@ use super::{
     draft::Draft,
     loops,
     relation::Properties as P,
-    table::{Action, ActionIx, Before, DEMOTE, Doing, START, STOP, When},
+    table::{Action, ActionIx, Before, DEMOTE, Doing, PROMOTE, START, STOP, When},
 };
-use crate::engine::{arena::NodeKind, outcome};
+use crate::engine::{
+    arena::{NodeIx, NodeKind},
+    outcome,
+};
 
 /// The actions of the plan, and their order.
 pub(super) struct Plan {
@@ -40,8 +43,9 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
     for (then_place, then) in chosen.iter().enumerate() {
         for input in &draft.table[*then].before {
             if let Some(first) = place.get(&input.first).filter(|_| holds(draft, *then, input)) {
-                let order_only = input.properties.is_order_only();
-                before[then_place].push(loops::Edge { first: *first, order_only });
+                let is_safety = is_safety(draft, input.first, *then);
+                let order_only = input.properties.is_order_only() && !is_safety;
+                before[then_place].push(loops::Edge { first: *first, order_only, is_safety });
             }
         }
     }
@@ -58,6 +62,20 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         listed: listed.into_iter().map(|place| chosen[place]).collect(),
         order,
     }
+}
+
+/// Whether a relation keeps a resource from being in two places, or in two roles, at once.
+fn is_safety(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let (one, other) = (&draft.table[first], &draft.table[then]);
+    let ends_first = match one.doing {
+        STOP => matches!(other.doing, START | PROMOTE),
+        DEMOTE => matches!(other.doing, STOP | START | PROMOTE),
+        Doing::MigrateTo => other.doing == Doing::MigrateFrom,
+        Doing::MigrateFrom => other.doing == STOP,
+        _ => false,
+    };
+    let is_own = one.resource.is_some() && one.resource == other.resource;
+    (is_own && ends_first) || one.doing == Doing::Fence
 }
 
 /// A start that a migration replaces is a point in time.
@@ -89,10 +107,11 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }
-    if found.point || found.by_leader {
-        return true;
-    }
-    let Some(node) = found.node else { return false };
+    found.point || found.by_leader || found.node.is_some_and(|node| can_be_told(draft, node))
+}
+
+/// Whether anybody is there who could do something on this node.
+pub(super) fn can_be_told(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
     let node = draft.arena.node(node);
     match node.kind {
         NodeKind::Guest { .. } => !node.reset_remote || (node.online && !node.unclean),

@@ -2,7 +2,7 @@
 //!
 //! If some wait for one another in a ring, a relation of the ring that speaks of order alone is given up:
 //! first one that makes something wait for a later action. What is a requirement is given up only if a ring
-//! has nothing else.
+//! has nothing else; what keeps a resource from being in two places at once, last of all.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 
@@ -12,6 +12,8 @@ pub(super) struct Edge {
     pub(super) first: usize,
     /// It speaks of order alone.
     pub(super) order_only: bool,
+    /// It keeps a resource from being in two places, or in two roles, at once.
+    pub(super) is_safety: bool,
 }
 
 /// An order in which everything can be done. Relations that make this impossible are taken out.
@@ -58,8 +60,9 @@ fn give_up_one(
     let in_ring = |place: usize| (ring[place], ring[(place + 1) % ring.len()]);
     let weakest = (0..ring.len()).max_by_key(|place| {
         let (then, first) = in_ring(*place);
-        let order_only = before[then].iter().filter(|edge| edge.first == first).all(|edge| edge.order_only);
-        (order_only, first, then)
+        let edges = || before[then].iter().filter(|edge| edge.first == first);
+        let order_only = edges().all(|edge| edge.order_only);
+        (order_only, !edges().any(|edge| edge.is_safety), first, then)
     });
     let Some((then, first)) = weakest.map(in_ring) else { return };
     let known = before[then].len();
@@ -95,7 +98,7 @@ mod tests {
     fn edges(pairs: &[(usize, usize, bool)], count: usize) -> Vec<Vec<Edge>> {
         let mut before = vec![Vec::new(); count];
         for &(first, then, order_only) in pairs {
-            before[then].push(Edge { first, order_only });
+            before[then].push(Edge { first, order_only, is_safety: false });
         }
         before
     }
