@@ -117,6 +117,14 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_keeps_what_keeps_a_resource_from_being_in_two_places() {
+        let mut before = edges(&[(0, 1, false), (1, 2, false), (2, 0, false)], 3);
+        before[0][0].is_safety = true;
+        before[2][0].is_safety = true;
+        assert_eq!(sort(&mut before), [1, 2, 0]);
+    }
+
+    #[test]
     fn a_ring_of_requirements_ends_too() {
         let mut before = edges(&[(0, 1, false), (1, 0, false)], 2);
         assert_eq!(sort(&mut before).len(), 2);
