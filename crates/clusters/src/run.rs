@@ -144,14 +144,14 @@ fn note(node: &mut NodeState, known: &Known<'_>, resource: &str, mut done: Opera
     let alike = || node.history.iter().position(|history| without_instance(&history.resource) == resource);
     let place = place.or_else(alike);
     let place = place.unwrap_or_else(|| {
-        let agent = known.agent(resource).cloned().unwrap_or_default();
+        let agent = known.agent(resource).unwrap_or_default();
         let resource = resource.to_owned();
         node.history.push(ResourceHistory { resource, agent, ..ResourceHistory::default() });
         node.history.len() - 1
     });
     let history = &mut node.history[place];
     if let Some(agent) = known.agent(resource) {
-        history.agent = agent.clone();
+        history.agent = agent;
     }
     history.locked_at = None;
     history.operations.retain(|old| {

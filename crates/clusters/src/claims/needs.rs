@@ -68,6 +68,11 @@ fn rings<'p>(plan: &Plan<'p>) -> BTreeSet<(&'p str, &'p str)> {
 
 fn starts_behind(plan: &Plan<'_>, need: &Need<'_>) -> Option<Broken> {
     let start = *plan.all("start", need.then).first()?;
+    let to = plan.action(start).node.as_str();
+    if plan.active(need.then).any(|(node, _)| node == to) && plan.all("stop", need.then).is_empty() {
+        // It was told to start already, and is told once more.
+        return None;
+    }
     let arrives = ["start", "migrate_from"].iter().flat_map(|verb| plan.all(verb, need.first)).next();
     if let Some(first) = arrives {
         if !plan.comes_before(*first, start) {
@@ -96,7 +101,7 @@ fn stops_before(plan: &Plan<'_>, need: &Need<'_>) -> Option<Broken> {
             && !is_left_over(plan, need.first, &plan.action(**stop).node)
     })?;
     for (node, _) in plan.active(need.then).filter(|(node, _)| plan.fencing(node).is_none()) {
-        let reachable = plan.node(node).is_some_and(|view| view.online && !view.unclean);
+        let reachable = plan.node(node).is_some_and(|view| view.online && !view.unclean && !view.pending);
         let ends = plan.on("stop", need.then, node);
         if reachable && !ends.is_some_and(|ends| plan.comes_before(ends, stop)) {
             let what = format!("{} while {} is on {node}", plan.say(stop), need.then);

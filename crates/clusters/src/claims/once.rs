@@ -33,8 +33,7 @@ fn of_primitive(plan: &Plan<'_>, name: &str, primitive: &Primitive<'_>) -> Optio
         }
     }
     // What is known to run somewhere is not where nobody knows.
-    let is_clean = |node: &str| plan.node(node).is_some_and(|view| view.online && !view.unclean);
-    let was_there = plan.active(name).any(|(node, _)| is_clean(node));
+    let was_there = plan.active(name).next().is_some();
     if requires_fencing(plan, primitive) && !migrates && !was_there {
         // Nobody knows what runs on a node that has to be fenced.
         let unclean = plan.outcome.before.nodes.iter().filter(|(_, node)| node.unclean && !node.guest);

@@ -85,6 +85,8 @@ pub(super) fn orders<'c>(known: &Known<'c>) -> Ways<'c> {
                 chain(known, &mut ways, sets.sets.iter().map(|set| &set.members));
                 if sets.sets.iter().filter_map(|set| set.action).any(|verb| !is_up(verb)) {
                     chain(known, &mut ways, sets.sets.iter().rev().map(|set| &set.members));
+                    let members = sets.sets.iter().flat_map(|set| &set.members);
+                    members.for_each(|name| ways.join(top(known, name), top(known, name)));
                 }
             }
             Constraint::Location(_)

@@ -389,6 +389,12 @@ fn one_way(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx) {
 
 /// An action becomes required.
 pub(super) fn must(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
+    let found = &draft.table[action];
+    let is_left = found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !found.point;
+    if is_left && collective::brings_up(found.doing) {
+        // Nobody will do it, so nobody need make way for it.
+        return;
+    }
     if !draft.table[action].required {
         draft.table[action].required = true;
         agenda.changed(draft, action);
