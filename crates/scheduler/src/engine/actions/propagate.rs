@@ -73,6 +73,7 @@ impl Agenda {
 pub(super) fn settle(draft: &mut Draft<'_, '_>) {
     leave_unreachable(draft);
     let mut agenda = Agenda::of_all(draft);
+    interleave::leave_out_unpaired(draft, &mut agenda);
     // Bounded: see the module.
     loop {
         while let Some(action) = agenda.stuck.pop() {

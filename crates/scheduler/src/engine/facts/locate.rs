@@ -25,7 +25,7 @@ pub(super) fn locate(arena: &mut Arena<'_>, node: NodeIx, entry: &ResourceHistor
     let found = found.filter(|found| arena[*found].kind == Kind::Primitive);
     let Some(found) = found else { return make_up(arena, entry) };
     let Some(clone) = arena.clone_of(found) else {
-        return if arena[found].removed || exact.is_some() { found } else { make_up(arena, entry) };
+        return exact.filter(|exact| *exact == found).unwrap_or_else(|| make_up(arena, entry));
     };
     if arena[clone].unique {
         return exact.unwrap_or_else(|| one_too_many(arena, found, entry));
