@@ -88,7 +88,11 @@ fn succeed(next: &mut Situation, known: &Known<'_>, outcome: &Outcome, action: &
             done.migrate_source = done.migrate_source.or_else(|| sent_from(outcome, resource, &action.node));
         }
         "monitor" => {
+            // Connections of guests and parts of bundles are in no picture; they are watched where they run.
+            let is_seen =
+                known.primitive(resource).is_some() && outcome.after.resources.contains_key(resource);
             let role = role(&outcome.after.resources, resource, &action.node);
+            let role = if is_seen { role } else { Role::Started };
             done.answer = answer_of(role);
             done.expected = Some(done.answer);
         }

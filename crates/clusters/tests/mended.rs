@@ -130,6 +130,21 @@ fn what_cannot_come_takes_nothing_down() {
 }
 
 #[test]
+fn an_instance_without_a_partner_makes_nobody_start_anew() {
+    let small = Small::new(&["n1", "n2"]).primitive("a", &[]).primitive("b", &[]);
+    let small = small.clone("c", "a", &[("clone-max", "1")]).clone("d", "b", &[("interleave", "true")]);
+    let small = small.primitive("db", &[]);
+    let small = small.order((Verb::Start, "c"), (Verb::Start, "d"), OrderKind::Mandatory);
+    check(small.order((Verb::Start, "d"), (Verb::Start, "db"), OrderKind::Mandatory));
+}
+
+#[test]
+fn what_is_not_configured_is_stopped_under_its_own_name() {
+    let small = Small::new(&["n1", "n2"]).did("n1", "gone:0", "monitor/10000=0");
+    check(small.did("n2", "gone:3", "monitor/10000=0"));
+}
+
+#[test]
 fn what_differs_stays_where_it_must_be_when_another_node_is_lost() {
     let small = Small::new(&["n1", "n2", "n3"]).primitive("a", &[]).primitive("b", &[]);
     let small = small.clone("c", "a", &[("clone-node-max", "3"), ("globally-unique", "true")]);

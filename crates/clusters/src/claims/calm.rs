@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource};
+use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource, Role};
 use heart_scheduler::engine::{Outcome, decide};
 
 use super::{Broken, Claim, broken, settles, tangle};
@@ -57,9 +57,9 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         }
         let mut failed = settled.clone();
         fail(&mut failed, name, node);
-        let whole = whole(&related, name);
+        let concerned = with_hosted(&related, &quiet, [whole(&related, name)].into());
         let what = format!("{name} fails on {node}");
-        if let Some(broken) = unrelated_rest(&related, &failed, &[whole].into(), &what) {
+        if let Some(broken) = unrelated_rest(&related, &failed, &concerned, &what) {
             return Some(broken);
         }
     }
@@ -73,12 +73,34 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         let waits = quiet.decisions.iter().map(|decision| &decision.subject);
         let concerned = ran.map(|(name, _)| *name).chain(waits);
         let wholes = concerned.map(|name| whole(&related, name)).collect();
+        let wholes = with_hosted(&related, &quiet, wholes);
         let what = format!("{} is lost", node.name);
         if let Some(broken) = unrelated_rest(&related, &lost, &wholes, &what) {
             return Some(broken);
         }
     }
     None
+}
+
+/// Adds what runs on nodes that are kept by what is concerned: remote nodes and guests.
+fn with_hosted(
+    related: &BTreeMap<String, usize>,
+    quiet: &Outcome,
+    mut concerned: BTreeSet<usize>,
+) -> BTreeSet<usize> {
+    // Bounded: each turn but the last adds at least one of the resources.
+    loop {
+        let on_any = |on: &[(String, Role, Option<String>)]| {
+            on.iter().any(|(node, _, _)| concerned.contains(&whole(related, node)))
+        };
+        let resources = quiet.before.resources.iter();
+        let hosted = resources.filter(|(_, view)| on_any(&view.on)).map(|(name, _)| whole(related, name));
+        let more: BTreeSet<usize> = hosted.filter(|whole| !concerned.contains(whole)).collect();
+        if more.is_empty() {
+            return concerned;
+        }
+        concerned.extend(more);
+    }
 }
 
 fn unrelated_rest(
@@ -152,6 +174,10 @@ fn related(situation: &Situation) -> BTreeMap<String, usize> {
 
 fn name_all(resource: &Resource, number: usize, wholes: &mut BTreeMap<String, usize>) {
     wholes.insert(resource.id.clone(), number);
+    let meta = resource.meta.iter().filter(|set| set.rule.is_none());
+    for guest in meta.filter_map(|set| set.values.get("remote-node")) {
+        wholes.insert(guest.clone(), number);
+    }
     match &resource.body {
         Body::Primitive(_) => {}
         Body::Group(members) => members.iter().for_each(|member| name_all(member, number, wholes)),

@@ -61,7 +61,7 @@ fn rings<'p>(plan: &Plan<'p>) -> BTreeSet<(&'p str, &'p str)> {
     pairs
         .filter(|pair| {
             let (first, then) = tops(*pair);
-            orders.leads(then, first) || orders.leads(first, first) || orders.leads(then, then)
+            orders.leads(then, first) || orders.leads_into_ring(first)
         })
         .collect()
 }

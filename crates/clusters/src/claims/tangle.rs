@@ -32,6 +32,11 @@ impl<'c> Ways<'c> {
         false
     }
 
+    /// Whether some way from here ends in a ring.
+    pub(super) fn leads_into_ring(&self, from: &'c str) -> bool {
+        self.0.keys().any(|ring| self.leads(ring, ring) && (*ring == from || self.leads(from, ring)))
+    }
+
     fn has_ring(&self) -> bool {
         self.0.keys().any(|from| self.leads(from, from))
     }

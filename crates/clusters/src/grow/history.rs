@@ -48,7 +48,12 @@ impl Grower {
     }
 
     fn history_of(&mut self, leaf: &Leaf) {
-        let nodes = self.state.nodes.len();
+        let full = self.state.nodes.iter().filter(|node| !node.remote).count();
+        let nodes = if leaf.needs_full_node() { full } else { self.state.nodes.len() };
+        if leaf.contained || nodes == 0 {
+            // What was done in containers that come and go says little.
+            return;
+        }
         if leaf.cloned {
             let spread = self.chance.happens(800);
             let mut instance = 0;
@@ -250,16 +255,8 @@ impl Grower {
 
     /// Something that is not configured any more.
     fn removed(&mut self) {
-        let leaf = Leaf {
-            id: self.id("gone"),
-            agent: agent("ocf", Some("heartbeat"), "Dummy"),
-            instances: 1,
-            cloned: false,
-            unique: false,
-            promotable: false,
-            migrates: false,
-            monitors: vec![10_000],
-        };
+        let id = self.id("gone");
+        let leaf = Leaf::plain(&id, &agent("ocf", Some("heartbeat"), "Dummy"));
         self.history_of(&leaf);
     }
 }

@@ -64,8 +64,32 @@ pub(crate) struct Leaf {
     pub(crate) unique: bool,
     pub(crate) promotable: bool,
     pub(crate) migrates: bool,
+    /// It runs in a container.
+    pub(crate) contained: bool,
     /// How often its monitors recur: milliseconds.
     pub(crate) monitors: Vec<u64>,
+}
+
+impl Leaf {
+    /// Something that is in no clone and has no monitor.
+    pub(crate) fn plain(id: &str, agent: &AgentName) -> Leaf {
+        Leaf {
+            id: id.to_owned(),
+            agent: agent.clone(),
+            instances: 1,
+            cloned: false,
+            unique: false,
+            promotable: false,
+            migrates: false,
+            contained: false,
+            monitors: Vec::new(),
+        }
+    }
+
+    /// Whether only full nodes can run it.
+    pub(crate) fn needs_full_node(&self) -> bool {
+        self.agent.class == "stonith" || matches!(self.agent.agent_type.as_str(), "remote" | "VirtualDomain")
+    }
 }
 
 /// A cluster while it grows.

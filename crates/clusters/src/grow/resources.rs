@@ -15,6 +15,7 @@ struct Around {
     cloned: bool,
     unique: bool,
     promotable: bool,
+    contained: bool,
 }
 
 pub(crate) fn agent(class: &str, provider: Option<&str>, agent_type: &str) -> AgentName {
@@ -119,6 +120,7 @@ impl Grower {
             unique: around.unique,
             promotable: around.promotable,
             migrates,
+            contained: around.contained,
             monitors: monitors.map(|operation| operation.every_ms).collect(),
         });
         if named && (!around.cloned || self.chance.happens(100)) {
@@ -259,16 +261,7 @@ impl Grower {
                 meta.put("provides", &"unfencing");
             }
             let agent = agent("stonith", None, "fence_any");
-            self.leaves.push(Leaf {
-                id: id.clone(),
-                agent: agent.clone(),
-                instances: 1,
-                cloned: false,
-                unique: false,
-                promotable: false,
-                migrates: false,
-                monitors: vec![],
-            });
+            self.leaves.push(Leaf::plain(&id, &agent));
             self.names.push((id.clone(), false));
             devices.push(id.clone());
             let made = self.made(id, Body::Primitive(agent), meta);
@@ -303,7 +296,7 @@ impl Grower {
         } else {
             network.put("control-port", &3121);
         }
-        let around = Around { instances: replicas, cloned: true, unique: false, promotable };
+        let around = Around { instances: replicas, cloned: true, unique: false, promotable, contained: true };
         let inner = self.chance.happens(700).then(|| Box::new(self.primitive(around, false)));
         self.names.push((id.clone(), promotable));
         let bundle = Bundle {
@@ -323,7 +316,7 @@ impl Grower {
             let id = self.id("remote");
             let meta = self.meta(false);
             let agent = agent("ocf", Some("pacemaker"), "remote");
-            self.plain_leaf(&id, &agent);
+            self.leaves.push(Leaf::plain(&id, &agent));
             self.names.push((id.clone(), false));
             let made = self.made(id, Body::Primitive(agent), meta);
             self.cluster.resources.push(made);
@@ -334,25 +327,12 @@ impl Grower {
             let mut meta = self.meta(false);
             meta.put("remote-node", &guest);
             let container = agent("ocf", Some("heartbeat"), "VirtualDomain");
-            self.plain_leaf(&id, &container);
-            self.plain_leaf(&guest, &agent("ocf", Some("pacemaker"), "remote"));
+            self.leaves.push(Leaf::plain(&id, &container));
+            self.leaves.push(Leaf::plain(&guest, &agent("ocf", Some("pacemaker"), "remote")));
             self.names.push((id.clone(), false));
             let made = self.made(id, Body::Primitive(container), meta);
             self.cluster.resources.push(made);
         }
-    }
-
-    fn plain_leaf(&mut self, id: &str, agent: &AgentName) {
-        self.leaves.push(Leaf {
-            id: id.to_owned(),
-            agent: agent.clone(),
-            instances: 1,
-            cloned: false,
-            unique: false,
-            promotable: false,
-            migrates: false,
-            monitors: vec![],
-        });
     }
 
     /// A moment near now.
