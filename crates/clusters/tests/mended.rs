@@ -58,6 +58,13 @@ fn instances_that_go_in_pairs_keep_away_from_all_others() {
 }
 
 #[test]
+fn a_lost_ticket_fences_no_node_where_nothing_is_fenced() {
+    let small = Small::new(&["n1", "n2"]).primitive("db", &[]).ticket("gone", LossPolicy::Fence);
+    let small = small.did("n1", "gone", "stop=4").did("n1", "db", "start?");
+    check(small.did("n2", "db", "start=0"));
+}
+
+#[test]
 fn what_is_frozen_keeps_nobody_starting_anew() {
     for frozen in ["a", "b"] {
         let small = Small::new(&["n1"]).set("fencing-enabled", "true").primitive("a", &[]).group("g", &["b"]);

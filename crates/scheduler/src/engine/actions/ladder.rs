@@ -105,7 +105,8 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
         // It may have arrived before anybody was told.
         draft.need(resource, STOP, Some(target), true);
     }
-    if draft.arena[resource].start_pending && way.assigned.is_some() {
+    let only_there = draft.arena[resource].active_on.iter().all(|node| Some(*node) == way.assigned);
+    if draft.arena[resource].start_pending && way.assigned.is_some() && only_there {
         let start = draft.need(resource, START, way.assigned, false);
         draft.table[start].shown = true;
     }
