@@ -146,6 +146,14 @@ fn an_instance_without_a_partner_makes_nobody_start_anew() {
 }
 
 #[test]
+fn an_instance_that_cannot_start_makes_nobody_start_anew() {
+    let small = Small::new(&["n1", "n4"]).group("g", &["a", "b"]).meta("b", "maintenance", "true");
+    let small = small.clone("c", "g", &[]).primitive("w", &[]).clone("d", "w", &[]);
+    let small = small.order((Verb::Start, "c"), (Verb::Start, "d"), OrderKind::Mandatory);
+    check(small.did("n1", "b", "start=0").did("n4", "a", "start=0").did("n4", "b", "start=0"));
+}
+
+#[test]
 fn what_is_not_configured_is_stopped_under_its_own_name() {
     let small = Small::new(&["n1", "n2"]).did("n1", "gone:0", "monitor/10000=0");
     check(small.did("n2", "gone:3", "monitor/10000=0"));
