@@ -65,6 +65,15 @@ fn a_lost_ticket_fences_no_node_where_nothing_is_fenced() {
 }
 
 #[test]
+fn what_runs_in_a_guest_is_there_as_long_as_the_guest_is() {
+    // Nobody can stop the guest's container on n1, so what runs in it must not start elsewhere.
+    let small = Small::new(&["n1", "n6"]).set("fencing-enabled", "true").device("f", &[]);
+    let small = small.primitive("db", &[]).primitive("vm", &[("remote-node", "guest")]);
+    let small = small.joining("n1").guest("guest").did("n1", "vm", "monitor/10000=1");
+    check(small.did("n6", "vm", "start=6").did("guest", "db", "monitor/10000=0"));
+}
+
+#[test]
 fn what_is_frozen_keeps_nobody_starting_anew() {
     for frozen in ["a", "b"] {
         let small = Small::new(&["n1"]).set("fencing-enabled", "true").primitive("a", &[]).group("g", &["b"]);

@@ -82,6 +82,13 @@ impl Small {
         self
     }
 
+    /// A state of a node that is in a container.
+    pub(crate) fn guest(mut self, name: &str) -> Small {
+        let (id, name) = (name.to_owned(), Some(name.to_owned()));
+        self.0.state.nodes.push(NodeState { id, name, remote: true, ..NodeState::default() });
+        self
+    }
+
     pub(crate) fn joining(mut self, name: &str) -> Small {
         let node = self.state(name);
         (node.join, node.expected_up) = (Some(JoinState::Pending), Some(false));

@@ -125,11 +125,15 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
     match found.requires {
         Requires::Nothing => {}
         Requires::Fencing | Requires::Unfencing => {
+            // A guest goes with its container: as long as that is there, so is what runs in it.
+            let is_guest = matches!(draft.arena.node(node).kind, NodeKind::Guest { .. });
+            let runs_there = is_guest && found.active_on.contains(&node);
+            let properties = if runs_there { P::ORDERED | P::BLOCKS_THEN } else { P::ORDERED };
             let moves = draft.continuing.contains(&resource);
             let moves = if moves { Doing::MigrateFrom } else { Doing::MigrateTo };
             for step in [START, PROMOTE, moves] {
                 for action in draft.table.of(resource, step) {
-                    draft.table.join(fence, action, P::ORDERED);
+                    draft.table.join(fence, action, properties);
                 }
             }
         }
