@@ -179,7 +179,8 @@ fn is_failure(operation: &Operation) -> bool {
 }
 
 fn of_resource<'n>(node: &'n mut NodeState, resource: &str) -> impl Iterator<Item = &'n mut ResourceHistory> {
-    node.history.iter_mut().filter(move |history| history.resource == resource)
+    let is_it = move |name: &str| name == resource || without_instance(name) == resource;
+    node.history.iter_mut().filter(move |history| is_it(&history.resource))
 }
 
 fn clear_failures(node: &mut NodeState, resource: &str) {
