@@ -4,10 +4,12 @@
 //! cargo xtask test [--quick]              everything that must hold before a change goes in
 //! cargo xtask tidy                        the house rules alone
 //! cargo xtask sim --worlds N [--seed S]   simulated worlds
+//! cargo xtask clusters --count N          random clusters for the policy engine
 //! cargo xtask fuzz [TARGET] [--seconds N] the decoders under libFuzzer
 //! cargo xtask demo [--script] [--keep]    the demonstration: what `cargo demo` is
 //! ```
 
+mod clusters;
 mod demo;
 mod fuzz;
 mod metadata;
@@ -21,6 +23,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask test [--quick]
        cargo xtask tidy
        cargo xtask sim [--worlds N] [--seed S]
+       cargo xtask clusters [--count N] [--seed S] [--tier T]
+       cargo xtask clusters --replay SEED [--tier T]
        cargo xtask fuzz [TARGET] [--seconds N]
        cargo xtask demo [--script] [--keep]";
 
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(true),
         ["tidy"] => tidy::run(),
         ["demo", options @ ..] => demo::run(options),
+        ["clusters", options @ ..] => clusters::run(options),
         ["fuzz", options @ ..] => fuzz::run(options),
         ["sim", options @ ..] => sim::run(options),
         _ => {

@@ -3,10 +3,11 @@
 use crate::metadata::Package;
 
 /// The crates and what of ours they may use; `docs` for people: ARCHITECTURE.md.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("heart-model", &[]),
     ("heart-config", &["model"]),
     ("heart-scheduler", &["model"]),
+    ("heart-clusters", &["model", "scheduler"]),
     ("heart-node", &["model", "scheduler"]),
     ("heart-agents", &["model"]),
     ("heart-daemon", &["model", "config", "node", "agents"]),

@@ -82,7 +82,8 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, history: &History<'_>
             draft.start_anew.insert(resource);
             fencing::unfence_anew(draft, resource, node);
         }
-        delete_history(draft, resource, node, true);
+        let managed = draft.arena[resource].managed;
+        delete_history(draft, resource, node, managed);
     }
     if !is_active {
         return;

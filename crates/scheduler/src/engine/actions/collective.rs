@@ -172,7 +172,7 @@ fn of_instances(
     for instance in instances_for(draft, resource, doing) {
         if let Some(of_instance) = member_action(draft, instance, doing, node) {
             let of_instance = summary(draft, of_instance, None);
-            sum.required |= of_instance.required;
+            sum.required |= of_instance.required && (of_instance.runnable || !comes_up(doing));
             sum.runnable |= of_instance.runnable;
         }
     }
@@ -237,6 +237,11 @@ pub(super) fn points_above(draft: &Draft<'_, '_>, action: ActionIx) -> Vec<Actio
     let above = [Some(parent), bundle];
     let points = |of: ResIx| [draft.table.any(of, Doing::Do(verb)), draft.table.any(of, Doing::Done(verb))];
     above.into_iter().flatten().flat_map(points).flatten().collect()
+}
+
+/// Whether a point is one at which something comes up, or has.
+fn comes_up(doing: Doing) -> bool {
+    brings_up(doing) || matches!(doing, Doing::Done(Verb::Start | Verb::Promote))
 }
 
 /// Whether a step is one that brings something up.

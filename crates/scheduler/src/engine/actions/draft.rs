@@ -140,6 +140,9 @@ impl<'d, 's> Draft<'d, 's> {
         if self.is_unreachable(node) || self.arena.node(node).pending {
             return false;
         }
+        if doing == START && !self.may_start(resource, node) {
+            return false;
+        }
         let requires = match doing {
             Doing::Do(Verb::Start | Verb::Promote) => self.arena[resource].requires,
             _ => Requires::Nothing,
@@ -149,6 +152,15 @@ impl<'d, 's> Draft<'d, 's> {
             return !is_guest || self.can_fence(node);
         }
         self.has_quorum_for(resource)
+    }
+
+    /// Where nothing could be fenced, everything is left where it is, whatever was asked for. What is not
+    /// wanted any more, or has failed on a node that takes nothing, is not started anew for that.
+    fn may_start(&self, resource: ResIx, node: NodeIx) -> bool {
+        let found = &self.arena[resource];
+        let stays = !found.failed && !self.arena.node(node).shutting_down;
+        let is_there = stays && found.active_on.contains(&node);
+        !found.removed && (is_there || self.arena.is_available(node))
     }
 
     fn has_quorum_for(&mut self, resource: ResIx) -> bool {
@@ -277,6 +289,7 @@ impl<'d, 's> Draft<'d, 's> {
             && found.multiple_active == MultipleActive::StopUnexpected
             && found.next_role.is_running()
             && found.assigned == Some(node)
+            && found.active_on.contains(&node)
     }
 
     /// Whether a resource may only run when nothing unclean is left.

@@ -17,10 +17,10 @@ use super::{
     draft::Draft,
     loops,
     relation::Properties as P,
-    table::{Action, ActionIx, Before, DEMOTE, Doing, START, STOP, When},
+    table::{Action, ActionIx, Before, DEMOTE, Doing, PROMOTE, START, STOP, When},
 };
 use crate::engine::{
-    arena::{NodeKind, ResIx},
+    arena::{NodeIx, NodeKind, ResIx},
     outcome,
 };
 
@@ -43,7 +43,7 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
     for (then_place, then) in chosen.iter().enumerate() {
         for input in &draft.table[*then].before {
             if let Some(first) = place.get(&input.first).filter(|_| holds(draft, *then, input)) {
-                let bond = bond(input.properties, draft.table[*then].doing);
+                let bond = bond(draft, *then, input);
                 before[then_place].push(loops::Edge { first: *first, bond });
             }
         }
@@ -64,14 +64,30 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
 }
 
 /// How much a relation says to what comes then.
-fn bond(properties: P, then: Doing) -> loops::Bond {
-    if properties.has(P::SAME_NODE_OR_TARGET) && then == Doing::MigrateTo {
+fn bond(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> loops::Bond {
+    if is_safety(draft, input.first, then) {
+        loops::Bond::Safety
+    } else if input.properties.has(P::SAME_NODE_OR_TARGET) && draft.table[then].doing == Doing::MigrateTo {
         loops::Bond::Room
-    } else if properties.is_order_only() {
+    } else if input.properties.is_order_only() {
         loops::Bond::Order
     } else {
         loops::Bond::Need
     }
+}
+
+/// Whether a relation keeps a resource from being in two places, or in two roles, at once.
+fn is_safety(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let (one, other) = (&draft.table[first], &draft.table[then]);
+    let ends_first = match one.doing {
+        STOP => matches!(other.doing, START | PROMOTE),
+        DEMOTE => matches!(other.doing, STOP | START | PROMOTE),
+        Doing::MigrateTo => other.doing == Doing::MigrateFrom,
+        Doing::MigrateFrom => other.doing == STOP,
+        _ => false,
+    };
+    let is_own = one.resource.is_some() && one.resource == other.resource;
+    (is_own && ends_first) || one.doing == Doing::Fence
 }
 
 /// A start that a migration replaces is a point in time.
@@ -102,10 +118,11 @@ pub(super) fn is_done(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     if found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !watches && !found.point {
         return false;
     }
-    if found.point || found.by_leader {
-        return true;
-    }
-    let Some(node) = found.node else { return false };
+    found.point || found.by_leader || found.node.is_some_and(|node| can_be_told(draft, node))
+}
+
+/// Whether anybody is there who could do something on this node.
+pub(super) fn can_be_told(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
     let node = draft.arena.node(node);
     match node.kind {
         NodeKind::Guest { .. } => !node.reset_remote || (node.online && !node.unclean),

@@ -128,11 +128,15 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
     match found.requires {
         Requires::Nothing => {}
         Requires::Fencing | Requires::Unfencing => {
+            // A guest goes with its container: as long as that is there, so is what runs in it.
+            let is_guest = matches!(draft.arena.node(node).kind, NodeKind::Guest { .. });
+            let runs_there = is_guest && found.active_on.contains(&node);
+            let properties = if runs_there { P::ORDERED | P::BLOCKS_THEN } else { P::ORDERED };
             let moves = draft.continuing.contains(&resource);
             let moves = if moves { Doing::MigrateFrom } else { Doing::MigrateTo };
             for step in [START, PROMOTE, moves] {
                 for action in draft.table.of(resource, step) {
-                    draft.table.join(fence, action, P::ORDERED);
+                    draft.table.join(fence, action, properties);
                 }
             }
         }
@@ -258,6 +262,8 @@ pub(super) fn unfencing_around(draft: &mut Draft<'_, '_>, resource: ResIx) {
 pub(super) fn unfence_anew(draft: &mut Draft<'_, '_>, device: ResIx, node: NodeIx) {
     let place = draft.arena.node(node);
     let can_be_told = place.online && !place.unclean && !place.shutting_down;
+    // One that is left alone goes on with what it was told.
+    let can_be_told = can_be_told && draft.arena[device].managed;
     if draft.arena.unfencing && draft.arena[device].fence_device && can_be_told {
         let unfence = unfence(draft, node);
         draft.table[unfence].required = true;

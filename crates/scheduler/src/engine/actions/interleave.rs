@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use heart_model::policy::Verb;
 
 use super::{
-    collective::{instances_for, member_action},
+    collective::{brings_up, instances_for, member_action},
     draft::Draft,
     propagate::{self, Agenda},
     relation::Properties as P,
-    table::{ActionIx, Doing, STOP},
+    table::{ActionIx, Doing, PROMOTE, RUNNING, START, STOP},
 };
 use crate::engine::{
     arena::{Kind, NodeIx, NodeKind, ResIx},
@@ -60,6 +60,37 @@ pub(super) fn pairs(
         }
     }
     Some(pairs)
+}
+
+/// Takes instances out whose partner is not there, before anything is handed on: what is never started must
+/// not make others start anew.
+pub(super) fn leave_out_unpaired(draft: &mut Draft<'_, '_>, agenda: &mut Agenda) {
+    for then in draft.table.numbers() {
+        if !brings_up(draft.table[then].doing) {
+            continue;
+        }
+        for input in draft.table[then].before.clone() {
+            pairs(draft, agenda, input.first, then, input.properties);
+        }
+    }
+    for part in draft.unpaired.clone() {
+        forget(draft, part);
+        let mut at = draft.arena[part].parent;
+        // Bounded by how deep resources are nested.
+        while let Some(whole) = at.filter(|whole| draft.arena[*whole].kind != Kind::Bundle) {
+            forget(draft, whole);
+            at = draft.arena[whole].parent;
+        }
+    }
+}
+
+/// Takes back that something is started; what it is made of may say so again.
+fn forget(draft: &mut Draft<'_, '_>, resource: ResIx) {
+    for doing in [START, RUNNING, PROMOTE] {
+        for action in draft.table.of(resource, doing) {
+            draft.table[action].required = false;
+        }
+    }
 }
 
 /// Whether a relation of two clones is one of pairs of their instances.

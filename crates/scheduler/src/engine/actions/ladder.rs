@@ -48,6 +48,9 @@ pub(super) fn climb(draft: &mut Draft<'_, '_>, resource: ResIx) {
 /// What a migration has left behind is stopped where it was left.
 fn stop_leftovers(draft: &mut Draft<'_, '_>, resource: ResIx) {
     for node in draft.arena[resource].dangling.clone() {
+        if draft.arena.node(node).maintenance {
+            continue;
+        }
         let stop = draft.need(resource, STOP, Some(node), true);
         draft.table[stop].leftover = true;
     }
@@ -105,7 +108,8 @@ fn restart_if_needed(draft: &mut Draft<'_, '_>, resource: ResIx, way: &mut Way) 
         // It may have arrived before anybody was told.
         draft.need(resource, STOP, Some(target), true);
     }
-    if draft.arena[resource].start_pending && way.assigned.is_some() {
+    let only_there = draft.arena[resource].active_on.iter().all(|node| Some(*node) == way.assigned);
+    if draft.arena[resource].start_pending && way.assigned.is_some() && only_there {
         let start = draft.need(resource, START, way.assigned, false);
         draft.table[start].shown = true;
     }
@@ -212,7 +216,8 @@ fn promote(draft: &mut Draft<'_, '_>, resource: ResIx, node: Option<NodeIx>, req
 
 fn demote(draft: &mut Draft<'_, '_>, resource: ResIx, required: bool) {
     for node in draft.arena[resource].active_on.clone() {
-        if !draft.is_expected(resource, node) {
+        let is_promoted = draft.arena[resource].active_roles.get(&node) != Some(&Role::Unpromoted);
+        if is_promoted && !draft.is_expected(resource, node) {
             draft.need(resource, DEMOTE, Some(node), required);
         }
     }

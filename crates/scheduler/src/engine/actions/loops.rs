@@ -2,7 +2,8 @@
 //!
 //! If some wait for one another in a ring, migrations in it do not wait for room. Of the rings that are left, a
 //! relation that speaks of order alone is given up: first one that makes something wait for a later action. What
-//! is a requirement is given up only if a ring has nothing else.
+//! is a requirement is given up only if a ring has nothing else; what keeps a resource from being in two
+//! places at once, last of all.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 
@@ -16,6 +17,8 @@ pub(super) struct Edge {
 /// How much a relation says; the weakest is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bond {
+    /// It keeps a resource from being in two places, or in two roles, at once.
+    Safety,
     /// One needs the other.
     Need,
     /// It speaks of order alone.
@@ -157,7 +160,7 @@ fn ring(before: &[Vec<Edge>], done: &[bool]) -> Option<Vec<usize>> {
 mod tests {
     use super::*;
 
-    use Bond::{Need, Order, Room};
+    use Bond::{Need, Order, Room, Safety};
 
     fn edges(pairs: &[(usize, usize, Bond)], count: usize) -> Vec<Vec<Edge>> {
         let mut before = vec![Vec::new(); count];
@@ -185,6 +188,12 @@ mod tests {
         let mut before = edges(&[(0, 1, Room), (1, 2, Order), (2, 0, Order)], 3);
         assert_eq!(sort(&mut before), [1, 2, 0]);
         assert!(before[1].is_empty());
+    }
+
+    #[test]
+    fn a_ring_keeps_what_keeps_a_resource_from_being_in_two_places() {
+        let mut before = edges(&[(0, 1, Need), (1, 2, Safety), (2, 0, Safety)], 3);
+        assert_eq!(sort(&mut before), [1, 2, 0]);
     }
 
     #[test]

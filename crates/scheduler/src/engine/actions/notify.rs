@@ -9,6 +9,7 @@ use heart_model::policy::{Role, Verb};
 
 use super::{
     draft::Draft,
+    emit,
     relation::Properties as P,
     table::{ActionIx, Doing, START, STOP, When},
 };
@@ -76,7 +77,7 @@ pub(super) fn tell(draft: &mut Draft<'_, '_>) {
 fn tell_of(draft: &mut Draft<'_, '_>, clone: ResIx, parts: &[ResIx], verb: Verb) {
     let is_done = parts.iter().any(|part| {
         let steps = draft.table.of(*part, Doing::Do(verb));
-        steps.iter().any(|step| draft.table[*step].is_required() && draft.table[*step].runnable)
+        steps.iter().any(|step| draft.table[*step].is_required() && emit::is_done(draft, *step))
     });
     if !is_done || draft.table.any(clone, Doing::Tell(When::After, verb)).is_none() {
         return;

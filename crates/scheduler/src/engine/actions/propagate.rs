@@ -13,7 +13,7 @@ use super::{
     blocked,
     collective::{self, Summary, points_above, summary},
     draft::Draft,
-    interleave,
+    emit, interleave,
     relation::Properties as P,
     table::{ActionIx, Before, Doing, RUNNING, START, STOP},
 };
@@ -71,7 +71,9 @@ impl Agenda {
 
 /// Hands everything on.
 pub(super) fn settle(draft: &mut Draft<'_, '_>) {
+    leave_unreachable(draft);
     let mut agenda = Agenda::of_all(draft);
+    interleave::leave_out_unpaired(draft, &mut agenda);
     // Bounded: see the module.
     loop {
         while let Some(action) = agenda.stuck.pop() {
@@ -81,6 +83,25 @@ pub(super) fn settle(draft: &mut Draft<'_, '_>) {
         }
         let Some(action) = agenda.next() else { break };
         look_at(draft, &mut agenda, action);
+    }
+}
+
+/// What nobody can be told is no part of the plan, so nothing may count on it. Nor is a node let in anew
+/// that something stays on which nobody stops.
+fn leave_unreachable(draft: &mut Draft<'_, '_>) {
+    for action in draft.table.numbers() {
+        let found = &draft.table[action];
+        if found.doing == Doing::Unfence {
+            let stuck = |input: &Before| is_stuck_stop(draft, input.first);
+            let is_stuck = found.before.iter().any(stuck);
+            draft.table[action].runnable &= !is_stuck;
+            continue;
+        }
+        let for_others = found.point || found.by_leader || found.implied;
+        let is_told = found.node.is_none_or(|node| emit::can_be_told(draft, node));
+        if !for_others && !is_told {
+            draft.table[action].runnable = false;
+        }
     }
 }
 
@@ -266,7 +287,9 @@ fn relation(
     if properties.has(P::ONE_WAY) && !of_first.runnable {
         one_way(draft, agenda, then);
     }
-    if properties.has(P::FORCES_THEN) && of_first.required && !migrates {
+    // A node that is not let in anew gives nobody a reason to begin anew.
+    let is_idle = draft.table[first].doing == Doing::Unfence && !of_first.runnable;
+    if properties.has(P::FORCES_THEN) && of_first.required && !migrates && !is_idle {
         must(draft, agenda, then);
         let starts = matches!(draft.table[first].doing, START | RUNNING);
         if starts && draft.table[then].doing == START {
@@ -275,7 +298,7 @@ fn relation(
         }
     }
     let same_node = draft.table[first].node == draft.table[then].node;
-    if properties.has(P::FORCES_THEN_THERE) && of_first.required && same_node {
+    if properties.has(P::FORCES_THEN_THERE) && of_first.required && same_node && !is_idle {
         must(draft, agenda, then);
     }
     if properties.has(P::RESTARTS) {
@@ -310,7 +333,13 @@ fn relation(
 /// comes before a live migration is not needed for it.
 fn needed(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: ActionIx) {
     let node = draft.table[first].node;
-    if !summary(draft, then, node).required || draft.table[then].migratable {
+    let of_then = summary(draft, then, node);
+    if !of_then.required || draft.table[then].migratable {
+        return;
+    }
+    let comes = collective::brings_up(draft.table[then].doing) || draft.table[then].doing == Doing::Unfence;
+    if !of_then.runnable && comes {
+        // What cannot come anyway takes nothing down for it.
         return;
     }
     must(draft, agenda, first);
@@ -361,6 +390,12 @@ fn one_way(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx) {
 
 /// An action becomes required.
 pub(super) fn must(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
+    let found = &draft.table[action];
+    let is_left = found.resource.is_some_and(|resource| !draft.arena[resource].managed) && !found.point;
+    if is_left && collective::brings_up(found.doing) {
+        // Nobody will do it, so nobody need make way for it.
+        return;
+    }
     if !draft.table[action].required {
         draft.table[action].required = true;
         agenda.changed(draft, action);

@@ -37,10 +37,11 @@ impl Placing<'_, '_> {
         {
             return Some(wanted);
         }
-        // Where it is as good elsewhere, it stays; instances that differ from one another are dealt out anew.
+        // Where it is as good elsewhere, it stays; instances that differ from one another are dealt out anew,
+        // unless everything about them is a must.
         let stays = current.filter(|current| {
             score > Score::ZERO
-                && !self.is_unique_instance(resource)
+                && (score >= Score::INFINITY || !self.is_unique_instance(resource))
                 && self.arena.is_available(*current)
                 && table.get(*current).is_some_and(|allowed| allowed.score == score)
         });

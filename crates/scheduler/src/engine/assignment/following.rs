@@ -197,7 +197,8 @@ impl Placing<'_, '_> {
                 return;
             }
         }
-        if self.is_interleaved(pair) {
+        // Where it must not be with any, one partner says nothing of the others.
+        if self.is_interleaved(pair) && !score.is_negative() {
             let partner = self.partner(subject, &self.arena[clone].children);
             self.heed_partner(subject, partner, pair);
             return;
@@ -344,12 +345,12 @@ impl Placing<'_, '_> {
         let Some(facts) = &self.arena[bundle].bundle else { return };
         let replicas = facts.replicas.clone();
         let containers: Vec<ResIx> = replicas.iter().map(|replica| replica.container).collect();
-        if self.is_interleaved(pair) {
+        let said = self.pair(pair);
+        if self.is_interleaved(pair) && !said.score.is_negative() {
             let partner = self.partner(subject, &containers);
             self.heed_partner(subject, partner, pair);
             return;
         }
-        let said = self.pair(pair);
         if said.score < Score::INFINITY {
             for container in containers {
                 self.heed(subject, container, pair);

@@ -32,6 +32,8 @@ fn without(arena: &mut Arena<'_>, resource: ResIx, ticket: &TicketUse, cause: Ca
     }
     let promoted = ticket.role == Some(Role::Promoted);
     let loss = ticket.loss.unwrap_or(if promoted { LossPolicy::Demote } else { LossPolicy::Stop });
+    // Where nothing is fenced, a node that should be could not be told anything any more.
+    let loss = if loss == LossPolicy::Fence && !arena.options.fencing { LossPolicy::Stop } else { loss };
     if granted || arena[resource].active_on.is_empty() {
         if !promoted || loss == LossPolicy::Stop {
             add_everywhere(arena, resource, Score::NEVER, cause);

@@ -227,7 +227,8 @@ fn in_bundle(arena: &Arena<'_>, resource: ResIx) -> bool {
 fn pending(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: &Operation, is_probe: bool) {
     match operation.name.as_str() {
         "start" => {
-            arena[reading.resource].start_pending = true;
+            // Nobody waits for an answer of a node that is not there.
+            arena[reading.resource].start_pending |= arena.node(reading.node).online;
             reading.role = Some(started(arena, reading.resource));
         }
         "promote" => reading.role = Some(Role::Promoted),

@@ -25,10 +25,10 @@ pub(super) fn locate(arena: &mut Arena<'_>, node: NodeIx, entry: &ResourceHistor
     let found = found.filter(|found| arena[*found].kind == Kind::Primitive);
     let Some(found) = found else { return make_up(arena, entry) };
     let Some(clone) = arena.clone_of(found) else {
-        return if exact.is_some() { found } else { make_up(arena, entry) };
+        return exact.filter(|exact| *exact == found).unwrap_or_else(|| make_up(arena, entry));
     };
     if arena[clone].unique {
-        return if exact.is_some() { found } else { make_up(arena, entry) };
+        return exact.unwrap_or_else(|| one_too_many(arena, found, entry));
     }
     anonymous(arena, clone, node, base)
 }
@@ -100,6 +100,15 @@ fn extra(arena: &mut Arena<'_>, clone: ResIx, base: &str) -> ResIx {
         arena[part].removed = true;
     }
     member_called(arena, instance, base).unwrap_or(instance)
+}
+
+/// An instance that a clone shall not have is to go, unless the clone is to be left alone.
+fn one_too_many(arena: &mut Arena<'_>, alike: ResIx, entry: &ResourceHistory) -> ResIx {
+    let made = make_up(arena, entry);
+    let (managed, maintenance) = (arena[alike].managed, arena[alike].maintenance);
+    arena[made].managed &= managed;
+    arena[made].maintenance |= maintenance;
+    made
 }
 
 /// Makes up a resource that is not configured any more: it is to be stopped, and forgotten.

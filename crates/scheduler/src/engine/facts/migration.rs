@@ -146,9 +146,9 @@ pub(super) fn failed_to(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operat
         .filter(|told| told.name == "migrate_from" && is_between(arena, told, source, target))
         .max_by_key(|told| told.call);
     let (than, same_node) = arrival.map_or((operation, false), |arrival| (arrival, true));
-    let was_stopped =
-        told(arena, resource, source).any(|told| told.name == "stop" && is_newer(told, operation, true));
-    let is_unknown = is_unknown(arena, resource, target) || was_stopped;
+    let ended = |told: &Operation| matches!(told.name.as_str(), "stop" | "start");
+    let was_ended = told(arena, resource, source).any(|told| ended(told) && is_newer(told, operation, true));
+    let is_unknown = is_unknown(arena, resource, target) || was_ended;
     if !is_unknown && !has_newer_state(arena, resource, target, than, same_node) {
         if arena.node(target).online {
             active::add(arena, resource, target, Role::Started);

@@ -1,0 +1,191 @@
+//! What people have written that nobody can fulfil.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heart_model::policy::{Cluster, Constraint, Score, Verb};
+
+use crate::known::Known;
+
+/// Which leads to which.
+#[derive(Default)]
+pub(super) struct Ways<'c>(BTreeMap<&'c str, BTreeSet<&'c str>>);
+
+impl<'c> Ways<'c> {
+    pub(super) fn join(&mut self, from: &'c str, to: &'c str) {
+        self.0.entry(from).or_default().insert(to);
+    }
+
+    /// Whether a way leads from one to the other; from one to itself only if it goes through something.
+    pub(super) fn leads(&self, from: &'c str, to: &str) -> bool {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
+        // Bounded: each is seen once.
+        while let Some(at) = open.pop() {
+            for next in self.0.get(at).into_iter().flatten() {
+                if *next == to {
+                    return true;
+                }
+                if seen.insert(*next) {
+                    open.push(next);
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether some way from here ends in a ring.
+    pub(super) fn leads_into_ring(&self, from: &'c str) -> bool {
+        self.0.keys().any(|ring| self.leads(ring, ring) && (*ring == from || self.leads(from, ring)))
+    }
+
+    fn has_ring(&self) -> bool {
+        self.0.keys().any(|from| self.leads(from, from))
+    }
+}
+
+/// Whether what is wanted may turn in a circle for ever: because of a ring, or because wishes count only
+/// while what they are about does not run.
+pub(super) fn may_turn(cluster: &Cluster) -> bool {
+    places_are_tangled(cluster) || orders_are_tangled(cluster) || some_have_no_say(cluster)
+}
+
+fn some_have_no_say(cluster: &Cluster) -> bool {
+    let known = Known::of(cluster);
+    let not_critical = known.primitives.values().any(|found| found.meta("critical") == Some("false"));
+    let no_influence = |constraint: &Constraint| match constraint {
+        Constraint::Colocation(with) => with.influence == Some(false),
+        Constraint::ColocationSets(with) => with.influence == Some(false),
+        Constraint::Location(_) | Constraint::Order(_) | Constraint::OrderSets(_) | Constraint::Ticket(_) => {
+            false
+        }
+    };
+    not_critical || cluster.constraints.iter().any(no_influence)
+}
+
+/// Whether some resources are each before the next in a ring, or one whose stop others wait for comes with
+/// them: then one may be taken down for another that cannot come.
+fn orders_are_tangled(cluster: &Cluster) -> bool {
+    orders(&Known::of(cluster)).has_ring()
+}
+
+/// What a name stands for in rings: what is ordered with a group is ordered with its members.
+pub(super) fn top<'c>(known: &Known<'c>, name: &'c str) -> &'c str {
+    let part = known.primitives.get(name).and_then(|found| found.around.last());
+    part.map_or(name, |top| top.id.as_str())
+}
+
+/// What comes before what, by any order.
+pub(super) fn orders<'c>(known: &Known<'c>) -> Ways<'c> {
+    let mut ways = Ways::default();
+    for constraint in &known.cluster.constraints {
+        match constraint {
+            Constraint::Order(order) => {
+                let (first, then) = (top(known, &order.first), top(known, &order.then));
+                ways.join(first, then);
+                if [order.first_action, order.then_action].iter().any(|verb| !is_up(*verb)) {
+                    // Its inverse may say the same of starts the other way round.
+                    ways.join(then, first);
+                }
+            }
+            Constraint::OrderSets(sets) => {
+                chain(known, &mut ways, sets.sets.iter().map(|set| &set.members));
+                if sets.sets.iter().filter_map(|set| set.action).any(|verb| !is_up(verb)) {
+                    chain(known, &mut ways, sets.sets.iter().rev().map(|set| &set.members));
+                    let members = sets.sets.iter().flat_map(|set| &set.members);
+                    members.for_each(|name| ways.join(top(known, name), top(known, name)));
+                }
+            }
+            Constraint::Location(_)
+            | Constraint::Colocation(_)
+            | Constraint::ColocationSets(_)
+            | Constraint::Ticket(_) => {}
+        }
+    }
+    ways
+}
+
+fn is_up(verb: Verb) -> bool {
+    matches!(verb, Verb::Start | Verb::Promote)
+}
+
+/// Whether some resources have a wish about their places each about the next in a ring, or wishes that speak
+/// against one another: whatever follows whom is then decided by where they were, and they may follow one
+/// another for ever.
+pub(super) fn places_are_tangled(cluster: &Cluster) -> bool {
+    let known = Known::of(cluster);
+    let mut ways = Ways::default();
+    let mut knots = Knots::default();
+    for constraint in &cluster.constraints {
+        for (dependent, primary, score) in pairs(constraint) {
+            let (dependent, primary) = (top(&known, dependent), top(&known, primary));
+            ways.join(dependent, primary);
+            knots.tie(dependent, primary, score);
+        }
+    }
+    ways.has_ring() || knots.any_is_tight()
+}
+
+/// What follows what.
+fn pairs(constraint: &Constraint) -> Vec<(&str, &str, Score)> {
+    match constraint {
+        Constraint::Colocation(with) => vec![(with.dependent.as_str(), with.primary.as_str(), with.score)],
+        Constraint::ColocationSets(with) => {
+            let mut pairs = Vec::new();
+            for (place, set) in with.sets.iter().enumerate() {
+                let score = set.score.unwrap_or(with.score);
+                for (member, name) in set.members.iter().enumerate() {
+                    let earlier = set.members[..member].iter();
+                    let later = with.sets[place + 1..].iter().flat_map(|set| &set.members);
+                    pairs.extend(earlier.chain(later).map(|other| (name.as_str(), other.as_str(), score)));
+                }
+            }
+            pairs
+        }
+        Constraint::Location(_) | Constraint::Order(_) | Constraint::OrderSets(_) | Constraint::Ticket(_) => {
+            Vec::new()
+        }
+    }
+}
+
+/// What hangs together, in whatever direction.
+#[derive(Default)]
+struct Knots<'c> {
+    /// Each with the first of its knot.
+    knot: BTreeMap<&'c str, &'c str>,
+    pairs: BTreeSet<(&'c str, &'c str, bool)>,
+    /// Knots in which more than one way leads from one to another.
+    double: BTreeSet<&'c str>,
+}
+
+impl<'c> Knots<'c> {
+    fn tie(&mut self, one: &'c str, other: &'c str, score: Score) {
+        if !self.pairs.insert((one, other, score.is_negative())) {
+            return;
+        }
+        let (kept, lost) = (self.of(one), self.of(other));
+        if kept == lost {
+            self.double.insert(kept);
+        }
+        self.knot.values_mut().filter(|knot| **knot == lost).for_each(|knot| *knot = kept);
+        if self.double.remove(lost) {
+            self.double.insert(kept);
+        }
+    }
+
+    fn of(&mut self, name: &'c str) -> &'c str {
+        self.knot.entry(name).or_insert(name)
+    }
+
+    /// Whether several ways lead through one knot, and not all of them say the same.
+    fn any_is_tight(&self) -> bool {
+        self.double
+            .iter()
+            .any(|knot| self.pairs.iter().any(|(one, _, apart)| *apart && self.knot.get(one) == Some(knot)))
+    }
+}
+
+fn chain<'c>(known: &Known<'c>, ways: &mut Ways<'c>, sets: impl Iterator<Item = &'c Vec<String>>) {
+    let all: Vec<&str> = sets.flatten().map(|name| top(known, name)).collect();
+    for (place, first) in all.iter().enumerate() {
+        all[place + 1..].iter().for_each(|then| ways.join(first, then));
+    }
+}
