@@ -168,6 +168,11 @@ impl Machine {
         recovered.is_some_and(|log| !log.entries.is_empty() || log.snapshot.get_metadata().index > 0)
     }
 
+    /// Whether it knows that a history has begun: entries alone may be of a leader that nobody followed.
+    pub(crate) fn knows_history(&self) -> bool {
+        self.core.as_ref().is_some_and(Core::has_history)
+    }
+
     /// Whether it votes with a log that it has kept.
     pub(crate) fn is_whole(&self) -> bool {
         self.core.as_ref().is_some_and(Core::votes) && self.has_log()

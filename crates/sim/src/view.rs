@@ -67,13 +67,14 @@ impl World {
     }
 
     /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
-    /// voters remains that has not lost its log.
+    /// voters remains that has not lost its log, and a history has begun: that takes all of them.
     #[must_use]
     pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
         let stays = |other: &&usize| **other != place && !away.contains(other);
         let voters = self.voters();
         let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
-        good > voters.len() / 2
+        let has_begun = voters.iter().filter(stays).any(|&other| self.machines[other].knows_history());
+        has_begun && good > voters.len() / 2
     }
 
     /// Whether the configuration file was changed.

@@ -128,6 +128,12 @@ impl Core {
             self.ids.iter().position(|id| *id == leader).map_or(0, |slot| self.peers.generation(slot))
         };
         let leader = self.leader(now, board).map(|(leader, term)| (leader, term, over(leader)));
+        // Another life of it may lead in the same term: a single voter whose disk had not written the term
+        // when it lost power. Until it says that it leads, it listens to nobody.
+        let leader = leader.filter(|(leader, ..)| !self.denies_to_lead(*leader));
+        if leader.is_none() {
+            self.told_leader = None;
+        }
         if leader.is_some()
             && leader != self.told_leader
             && self.executor_told
@@ -140,6 +146,12 @@ impl Core {
                 self.tell_leader(Message::Over { node, session }, now, out);
             }
         }
+    }
+
+    /// Whether a node is heard, and says itself that it does not lead.
+    fn denies_to_lead(&self, leader: NodeId) -> bool {
+        let slot = self.ids.iter().position(|id| *id == leader).filter(|&slot| slot != self.slot);
+        slot.and_then(|slot| self.sights.heard(slot)).is_some_and(|seen| !seen.leads)
     }
 
     /// The leader this node goes by, and its term.

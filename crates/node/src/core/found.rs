@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// Whether this node knows of something that was agreed on.
-    pub(super) fn has_history(&self) -> bool {
+    pub fn has_history(&self) -> bool {
         let agreed = |agreement: &Agreement| agreement.commit().0 > 0;
         self.ledger.era != 0 || self.agreement.as_ref().is_some_and(agreed)
     }
