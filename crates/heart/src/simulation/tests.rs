@@ -4,10 +4,11 @@ use heart_config::cib::Note;
 use heart_model::policy::{Cluster, JoinState, Node, NodeKind, Role, Score, State};
 use heart_scheduler::engine::{
     Outcome,
+    inject::{fail, recover},
     outcome::{Action, Decision, Health, NodeView, Picture, ResourceView},
 };
 
-use super::{Order, fail, graph, node_text, recover, result::CaseResult};
+use super::{Order, graph, node_text, result::CaseResult};
 use crate::render::{self, Look};
 
 fn action(name: &str, resource: &str, node: &str) -> Action {
