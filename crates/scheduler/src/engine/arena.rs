@@ -12,6 +12,8 @@ use alloc::{
 
 use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 
+pub(crate) use super::node_table::{NodeSet, NodeTable};
+
 /// A node, by its place in [`Arena::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeIx(pub(crate) u32);
@@ -319,68 +321,6 @@ pub(crate) enum Cause {
     Promotion,
 }
 
-/// Scores of nodes. A node that has none can never be chosen.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NodeTable(Vec<Option<Allowed>>);
-
-impl NodeTable {
-    /// An empty table for this many nodes.
-    pub(crate) fn new(nodes: usize) -> NodeTable {
-        NodeTable(alloc::vec![None; nodes])
-    }
-
-    pub(crate) fn get(&self, node: NodeIx) -> Option<&Allowed> {
-        self.0.get(node.0 as usize)?.as_ref()
-    }
-
-    pub(crate) fn get_mut(&mut self, node: NodeIx) -> Option<&mut Allowed> {
-        self.0.get_mut(node.0 as usize)?.as_mut()
-    }
-
-    /// The node's score; [`Score::NEVER`] if it has none.
-    pub(crate) fn score(&self, node: NodeIx) -> Score {
-        self.get(node).map_or(Score::NEVER, |allowed| allowed.score)
-    }
-
-    /// Gives a node that has no score this one; one that has keeps it.
-    pub(crate) fn admit(&mut self, node: NodeIx, score: Score, cause: Cause) {
-        let place = node.0 as usize;
-        if self.0.len() <= place {
-            self.0.resize(place + 1, None);
-        }
-        self.0[place].get_or_insert(Allowed { score, discovery: Discovery::Always, count: 0, cause });
-    }
-
-    /// Adds to the score of a node that has one.
-    pub(crate) fn add(&mut self, node: NodeIx, score: Score, cause: Cause) {
-        if let Some(allowed) = self.get_mut(node) {
-            let before = allowed.score;
-            allowed.score += score;
-            if allowed.score != before && allowed.score.is_mandatory() {
-                allowed.cause = cause;
-            }
-        }
-    }
-
-    /// Adds to the scores of all nodes that have one.
-    pub(crate) fn add_everywhere(&mut self, score: Score, cause: Cause) {
-        let places = self.0.len() as u32;
-        (0..places).for_each(|place| self.add(NodeIx(place), score, cause));
-    }
-
-    /// The nodes that have a score, in their order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeIx, &Allowed)> {
-        let numbered = self.0.iter().enumerate();
-        numbered.filter_map(|(place, allowed)| Some((NodeIx(place as u32), allowed.as_ref()?)))
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeIx, &mut Allowed)> {
-        let numbered = self.0.iter_mut().enumerate();
-        numbered.filter_map(|(place, allowed)| Some((NodeIx(place as u32), allowed.as_mut()?)))
-    }
-}
-
 /// A fail count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Failures {
@@ -472,7 +412,7 @@ pub(crate) struct Res<'s> {
     /// Where it was found in which role. (facts)
     pub(crate) active_roles: BTreeMap<NodeIx, Role>,
     /// Where its state is known. (facts)
-    pub(crate) known_on: BTreeSet<NodeIx>,
+    pub(crate) known_on: NodeSet,
     /// A migration that was begun: from where, to where. (facts)
     pub(crate) migration: Option<(NodeIx, NodeIx)>,
     /// A migration that was begun and cannot be completed: what it left running is stopped there. (facts)

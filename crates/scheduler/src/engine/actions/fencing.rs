@@ -145,13 +145,13 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
 /// Whether it is known what a resource, or any instance that is like it, does on a node.
 fn is_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let found = &draft.arena[resource];
-    if found.known_on.contains(&node) {
+    if found.known_on.contains(node) {
         return true;
     }
     let Some(clone) = draft.arena.clone_of(resource).filter(|_| !found.unique) else { return false };
     let alike = |part: &ResIx| draft.arena[*part].name == found.name;
     let mut parts = draft.primitives(clone).into_iter().filter(alike);
-    parts.any(|part| draft.arena[part].known_on.contains(&node))
+    parts.any(|part| draft.arena[part].known_on.contains(node))
 }
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {

@@ -41,7 +41,7 @@ impl Placing<'_, '_> {
         let stays = current.filter(|current| {
             score > Score::ZERO
                 && !self.is_unique_instance(resource)
-                && self.arena.is_available(*current)
+                && self.is_available(*current)
                 && table.get(*current).is_some_and(|allowed| allowed.score == score)
         });
         Some(stays.unwrap_or(best))
@@ -60,7 +60,7 @@ impl Placing<'_, '_> {
     /// Which of two nodes is chosen first.
     pub(super) fn compare_nodes(&self, one: &Rank, other: &Rank) -> Ordering {
         // What cannot be used is as bad as what is forbidden.
-        let score = |rank: &Rank| match self.arena.is_available(rank.node) {
+        let score = |rank: &Rank| match self.is_available(rank.node) {
             true => rank.score,
             false => Score::NEVER,
         };

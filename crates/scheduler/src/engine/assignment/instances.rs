@@ -114,7 +114,7 @@ impl Placing<'_, '_> {
             allowed: current.is_none() || home.is_some(),
             priority: self.priorities[instance.0 as usize],
             active: home.is_some(),
-            available: home.is_some_and(|node| self.arena.is_available(node)),
+            available: home.is_some_and(|node| self.is_available(node)),
             welcome: here.is_some(),
             crowd: here.map_or(0, |here| here.count),
             sound: !self.has_failed(instance),
@@ -133,6 +133,9 @@ impl Placing<'_, '_> {
             let (other, factor) = (self.pair(pair).primary, self.pair(pair).score);
             let manner = Manner { keep_one: false, ..Manner::OF_FOLLOWERS };
             self.add_wishes(&mut table, other, instance, Some(pair), factor, manner);
+        }
+        if let Some(score) = self.liked_together(instance, node, table.score(node)) {
+            return score;
         }
         for place in 0..self.arena[instance].followed_by.len() {
             let pair = self.arena[instance].followed_by[place];
@@ -163,7 +166,7 @@ impl Placing<'_, '_> {
         let mut available = 0;
         for (node, allowed) in table.iter_mut() {
             allowed.count = 0;
-            available += u32::from(self.arena.is_available(node));
+            available += u32::from(self.is_available(node));
         }
         self.arena[whole].allowed = table;
         let fair = most.checked_div(available).unwrap_or(most).max(1);
@@ -205,7 +208,7 @@ impl Placing<'_, '_> {
         let crowd = self.arena[whole].allowed.get(node).map_or(0, |allowed| allowed.count);
         let stays = !self.arena[instance].decided
             && !self.arena[instance].failed
-            && self.arena.is_available(node)
+            && self.is_available(node)
             && crowd < fair;
         stays.then_some(node)
     }
@@ -273,7 +276,7 @@ impl Placing<'_, '_> {
     fn has_room(&self, whole: ResIx, instance: ResIx, node: NodeIx, most_here: u32) -> bool {
         let here = self.arena[whole].allowed.get(node);
         !self.arena[instance].removed
-            && self.arena.is_available(node)
+            && self.is_available(node)
             && here.is_some_and(|here| !here.score.is_negative() && here.count < most_here)
     }
 }

@@ -18,16 +18,17 @@ mod following;
 mod instances;
 mod order;
 mod promotion;
+mod sums;
 mod wishes;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeMap, rc::Rc, vec, vec::Vec};
 
 use heart_model::policy::{Role, Score};
 
-use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, Pair, Placement, ResIx};
+use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, NodeSet, Pair, Placement, ResIx};
 
 /// Places all resources: fills the fields of the arena that are marked *(assignment)*.
 pub(crate) fn assign(arena: &mut Arena<'_>) {
@@ -54,6 +55,14 @@ struct Placing<'a, 's> {
     numbers: Vec<u32>,
     /// Whose wishes are being asked: whoever comes back here has found a loop.
     asked: Vec<bool>,
+    /// Whether something can be given to each node now.
+    available: Vec<bool>,
+    /// Where instances of clones are that have their places.
+    sound_places: BTreeMap<ResIx, Rc<NodeSet>>,
+    /// How much has been placed that is no instance, and how often nodes became available or not.
+    placed: u64,
+    /// What followers of instances say, added up: of those that would like to, and of those that must.
+    sums: [Option<sums::Sums>; 2],
 }
 
 impl<'a, 's> Placing<'a, 's> {
@@ -74,7 +83,10 @@ impl<'a, 's> Placing<'a, 's> {
         }
         let active = arena.resource_numbers().map(|resource| active_parts(arena, resource)).collect();
         let asked = vec![false; arena.resources.len()];
-        Placing { arena, roles, priorities, active, numbers, asked }
+        let available = arena.node_numbers().map(|node| arena.is_available(node)).collect();
+        let sound_places = BTreeMap::new();
+        let (placed, sums) = (0, [None, None]);
+        Placing { arena, roles, priorities, active, numbers, asked, available, sound_places, placed, sums }
     }
 
     fn pair(&self, pair: ColocationIx) -> &Pair {
@@ -128,9 +140,14 @@ impl<'a, 's> Placing<'a, 's> {
         here.blocked || here.children.iter().any(|child| self.is_blocked(*child))
     }
 
+    /// Whether something can be given to this node now.
+    fn is_available(&self, node: NodeIx) -> bool {
+        self.available.get(node.0 as usize).is_some_and(|available| *available)
+    }
+
     /// Whether the resource may go to this node.
     fn is_usable(&self, resource: ResIx, node: NodeIx) -> bool {
-        self.arena.is_available(node) && !self.arena[resource].allowed.score(node).is_negative()
+        self.is_available(node) && !self.arena[resource].allowed.score(node).is_negative()
     }
 
     /// Places a resource, with all that it consists of, and says where it goes. It goes to the node that
@@ -181,6 +198,10 @@ impl<'a, 's> Placing<'a, 's> {
             return self.arena[resource].assigned;
         }
         self.arena[resource].deciding = true;
+        // What instances think is asked while they are placed, by nobody else.
+        if self.arena.clone_of(resource).is_none() {
+            self.placed += 1;
+        }
         self.heed_colocations(resource);
         if self.role(resource) == Some(Role::Stopped) {
             self.arena[resource].allowed.add_everywhere(Score::NEVER, Cause::TargetRole);
@@ -212,6 +233,9 @@ impl<'a, 's> Placing<'a, 's> {
                 if self.pair(pair).score.is_mandatory() == mandatory {
                     self.follow(resource, pair);
                 }
+            }
+            if self.hear_together(resource, mandatory) {
+                continue;
             }
             for place in 0..self.arena[resource].followed_by.len() {
                 let pair = self.arena[resource].followed_by[place];
@@ -255,10 +279,10 @@ impl<'a, 's> Placing<'a, 's> {
     }
 
     /// A connection that was placed makes its node a node that others can be given to.
-    fn connect(&mut self, connection: ResIx, node: NodeIx) {
+    fn connect(&mut self, connection: ResIx, number: NodeIx) {
         let connected =
             self.arena[connection].assigned.is_some() && self.role(connection) != Some(Role::Stopped);
-        let node = self.arena.node_mut(node);
+        let node = self.arena.node_mut(number);
         if connected {
             node.online = true;
             // A guest is as clean as its container. A remote node is asked again, unless its connection
@@ -270,6 +294,8 @@ impl<'a, 's> Placing<'a, 's> {
         } else {
             node.shutting_down = true;
         }
+        self.available[number.0 as usize] = self.arena.is_available(number);
+        self.placed += 1;
     }
 
     /// What the attribute of a colocation is on a node. What is in a bundle counts where its container is.

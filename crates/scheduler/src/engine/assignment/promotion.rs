@@ -23,7 +23,7 @@ impl Placing<'_, '_> {
         for instance in self.arena[clone].children.clone() {
             let nodes: Vec<NodeIx> = self.arena[instance].allowed.iter().map(|(node, _)| node).collect();
             for node in nodes {
-                if !self.arena.is_available(node) {
+                if !self.is_available(node) {
                     continue;
                 }
                 let score = self.said_of_promotion(clone, instance, node).unwrap_or_default();
@@ -70,14 +70,14 @@ impl Placing<'_, '_> {
             if active == Some(instance) {
                 return true;
             }
-            if active.is_none() && alike.any(|other| self.arena[other].known_on.contains(&node)) {
+            if active.is_none() && alike.any(|other| self.arena[other].known_on.contains(node)) {
                 return true;
             }
         }
         if here.active_on.is_empty() && here.known_on.is_empty() {
             return true;
         }
-        here.active_on.contains(&node) || here.known_on.contains(&node)
+        here.active_on.contains(&node) || here.known_on.contains(node)
     }
 
     /// The same thing in all instances of a clone.
@@ -273,7 +273,7 @@ impl Placing<'_, '_> {
             }
         } else if here.no_promotion
             || self.priorities[resource.0 as usize].is_negative()
-            || !self.arena.is_available(node)
+            || !self.is_available(node)
             || !self.has_host(node)
         {
             return None;
