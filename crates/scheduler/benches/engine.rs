@@ -47,7 +47,7 @@ const fn line(
     Line { name, shape, size: Size { nodes, resources, probed }, bar_ms }
 }
 
-const LINES: [Line; 16] = [
+const LINES: [Line; 18] = [
     line("groups", Shape::Groups, 32, 1_000, true, 50),
     line("lost", Shape::NodeLost, 32, 1_000, true, 50),
     line("clones", Shape::Clones, 32, 1_000, true, 50),
@@ -61,6 +61,8 @@ const LINES: [Line; 16] = [
     line("lost", Shape::NodeLost, 1_000, 10_000, false, 5_000),
     line("clones", Shape::Clones, 1_000, 10_000, false, 5_000),
     line("probes", Shape::Probes, 32, 1_000, true, 500),
+    line("begin", Shape::Begin, 32, 1_000, false, 50),
+    line("begin", Shape::Begin, 100, 10_000, false, 1_000),
     line("groups", Shape::Groups, 100, 10_000, true, 1_000),
     line("lost", Shape::NodeLost, 100, 10_000, true, 1_000),
     line("clones", Shape::Clones, 100, 10_000, true, 1_000),

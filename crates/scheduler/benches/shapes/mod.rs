@@ -39,6 +39,8 @@ pub(crate) enum Shape {
     Clones,
     /// Groups of three of which nobody knows anything: all of them are probed on all nodes.
     Probes,
+    /// As with clones, and nothing runs yet.
+    Begin,
 }
 
 /// How large it is, and what is known.
@@ -55,9 +57,10 @@ pub(crate) struct Size {
 
 /// A cluster of this shape and size.
 pub(crate) fn cluster(shape: Shape, size: Size) -> (Cluster, State) {
-    let mut world = World::new(size, shape == Shape::Probes);
+    let mut world = World::new(size, matches!(shape, Shape::Probes | Shape::Begin));
     world.fence_device();
-    let clones = if shape == Shape::Clones { CLONES.min(size.resources) } else { 0 };
+    let has_clones = matches!(shape, Shape::Clones | Shape::Begin);
+    let clones = if has_clones { CLONES.min(size.resources) } else { 0 };
     (0..clones).for_each(|number| world.clone(number));
     let mut left = size.resources.saturating_sub(clones);
     let mut number = 0;
@@ -109,7 +112,6 @@ struct World {
 
 impl World {
     fn new(size: Size, unknown: bool) -> World {
-        let probes = size.probed || unknown;
         let mut world = World {
             cluster: Cluster::default(),
             state: State::default(),
@@ -122,7 +124,7 @@ impl World {
             ("no-quorum-policy", "stop"),
             ("dc-version", "2.1.9"),
             ("cluster-infrastructure", "corosync"),
-            ("enable-startup-probes", if probes { "true" } else { "false" }),
+            ("enable-startup-probes", if size.probed { "true" } else { "false" }),
         ];
         world.cluster.options = vec![set("cluster-options", &options)];
         world.cluster.resource_defaults = vec![set("resource-defaults", &[("resource-stickiness", "1")])];

@@ -64,5 +64,5 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     let implied = emit::implied(&draft, &plan);
     let look_again = draft.arena.look_again;
     let after = simulate::after(&mut draft, &plan);
-    Outcome { before, decisions, actions, implied, order: plan.order, after, look_again }
+    Outcome { before, decisions, actions, implied, order: plan.order, points: plan.points, after, look_again }
 }
