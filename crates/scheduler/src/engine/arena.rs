@@ -273,8 +273,6 @@ pub(crate) struct BundleFacts {
 pub(crate) struct Allowed {
     pub(crate) score: Score,
     pub(crate) discovery: Discovery,
-    /// Instances of a clone that were given to the node. (assignment, on the clone's own table)
-    pub(crate) count: u32,
     /// What decided the score last, where it forbids or commands.
     pub(crate) cause: Cause,
 }

@@ -35,7 +35,7 @@ impl NodeTable {
         if self.0.len() <= place {
             self.0.resize(place + 1, None);
         }
-        self.0[place].get_or_insert(Allowed { score, discovery: Discovery::Always, count: 0, cause });
+        self.0[place].get_or_insert(Allowed { score, discovery: Discovery::Always, cause });
     }
 
     /// Adds to the score of a node that has one.

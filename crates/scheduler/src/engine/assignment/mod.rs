@@ -59,6 +59,8 @@ struct Placing<'a, 's> {
     available: Vec<bool>,
     /// Where instances of clones are that have their places.
     sound_places: BTreeMap<ResIx, Rc<NodeSet>>,
+    /// How many instances of a clone or a bundle were given to each node.
+    crowds: BTreeMap<ResIx, Vec<u32>>,
     /// How much has been placed that is no instance, and how often nodes became available or not.
     placed: u64,
     /// What followers of instances say, added up: of those that would like to, and of those that must.
@@ -85,8 +87,20 @@ impl<'a, 's> Placing<'a, 's> {
         let asked = vec![false; arena.resources.len()];
         let available = arena.node_numbers().map(|node| arena.is_available(node)).collect();
         let sound_places = BTreeMap::new();
-        let (placed, sums) = (0, [None, None]);
-        Placing { arena, roles, priorities, active, numbers, asked, available, sound_places, placed, sums }
+        let (crowds, placed, sums) = (BTreeMap::new(), 0, [None, None]);
+        Placing {
+            arena,
+            roles,
+            priorities,
+            active,
+            numbers,
+            asked,
+            available,
+            sound_places,
+            crowds,
+            placed,
+            sums,
+        }
     }
 
     fn pair(&self, pair: ColocationIx) -> &Pair {

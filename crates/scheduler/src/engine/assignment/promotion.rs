@@ -114,9 +114,7 @@ impl Placing<'_, '_> {
             self.rate(clone, *instance);
         }
         self.add_to_ratings(clone, instances);
-        let mut table = core::mem::take(&mut self.arena[clone].allowed);
-        table.iter_mut().for_each(|(_, allowed)| allowed.count = 0);
-        self.arena[clone].allowed = table;
+        self.forget_crowds(clone);
         let mut order = self.in_order_of_claims(clone, instances);
         order.sort_by_key(|instance| Reverse((self.arena[*instance].promotion, self.role_now(*instance))));
         let most = self.arena[clone].clone.map_or(1, |facts| facts.promoted_max);
@@ -125,9 +123,7 @@ impl Placing<'_, '_> {
             match self.can_promote(clone, instance, promoted < most) {
                 Some(node) => {
                     promoted += 1;
-                    if let Some(here) = self.arena[clone].allowed.get_mut(node) {
-                        here.count += 1;
-                    }
+                    self.join_crowd(clone, node);
                     self.give_role(instance, Role::Promoted);
                 }
                 None => self.give_role(instance, Role::Unpromoted),
@@ -278,12 +274,12 @@ impl Placing<'_, '_> {
         {
             return None;
         }
-        let Some(allowed) = self.arena[clone].allowed.get(node) else {
+        if self.arena[clone].allowed.get(node).is_none() {
             // What is inside of a bundle, or stays where nobody would put it.
             return (!managed).then_some(node);
-        };
+        }
         let most = self.arena[clone].clone.map_or(1, |facts| facts.promoted_node_max);
-        (allowed.count < most || !managed).then_some(node)
+        (self.crowd(clone, node) < most || !managed).then_some(node)
     }
 
     /// Says what an instance shall be, where nothing has been said before.
