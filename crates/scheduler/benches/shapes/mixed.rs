@@ -7,12 +7,19 @@ use heart_model::policy::{
     Score, State, Verb, Where,
 };
 
+use heart_scheduler::engine::planner::News;
+
 use super::{NOW, collective, ocf, set};
 
 /// A small cluster; the same for the same seed.
 pub(crate) fn cluster(seed: u64) -> (Cluster, State) {
-    let mut world =
-        Mixed { random: Random(seed), cluster: Cluster::default(), state: State::default(), calls: 1 };
+    let mut world = Mixed {
+        random: Random(seed),
+        cluster: Cluster::default(),
+        state: State::default(),
+        calls: 1,
+        calm: false,
+    };
     world.options();
     let nodes = world.random.below(6) + 2;
     (0..nodes).for_each(|number| world.node(number));
@@ -23,27 +30,57 @@ pub(crate) fn cluster(seed: u64) -> (Cluster, State) {
     (world.cluster, world.state)
 }
 
-/// Changes something that is known; most changes are small.
-pub(crate) fn change(state: &mut State, seed: u64) {
+/// Something that may be learnt next: on which node, and what.
+pub(crate) fn news(cluster: &Cluster, state: &State, seed: u64) -> (usize, News) {
     let mut random = Random(seed);
-    let place = random.below(state.nodes.len() as u64) as usize;
-    let node = &mut state.nodes[place];
-    match random.below(6) {
-        0 => super::lose(state, place),
-        1 => node.attributes = vec![set("changed", &[("standby", "on")])],
-        2 => drop(node.history.pop()),
-        3 => {
-            if let Some(history) = node.history.first() {
-                let name = format!("fail-count-{}", history.resource);
-                node.attributes.push(set("failed", &[(&name, "1")]));
-            }
-        }
-        4 => {
-            if let Some(last) = node.history.last_mut().and_then(|history| history.operations.last_mut()) {
-                last.answer = 1;
-            }
-        }
-        _ => super::fail_monitor(state, place),
+    let node = random.below(state.nodes.len() as u64) as usize;
+    let mut names = Vec::new();
+    cluster.resources.iter().for_each(|resource| primitives(resource, &mut names));
+    let name = names[random.below(names.len() as u64) as usize].clone();
+    if random.once_in(4) {
+        let attribute = random.one_of(&["fail-count-", "master-", "last-failure-"]);
+        let value = random.one_of(&[None, Some("1"), Some("5"), Some("INFINITY")]);
+        return (node, News::Attribute(format!("{attribute}{name}"), value.map(str::to_owned)));
+    }
+    let known = state.nodes[node].history.iter().find(|history| history.resource == name);
+    let mut history = known.cloned().unwrap_or_else(|| ResourceHistory {
+        resource: name.clone(),
+        agent: ocf("Dummy"),
+        ..ResourceHistory::default()
+    });
+    let (name, every_ms, answer, expected) = random.one_of(&[
+        ("start", 0, 0, 0),
+        ("stop", 0, 0, 0),
+        ("monitor", 10_000, 7, 0),
+        ("monitor", 10_000, 0, 0),
+        ("monitor", 0, 7, 7),
+        ("stop", 0, 1, 0),
+        ("start", 0, 1, 0),
+        ("start", 0, 5, 0),
+        ("promote", 0, 0, 0),
+        ("demote", 0, 0, 0),
+    ]);
+    let status = if random.once_in(10) { OperationStatus::Pending } else { OperationStatus::Done };
+    history.operations.push(Operation {
+        id: format!("later-{seed}"),
+        name: name.to_owned(),
+        every_ms,
+        status,
+        answer,
+        expected: Some(expected),
+        call: history.operations.iter().map(|operation| operation.call).max().unwrap_or(0) + 1,
+        changed_at: Some(NOW),
+        ..Operation::default()
+    });
+    (node, News::History(history))
+}
+
+fn primitives(resource: &Resource, names: &mut Vec<String>) {
+    match &resource.body {
+        Body::Primitive(_) => names.push(resource.id.clone()),
+        Body::Group(members) => members.iter().for_each(|member| primitives(member, names)),
+        Body::Clone(inner) => primitives(inner, names),
+        Body::Bundle(_) => {}
     }
 }
 
@@ -78,17 +115,20 @@ struct Mixed {
     cluster: Cluster,
     state: State,
     calls: i32,
+    /// Constraints are those of clones on which others rest, and clones are plain.
+    calm: bool,
 }
 
 impl Mixed {
     fn options(&mut self) {
+        self.calm = self.random.once_in(3);
         let random = &mut self.random;
-        let mut options = vec![("stonith-enabled", random.one_of(&["true", "true", "false"]))];
-        if random.once_in(3) {
+        let mut options = vec![("fencing-enabled", random.one_of(&["true", "true", "false"]))];
+        if random.once_in(3) && !self.calm {
             let placements = ["default", "utilization", "balanced", "minimal"];
             options.push(("placement-strategy", random.one_of(&placements)));
         }
-        if random.once_in(8) {
+        if random.once_in(8) && !self.calm {
             options.push(("symmetric-cluster", "false"));
         }
         if random.once_in(3) {
@@ -102,7 +142,7 @@ impl Mixed {
         let stickiness = random.one_of(&["0", "1", "100", "INFINITY"]);
         self.cluster.resource_defaults = vec![set("defaults", &[("resource-stickiness", stickiness)])];
         self.state.now = Some(NOW);
-        self.state.quorum = !random.once_in(8);
+        self.state.quorum = self.calm || !random.once_in(8);
         self.state.leader = Some("1".to_owned());
         let device = Resource {
             id: "fencing".to_owned(),
@@ -120,16 +160,16 @@ impl Mixed {
         let (id, name) = ((number + 1).to_string(), format!("n{}", number + 1));
         let random = &mut self.random;
         let mut told: Vec<(&str, &str)> = Vec::new();
-        if random.once_in(10) {
+        if random.once_in(10) && !self.calm {
             told.push(("standby", "on"));
         }
-        if random.once_in(20) {
+        if random.once_in(20) && !self.calm {
             told.push(("maintenance", "true"));
         }
-        if random.once_in(20) {
+        if random.once_in(20) && !self.calm {
             told.push(("shutdown", "1"));
         }
-        let is_there = !random.once_in(6);
+        let is_there = self.calm || !random.once_in(6);
         let since = if is_there { Some(1) } else { Some(0) };
         let join = if is_there { JoinState::Member } else { JoinState::Down };
         self.state.nodes.push(NodeState {
@@ -156,11 +196,11 @@ impl Mixed {
     fn resource(&mut self, number: u64) {
         let id = format!("r{number}");
         let resource = match self.random.below(10) {
-            0..4 => {
+            0..4 if !self.calm || number > 0 => {
                 let id = format!("{id}p");
                 self.primitive(&id, false, false)
             }
-            4..7 => self.group(&id, false, false),
+            0..7 if !self.calm || number > 0 => self.group(&id, false, false),
             _ => self.clone(&id),
         };
         self.cluster.resources.push(resource);
@@ -182,7 +222,7 @@ impl Mixed {
     }
 
     fn clone(&mut self, id: &str) -> Resource {
-        let promotable = self.random.once_in(3);
+        let promotable = !self.calm && self.random.once_in(3);
         let inner = match self.random.once_in(3) {
             true => self.group(id, true, promotable),
             false => self.primitive(&format!("{id}p"), true, promotable),
@@ -191,6 +231,9 @@ impl Mixed {
         options.push(("interleave", self.random.one_of(&["true", "false"])));
         if promotable {
             options.push(("promotable", "true"));
+        }
+        if self.calm {
+            return collective(&format!("{id}c"), Body::Clone(Box::new(inner)), &options);
         }
         if self.random.once_in(3) {
             options.push(("clone-max", self.random.one_of(&["1", "2", "3"])));
@@ -213,10 +256,10 @@ impl Mixed {
         if random.once_in(5) {
             meta.push(("priority", random.one_of(&["1", "10"])));
         }
-        if random.once_in(12) {
+        if random.once_in(12) && !self.calm {
             meta.push(("target-role", random.one_of(&["Stopped", "Unpromoted"])));
         }
-        if random.once_in(15) {
+        if random.once_in(15) && !self.calm {
             meta.push(("is-managed", "false"));
         }
         if random.once_in(5) {
@@ -265,14 +308,18 @@ impl Mixed {
         };
         let nodes = self.state.nodes.len() as u64;
         for place in 0..nodes {
-            let is_here = if on_many { (at >> place) & 3 != 0 } else { at % nodes == place && at & 256 != 0 };
+            let is_here = if on_many {
+                self.calm || (at >> place) & 3 != 0
+            } else {
+                at % nodes == place && at & 256 != 0
+            };
             self.history(id, place as usize, is_here, promotable && (at >> 32) % nodes == place);
         }
         resource
     }
 
     fn history(&mut self, id: &str, node: usize, is_here: bool, promoted: bool) {
-        if self.random.once_in(9) {
+        if !self.calm && self.random.once_in(9) {
             return;
         }
         let mut operations = Vec::new();
@@ -297,7 +344,7 @@ impl Mixed {
                 done("promote", 0, 0, 0);
             }
             done("monitor", 10_000, 0, 0);
-            match self.random.below(24) {
+            match if self.calm { 9 } else { self.random.below(24) } {
                 0 => done("monitor", 10_000, 7, 0),
                 1 => done("stop", 0, 1, 0),
                 2 => done("monitor", 10_000, 1, 0),
@@ -306,11 +353,11 @@ impl Mixed {
         } else {
             done("monitor", 0, 7, 7);
         }
-        if self.random.once_in(15) {
+        if !self.calm && self.random.once_in(15) {
             let name = format!("fail-count-{id}");
             self.state.nodes[node].attributes.push(set("failed", &[(&name, "1")]));
         }
-        if promoted || self.random.once_in(8) {
+        if promoted || (!self.calm && self.random.once_in(8)) {
             let name = format!("master-{id}");
             let score = self.random.one_of(&["5", "10"]);
             self.state.nodes[node].attributes.push(set("promotion", &[(&name, score)]));
@@ -335,7 +382,49 @@ impl Mixed {
         }
     }
 
+    /// Something rests on a clone, as it does in most clusters that have one.
+    fn rest(&mut self, number: u64) {
+        let is_clone = |resource: &&Resource| matches!(resource.body, Body::Clone(_));
+        let clones: Vec<String> =
+            self.cluster.resources.iter().filter(is_clone).map(|clone| clone.id.clone()).collect();
+        let dependent = self.any();
+        if clones.is_empty() || clones.contains(&dependent) {
+            return;
+        }
+        let primary = clones[self.random.below(clones.len() as u64) as usize].clone();
+        if !self.random.once_in(4) {
+            self.cluster.constraints.push(Constraint::Colocation(Colocation {
+                id: format!("rests-{number}"),
+                score: self.random.one_of(&[Score::INFINITY, Score::INFINITY, Score::new(50)]),
+                dependent: dependent.clone(),
+                dependent_role: None,
+                primary: primary.clone(),
+                primary_role: None,
+                node_attribute: None,
+                influence: self.random.one_of(&[None, None, Some(false)]),
+            }));
+        }
+        if !self.random.once_in(4) {
+            self.cluster.constraints.push(Constraint::Order(Order {
+                id: format!("starts-after-{number}"),
+                first: primary,
+                first_action: Verb::Start,
+                first_instance: None,
+                then: dependent,
+                then_action: Verb::Start,
+                then_instance: None,
+                kind: self.random.one_of(&[OrderKind::Mandatory, OrderKind::Mandatory, OrderKind::Optional]),
+                symmetrical: self.random.one_of(&[None, None, Some(false)]),
+                require_all: None,
+            }));
+        }
+    }
+
     fn constraint(&mut self, number: u64) {
+        if self.calm {
+            self.rest(number);
+            return;
+        }
         let id = format!("constraint-{number}");
         let (one, other) = (self.any(), self.any());
         let random = &mut self.random;

@@ -28,6 +28,9 @@ const NOW: i64 = 1_790_000_000;
 /// How many clones there are in a shape that has some.
 const CLONES: usize = 4;
 
+/// What an agent is told: names and values.
+type Parameters<'p> = &'p [(&'p str, &'p str)];
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -86,18 +89,20 @@ pub(crate) fn lose(state: &mut State, node: usize) {
     node.join = Some(JoinState::Down);
 }
 
-/// A monitor of the last thing that runs on a node has failed.
-pub(crate) fn fail_monitor(state: &mut State, node: usize) {
-    let running = |history: &&mut ResourceHistory| history.operations.len() > 1;
-    let Some(history) = state.nodes[node].history.iter_mut().rfind(running) else { return };
-    let Some(last) = history.operations.last().cloned() else { return };
-    history.operations.push(Operation {
+/// What is known of the last thing that runs on a node, and the same with a monitor that has failed.
+pub(crate) fn failure(state: &State, node: usize) -> Option<(ResourceHistory, ResourceHistory)> {
+    let running = |history: &&ResourceHistory| history.operations.len() > 1;
+    let known = state.nodes[node].history.iter().rfind(running)?;
+    let last = known.operations.last().cloned()?;
+    let mut failed = known.clone();
+    failed.operations.push(Operation {
         id: format!("{}_last_failure", last.id),
         answer: 7,
         call: last.call + 100_000,
         changed_at: Some(NOW - 1),
         ..last
     });
+    Some((known.clone(), failed))
 }
 
 /// A cluster while it is made.
@@ -120,7 +125,7 @@ impl World {
             calls: 0,
         };
         let options = [
-            ("stonith-enabled", "true"),
+            ("fencing-enabled", "true"),
             ("no-quorum-policy", "stop"),
             ("dc-version", "2.1.9"),
             ("cluster-infrastructure", "corosync"),
@@ -155,7 +160,10 @@ impl World {
             name,
             kind: NodeKind::Member,
             score: Score::ZERO,
-            attributes: vec![set("site", &[("site", if number % 2 == 0 { "north" } else { "south" })])],
+            attributes: vec![set(
+                "site",
+                &[("site", if number.is_multiple_of(2) { "north" } else { "south" })],
+            )],
             utilization: Vec::new(),
         });
     }
@@ -173,7 +181,7 @@ impl World {
         let node = number % self.cluster.nodes.len();
         let name = format!("service-{number:05}");
         let address = format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);
-        let parts: [(&str, &str, &[(&str, &str)]); 3] = [
+        let parts: [(&str, &str, Parameters<'_>); 3] = [
             ("ip", "IPaddr2", &[("ip", &address), ("cidr_netmask", "24")]),
             ("fs", "Filesystem", &[("device", "/dev/vg/lv"), ("directory", "/srv"), ("fstype", "xfs")]),
             ("app", "apache", &[("configfile", "/etc/httpd/conf/httpd.conf")]),

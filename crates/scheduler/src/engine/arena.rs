@@ -13,6 +13,7 @@ use alloc::{
 use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 
 pub(crate) use super::node_table::{NodeSet, NodeTable};
+use super::trace::{Given, Standing, Turn};
 
 /// A node, by its place in [`Arena::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,16 @@ pub(crate) struct Arena<'s> {
     pub(crate) look_again: Option<i64>,
     /// Whether any resource needs unfencing. (facts)
     pub(crate) unfencing: bool,
+    /// What is given from outside, where this is a part of a cluster.
+    pub(crate) given: &'s Given,
+    /// How nodes stood before anything was read of resources. (facts)
+    pub(crate) standings: Vec<Standing>,
+    /// Whether a resource has changed how a node stands. (actions)
+    pub(crate) nodes_changed: bool,
+    /// What was placed, in order. (assignment)
+    pub(crate) turns: Vec<Turn>,
+    /// Clones of which something has to be done, or would have if it could. (actions)
+    pub(crate) restless: BTreeSet<String>,
 }
 
 /// Why a fail count is cleared.

@@ -7,7 +7,7 @@ use heart_model::policy::{Discovery, Score};
 use super::arena::{Allowed, Cause, NodeIx};
 
 /// Scores of nodes. A node that has none can never be chosen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NodeTable(Vec<Option<Allowed>>);
 
 impl NodeTable {

@@ -15,7 +15,8 @@ use crate::engine::arena::{Allowed, Cause, Kind, NodeIx, NodeKind, Requires, Res
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
-    let any_managed = draft.arena.resources.iter().any(|resource| resource.managed);
+    let any_managed =
+        draft.arena.given.any_managed || draft.arena.resources.iter().any(|resource| resource.managed);
     let leader = draft.leader();
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
     for node in by_name(draft) {

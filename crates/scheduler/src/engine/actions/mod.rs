@@ -34,6 +34,7 @@ mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unrest;
 mod users;
 
 use super::{
@@ -56,13 +57,17 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     shutdown::schedule(&mut draft);
     resolve::join(&mut draft);
     probe_orders::join(&mut draft);
+    let standing = unrest::standing(&draft);
     propagate::settle(&mut draft);
+    unrest::note(&mut draft, &standing);
     notify::tell(&mut draft);
     let plan = emit::plan(&mut draft);
     let decisions = decisions::all(&draft);
     let actions = emit::actions(&draft, &plan);
     let implied = emit::implied(&draft, &plan);
     let look_again = draft.arena.look_again;
+    let standings = crate::engine::trace::standings(draft.arena);
+    draft.arena.nodes_changed = standings != draft.arena.standings;
     let after = simulate::after(&mut draft, &plan);
     Outcome { before, decisions, actions, implied, order: plan.order, points: plan.points, after, look_again }
 }

@@ -44,7 +44,18 @@ impl Placing<'_, '_> {
                 && self.is_available(*current)
                 && table.get(*current).is_some_and(|allowed| allowed.score == score)
         });
+        if stays.is_none() && self.is_one_of_many(resource, best) {
+            self.heeds_load.set(true);
+        }
         Some(stays.unwrap_or(best))
+    }
+
+    /// Whether another node has the same score as the best, so that how much each has been given decides.
+    fn is_one_of_many(&self, resource: ResIx, best: NodeIx) -> bool {
+        let score = |node: NodeIx, score: Score| if self.is_available(node) { score } else { Score::NEVER };
+        let table = &self.arena[resource].allowed;
+        let most = score(best, table.score(best));
+        table.iter().filter(|(node, allowed)| score(*node, allowed.score) == most).nth(1).is_some()
     }
 
     /// The first node in the order of choice.

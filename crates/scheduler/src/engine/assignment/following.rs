@@ -342,6 +342,7 @@ impl Placing<'_, '_> {
             let node = self.host_of_bundled(subject, node).unwrap_or(node);
             return placed.find(|(_, at)| *at == node).map(|(instance, _)| instance);
         }
+        self.heeds_load.set(true);
         let table = &self.arena[subject].allowed;
         let ranked = placed.filter_map(|(instance, node)| {
             Some((instance, Rank { node, score: table.get(node)?.score, here: false }))

@@ -25,19 +25,26 @@ mod wishes;
 pub(crate) mod tests;
 
 use alloc::{collections::BTreeMap, rc::Rc, vec, vec::Vec};
+use core::cell::Cell;
 
 use heart_model::policy::{Role, Score};
 
-use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, NodeSet, Pair, Placement, ResIx};
+use super::{
+    arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, NodeSet, Pair, Placement, ResIx},
+    trace::Turn,
+};
 
 /// Places all resources: fills the fields of the arena that are marked *(assignment)*.
 pub(crate) fn assign(arena: &mut Arena<'_>) {
     let mut placing = Placing::new(arena);
-    for resource in placing.in_order() {
+    placing.pin();
+    for (turn, resource) in placing.in_order().into_iter().enumerate() {
+        placing.begin_turn(turn);
         // A connection that is on its way already had better arrive.
         let here = &placing.arena[resource];
         let target = here.connection_to.and(here.migration).map(|(_, target)| target);
         placing.place(resource, target, true);
+        placing.end_turn(resource);
     }
     placing.write_roles();
 }
@@ -63,6 +70,10 @@ struct Placing<'a, 's> {
     crowds: BTreeMap<ResIx, Vec<u32>>,
     /// How much has been placed that is no instance, and how often nodes became available or not.
     placed: u64,
+    /// What nodes were given, and had taken away again, in this turn.
+    given: Vec<(NodeIx, i64)>,
+    /// Whether something depended on how much nodes had been given before.
+    heeds_load: Cell<bool>,
     /// What followers of instances say, added up: of those that would like to, and of those that must.
     sums: [Option<sums::Sums>; 2],
 }
@@ -88,6 +99,7 @@ impl<'a, 's> Placing<'a, 's> {
         let available = arena.node_numbers().map(|node| arena.is_available(node)).collect();
         let sound_places = BTreeMap::new();
         let (crowds, placed, sums) = (BTreeMap::new(), 0, [None, None]);
+        let (given, heeds_load) = (Vec::new(), Cell::new(false));
         Placing {
             arena,
             roles,
@@ -99,8 +111,53 @@ impl<'a, 's> Placing<'a, 's> {
             sound_places,
             crowds,
             placed,
+            given,
+            heeds_load,
             sums,
         }
+    }
+
+    /// Leaves what is pinned where it is. Whoever pins it has counted it where it is, too.
+    fn pin(&mut self) {
+        for (id, node) in &self.arena.given.pinned {
+            let Some(resource) = self.arena.by_id.get(id).copied() else { continue };
+            let parent = self.arena[resource].parent;
+            for pinned in [Some(resource), parent].into_iter().flatten() {
+                self.arena[pinned].decided = true;
+            }
+            self.arena[resource].assigned = *node;
+            if node.is_none() {
+                self.set_role(resource, Role::Stopped);
+            }
+        }
+    }
+
+    /// Before the next one is placed: where this is a part of a cluster, others have been placed since.
+    fn begin_turn(&mut self, turn: usize) {
+        let loads = &self.arena.given.loads;
+        let before = turn.checked_sub(1).and_then(|before| loads.get(before));
+        if let Some(loads) = loads.get(turn) {
+            for (place, node) in self.arena.nodes.iter_mut().enumerate() {
+                let known = before.and_then(|before| before.get(place)).copied().unwrap_or(0);
+                let since = loads.get(place).copied().unwrap_or(0) - known;
+                node.assigned = (i64::from(node.assigned) + since).max(0) as u32;
+            }
+        }
+    }
+
+    /// Notes what the turn of a resource has come to.
+    fn end_turn(&mut self, resource: ResIx) {
+        let mut load: Vec<(NodeIx, i64)> = Vec::new();
+        self.given.sort_unstable();
+        for (node, change) in core::mem::take(&mut self.given) {
+            match load.last_mut().filter(|(last, _)| *last == node) {
+                Some((_, sum)) => *sum += change,
+                None => load.push((node, change)),
+            }
+        }
+        load.retain(|(_, sum)| *sum != 0);
+        let top = self.arena[resource].id.clone();
+        self.arena.turns.push(Turn { top, load, heeds_load: self.heeds_load.take() });
     }
 
     fn pair(&self, pair: ColocationIx) -> &Pair {
@@ -273,6 +330,7 @@ impl<'a, 's> Placing<'a, 's> {
         };
         self.arena[resource].assigned = Some(node);
         self.arena.node_mut(node).assigned += 1;
+        self.given.push((node, 1));
         self.take_capacity(resource, node);
     }
 
@@ -283,6 +341,7 @@ impl<'a, 's> Placing<'a, 's> {
         {
             let counter = &mut self.arena.node_mut(node).assigned;
             *counter = counter.saturating_sub(1);
+            self.given.push((node, -1));
             self.give_capacity_back(resource, node);
         }
         self.arena[resource].decided = false;

@@ -29,10 +29,16 @@ pub(crate) use unfold::is_connection;
 use super::{
     arena::{Arena, ClearWhy, NodeIx, NodeKind, NodeTable, ResIx},
     rules::{self, Context},
+    trace::{self, Given},
 };
 
 /// Gathers what is known.
 pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
+    gather_part(spec, state, &trace::NOTHING)
+}
+
+/// Gathers what is known of a part of a cluster.
+pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Given) -> Arena<'s> {
     let now = state.now;
     let context = Context { now, ..Context::default() };
     let options = options::read(&rules::values(&spec.options, &context), state);
@@ -56,10 +62,17 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
         leader: None,
         look_again: None,
         unfencing: false,
+        given,
+        standings: Vec::new(),
+        nodes_changed: false,
+        turns: Vec::new(),
+        restless: BTreeSet::new(),
     };
+    arena.options.fencing_possible |= given.fencing_possible;
     unfold::announce_remote_nodes(&mut arena);
     unfold::unfold(&mut arena);
     let mut seen = see_nodes(&mut arena);
+    arena.standings = trace::standings(&arena);
     read_histories(&mut arena, &mut seen);
     finish(&mut arena);
     arena
