@@ -13,7 +13,10 @@ use alloc::{
 use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 
 pub(crate) use super::node_table::{NodeSet, NodeTable};
-use super::trace::{Given, Standing, Turn};
+use super::{
+    names::Names,
+    trace::{Given, Standing, Turn},
+};
 
 /// A node, by its place in [`Arena::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +45,7 @@ pub(crate) struct Arena<'s> {
     /// Those that are part of no other, in the order of the file; removed ones behind them. (facts)
     pub(crate) top: Vec<ResIx>,
     /// Resources by id, instances under theirs (`web:1`), clones and groups too. (facts)
-    pub(crate) by_id: BTreeMap<String, ResIx>,
+    pub(crate) by_id: Names<ResIx>,
     /// Colocations of two resources, sets taken apart. (colocation)
     pub(crate) colocations: Vec<Pair>,
     /// Locations that speak of one role only: asked when promotions are chosen. (candidates)
@@ -347,6 +350,12 @@ pub(crate) struct History<'s> {
     pub(crate) entry: &'s policy::ResourceHistory,
     /// Its operations in the order in which they count.
     pub(crate) operations: Vec<&'s policy::Operation>,
+    /// It names the resource, not another instance.
+    pub(crate) is_own: bool,
+    /// The agent was another one.
+    pub(crate) other_agent: bool,
+    /// Some operations recur.
+    pub(crate) recurs: bool,
 }
 
 /// A resource, a group, a clone, an instance.

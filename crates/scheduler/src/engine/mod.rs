@@ -16,6 +16,7 @@ mod candidates;
 mod colocation;
 mod digest;
 mod facts;
+mod names;
 mod node_table;
 pub mod outcome;
 mod picture;

@@ -59,8 +59,7 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
 
 fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: NodeIx) {
     let found = &draft.arena[resource];
-    let told_of = &found.history[place].entry.resource;
-    if *told_of != found.id && *told_of != found.name {
+    if !found.history[place].is_own {
         // It is the history of another instance.
         return;
     }
@@ -73,7 +72,7 @@ fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, place: usize, node: N
         return;
     }
     let is_active = found.active_on.contains(&node);
-    if agent_changed(draft, resource, place) {
+    if found.history[place].other_agent {
         if is_active {
             draft.start_anew.insert(resource);
             fencing::unfence_anew(draft, resource, node);
@@ -112,15 +111,6 @@ fn cancel(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, operation: &
     if let Some(cancel) = draft.table.on(resource, Doing::Cancel(number), node) {
         draft.relate(End::Of(resource, STOP), End::Action(cancel), P::ORDERED);
     }
-}
-
-fn agent_changed(draft: &Draft<'_, '_>, resource: ResIx, place: usize) -> bool {
-    let found = &draft.arena[resource];
-    let told = &found.history[place].entry.agent;
-    found.source.is_some()
-        && (told.class != found.agent.class
-            || told.agent_type != found.agent.agent_type
-            || told.provider != found.agent.provider)
 }
 
 /// Compares one operation; whether something has changed.

@@ -62,15 +62,27 @@ enum Ending {
 pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entries: &'s [ResourceHistory]) {
     for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
         let resource = locate(arena, node, entry);
-        let operations = in_order(&entry.operations);
-        arena[resource].history.push(History { node, entry, operations: operations.clone() });
-        read_one(arena, counts, resource, node, &operations);
+        // Whatever is asked of what was written down is asked now, while it is at hand.
+        let found = &arena[resource];
+        let history = History {
+            node,
+            entry,
+            operations: in_order(&entry.operations),
+            is_own: entry.resource == found.id || entry.resource == found.name,
+            other_agent: found.source.is_some() && entry.agent != found.agent,
+            recurs: entry.operations.iter().any(|operation| operation.every_ms > 0),
+        };
+        arena[resource].history.push(history);
+        read_one(arena, counts, resource, node);
     }
 }
 
 /// Operations count in the order in which they were asked for. One that has no number yet has the place
 /// that its transition has among those of the same scheduler, and is last where that cannot be told.
 fn in_order(operations: &[Operation]) -> Vec<&Operation> {
+    if let [operation] = operations {
+        return alloc::vec![operation];
+    }
     let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
         operations.iter().partition(|operation| operation.call >= 0);
     ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
@@ -85,16 +97,17 @@ fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     ordered
 }
 
-fn read_one(
-    arena: &mut Arena<'_>,
-    counts: &Counts,
-    resource: ResIx,
-    node: NodeIx,
-    operations: &[&Operation],
-) {
+/// Reads the last history of a resource.
+fn read_one(arena: &mut Arena<'_>, counts: &Counts, resource: ResIx, node: NodeIx) {
     let mut reading = Reading { resource, node, role: None, on_fail: OnFail::Ignore, last_failure: None };
-    for operation in operations {
+    let last = arena[resource].history.len().saturating_sub(1);
+    let mut place = 0;
+    // Bounded: nothing adds to a history that is being read.
+    while let Some(operation) =
+        arena[resource].history.get(last).and_then(|history| history.operations.get(place)).copied()
+    {
         take(arena, counts, &mut reading, operation);
+        place += 1;
     }
     active::settle(arena, resource, node, reading.role, reading.on_fail);
 }

@@ -17,8 +17,13 @@ use crate::engine::arena::{Arena, Cause, Kind, NodeIx, NodeKind, Requires, ResIx
 /// The resource that this history speaks of; one that is not configured is made up, to be stopped.
 pub(super) fn locate(arena: &mut Arena<'_>, node: NodeIx, entry: &ResourceHistory) -> ResIx {
     let id = entry.resource.as_str();
-    let base = without_instance(id);
     let exact = arena.by_id.get(id).copied();
+    if let Some(found) = exact.filter(|found| arena[*found].kind == Kind::Primitive)
+        && arena.clone_of(found).is_none()
+    {
+        return found;
+    }
+    let base = without_instance(id);
     let found = exact
         .or_else(|| arena.by_id.get(base).copied())
         .or_else(|| arena.by_id.get(format!("{base}:0").as_str()).copied());

@@ -28,6 +28,7 @@ pub(crate) use unfold::is_connection;
 
 use super::{
     arena::{Arena, ClearWhy, NodeIx, NodeKind, NodeTable, ResIx},
+    names::{Names, NodeNames},
     rules::{self, Context},
     trace::{self, Given},
 };
@@ -50,7 +51,7 @@ pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Gi
         nodes,
         resources: Vec::new(),
         top: Vec::new(),
-        by_id: BTreeMap::new(),
+        by_id: Names::default(),
         colocations: Vec::new(),
         role_locations: Vec::new(),
         clear_failures: Vec::new(),
@@ -85,7 +86,8 @@ fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
 /// The entries of the state, each with its node.
 fn entries<'s>(arena: &Arena<'s>) -> Vec<(NodeIx, &'s NodeState)> {
     let state = arena.state;
-    state.nodes.iter().filter_map(|entry| Some((nodes::find(&arena.nodes, entry)?, entry))).collect()
+    let names = NodeNames::of(&arena.nodes);
+    state.nodes.iter().filter_map(|entry| Some((nodes::find(&names, entry)?, entry))).collect()
 }
 
 /// Takes in how the nodes stand; the entries of the state that were used for that.
@@ -132,8 +134,12 @@ fn read_some(
     let counts = failure::counts(arena);
     let state = arena.state;
     let before = read.len();
+    let mut names = NodeNames::of(&arena.nodes);
     for (place, entry) in state.nodes.iter().enumerate() {
-        let Some(node) = nodes::find(&arena.nodes, entry) else { continue };
+        if names.is_old(&arena.nodes) {
+            names = NodeNames::of(&arena.nodes);
+        }
+        let Some(node) = nodes::find(&names, entry) else { continue };
         if read.contains(&place) || !is_readable(arena, node) {
             continue;
         }
