@@ -75,7 +75,7 @@ impl Placing<'_, '_> {
             true => rank.score,
             false => Score::NEVER,
         };
-        let name = |rank: &Rank| &self.arena.node(rank.node).name;
+        let name = |rank: &Rank| self.by_name.get(rank.node.0 as usize);
         let free = || match self.arena.options.placement {
             Placement::Balanced => self.compare_capacity(one.node, other.node),
             Placement::Default | Placement::Utilization | Placement::Minimal => Ordering::Equal,
@@ -91,7 +91,7 @@ impl Placing<'_, '_> {
             .cmp(&score(one))
             .then_with(free)
             .then_with(fewer)
-            .then_with(|| name(one).cmp(name(other)))
+            .then_with(|| name(one).cmp(&name(other)))
     }
 
     /// Whether it is an instance of a clone whose instances differ from one another.

@@ -64,6 +64,8 @@ struct Placing<'a, 's> {
     asked: Vec<bool>,
     /// Whether something can be given to each node now.
     available: Vec<bool>,
+    /// The place of each node's name among all names.
+    by_name: Vec<usize>,
     /// Where instances of clones are that have their places.
     sound_places: BTreeMap<ResIx, Rc<NodeSet>>,
     /// How many instances of a clone or a bundle were given to each node.
@@ -97,7 +99,7 @@ impl<'a, 's> Placing<'a, 's> {
         let active = arena.resource_numbers().map(|resource| active_parts(arena, resource)).collect();
         let asked = vec![false; arena.resources.len()];
         let available = arena.node_numbers().map(|node| arena.is_available(node)).collect();
-        let sound_places = BTreeMap::new();
+        let (by_name, sound_places) = (places_by_name(arena), BTreeMap::new());
         let (crowds, placed, sums) = (BTreeMap::new(), 0, [None, None]);
         let (given, heeds_load) = (Vec::new(), Cell::new(false));
         Placing {
@@ -108,6 +110,7 @@ impl<'a, 's> Placing<'a, 's> {
             numbers,
             asked,
             available,
+            by_name,
             sound_places,
             crowds,
             placed,
@@ -414,6 +417,13 @@ impl<'a, 's> Placing<'a, 's> {
     fn counts_capacity(&self) -> bool {
         self.arena.options.placement != Placement::Default
     }
+}
+
+/// The place of each node's name among all names; nodes with the same name have the same place.
+fn places_by_name(arena: &Arena<'_>) -> Vec<usize> {
+    let mut sorted: Vec<&str> = arena.nodes.iter().map(|node| node.name.as_str()).collect();
+    sorted.sort_unstable();
+    arena.nodes.iter().map(|node| sorted.partition_point(|name| *name < node.name.as_str())).collect()
 }
 
 /// Where a resource is active: where it is said to be, else where its parts are.

@@ -44,9 +44,15 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
         return member_called(arena, inside, base).unwrap_or(inside);
     }
     let (mut chosen, mut idle, mut only_active) = (None, None, false);
-    for child in arena[clone].children.clone() {
+    for child in arena[clone].children.iter().copied() {
+        let is_here = arena[child].active_on.first() == Some(&node);
+        let is_open = idle.is_none() && arena[child].active_on.is_empty() && !arena[child].removed;
+        // Most are neither, and there may be very many.
+        if !is_here && !is_open {
+            continue;
+        }
         let Some(member) = member_called(arena, child, base) else { continue };
-        if arena[child].active_on.first() == Some(&node) {
+        if is_here {
             // A second history of the same name is of an instance that is one too many.
             if arena[member].active_on.is_empty() {
                 chosen = Some(member);
@@ -55,12 +61,12 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
             }
             break;
         }
-        let is_idle = arena[child].active_on.is_empty() && !arena[child].removed && !arena[member].blocked;
+        let is_idle = is_open && !arena[member].blocked;
         let taken = arena[member]
             .history
             .iter()
             .any(|history| history.node != node && arena[member].pending_task.is_some());
-        if is_idle && idle.is_none() && !taken {
+        if is_idle && !taken {
             idle = Some(member);
         }
     }
