@@ -99,7 +99,7 @@ fn main() -> ExitCode {
 
 fn table(only: &[&str]) -> ExitCode {
     println!(
-        "shape   nodes  resources  probed  actions  wall ms   CPU ms  bar ms  peak MB  input MB        again ms"
+        "shape   nodes  resources  probed  actions  wall ms   CPU ms  bar ms  peak MB  input MB    again, wall / CPU ms"
     );
     let mut missing = false;
     for line in LINES {
@@ -115,9 +115,9 @@ fn table(only: &[&str]) -> ExitCode {
             missing = true;
             continue;
         };
-        let again = format!("{} ({} of {})", again[2], again[0], again[1]);
+        let again = format!("{} / {} ({} of {})", again[2], again[3], again[0], again[1]);
         println!(
-            "{:<7} {nodes:>5} {resources:>10} {:>7} {:>8} {:>8} {:>8} {:>7} {:>8} {:>9} {again:>15}",
+            "{:<7} {nodes:>5} {resources:>10} {:>7} {:>8} {:>8} {:>8} {:>7} {:>8} {:>9} {again:>24}",
             line.name,
             if probed { "yes" } else { "no" },
             found[0],
