@@ -62,6 +62,8 @@ struct Placing<'a, 's> {
     numbers: Vec<u32>,
     /// Whose wishes are being asked: whoever comes back here has found a loop.
     asked: Vec<bool>,
+    /// How many were asked so far for one resource.
+    asks: u32,
     /// Whether something can be given to each node now.
     available: Vec<bool>,
     /// The place of each node's name among all names.
@@ -109,6 +111,7 @@ impl<'a, 's> Placing<'a, 's> {
             active,
             numbers,
             asked,
+            asks: 0,
             available,
             by_name,
             sound_places,

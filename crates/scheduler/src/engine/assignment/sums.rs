@@ -15,6 +15,7 @@ use heart_model::policy::Score;
 use super::{
     super::arena::{Cause, ColocationIx, Kind, NodeIx, ResIx},
     Placing,
+    wishes::ASKS_MAX,
 };
 
 /// What followers say of one node, added up.
@@ -113,6 +114,7 @@ impl Placing<'_, '_> {
         for pair in &pairs {
             let (follower, factor) = (self.pair(*pair).dependent, self.pair(*pair).score);
             if can_be_added && factor.is_mandatory() == mandatory && self.has_influence(*pair) {
+                self.asks = 0;
                 can_be_added = self.add_up(&mut sums, instance, follower, *pair, factor);
             }
         }
@@ -144,9 +146,13 @@ impl Placing<'_, '_> {
         if !self.is_node(asked, target, self.pair(pair).attribute.as_deref()) {
             return false;
         }
+        if self.asks >= ASKS_MAX {
+            return false;
+        }
         if core::mem::replace(&mut self.asked[asked.0 as usize], true) {
             return true;
         }
+        self.asks += 1;
         let mut fits = self.add_up_own(sums, asked, pair, factor);
         for place in 0..self.arena[asked].followed_by.len() {
             let next = self.arena[asked].followed_by[place];

@@ -17,6 +17,10 @@ use super::{
     Placing,
 };
 
+/// How many are asked for one resource, at the most. Whoever follows in several ways is asked once for each:
+/// where layers of resources follow one another, everyone everyone, that multiplies with every layer.
+pub(super) const ASKS_MAX: u32 = 100_000;
+
 /// How wishes are added.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
@@ -108,6 +112,7 @@ impl Placing<'_, '_> {
             Wish { node, score, cause, spared: false }
         };
         let mut wishes = Wishes { nodes: table.iter().map(wish).collect() };
+        self.asks = 0;
         self.ask(&mut wishes, asked, target, pair, factor, manner);
         for wish in wishes.nodes {
             if let Some(allowed) = table.get_mut(wish.node) {
@@ -132,9 +137,10 @@ impl Placing<'_, '_> {
             (Kind::Group, None) => return,
             (Kind::Primitive | Kind::Clone | Kind::Bundle, _) => asked,
         };
-        if core::mem::replace(&mut self.asked[asked.0 as usize], true) {
+        if self.asks >= ASKS_MAX || core::mem::replace(&mut self.asked[asked.0 as usize], true) {
             return;
         }
+        self.asks += 1;
         let mut changed = wishes.clone();
         if let Some(pair) = pair {
             self.add_own_wishes(&mut changed, asked, target, pair, factor, manner);
