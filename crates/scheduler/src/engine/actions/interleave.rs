@@ -46,12 +46,12 @@ pub(super) fn pairs(
             continue;
         };
         let complete = |draft: &Draft<'_, '_>, partner: ResIx| {
-            let begins = member_action(draft, partner, step, None)?;
+            let begins = member_action(draft, partner, step)?;
             let is_primitive = draft.arena[partner].kind == Kind::Primitive;
             Some(if is_primitive { begins } else { propagate::complete(draft, partner, begins) })
         };
         let before = complete(draft, partner);
-        let after = member_action(draft, instance, then_step, None);
+        let after = member_action(draft, instance, then_step);
         if let Some((before, after)) = before.zip(after) {
             if draft.table.join(before, after, properties.without(P::NEEDED_BY_THEN)) {
                 agenda.add(after);
