@@ -77,8 +77,9 @@ pub(crate) struct Arena<'s> {
     pub(crate) standings: Vec<Standing>,
     /// Whether a resource has changed how a node stands. (actions)
     pub(crate) nodes_changed: bool,
-    /// What is active where once everything is done: resources that are part of no other, and nodes. (actions)
-    pub(crate) active_after: Vec<(String, String)>,
+    /// What is active where once everything is done, if that is not what is active now: resources that are part
+    /// of no other, and nodes. (actions)
+    pub(crate) active_after: Option<Vec<(String, String)>>,
     /// What was placed, in order. (assignment)
     pub(crate) turns: Vec<Turn>,
     /// Clones of which something has to be done, or would have if it could. (actions)

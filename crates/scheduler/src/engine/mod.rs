@@ -62,10 +62,11 @@ fn decide_part(spec: &Cluster, state: &State, given: &Given) -> (Outcome, Trace)
     let managed = trace::managed(&arena);
     let separable = trace::is_separable(&arena);
     let outcome = decide_in(&mut arena);
+    let active_after = arena.active_after.take().unwrap_or_else(|| active_before.clone());
     let trace = Trace {
         turns: core::mem::take(&mut arena.turns),
         active_before,
-        active_after: core::mem::take(&mut arena.active_after),
+        active_after,
         nodes_changed: arena.nodes_changed,
         separable,
         any_fence_device,

@@ -33,14 +33,18 @@ const RUNNING_PROMOTED: i32 = 8;
 /// Pacemaker sign theirs like this, so that a description that one of them has written goes on as it began.
 const SIMULATED: (i32, &str) = (-1, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
 
-/// The picture after everything in the plan has succeeded, and what is active where then.
+/// The picture after everything in the plan has succeeded, and what is active where then; None if that is
+/// what is active now.
 pub(super) fn after(
     draft: &Draft<'_, '_>,
     plan: &Plan,
     before: &Picture,
-) -> (Picture, Vec<(String, String)>) {
-    if plan.listed.is_empty() {
-        return (before.clone(), trace::active(draft.arena));
+) -> (Picture, Option<Vec<(String, String)>>) {
+    // With what has no answer yet, it must not matter whether anything else is to be done: a part of a cluster
+    // is decided without the rest.
+    let is_pending = draft.arena.resources.iter().any(|resource| resource.pending_task.is_some());
+    if plan.listed.is_empty() && !is_pending {
+        return (before.clone(), None);
     }
     let mut told = Told::new(draft);
     for action in &plan.sequence {
@@ -54,7 +58,7 @@ pub(super) fn after(
         resource.pending_task = None;
         resource.pending_at = None;
     });
-    (picture::before(&arena), trace::active(&arena))
+    (picture::before(&arena), Some(trace::active(&arena)))
 }
 
 /// What is told, with what was done.
