@@ -91,6 +91,13 @@ pub(super) struct Summary {
     pub(super) runnable: bool,
 }
 
+impl Summary {
+    /// Whether an instance that has to do this makes its clone do it: what cannot come up does not.
+    fn counts(self, doing: Doing) -> bool {
+        self.required && (self.runnable || !comes_up(doing))
+    }
+}
+
 /// What points amounted to when they were last looked at. It holds as long as nothing of their members has
 /// changed.
 #[derive(Default)]
@@ -123,14 +130,15 @@ fn is_required_on(draft: &mut Draft<'_, '_>, action: ActionIx, clone: ResIx, nod
     let mut nodes = NodeSet::default();
     for instance in instances_for(draft, clone, doing) {
         if draft.arena[instance].kind == Kind::Primitive {
-            let step = step_of_member(doing);
-            for action in draft.table.each(instance, step) {
-                if let Some(node) = draft.table[action].node.filter(|_| draft.table[action].is_required()) {
+            for action in draft.table.each(instance, step_of_member(doing)) {
+                let found = &draft.table[action];
+                let own = Summary { required: found.is_required(), runnable: found.runnable };
+                if let Some(node) = found.node.filter(|_| own.counts(doing)) {
                     nodes.insert(node);
                 }
             }
         } else if let Some(point) = draft.table.any(instance, doing)
-            && summary(draft, point, None).required
+            && summary(draft, point, None).counts(doing)
         {
             for part in draft.primitives(instance) {
                 let steps = draft.table.each(part, step_of_member(doing));
@@ -237,7 +245,7 @@ fn of_instances(draft: &mut Draft<'_, '_>, action: ActionIx, resource: ResIx) ->
     for instance in instances_for(draft, resource, doing) {
         if let Some(of_instance) = member_action(draft, instance, doing) {
             let of_instance = summary(draft, of_instance, None);
-            sum.required |= of_instance.required && (of_instance.runnable || !comes_up(doing));
+            sum.required |= of_instance.counts(doing);
             sum.runnable |= of_instance.runnable;
         }
     }
