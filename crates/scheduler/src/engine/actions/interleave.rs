@@ -65,12 +65,20 @@ pub(super) fn pairs(
 /// Takes instances out whose partner is not there, before anything is handed on: what is never started must
 /// not make others start anew.
 pub(super) fn leave_out_unpaired(draft: &mut Draft<'_, '_>, agenda: &mut Agenda) {
-    for then in draft.table.numbers() {
-        if !brings_up(draft.table[then].doing) {
-            continue;
+    // Bounded: each turn but the last takes out an instance. Whoever pairs with that one loses its place, too;
+    // it is not kept from running, which would take others down with it.
+    loop {
+        let known = draft.unpaired.len();
+        for then in draft.table.numbers() {
+            if !brings_up(draft.table[then].doing) {
+                continue;
+            }
+            for input in draft.table[then].before.clone() {
+                pairs(draft, agenda, input.first, then, input.properties);
+            }
         }
-        for input in draft.table[then].before.clone() {
-            pairs(draft, agenda, input.first, then, input.properties);
+        if draft.unpaired.len() == known {
+            break;
         }
     }
     for part in draft.unpaired.clone() {
