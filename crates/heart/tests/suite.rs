@@ -9,6 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use heart_model::policy::{Operation, ResourceHistory};
+use heart_scheduler::engine::{Planner, decide, planner::News};
+
 /// Cases that agree, level by level: each level needs those before it only where it builds on them.
 const REACHED: [(&str, usize); 5] =
     [("before", 682), ("decide", 681), ("final", 682), ("actions", 681), ("order", 676)];
@@ -87,5 +90,50 @@ fn the_engine_agrees_with_the_reference_as_often_as_it_did() {
     for (level, reached) in REACHED {
         let count = found.iter().find(|(name, _)| name == level).map_or(0, |(_, count)| *count);
         assert!(count >= reached, "{level}: {count} of {CASES}, and it was {reached}\n{table}");
+    }
+}
+
+/// A failed monitor, and a stop, behind everything that is known.
+fn later(history: &ResourceHistory) -> [ResourceHistory; 2] {
+    let call = history.operations.iter().map(|operation| operation.call).max().unwrap_or(0) + 1;
+    [("monitor", 10_000, 7), ("stop", 0, 0)].map(|(name, every_ms, answer)| {
+        let mut later = history.clone();
+        later.operations.push(Operation {
+            name: name.to_owned(),
+            every_ms,
+            answer,
+            expected: Some(0),
+            call,
+            ..Operation::default()
+        });
+        later
+    })
+}
+
+#[test]
+fn what_is_planned_again_is_what_would_be_planned_anew() {
+    let beside = beside();
+    if !beside.is_dir() {
+        println!("skipped: {} is not there", beside.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    unpack(&beside.join("cases.tar.zst"), folder.path());
+    for entry in fs::read_dir(folder.path().join("cases")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(imported) = heart_config::cib::read("case", &fs::read(&path).unwrap()) else { continue };
+        let mut planner = Planner::new(imported.cluster, imported.state);
+        let now = planner.state().now;
+        for node in 0..planner.state().nodes.len() {
+            for place in 0..planner.state().nodes[node].history.len().min(12) {
+                let known = planner.state().nodes[node].history[place].clone();
+                let [failed, stopped] = later(&known);
+                for news in [failed, stopped, known] {
+                    planner.learn(now, node, News::History(news));
+                    let anew = decide(planner.cluster(), planner.state());
+                    assert!(*planner.outcome() == anew, "{}: {node}, {place}", path.display());
+                }
+            }
+        }
     }
 }

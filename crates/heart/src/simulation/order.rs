@@ -37,6 +37,14 @@ impl Set {
         changed
     }
 
+    /// Takes out everything from this number on.
+    fn cut(&mut self, size: usize) {
+        self.0.truncate(size.div_ceil(64));
+        if let Some(last) = self.0.last_mut().filter(|_| size % 64 != 0) {
+            *last &= (1 << (size % 64)) - 1;
+        }
+    }
+
     fn numbers(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(|(place, &word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| place * 64 + bit)
@@ -47,7 +55,8 @@ impl Set {
 impl Order {
     /// The order of an outcome.
     pub(crate) fn of(outcome: &Outcome) -> Order {
-        let size = outcome.actions.len();
+        let actions = outcome.actions.len();
+        let size = actions + outcome.points;
         let mut next: Vec<Vec<usize>> = vec![Vec::new(); size];
         for &(first, then) in outcome.order.iter().filter(|&&(first, then)| first < size && then < size) {
             next[first].push(then);
@@ -68,6 +77,9 @@ impl Order {
                 changed |= after[first].add(&set);
             }
         }
+        // Points have led from action to action, and nobody asks for them themselves.
+        after.truncate(actions);
+        after.iter_mut().for_each(|set| set.cut(actions));
         Order { after }
     }
 

@@ -64,6 +64,7 @@ fn outcome() -> Outcome {
         implied: vec![action("stop", "db", "a"), action("demote", "db", "a")],
         // The promotion waits for the fencing and the probe, both by way of the notification.
         order: vec![(1, 0), (2, 0), (0, 3), (3, 4), (1, 4), (5, 3), (1, 2)],
+        points: 0,
         after: picture(&[("a", gone), ("b", online)], &[("db", &[("b", Role::Promoted)], "")]),
         look_again: Some(0),
     }
@@ -104,6 +105,18 @@ fn nodes_are_called_what_the_suite_calls_them() {
     ] {
         assert_eq!(node_text(&node).as_deref(), wanted, "{node:?}");
     }
+}
+
+#[test]
+fn what_a_point_comes_between_waits_as_if_it_were_said_directly() {
+    let outcome = Outcome {
+        actions: (0..4).map(|number| action("start", &format!("r{number}"), "a")).collect(),
+        order: vec![(0, 4), (1, 4), (4, 2), (4, 5), (5, 3)],
+        points: 2,
+        ..Outcome::default()
+    };
+    let pairs = Order::of(&outcome).reduced(|_| true, |_| true);
+    assert_eq!(pairs, [(0, 2), (0, 3), (1, 2), (1, 3)]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ impl Score {
 
     /// A score of this size, cut to what can be said.
     #[must_use]
+    #[inline]
     pub fn new(value: i64) -> Score {
         let most = i64::from(Score::INFINITY.0);
         Score(value.clamp(-most, most) as i32)
@@ -26,18 +27,21 @@ impl Score {
 
     /// Its size.
     #[must_use]
+    #[inline]
     pub const fn value(self) -> i32 {
         self.0
     }
 
     /// Whether it forbids: any score below zero does.
     #[must_use]
+    #[inline]
     pub const fn is_negative(self) -> bool {
         self.0 < 0
     }
 
     /// Whether it is a must or a must not.
     #[must_use]
+    #[inline]
     pub const fn is_mandatory(self) -> bool {
         self.0 >= Score::INFINITY.0 || self.0 <= Score::NEVER.0
     }
@@ -45,6 +49,7 @@ impl Score {
     /// The part of `self` that a constraint of strength `factor` hands on: `self · factor / ∞`, rounded
     /// half away from zero, and never to nothing where there was something.
     #[must_use]
+    #[inline]
     pub fn times(self, factor: Score) -> Score {
         let product = i64::from(self.0) * i64::from(factor.0);
         let most = i64::from(Score::INFINITY.0);
@@ -60,6 +65,7 @@ impl Score {
 impl ops::Add for Score {
     type Output = Score;
 
+    #[inline]
     fn add(self, other: Score) -> Score {
         if self <= Score::NEVER || other <= Score::NEVER {
             return Score::NEVER;
@@ -72,6 +78,7 @@ impl ops::Add for Score {
 }
 
 impl ops::AddAssign for Score {
+    #[inline]
     fn add_assign(&mut self, other: Score) {
         *self = *self + other;
     }
@@ -80,12 +87,14 @@ impl ops::AddAssign for Score {
 impl ops::Neg for Score {
     type Output = Score;
 
+    #[inline]
     fn neg(self) -> Score {
         Score(-self.0)
     }
 }
 
 impl PartialEq<i32> for Score {
+    #[inline]
     fn eq(&self, other: &i32) -> bool {
         self.0 == *other
     }

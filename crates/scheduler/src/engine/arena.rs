@@ -12,7 +12,12 @@ use alloc::{
 
 use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 
+pub(crate) use super::node_table::{NodeSet, NodeTable};
 pub(crate) use super::settings::{NoQuorum, Options, Placement};
+use super::{
+    names::Names,
+    trace::{Given, Standing, Turn},
+};
 
 /// A node, by its place in [`Arena::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +46,7 @@ pub(crate) struct Arena<'s> {
     /// Those that are part of no other, in the order of the file; removed ones behind them. (facts)
     pub(crate) top: Vec<ResIx>,
     /// Resources by id, instances under theirs (`web:1`), clones and groups too. (facts)
-    pub(crate) by_id: BTreeMap<String, ResIx>,
+    pub(crate) by_id: Names<ResIx>,
     /// Colocations of two resources, sets taken apart. (colocation)
     pub(crate) colocations: Vec<Pair>,
     /// Locations that speak of one role only: asked when promotions are chosen. (candidates)
@@ -66,6 +71,19 @@ pub(crate) struct Arena<'s> {
     pub(crate) look_again: Option<i64>,
     /// Whether any resource needs unfencing. (facts)
     pub(crate) unfencing: bool,
+    /// What is given from outside, where this is a part of a cluster.
+    pub(crate) given: &'s Given,
+    /// How nodes stood before anything was read of resources. (facts)
+    pub(crate) standings: Vec<Standing>,
+    /// Whether a resource has changed how a node stands. (actions)
+    pub(crate) nodes_changed: bool,
+    /// What is active where once everything is done, if that is not what is active now: resources that are part
+    /// of no other, and nodes. (actions)
+    pub(crate) active_after: Option<Vec<(String, String)>>,
+    /// What was placed, in order. (assignment)
+    pub(crate) turns: Vec<Turn>,
+    /// Clones of which something has to be done, or would have if it could. (actions)
+    pub(crate) restless: BTreeSet<String>,
 }
 
 /// Why a fail count is cleared.
@@ -227,8 +245,6 @@ pub(crate) struct BundleFacts {
 pub(crate) struct Allowed {
     pub(crate) score: Score,
     pub(crate) discovery: Discovery,
-    /// Instances of a clone that were given to the node. (assignment, on the clone's own table)
-    pub(crate) count: u32,
     /// What decided the score last, where it forbids or commands.
     pub(crate) cause: Cause,
 }
@@ -275,68 +291,6 @@ pub(crate) enum Cause {
     Promotion,
 }
 
-/// Scores of nodes. A node that has none can never be chosen.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NodeTable(Vec<Option<Allowed>>);
-
-impl NodeTable {
-    /// An empty table for this many nodes.
-    pub(crate) fn new(nodes: usize) -> NodeTable {
-        NodeTable(alloc::vec![None; nodes])
-    }
-
-    pub(crate) fn get(&self, node: NodeIx) -> Option<&Allowed> {
-        self.0.get(node.0 as usize)?.as_ref()
-    }
-
-    pub(crate) fn get_mut(&mut self, node: NodeIx) -> Option<&mut Allowed> {
-        self.0.get_mut(node.0 as usize)?.as_mut()
-    }
-
-    /// The node's score; [`Score::NEVER`] if it has none.
-    pub(crate) fn score(&self, node: NodeIx) -> Score {
-        self.get(node).map_or(Score::NEVER, |allowed| allowed.score)
-    }
-
-    /// Gives a node that has no score this one; one that has keeps it.
-    pub(crate) fn admit(&mut self, node: NodeIx, score: Score, cause: Cause) {
-        let place = node.0 as usize;
-        if self.0.len() <= place {
-            self.0.resize(place + 1, None);
-        }
-        self.0[place].get_or_insert(Allowed { score, discovery: Discovery::Always, count: 0, cause });
-    }
-
-    /// Adds to the score of a node that has one.
-    pub(crate) fn add(&mut self, node: NodeIx, score: Score, cause: Cause) {
-        if let Some(allowed) = self.get_mut(node) {
-            let before = allowed.score;
-            allowed.score += score;
-            if allowed.score != before && allowed.score.is_mandatory() {
-                allowed.cause = cause;
-            }
-        }
-    }
-
-    /// Adds to the scores of all nodes that have one.
-    pub(crate) fn add_everywhere(&mut self, score: Score, cause: Cause) {
-        let places = self.0.len() as u32;
-        (0..places).for_each(|place| self.add(NodeIx(place), score, cause));
-    }
-
-    /// The nodes that have a score, in their order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeIx, &Allowed)> {
-        let numbered = self.0.iter().enumerate();
-        numbered.filter_map(|(place, allowed)| Some((NodeIx(place as u32), allowed.as_ref()?)))
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeIx, &mut Allowed)> {
-        let numbered = self.0.iter_mut().enumerate();
-        numbered.filter_map(|(place, allowed)| Some((NodeIx(place as u32), allowed.as_mut()?)))
-    }
-}
-
 /// A fail count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Failures {
@@ -354,6 +308,8 @@ pub(crate) struct History<'s> {
     pub(crate) entry: &'s policy::ResourceHistory,
     /// Its operations in the order in which they count.
     pub(crate) operations: Vec<&'s policy::Operation>,
+    /// Some operations recur.
+    pub(crate) recurs: bool,
 }
 
 /// A resource, a group, a clone, an instance.
@@ -430,7 +386,7 @@ pub(crate) struct Res<'s> {
     /// Where it was found in which role. (facts)
     pub(crate) active_roles: BTreeMap<NodeIx, Role>,
     /// Where its state is known. (facts)
-    pub(crate) known_on: BTreeSet<NodeIx>,
+    pub(crate) known_on: NodeSet,
     /// A migration that was begun: from where, to where. (facts)
     pub(crate) migration: Option<(NodeIx, NodeIx)>,
     /// A migration that was begun and cannot be completed: what it left running is stopped there. (facts)

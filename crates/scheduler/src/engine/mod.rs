@@ -19,24 +19,67 @@ mod digest;
 pub mod explain;
 mod facts;
 pub mod inject;
+mod names;
+mod node_table;
 pub mod outcome;
 mod picture;
+pub mod planner;
 mod rules;
 mod settings;
 pub mod survive;
+mod trace;
 mod values;
+
+use alloc::vec::Vec;
 
 use heart_model::policy::{Cluster, State};
 
 pub use outcome::Outcome;
+pub use planner::Planner;
+
+use trace::{Given, Trace};
 
 /// Decides what has to be done in a cluster.
 #[must_use]
 pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
-    let before = picture::before(&arena);
+    decide_in(&mut arena)
+}
+
+fn decide_in(arena: &mut arena::Arena<'_>) -> Outcome {
+    let before = picture::before(arena);
+    candidates::admit(arena);
+    colocation::unfold(arena);
+    assignment::assign(arena);
+    actions::act(arena, before)
+}
+
+/// Decides what has to be done in a part of a cluster, and notes what other parts have to know of that.
+fn decide_part(spec: &Cluster, state: &State, given: &Given) -> (Outcome, Trace) {
+    let mut arena = facts::gather_part(spec, state, given);
+    let active_before = trace::active(&arena);
+    let any_fence_device = arena.resources.iter().any(|resource| resource.fence_device);
+    let managed = trace::managed(&arena);
+    let separable = trace::is_separable(&arena);
+    let outcome = decide_in(&mut arena);
+    let active_after = arena.active_after.take().unwrap_or_else(|| active_before.clone());
+    let trace = Trace {
+        turns: core::mem::take(&mut arena.turns),
+        active_before,
+        active_after,
+        nodes_changed: arena.nodes_changed,
+        separable,
+        any_fence_device,
+        managed,
+        restless: core::mem::take(&mut arena.restless),
+        places: trace::places(&arena),
+    };
+    (outcome, trace)
+}
+
+/// What others hear of the resources of a part of a cluster before any of them is placed.
+fn said(spec: &Cluster, state: &State, given: &Given) -> Vec<trace::Said> {
+    let mut arena = facts::gather_part(spec, state, given);
     candidates::admit(&mut arena);
-    colocation::unfold(&mut arena);
-    assignment::assign(&mut arena);
-    actions::act(&mut arena, before)
+    trace::said(&arena)
 }

@@ -16,8 +16,12 @@ pub struct Outcome {
     /// What fencing does by itself: stops and demotions.
     pub implied: Vec<Action>,
     /// Pairs of positions in [`Outcome::actions`]: the first must complete before the second begins. What
-    /// only points in time come between is said directly.
+    /// only points in time come between is said directly, unless that would be many times many: positions
+    /// behind the last action are such points. Nothing is done at a point; it is reached when all that comes
+    /// before it is complete.
     pub order: Vec<(usize, usize)>,
+    /// How many points there are in [`Outcome::order`].
+    pub points: usize,
     /// What will be when all of it has succeeded.
     pub after: Picture,
     /// When it has to be looked again, because something depends on the time: seconds since 1970.

@@ -39,7 +39,7 @@ pub(super) fn dependents_of(draft: &Draft<'_, '_>, action: ActionIx) -> Vec<Acti
 /// Whether nothing of a collective can do it.
 fn is_blocked_as_a_whole(draft: &Draft<'_, '_>, whole: ResIx, doing: Doing) -> bool {
     super::collective::instances_for(draft, whole, doing).into_iter().all(|instance| {
-        let step = super::collective::member_action(draft, instance, doing, None);
+        let step = super::collective::member_action(draft, instance, doing);
         step.is_some_and(|step| !draft.table[step].runnable)
     })
 }

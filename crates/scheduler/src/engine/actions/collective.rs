@@ -3,7 +3,7 @@
 //! Such a point is required if anything of a member is, and can be reached if all members of a group,
 //! or any instance of a clone, can do it.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use heart_model::policy::Verb;
 
@@ -12,7 +12,7 @@ use super::{
     ladder, notify,
     table::{ActionIx, Doing, PROMOTE, RUNNING, START},
 };
-use crate::engine::arena::{Kind, NodeIx, ResIx};
+use crate::engine::arena::{Kind, NodeIx, NodeSet, ResIx};
 
 /// Makes the actions of everything.
 pub(super) fn make_all(draft: &mut Draft<'_, '_>) {
@@ -91,16 +91,82 @@ pub(super) struct Summary {
     pub(super) runnable: bool,
 }
 
+impl Summary {
+    /// Whether an instance that has to do this makes its clone do it: what cannot come up does not.
+    fn counts(self, doing: Doing) -> bool {
+        self.required && (self.runnable || !comes_up(doing))
+    }
+}
+
+/// What points amounted to when they were last looked at. It holds as long as nothing of their members has
+/// changed.
+#[derive(Default)]
+pub(super) struct Summaries {
+    /// By action: when it was looked at, and what it was.
+    wholes: Vec<(u64, Summary)>,
+    /// On which nodes the instances of a clone have to do it.
+    required_on: BTreeMap<ActionIx, (u64, NodeSet)>,
+}
+
 /// What an action amounts to; asked for a node, a clone is required as far as it is there.
 pub(super) fn summary(draft: &mut Draft<'_, '_>, action: ActionIx, node: Option<NodeIx>) -> Summary {
     let whole = refresh(draft, action);
     let found = &draft.table[action];
     match (found.resource, node) {
-        (Some(resource), Some(_)) if draft.arena[resource].kind == Kind::Clone => {
-            let there = of_instances(draft, action, resource, node);
-            Summary { required: there.required, runnable: whole.runnable }
+        (Some(resource), Some(node)) if draft.arena[resource].kind == Kind::Clone => {
+            Summary { required: is_required_on(draft, action, resource, node), runnable: whole.runnable }
         }
         (_, _) => whole,
+    }
+}
+
+/// Whether any instance of a clone has to do something on a node.
+fn is_required_on(draft: &mut Draft<'_, '_>, action: ActionIx, clone: ResIx, node: NodeIx) -> bool {
+    let now = draft.table.changed_at(clone);
+    if let Some((_, nodes)) = draft.summaries.required_on.get(&action).filter(|(at, _)| *at == now) {
+        return nodes.contains(node);
+    }
+    let doing = step_of(draft.table[action].doing);
+    let mut nodes = NodeSet::default();
+    for instance in instances_for(draft, clone, doing) {
+        if draft.arena[instance].kind == Kind::Primitive {
+            for action in draft.table.each(instance, step_of_member(doing)) {
+                let found = &draft.table[action];
+                let own = Summary { required: found.is_required(), runnable: found.runnable };
+                if let Some(node) = found.node.filter(|_| own.counts(doing)) {
+                    nodes.insert(node);
+                }
+            }
+        } else if let Some(point) = draft.table.any(instance, doing)
+            && summary(draft, point, None).counts(doing)
+        {
+            for part in draft.primitives(instance) {
+                let steps = draft.table.each(part, step_of_member(doing));
+                steps.filter_map(|step| draft.table[step].node).for_each(|node| {
+                    nodes.insert(node);
+                });
+            }
+        }
+    }
+    let is_there = nodes.contains(node);
+    let now = draft.table.changed_at(clone);
+    draft.summaries.required_on.insert(action, (now, nodes));
+    is_there
+}
+
+/// Who has been told of a step is asked for the step.
+fn step_of(doing: Doing) -> Doing {
+    match doing {
+        Doing::Tell(_, verb) | Doing::Told(_, verb) => Doing::Do(verb),
+        other => other,
+    }
+}
+
+/// What a primitive does for a step of its collective to be complete is the step.
+fn step_of_member(doing: Doing) -> Doing {
+    match doing {
+        Doing::Done(verb) => Doing::Do(verb),
+        other => other,
     }
 }
 
@@ -113,37 +179,53 @@ fn refresh(draft: &mut Draft<'_, '_>, action: ActionIx) -> Summary {
     if kind == Kind::Primitive || !matches!(doing, Doing::Do(_) | Doing::Done(_)) {
         return own;
     }
+    let place = action.0 as usize;
+    let now = draft.table.changed_at(resource);
+    if let Some((_, known)) = draft.summaries.wholes.get(place).filter(|(at, _)| *at == now) {
+        return *known;
+    }
+    let sum = look_again(draft, action, resource);
+    if draft.summaries.wholes.len() <= place {
+        let none = Summary { required: false, runnable: false };
+        draft.summaries.wholes.resize(draft.table.len().max(place + 1), (0, none));
+    }
+    draft.summaries.wholes[place] = (draft.table.changed_at(resource), sum);
+    sum
+}
+
+/// Brings the point of a collective in line with its members, of which something has changed.
+fn look_again(draft: &mut Draft<'_, '_>, action: ActionIx, resource: ResIx) -> Summary {
+    let (kind, doing) = (draft.arena[resource].kind, draft.table[action].doing);
     let members = match kind {
         Kind::Group => of_members(draft, action, resource),
-        Kind::Clone | Kind::Bundle | Kind::Primitive => of_instances(draft, action, resource, None),
+        Kind::Clone | Kind::Bundle | Kind::Primitive => of_instances(draft, action, resource),
     };
     // What runs in the containers of a bundle is promoted without them.
     let is_inside =
         kind == Kind::Bundle && matches!(doing, Doing::Do(Verb::Promote) | Doing::Done(Verb::Promote));
-    draft.table[action].required |= members.required && !is_inside;
-    let found = &mut draft.table[action];
-    match kind {
-        Kind::Group => {
-            Summary { required: found.is_required(), runnable: found.runnable && members.runnable }
-        }
-        Kind::Clone | Kind::Bundle | Kind::Primitive => {
-            found.runnable &= members.runnable;
-            Summary { required: found.is_required(), runnable: found.runnable }
-        }
+    if members.required && !is_inside && !draft.table[action].required {
+        draft.table[action].required = true;
     }
+    if kind != Kind::Group && draft.table[action].runnable && !members.runnable {
+        draft.table[action].runnable = false;
+    }
+    let found = &draft.table[action];
+    Summary { required: found.is_required(), runnable: found.runnable && members.runnable }
 }
 
 fn of_members(draft: &mut Draft<'_, '_>, action: ActionIx, group: ResIx) -> Summary {
     let doing = draft.table[action].doing;
     let mut sum = Summary { required: false, runnable: true };
     for member in draft.arena[group].children.clone() {
-        match member_action(draft, member, doing, None) {
+        match member_action(draft, member, doing) {
             Some(of_member) => {
                 let of_member = summary(draft, of_member, None);
                 sum.required |= of_member.required;
                 if matches!(doing, Doing::Done(_)) && !of_member.runnable {
                     sum.runnable = false;
-                    draft.table[action].runnable = false;
+                    if draft.table[action].runnable {
+                        draft.table[action].runnable = false;
+                    }
                 }
             }
             None => {
@@ -157,22 +239,13 @@ fn of_members(draft: &mut Draft<'_, '_>, action: ActionIx, group: ResIx) -> Summ
     sum
 }
 
-fn of_instances(
-    draft: &mut Draft<'_, '_>,
-    action: ActionIx,
-    resource: ResIx,
-    node: Option<NodeIx>,
-) -> Summary {
-    let doing = match draft.table[action].doing {
-        // Who has been told of a step is asked for the step.
-        Doing::Tell(_, verb) | Doing::Told(_, verb) => Doing::Do(verb),
-        other => other,
-    };
+fn of_instances(draft: &mut Draft<'_, '_>, action: ActionIx, resource: ResIx) -> Summary {
+    let doing = step_of(draft.table[action].doing);
     let mut sum = Summary { required: false, runnable: false };
     for instance in instances_for(draft, resource, doing) {
-        if let Some(of_instance) = member_action(draft, instance, doing, node) {
+        if let Some(of_instance) = member_action(draft, instance, doing) {
             let of_instance = summary(draft, of_instance, None);
-            sum.required |= of_instance.required && (of_instance.runnable || !comes_up(doing));
+            sum.required |= of_instance.counts(doing);
             sum.runnable |= of_instance.runnable;
         }
     }
@@ -193,37 +266,19 @@ pub(super) fn instances_for(draft: &Draft<'_, '_>, resource: ResIx, doing: Doing
 
 /// The step of a member that belongs to a point of its collective: of a group inside, the point of the same
 /// name.
-pub(super) fn member_action(
-    draft: &Draft<'_, '_>,
-    member: ResIx,
-    doing: Doing,
-    node: Option<NodeIx>,
-) -> Option<ActionIx> {
-    let is_primitive = draft.arena[member].kind == Kind::Primitive;
-    let doing = match doing {
-        Doing::Done(verb) if is_primitive => Doing::Do(verb),
-        other => other,
-    };
-    match node {
-        Some(node) if is_primitive => draft.table.on(member, doing, node),
-        Some(node) => {
-            let there = draft.primitives(member);
-            let step = match doing {
-                Doing::Done(verb) => Doing::Do(verb),
-                other => other,
-            };
-            let is_there = there.iter().any(|part| draft.table.on(*part, step, node).is_some());
-            draft.table.any(member, doing).filter(|_| is_there)
-        }
-        None if is_primitive => first_required(draft, member, doing),
-        None => draft.table.any(member, doing),
+pub(super) fn member_action(draft: &Draft<'_, '_>, member: ResIx, doing: Doing) -> Option<ActionIx> {
+    if draft.arena[member].kind == Kind::Primitive {
+        return first_required(draft, member, step_of_member(doing));
     }
+    draft.table.any(member, doing)
 }
 
 /// Of the same step on several nodes, one that is required if any is.
 fn first_required(draft: &Draft<'_, '_>, member: ResIx, doing: Doing) -> Option<ActionIx> {
-    let all = draft.table.of(member, doing);
-    all.iter().find(|action| draft.table[**action].is_required()).or(all.first()).copied()
+    let mut all = draft.table.each(member, doing);
+    let first = all.next()?;
+    let required = core::iter::once(first).chain(all).find(|action| draft.table[*action].is_required());
+    Some(required.unwrap_or(first))
 }
 
 /// The points whose summary an action is part of.

@@ -8,6 +8,7 @@ use alloc::{
 use heart_model::policy::{Role, Verb};
 
 use super::{
+    collective::Summaries,
     migration, notify,
     relation::{End, Properties, Relation},
     table::{ActionIx, Doing, START, Table},
@@ -41,6 +42,8 @@ fn is_watching(doing: Doing) -> bool {
 pub(super) struct Draft<'d, 's> {
     pub(super) arena: &'d mut Arena<'s>,
     pub(super) table: Table,
+    /// What points amounted to when they were last looked at.
+    pub(super) summaries: Summaries,
     /// Relations that are joined when all actions are known.
     pub(super) relations: Vec<Relation>,
     /// What has to be started anew, because what it was told has changed.
@@ -65,9 +68,11 @@ pub(super) struct Draft<'d, 's> {
 
 impl<'d, 's> Draft<'d, 's> {
     pub(super) fn new(arena: &'d mut Arena<'s>) -> Draft<'d, 's> {
+        let parents = arena.resources.iter().map(|resource| resource.parent).collect();
         Draft {
             arena,
-            table: Table::default(),
+            table: Table::new(parents),
+            summaries: Summaries::default(),
             relations: Vec::new(),
             start_anew: BTreeSet::new(),
             reloads: BTreeSet::new(),

@@ -5,7 +5,7 @@
 //! that what they come between is said directly.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     string::{String, ToString as _},
     vec,
     vec::Vec,
@@ -30,8 +30,10 @@ pub(super) struct Plan {
     pub(super) sequence: Vec<ActionIx>,
     /// What is carried out, in the order in which it is listed.
     pub(super) listed: Vec<ActionIx>,
-    /// Pairs of places in `listed`.
+    /// Pairs of places in `listed`; numbers behind its end, without those of `told`, are points.
     pub(super) order: Vec<(usize, usize)>,
+    /// How many points there are in the order.
+    pub(super) points: usize,
 }
 
 /// Takes what is to be done out of all actions.
@@ -55,8 +57,10 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         listed.sort_by_cached_key(|place| action(draft, chosen[*place]));
         listed
     };
-    let order = direct(&before, &sequence, &listed);
+    let behind = listed.len() + draft.told.len();
+    let (order, points) = direct(&before, &sequence, &listed, behind);
     Plan {
+        points,
         sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
         listed: listed.into_iter().map(|place| chosen[place]).collect(),
         order,
@@ -166,24 +170,42 @@ fn is_listed(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
     !found.point || found.doing == Doing::Fence
 }
 
-/// The order of what is listed, with everything between taken out.
-fn direct(before: &[Vec<loops::Edge>], sequence: &[usize], listed: &[usize]) -> Vec<(usize, usize)> {
+/// Points that come behind more than so many actions stay in the order if several wait for them: said
+/// directly, many times many would be too much to say.
+const DIRECT_MAX: usize = 16;
+
+/// The order of what is listed, with what is between taken out. Points that stay are numbered from `behind`
+/// on; how many there are.
+fn direct(
+    before: &[Vec<loops::Edge>],
+    sequence: &[usize],
+    listed: &[usize],
+    behind: usize,
+) -> (Vec<(usize, usize)>, usize) {
     let mut number: Vec<Option<usize>> = vec![None; before.len()];
     for (place, action) in listed.iter().enumerate() {
         number[*action] = Some(place);
     }
-    // For each action what of the list comes directly before it; for a point, what it hands on.
-    let mut reached: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); before.len()];
-    let mut order = Vec::new();
+    let mut waiting = vec![0_usize; before.len()];
+    for edge in before.iter().flatten() {
+        waiting[edge.first] += 1;
+    }
+    // For a point that is taken out, what it hands on.
+    let mut reached: Vec<Vec<usize>> = vec![Vec::new(); before.len()];
+    let (mut order, mut points) = (Vec::new(), 0);
     for action in sequence {
-        let mut firsts = BTreeSet::new();
+        let mut firsts = Vec::new();
         for edge in &before[*action] {
             match number[edge.first] {
-                Some(place) => {
-                    firsts.insert(place);
-                }
-                None => firsts.extend(reached[edge.first].iter().copied()),
+                Some(place) => firsts.push(place),
+                None => firsts.extend_from_slice(&reached[edge.first]),
             }
+        }
+        firsts.sort_unstable();
+        firsts.dedup();
+        if number[*action].is_none() && firsts.len() > DIRECT_MAX && waiting[*action] > 1 {
+            number[*action] = Some(behind + points);
+            points += 1;
         }
         match number[*action] {
             Some(then) => order.extend(firsts.into_iter().map(|first| (first, then))),
@@ -191,7 +213,7 @@ fn direct(before: &[Vec<loops::Edge>], sequence: &[usize], listed: &[usize]) -> 
         }
     }
     order.sort_unstable();
-    order
+    (order, points)
 }
 
 /// All that is carried out.

@@ -18,7 +18,8 @@ use crate::engine::{
 
 /// Makes the fencing of all nodes that need it.
 pub(super) fn schedule(draft: &mut Draft<'_, '_>) {
-    let any_managed = draft.arena.resources.iter().any(|resource| resource.managed);
+    let any_managed =
+        draft.arena.given.any_managed || draft.arena.resources.iter().any(|resource| resource.managed);
     let leader = draft.leader();
     let (mut others, mut of_leader): (Vec<ActionIx>, Option<ActionIx>) = (Vec::new(), None);
     for node in by_name(draft) {
@@ -153,11 +154,11 @@ fn starts_wait(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: 
 /// is cloned is looked for itself: others of its group may be known where it is not.
 fn is_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let found = &draft.arena[resource];
-    if found.known_on.contains(&node) {
+    if found.known_on.contains(node) {
         return true;
     }
     let clone = found.parent.filter(|parent| draft.arena[*parent].kind == Kind::Clone && !found.unique);
-    clone.is_some_and(|clone| draft.arena[clone].known_on.contains(&node))
+    clone.is_some_and(|clone| draft.arena[clone].known_on.contains(node))
 }
 
 fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, fence: ActionIx) {

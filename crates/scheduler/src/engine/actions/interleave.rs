@@ -46,12 +46,12 @@ pub(super) fn pairs(
             continue;
         };
         let complete = |draft: &Draft<'_, '_>, partner: ResIx| {
-            let begins = member_action(draft, partner, step, None)?;
+            let begins = member_action(draft, partner, step)?;
             let is_primitive = draft.arena[partner].kind == Kind::Primitive;
             Some(if is_primitive { begins } else { propagate::complete(draft, partner, begins) })
         };
         let before = complete(draft, partner);
-        let after = member_action(draft, instance, then_step, None);
+        let after = member_action(draft, instance, then_step);
         if let Some((before, after)) = before.zip(after) {
             if draft.table.join(before, after, properties.without(P::NEEDED_BY_THEN)) {
                 agenda.add(after);
@@ -65,12 +65,20 @@ pub(super) fn pairs(
 /// Takes instances out whose partner is not there, before anything is handed on: what is never started must
 /// not make others start anew.
 pub(super) fn leave_out_unpaired(draft: &mut Draft<'_, '_>, agenda: &mut Agenda) {
-    for then in draft.table.numbers() {
-        if !brings_up(draft.table[then].doing) {
-            continue;
+    // Bounded: each turn but the last takes out an instance. Whoever pairs with that one loses its place, too;
+    // it is not kept from running, which would take others down with it.
+    loop {
+        let known = draft.unpaired.len();
+        for then in draft.table.numbers() {
+            if !brings_up(draft.table[then].doing) {
+                continue;
+            }
+            for input in draft.table[then].before.clone() {
+                pairs(draft, agenda, input.first, then, input.properties);
+            }
         }
-        for input in draft.table[then].before.clone() {
-            pairs(draft, agenda, input.first, then, input.properties);
+        if draft.unpaired.len() == known {
+            break;
         }
     }
     for part in draft.unpaired.clone() {

@@ -35,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod unrest;
 mod users;
 
 use super::{
@@ -57,14 +58,19 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     shutdown::schedule(&mut draft);
     resolve::join(&mut draft);
     probe_orders::join(&mut draft);
+    let standing = unrest::standing(&draft);
     propagate::settle(&mut draft);
     turns::take(&mut draft);
+    unrest::note(&mut draft, &standing);
     notify::tell(&mut draft);
     let plan = emit::plan(&mut draft);
     let decisions = decisions::all(&draft);
     let actions = emit::actions(&draft, &plan);
     let implied = emit::implied(&draft, &plan);
     let look_again = draft.arena.look_again;
-    let after = simulate::after(&draft, &plan, &before);
-    Outcome { before, decisions, actions, implied, order: plan.order, after, look_again }
+    let standings = crate::engine::trace::standings(draft.arena);
+    draft.arena.nodes_changed = standings != draft.arena.standings;
+    let (after, active_after) = simulate::after(&draft, &plan, &before);
+    draft.arena.active_after = active_after;
+    Outcome { before, decisions, actions, implied, order: plan.order, points: plan.points, after, look_again }
 }

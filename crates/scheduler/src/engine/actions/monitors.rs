@@ -91,7 +91,7 @@ pub(super) fn current_run<'h, 's>(history: &'h History<'s>) -> &'h [&'s heart_mo
 /// Notes which recurring operations run where.
 pub(super) fn note_running(draft: &mut Draft<'_, '_>, resource: ResIx) {
     let mut running: Vec<(NodeIx, String, u64)> = Vec::new();
-    for history in &draft.arena[resource].history {
+    for history in draft.arena[resource].history.iter().filter(|history| history.recurs) {
         if !draft.arena.node(history.node).was_online {
             continue;
         }

@@ -62,7 +62,7 @@ fn all(draft: &mut Draft<'_, '_>, parts: &[ResIx], node: NodeIx) -> bool {
 /// Of instances that are all alike one is enough: that which is known there, or shall be there, or any.
 fn one_of(draft: &Draft<'_, '_>, instances: &[ResIx], node: NodeIx) -> Option<ResIx> {
     let is_known = |instance: &&ResIx| {
-        draft.primitives(**instance).iter().any(|part| draft.arena[*part].known_on.contains(&node))
+        draft.primitives(**instance).iter().any(|part| draft.arena[*part].known_on.contains(node))
     };
     let goes_there = |instance: &&ResIx| draft.place(**instance, false) == Some(node);
     let known = instances.iter().find(is_known);
@@ -74,7 +74,7 @@ fn can_be_known(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
     let top = draft.arena.outermost(resource);
     let is_connection = found.connection_to.is_some();
     let in_bundle = draft.arena[top].kind == Kind::Bundle;
-    if found.removed || found.known_on.contains(&node) {
+    if found.removed || found.known_on.contains(node) {
         return false;
     }
     if found.container.is_some() && !is_connection && !in_bundle {

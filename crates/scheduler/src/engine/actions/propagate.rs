@@ -132,8 +132,8 @@ fn refresh(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, action: ActionIx) {
 
 /// A point that needs some of many is reached while enough of them can be done.
 fn count(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx, needed: u32) {
-    let inputs = draft.table[then].before.clone();
-    let counted = inputs.iter().filter(|input| !input.dropped && input.properties.has(P::COUNTS));
+    let counted =
+        draft.table[then].before.iter().filter(|input| !input.dropped && input.properties.has(P::COUNTS));
     let can = counted.filter(|input| draft.table[input.first].runnable).count();
     if draft.table[then].runnable && (can as u64) < u64::from(needed) {
         cannot(draft, agenda, then);
@@ -159,7 +159,7 @@ fn hand_on(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx, place
     let (first, properties) = (input.first, input.properties);
     let (first_node, then_node) = (node_of(draft, first), node_of(draft, then));
     if properties.has(P::SAME_NODE) && nodes_differ(first_node, then_node) {
-        draft.table[then].before[place].dropped = true;
+        draft.table.drop_before(then, place);
         return;
     }
     if properties.has(P::CANCELS_FIRST) && draft.table[then].is_required() {
@@ -167,7 +167,7 @@ fn hand_on(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, then: ActionIx, place
     }
     let exact = completion(draft, first, then);
     if exact != first {
-        draft.table[then].before[place].dropped = true;
+        draft.table.drop_before(then, place);
         if draft.table.join(exact, then, properties) {
             agenda.add(then);
         }
@@ -203,11 +203,14 @@ fn apply(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: 
     if properties.has(P::NEEDED_BY_THEN) && !is_paired {
         needed(draft, agenda, first, then);
     }
-    for (first, target, of_first) in targets(draft, agenda, first, then, of_first, properties) {
-        relation(draft, agenda, first, target, of_first, properties);
-        let hands_on = P::FORCES_THEN | P::NEEDED_BY_THEN | P::RESTARTS;
-        if is_stuck && properties.has_any(hands_on) {
-            cannot(draft, agenda, target);
+    let is_stuck = is_stuck && properties.has_any(P::FORCES_THEN | P::NEEDED_BY_THEN | P::RESTARTS);
+    // What says nothing to members needs not be said to each of them.
+    if is_paired || is_stuck || properties.has_any(SAYS_SOMETHING) {
+        for (first, target, of_first) in targets(draft, agenda, first, then, of_first, properties) {
+            relation(draft, agenda, first, target, of_first, properties);
+            if is_stuck {
+                cannot(draft, agenda, target);
+            }
         }
     }
     if properties.has(P::SHOWS_THEN) && of_first.required {
@@ -269,11 +272,21 @@ fn downwards(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> Vec<Acti
             continue;
         }
         for instance in collective::instances_for(draft, of, doing) {
-            found.extend(draft.table.of(instance, doing));
+            found.extend(draft.table.each(instance, doing));
         }
     }
     found
 }
+
+/// What [`relation`] acts on.
+const SAYS_SOMETHING: P = P::ONE_WAY
+    .and(P::FORCES_THEN)
+    .and(P::FORCES_THEN_THERE)
+    .and(P::RESTARTS)
+    .and(P::DEMOTED_FIRST)
+    .and(P::MIGRATES_WITH_THEN)
+    .and(P::MIGRATES_AFTER_FIRST)
+    .and(P::BLOCKS_THEN);
 
 fn relation(
     draft: &mut Draft<'_, '_>,

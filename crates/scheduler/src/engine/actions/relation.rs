@@ -71,7 +71,8 @@ impl Properties {
         self.without(Properties::ORDERED.and(Properties::SHOWS_THEN)).0 == 0
     }
 
-    const fn and(self, other: Properties) -> Properties {
+    /// All of both.
+    pub(super) const fn and(self, other: Properties) -> Properties {
         Properties(self.0 | other.0)
     }
 }

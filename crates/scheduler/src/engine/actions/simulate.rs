@@ -21,7 +21,7 @@ use crate::engine::{
     arena::{NodeIx, NodeKind, ResIx},
     facts,
     outcome::Picture,
-    picture,
+    picture, trace,
 };
 
 /// Agents answer this when something runs, is stopped, or is promoted (OCF agent API 1.1, "Exit Status Codes").
@@ -33,10 +33,18 @@ const RUNNING_PROMOTED: i32 = 8;
 /// Pacemaker sign theirs like this, so that a description that one of them has written goes on as it began.
 const SIMULATED: (i32, &str) = (-1, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
 
-/// The picture after everything in the plan has succeeded.
-pub(super) fn after(draft: &Draft<'_, '_>, plan: &Plan, before: &Picture) -> Picture {
-    if plan.listed.is_empty() {
-        return before.clone();
+/// The picture after everything in the plan has succeeded, and what is active where then; None if that is
+/// what is active now.
+pub(super) fn after(
+    draft: &Draft<'_, '_>,
+    plan: &Plan,
+    before: &Picture,
+) -> (Picture, Option<Vec<(String, String)>>) {
+    // With what has no answer yet, it must not matter whether anything else is to be done: a part of a cluster
+    // is decided without the rest.
+    let is_pending = draft.arena.resources.iter().any(|resource| resource.pending_task.is_some());
+    if plan.listed.is_empty() && !is_pending {
+        return (before.clone(), None);
     }
     let mut told = Told::new(draft);
     for action in &plan.sequence {
@@ -44,13 +52,13 @@ pub(super) fn after(draft: &Draft<'_, '_>, plan: &Plan, before: &Picture) -> Pic
             succeed(draft, *action, &mut told);
         }
     }
-    let mut arena = facts::gather(draft.arena.spec, &told.state);
+    let mut arena = facts::gather_part(draft.arena.spec, &told.state, draft.arena.given);
     // By then everything has an answer.
     arena.resources.iter_mut().for_each(|resource| {
         resource.pending_task = None;
         resource.pending_at = None;
     });
-    picture::before(&arena)
+    (picture::before(&arena), Some(trace::active(&arena)))
 }
 
 /// What is told, with what was done.
@@ -64,8 +72,8 @@ impl Told {
     fn new(draft: &Draft<'_, '_>) -> Told {
         let state = draft.arena.state.clone();
         let mut places = BTreeMap::new();
-        for (place, entry) in state.nodes.iter().enumerate() {
-            if let Some(node) = facts::node_of(draft.arena, entry) {
+        for (place, node) in facts::nodes_of(draft.arena, &state).into_iter().enumerate() {
+            if let Some(node) = node {
                 places.entry(node).or_insert(place);
             }
         }

@@ -128,20 +128,39 @@ impl Action {
     }
 }
 
-type Key = (Option<ResIx>, Doing, Option<NodeIx>);
+/// Actions of one resource by what is done and where, in this order.
+type Steps = Vec<(Doing, Option<NodeIx>, ActionIx)>;
 
 /// All actions.
 #[derive(Default)]
 pub(super) struct Table {
     actions: Vec<Action>,
-    by_key: BTreeMap<Key, ActionIx>,
+    /// By resource.
+    of_resources: Vec<Steps>,
+    of_nodes: BTreeMap<(Doing, Option<NodeIx>), ActionIx>,
     joined: BTreeSet<(ActionIx, ActionIx, Properties)>,
     operations: Vec<(String, u64)>,
     operation_numbers: BTreeMap<(String, u64), OperationIx>,
     gates: u32,
+    /// What each resource is part of.
+    parents: Vec<Option<ResIx>>,
+    /// When an action of each resource, or of something that is part of it, was last changed.
+    changed: Vec<u64>,
+    now: u64,
 }
 
 impl Table {
+    /// An empty table, for resources that are parts of these.
+    pub(super) fn new(parents: Vec<Option<ResIx>>) -> Table {
+        Table {
+            of_resources: alloc::vec![Steps::new(); parents.len()],
+            changed: alloc::vec![1; parents.len()],
+            now: 1,
+            parents,
+            ..Table::default()
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.actions.len()
     }
@@ -151,6 +170,10 @@ impl Table {
         (0..self.actions.len() as u32).map(ActionIx)
     }
 
+    fn steps(&self, resource: ResIx) -> &[(Doing, Option<NodeIx>, ActionIx)] {
+        self.of_resources.get(resource.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The action with exactly this key.
     pub(super) fn get(
         &self,
@@ -158,7 +181,10 @@ impl Table {
         doing: Doing,
         node: Option<NodeIx>,
     ) -> Option<ActionIx> {
-        self.by_key.get(&(resource, doing, node)).copied()
+        let Some(resource) = resource else { return self.of_nodes.get(&(doing, node)).copied() };
+        let steps = self.steps(resource);
+        let place = steps.binary_search_by(|step| (step.0, step.1).cmp(&(doing, node))).ok()?;
+        Some(steps[place].2)
     }
 
     /// What is done in this way with a resource on a node.
@@ -166,23 +192,26 @@ impl Table {
         self.get(Some(resource), doing, Some(node))
     }
 
-    /// What is done in this way with a resource, wherever.
+    /// What is done in this way with a resource, wherever, in the order of the nodes.
+    pub(super) fn each(&self, resource: ResIx, doing: Doing) -> impl Iterator<Item = ActionIx> + use<'_> {
+        let steps = self.steps(resource);
+        let begin = steps.partition_point(|step| step.0 < doing);
+        steps[begin..].iter().take_while(move |step| step.0 == doing).map(|step| step.2)
+    }
+
+    /// The same, to be kept while the table changes.
     pub(super) fn of(&self, resource: ResIx, doing: Doing) -> Vec<ActionIx> {
-        let (from, to) = ((Some(resource), doing, None), (Some(resource), doing, Some(NodeIx(u32::MAX))));
-        self.by_key.range(from..=to).map(|(_, action)| *action).collect()
+        self.each(resource, doing).collect()
     }
 
     /// The first thing that is done in this way with a resource.
     pub(super) fn any(&self, resource: ResIx, doing: Doing) -> Option<ActionIx> {
-        let (from, to) = ((Some(resource), doing, None), (Some(resource), doing, Some(NodeIx(u32::MAX))));
-        self.by_key.range(from..=to).map(|(_, action)| *action).next()
+        self.each(resource, doing).next()
     }
 
     /// Everything that is done with a resource.
     pub(super) fn all_of(&self, resource: ResIx) -> Vec<ActionIx> {
-        let from = (Some(resource), START, None);
-        let keys = self.by_key.range(from..).take_while(|((of, _, _), _)| *of == Some(resource));
-        let mut actions: Vec<ActionIx> = keys.map(|(_, action)| *action).collect();
+        let mut actions: Vec<ActionIx> = self.steps(resource).iter().map(|step| step.2).collect();
         actions.sort_unstable();
         actions
     }
@@ -210,8 +239,49 @@ impl Table {
             before: Vec::new(),
             after: Vec::new(),
         });
-        self.by_key.insert((resource, doing, node), number);
+        match resource {
+            Some(resource) => {
+                let place = resource.0 as usize;
+                if self.of_resources.len() <= place {
+                    self.of_resources.resize(place + 1, Steps::new());
+                }
+                let steps = &mut self.of_resources[place];
+                let at = steps.partition_point(|step| (step.0, step.1) < (doing, node));
+                steps.insert(at, (doing, node, number));
+                self.note_change(resource);
+            }
+            None => {
+                self.of_nodes.insert((doing, node), number);
+            }
+        }
         number
+    }
+
+    /// Something of a resource has changed, and so of all that it is part of.
+    fn note_change(&mut self, resource: ResIx) {
+        self.now += 1;
+        let mut at = Some(resource);
+        // Bounded by how deep resources are nested.
+        while let Some(number) = at {
+            let place = number.0 as usize;
+            if let Some(changed) = self.changed.get_mut(place) {
+                *changed = self.now;
+            }
+            at = self.parents.get(place).copied().flatten();
+        }
+    }
+
+    /// When an action of a resource, or of something that is part of it, was last changed: grows with every
+    /// change.
+    pub(super) fn changed_at(&self, resource: ResIx) -> u64 {
+        self.changed.get(resource.0 as usize).copied().unwrap_or(self.now)
+    }
+
+    /// Gives up one thing that an action waits for.
+    pub(super) fn drop_before(&mut self, action: ActionIx, place: usize) {
+        if let Some(before) = self.actions[action.0 as usize].before.get_mut(place) {
+            before.dropped = true;
+        }
     }
 
     /// A point at which as many of several things as are needed have been done.
@@ -228,8 +298,8 @@ impl Table {
         if first == then || !self.joined.insert((first, then, properties)) {
             return false;
         }
-        self[then].before.push(Before { first, properties, dropped: false });
-        self[first].after.push(then);
+        self.actions[then.0 as usize].before.push(Before { first, properties, dropped: false });
+        self.actions[first.0 as usize].after.push(then);
         true
     }
 
@@ -262,6 +332,9 @@ impl ops::Index<ActionIx> for Table {
 
 impl ops::IndexMut<ActionIx> for Table {
     fn index_mut(&mut self, action: ActionIx) -> &mut Action {
+        if let Some(resource) = self.actions[action.0 as usize].resource {
+            self.note_change(resource);
+        }
         &mut self.actions[action.0 as usize]
     }
 }

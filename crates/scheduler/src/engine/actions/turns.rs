@@ -31,7 +31,7 @@ pub(super) fn take(draft: &mut Draft<'_, '_>) {
 
 /// What an instance has to do, if anything.
 fn step(draft: &mut Draft<'_, '_>, instance: ResIx, verb: Verb) -> Option<ActionIx> {
-    let begins = member_action(draft, instance, Doing::Do(verb), None)?;
+    let begins = member_action(draft, instance, Doing::Do(verb))?;
     summary(draft, begins, None).required.then_some(begins)
 }
 

@@ -42,10 +42,21 @@ impl Placing<'_, '_> {
         let stays = current.filter(|current| {
             score > Score::ZERO
                 && (score >= Score::INFINITY || !self.is_unique_instance(resource))
-                && self.arena.is_available(*current)
+                && self.is_available(*current)
                 && table.get(*current).is_some_and(|allowed| allowed.score == score)
         });
+        if stays.is_none() && self.is_one_of_many(resource, best) {
+            self.heeds_load.set(true);
+        }
         Some(stays.unwrap_or(best))
+    }
+
+    /// Whether another node has the same score as the best, so that how much each has been given decides.
+    fn is_one_of_many(&self, resource: ResIx, best: NodeIx) -> bool {
+        let score = |node: NodeIx, score: Score| if self.is_available(node) { score } else { Score::NEVER };
+        let table = &self.arena[resource].allowed;
+        let most = score(best, table.score(best));
+        table.iter().filter(|(node, allowed)| score(*node, allowed.score) == most).nth(1).is_some()
     }
 
     /// The first node in the order of choice.
@@ -61,11 +72,11 @@ impl Placing<'_, '_> {
     /// Which of two nodes is chosen first.
     pub(super) fn compare_nodes(&self, one: &Rank, other: &Rank) -> Ordering {
         // What cannot be used is as bad as what is forbidden.
-        let score = |rank: &Rank| match self.arena.is_available(rank.node) {
+        let score = |rank: &Rank| match self.is_available(rank.node) {
             true => rank.score,
             false => Score::NEVER,
         };
-        let name = |rank: &Rank| &self.arena.node(rank.node).name;
+        let name = |rank: &Rank| self.by_name.get(rank.node.0 as usize);
         let free = || match self.arena.options.placement {
             Placement::Balanced => self.compare_capacity(one.node, other.node),
             Placement::Default | Placement::Utilization | Placement::Minimal => Ordering::Equal,
@@ -81,7 +92,7 @@ impl Placing<'_, '_> {
             .cmp(&score(one))
             .then_with(free)
             .then_with(fewer)
-            .then_with(|| name(one).cmp(name(other)))
+            .then_with(|| name(one).cmp(&name(other)))
     }
 
     /// Whether it is an instance of a clone whose instances differ from one another.

@@ -3,13 +3,13 @@
 //! Mostly it means where the resource may go. Once an instance of something promotable has its place, a
 //! colocation that speaks of its role means how gladly it is promoted there.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{collections::BTreeMap, rc::Rc, vec::Vec};
 
 use heart_model::policy::{Role, Score};
 
 use super::{
     super::{
-        arena::{ColocationIx, Kind, NodeIx, ResIx},
+        arena::{ColocationIx, Kind, NodeIx, NodeSet, ResIx},
         colocation::is_together,
     },
     Placing,
@@ -204,15 +204,25 @@ impl Placing<'_, '_> {
             return;
         }
         if score >= Score::INFINITY {
-            let instances = self.arena[clone].children.iter();
-            let sound = instances.filter(|instance| !self.is_blocked(**instance));
-            let nodes: BTreeSet<NodeIx> = sound.filter_map(|one| self.arena[*one].assigned).collect();
+            let nodes = self.sound_places(clone);
             self.keep_only(subject, clone, pair, &nodes, false);
             return;
         }
         for instance in self.arena[clone].children.clone() {
             self.heed(subject, instance, pair);
         }
+    }
+
+    /// Where instances of a clone are that are not left for a person; it is asked once it has its places.
+    fn sound_places(&mut self, clone: ResIx) -> Rc<NodeSet> {
+        if let Some(known) = self.sound_places.get(&clone) {
+            return Rc::clone(known);
+        }
+        let instances = self.arena[clone].children.iter();
+        let sound = instances.filter(|instance| !self.is_blocked(**instance));
+        let places: Rc<NodeSet> = Rc::new(sound.filter_map(|one| self.arena[*one].assigned).collect());
+        self.sound_places.insert(clone, Rc::clone(&places));
+        places
     }
 
     /// The resource goes where an instance has a certain role.
@@ -273,21 +283,27 @@ impl Placing<'_, '_> {
         subject: ResIx,
         primary: ResIx,
         pair: ColocationIx,
-        nodes: &BTreeSet<NodeIx>,
+        nodes: &NodeSet,
         add_scores: bool,
     ) {
         let cause = self.pair(pair).cause;
         let attribute = self.pair(pair).attribute.clone();
         let attribute = attribute.as_deref();
-        let values: Vec<(Option<&str>, Score)> = nodes
-            .iter()
-            .map(|node| (self.attribute(primary, *node, attribute), self.arena[primary].allowed.score(*node)))
-            .collect();
+        // Nodes that look the same count as the first of them.
+        let mut values: BTreeMap<Option<&str>, Score> = BTreeMap::new();
+        let is_node = self.is_node(subject, primary, attribute);
+        for node in nodes.iter().filter(|_| !is_node) {
+            let score = self.arena[primary].allowed.score(node);
+            values.entry(self.attribute(primary, node, attribute)).or_insert(score);
+        }
         let mut table = self.arena[subject].allowed.clone();
         for (node, allowed) in table.iter_mut() {
-            let value = self.attribute(subject, node, attribute);
-            match values.iter().find(|(other, _)| *other == value) {
-                Some((_, score)) if add_scores => allowed.score += *score,
+            let known = match is_node {
+                true => nodes.contains(node).then(|| self.arena[primary].allowed.score(node)),
+                false => values.get(&self.attribute(subject, node, attribute)).copied(),
+            };
+            match known {
+                Some(score) if add_scores => allowed.score += score,
                 Some(_) => {}
                 None => {
                     allowed.score = Score::NEVER;
@@ -296,6 +312,11 @@ impl Placing<'_, '_> {
             }
         }
         self.arena[subject].allowed = table;
+    }
+
+    /// Whether what has to be the same is the node itself, so that nothing has to be looked up.
+    pub(super) fn is_node(&self, subject: ResIx, primary: ResIx, attribute: Option<&str>) -> bool {
+        matches!(attribute, None | Some("#uname")) && !self.is_bundled(subject) && !self.is_bundled(primary)
     }
 
     /// Whether each instance has a partner of its own.
@@ -322,6 +343,7 @@ impl Placing<'_, '_> {
             let node = self.host_of_bundled(subject, node).unwrap_or(node);
             return placed.find(|(_, at)| *at == node).map(|(instance, _)| instance);
         }
+        self.heeds_load.set(true);
         let table = &self.arena[subject].allowed;
         let ranked = placed.filter_map(|(instance, node)| {
             Some((instance, Rank { node, score: table.get(node)?.score, here: false }))
@@ -364,7 +386,7 @@ impl Placing<'_, '_> {
             !self.is_blocked(replica.container) && (!promoted || is_promoted())
         };
         let nodes = replicas.iter().filter(fits).filter_map(|replica| self.arena[replica.container].assigned);
-        let nodes: BTreeSet<NodeIx> = nodes.collect();
+        let nodes: NodeSet = nodes.collect();
         self.keep_only(subject, bundle, pair, &nodes, false);
     }
 

@@ -114,9 +114,9 @@ impl Placing<'_, '_> {
             allowed: current.is_none() || home.is_some(),
             priority: self.priorities[instance.0 as usize],
             active: home.is_some(),
-            available: home.is_some_and(|node| self.arena.is_available(node)),
+            available: home.is_some_and(|node| self.is_available(node)),
             welcome: here.is_some(),
-            crowd: here.map_or(0, |here| here.count),
+            crowd: home.map_or(0, |node| self.crowd(whole, node)),
             sound: !self.has_failed(instance),
             liking: home.map_or(Score::NEVER, |node| self.liking(instance, node)),
             number: self.numbers[instance.0 as usize],
@@ -133,6 +133,9 @@ impl Placing<'_, '_> {
             let (other, factor) = (self.pair(pair).primary, self.pair(pair).score);
             let manner = Manner { keep_one: false, ..Manner::OF_FOLLOWERS };
             self.add_wishes(&mut table, other, instance, Some(pair), factor, manner);
+        }
+        if let Some(score) = self.liked_together(instance, node, table.score(node)) {
+            return score;
         }
         for place in 0..self.arena[instance].followed_by.len() {
             let pair = self.arena[instance].followed_by[place];
@@ -159,13 +162,9 @@ impl Placing<'_, '_> {
 
     /// Places instances in this order, at most so many, and at most so many on one node.
     pub(super) fn place_instances(&mut self, whole: ResIx, instances: &[ResIx], most: u32, most_here: u32) {
-        let mut table = core::mem::take(&mut self.arena[whole].allowed);
-        let mut available = 0;
-        for (node, allowed) in table.iter_mut() {
-            allowed.count = 0;
-            available += u32::from(self.arena.is_available(node));
-        }
-        self.arena[whole].allowed = table;
+        self.forget_crowds(whole);
+        let nodes = self.arena[whole].allowed.iter();
+        let available = nodes.filter(|(node, _)| self.is_available(*node)).count() as u32;
         let fair = most.checked_div(available).unwrap_or(most).max(1);
         let mut placed = 0;
         for instance in instances {
@@ -202,10 +201,10 @@ impl Placing<'_, '_> {
     /// The node where a healthy instance could stay, if there are not too many there already.
     fn stays_at(&self, whole: ResIx, instance: ResIx, fair: u32) -> Option<NodeIx> {
         let node = self.current(instance)?;
-        let crowd = self.arena[whole].allowed.get(node).map_or(0, |allowed| allowed.count);
+        let crowd = self.crowd(whole, node);
         let stays = !self.arena[instance].decided
             && !self.arena[instance].failed
-            && self.arena.is_available(node)
+            && self.is_available(node)
             && crowd < fair;
         stays.then_some(node)
     }
@@ -218,7 +217,7 @@ impl Placing<'_, '_> {
         }
         let parts: Vec<ResIx> = self.arena[instance].children.iter().copied().chain([instance]).collect();
         let saved: Vec<NodeTable> = parts.iter().map(|part| self.arena[*part].allowed.clone()).collect();
-        let counts = self.arena[whole].allowed.clone();
+        let crowds = self.crowds.get(&whole).cloned().unwrap_or_default();
         let mut kept = false;
         for _ in 0..places {
             let chosen = self.place_instance(whole, instance, Some(node), most_here);
@@ -234,11 +233,9 @@ impl Placing<'_, '_> {
                 break;
             }
         }
-        self.arena[whole].allowed = counts;
-        if let Some(here) = self.arena[whole].allowed.get_mut(node)
-            && kept
-        {
-            here.count += 1;
+        self.crowds.insert(whole, crowds);
+        if kept {
+            self.join_crowd(whole, node);
         }
         kept
     }
@@ -263,17 +260,37 @@ impl Placing<'_, '_> {
             }
         }
         let chosen = self.place(instance, wanted, wanted.is_none())?;
-        if let Some(here) = self.arena[whole].allowed.get_mut(chosen) {
-            here.count += 1;
-        }
+        self.join_crowd(whole, chosen);
         Some(chosen)
+    }
+
+    /// How many instances of a whole were given to a node so far.
+    pub(super) fn crowd(&self, whole: ResIx, node: NodeIx) -> u32 {
+        self.crowds.get(&whole).and_then(|crowds| crowds.get(node.0 as usize)).copied().unwrap_or(0)
+    }
+
+    /// One more instance of a whole was given to a node that is one of its own.
+    pub(super) fn join_crowd(&mut self, whole: ResIx, node: NodeIx) {
+        if self.arena[whole].allowed.get(node).is_none() {
+            return;
+        }
+        let nodes = self.arena.nodes.len();
+        let crowds = self.crowds.entry(whole).or_default();
+        crowds.resize(nodes, 0);
+        crowds[node.0 as usize] += 1;
+    }
+
+    /// No instance of a whole was given to any node yet.
+    pub(super) fn forget_crowds(&mut self, whole: ResIx) {
+        self.crowds.remove(&whole);
     }
 
     /// Whether a node can take another instance.
     fn has_room(&self, whole: ResIx, instance: ResIx, node: NodeIx, most_here: u32) -> bool {
         let here = self.arena[whole].allowed.get(node);
         !self.arena[instance].removed
-            && self.arena.is_available(node)
-            && here.is_some_and(|here| !here.score.is_negative() && here.count < most_here)
+            && self.is_available(node)
+            && here.is_some_and(|here| !here.score.is_negative())
+            && self.crowd(whole, node) < most_here
     }
 }

@@ -18,25 +18,33 @@ mod following;
 mod instances;
 mod order;
 mod promotion;
+mod sums;
 mod wishes;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeMap, rc::Rc, vec, vec::Vec};
+use core::cell::Cell;
 
 use heart_model::policy::{Role, Score};
 
-use super::arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, Pair, Placement, ResIx};
+use super::{
+    arena::{Arena, Cause, ColocationIx, Kind, NodeIx, NodeKind, NodeSet, Pair, Placement, ResIx},
+    trace::Turn,
+};
 
 /// Places all resources: fills the fields of the arena that are marked *(assignment)*.
 pub(crate) fn assign(arena: &mut Arena<'_>) {
     let mut placing = Placing::new(arena);
-    for resource in placing.in_order() {
+    placing.pin();
+    for (turn, resource) in placing.in_order().into_iter().enumerate() {
+        placing.begin_turn(turn);
         // A connection that is on its way already had better arrive.
         let here = &placing.arena[resource];
         let target = here.connection_to.and(here.migration).map(|(_, target)| target);
         placing.place(resource, target, true);
+        placing.end_turn(resource);
     }
     placing.write_roles();
     leave_alone_without_fencing(arena);
@@ -62,6 +70,24 @@ struct Placing<'a, 's> {
     numbers: Vec<u32>,
     /// Whose wishes are being asked: whoever comes back here has found a loop.
     asked: Vec<bool>,
+    /// How many were asked so far for one resource.
+    asks: u32,
+    /// Whether something can be given to each node now.
+    available: Vec<bool>,
+    /// The place of each node's name among all names.
+    by_name: Vec<usize>,
+    /// Where instances of clones are that have their places.
+    sound_places: BTreeMap<ResIx, Rc<NodeSet>>,
+    /// How many instances of a clone or a bundle were given to each node.
+    crowds: BTreeMap<ResIx, Vec<u32>>,
+    /// How much has been placed that is no instance, and how often nodes became available or not.
+    placed: u64,
+    /// What nodes were given, and had taken away again, in this turn.
+    given: Vec<(NodeIx, i64)>,
+    /// Whether something depended on how much nodes had been given before.
+    heeds_load: Cell<bool>,
+    /// What followers of instances say, added up: of those that would like to, and of those that must.
+    sums: [Option<sums::Sums>; 2],
 }
 
 impl<'a, 's> Placing<'a, 's> {
@@ -82,7 +108,70 @@ impl<'a, 's> Placing<'a, 's> {
         }
         let active = arena.resource_numbers().map(|resource| active_parts(arena, resource)).collect();
         let asked = vec![false; arena.resources.len()];
-        Placing { arena, roles, priorities, active, numbers, asked }
+        let available = arena.node_numbers().map(|node| arena.is_available(node)).collect();
+        let (by_name, sound_places) = (places_by_name(arena), BTreeMap::new());
+        let (crowds, placed, sums) = (BTreeMap::new(), 0, [None, None]);
+        let (given, heeds_load) = (Vec::new(), Cell::new(false));
+        Placing {
+            arena,
+            roles,
+            priorities,
+            active,
+            numbers,
+            asked,
+            asks: 0,
+            available,
+            by_name,
+            sound_places,
+            crowds,
+            placed,
+            given,
+            heeds_load,
+            sums,
+        }
+    }
+
+    /// Leaves what is pinned where it is. Whoever pins it has counted it where it is, too.
+    fn pin(&mut self) {
+        for (id, node) in &self.arena.given.pinned {
+            let Some(resource) = self.arena.by_id.get(id).copied() else { continue };
+            let parent = self.arena[resource].parent;
+            for pinned in [Some(resource), parent].into_iter().flatten() {
+                self.arena[pinned].decided = true;
+            }
+            self.arena[resource].assigned = *node;
+            if node.is_none() {
+                self.set_role(resource, Role::Stopped);
+            }
+        }
+    }
+
+    /// Before the next one is placed: where this is a part of a cluster, others have been placed since.
+    fn begin_turn(&mut self, turn: usize) {
+        let loads = &self.arena.given.loads;
+        let before = turn.checked_sub(1).and_then(|before| loads.get(before));
+        if let Some(loads) = loads.get(turn) {
+            for (place, node) in self.arena.nodes.iter_mut().enumerate() {
+                let known = before.and_then(|before| before.get(place)).copied().unwrap_or(0);
+                let since = loads.get(place).copied().unwrap_or(0) - known;
+                node.assigned = (i64::from(node.assigned) + since).max(0) as u32;
+            }
+        }
+    }
+
+    /// Notes what the turn of a resource has come to.
+    fn end_turn(&mut self, resource: ResIx) {
+        let mut load: Vec<(NodeIx, i64)> = Vec::new();
+        self.given.sort_unstable();
+        for (node, change) in core::mem::take(&mut self.given) {
+            match load.last_mut().filter(|(last, _)| *last == node) {
+                Some((_, sum)) => *sum += change,
+                None => load.push((node, change)),
+            }
+        }
+        load.retain(|(_, sum)| *sum != 0);
+        let top = self.arena[resource].id.clone();
+        self.arena.turns.push(Turn { top, load, heeds_load: self.heeds_load.take() });
     }
 
     fn pair(&self, pair: ColocationIx) -> &Pair {
@@ -136,9 +225,14 @@ impl<'a, 's> Placing<'a, 's> {
         here.blocked || here.children.iter().any(|child| self.is_blocked(*child))
     }
 
+    /// Whether something can be given to this node now.
+    fn is_available(&self, node: NodeIx) -> bool {
+        self.available.get(node.0 as usize).is_some_and(|available| *available)
+    }
+
     /// Whether the resource may go to this node.
     fn is_usable(&self, resource: ResIx, node: NodeIx) -> bool {
-        self.arena.is_available(node) && !self.arena[resource].allowed.score(node).is_negative()
+        self.is_available(node) && !self.arena[resource].allowed.score(node).is_negative()
     }
 
     /// Places a resource, with all that it consists of, and says where it goes. It goes to the node that
@@ -189,6 +283,10 @@ impl<'a, 's> Placing<'a, 's> {
             return self.arena[resource].assigned;
         }
         self.arena[resource].deciding = true;
+        // What instances think is asked while they are placed, by nobody else.
+        if self.arena.clone_of(resource).is_none() {
+            self.placed += 1;
+        }
         self.heed_colocations(resource);
         if self.role(resource) == Some(Role::Stopped) {
             self.arena[resource].allowed.add_everywhere(Score::NEVER, Cause::TargetRole);
@@ -221,6 +319,9 @@ impl<'a, 's> Placing<'a, 's> {
                     self.follow(resource, pair);
                 }
             }
+            if self.hear_together(resource, mandatory) {
+                continue;
+            }
             for place in 0..self.arena[resource].followed_by.len() {
                 let pair = self.arena[resource].followed_by[place];
                 if self.pair(pair).score.is_mandatory() == mandatory {
@@ -249,6 +350,7 @@ impl<'a, 's> Placing<'a, 's> {
         };
         self.arena[resource].assigned = Some(node);
         self.arena.node_mut(node).assigned += 1;
+        self.given.push((node, 1));
         self.take_capacity(resource, node);
     }
 
@@ -259,6 +361,7 @@ impl<'a, 's> Placing<'a, 's> {
         {
             let counter = &mut self.arena.node_mut(node).assigned;
             *counter = counter.saturating_sub(1);
+            self.given.push((node, -1));
             self.give_capacity_back(resource, node);
         }
         self.arena[resource].decided = false;
@@ -269,10 +372,10 @@ impl<'a, 's> Placing<'a, 's> {
     }
 
     /// A connection that was placed makes its node a node that others can be given to.
-    fn connect(&mut self, connection: ResIx, node: NodeIx) {
+    fn connect(&mut self, connection: ResIx, number: NodeIx) {
         let connected =
             self.arena[connection].assigned.is_some() && self.role(connection) != Some(Role::Stopped);
-        let node = self.arena.node_mut(node);
+        let node = self.arena.node_mut(number);
         if connected {
             node.online = true;
             // A guest is as clean as its container. A remote node is asked again, unless its connection
@@ -284,6 +387,8 @@ impl<'a, 's> Placing<'a, 's> {
         } else {
             node.shutting_down = true;
         }
+        self.available[number.0 as usize] = self.arena.is_available(number);
+        self.placed += 1;
     }
 
     /// What the attribute of a colocation is on a node. What is in a bundle counts where its container is.
@@ -329,6 +434,13 @@ impl<'a, 's> Placing<'a, 's> {
     fn counts_capacity(&self) -> bool {
         self.arena.options.placement != Placement::Default
     }
+}
+
+/// The place of each node's name among all names; nodes with the same name have the same place.
+fn places_by_name(arena: &Arena<'_>) -> Vec<usize> {
+    let mut sorted: Vec<&str> = arena.nodes.iter().map(|node| node.name.as_str()).collect();
+    sorted.sort_unstable();
+    arena.nodes.iter().map(|node| sorted.partition_point(|name| *name < node.name.as_str())).collect()
 }
 
 /// Where a resource is active: where it is said to be, else where its parts are.

@@ -23,7 +23,7 @@ impl Placing<'_, '_> {
         for instance in self.arena[clone].children.clone() {
             let nodes: Vec<NodeIx> = self.arena[instance].allowed.iter().map(|(node, _)| node).collect();
             for node in nodes {
-                if !self.arena.is_available(node) {
+                if !self.is_available(node) {
                     continue;
                 }
                 let score = self.said_of_promotion(clone, instance, node).unwrap_or_default();
@@ -70,14 +70,14 @@ impl Placing<'_, '_> {
             if active == Some(instance) {
                 return true;
             }
-            if active.is_none() && alike.any(|other| self.arena[other].known_on.contains(&node)) {
+            if active.is_none() && alike.any(|other| self.arena[other].known_on.contains(node)) {
                 return true;
             }
         }
         if here.active_on.is_empty() && here.known_on.is_empty() {
             return true;
         }
-        here.active_on.contains(&node) || here.known_on.contains(&node)
+        here.active_on.contains(&node) || here.known_on.contains(node)
     }
 
     /// The same thing in all instances of a clone.
@@ -114,9 +114,7 @@ impl Placing<'_, '_> {
             self.rate(clone, *instance);
         }
         self.add_to_ratings(clone, instances);
-        let mut table = core::mem::take(&mut self.arena[clone].allowed);
-        table.iter_mut().for_each(|(_, allowed)| allowed.count = 0);
-        self.arena[clone].allowed = table;
+        self.forget_crowds(clone);
         let mut order = self.in_order_of_claims(clone, instances);
         order.sort_by_key(|instance| Reverse((self.arena[*instance].promotion, self.role_now(*instance))));
         let most = self.arena[clone].clone.map_or(1, |facts| facts.promoted_max);
@@ -125,9 +123,7 @@ impl Placing<'_, '_> {
             match self.can_promote(clone, instance, promoted < most) {
                 Some(node) => {
                     promoted += 1;
-                    if let Some(here) = self.arena[clone].allowed.get_mut(node) {
-                        here.count += 1;
-                    }
+                    self.join_crowd(clone, node);
                     self.give_role(instance, Role::Promoted);
                 }
                 None => self.give_role(instance, Role::Unpromoted),
@@ -273,17 +269,17 @@ impl Placing<'_, '_> {
             }
         } else if here.no_promotion
             || self.priorities[resource.0 as usize].is_negative()
-            || !self.arena.is_available(node)
+            || !self.is_available(node)
             || !self.has_host(node)
         {
             return None;
         }
-        let Some(allowed) = self.arena[clone].allowed.get(node) else {
+        if self.arena[clone].allowed.get(node).is_none() {
             // What is inside of a bundle, or stays where nobody would put it.
             return (!managed).then_some(node);
-        };
+        }
         let most = self.arena[clone].clone.map_or(1, |facts| facts.promoted_node_max);
-        (allowed.count < most || !managed).then_some(node)
+        (self.crowd(clone, node) < most || !managed).then_some(node)
     }
 
     /// Says what an instance shall be, where nothing has been said before.

@@ -5,20 +5,21 @@
 //! followers think of it likewise. Wishes are only wishes: if they would leave no node at all, they are
 //! not heard.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use heart_model::policy::{Role, Score};
 
 use super::{
     super::{
-        arena::{Cause, ColocationIx, Kind, NodeIx, NodeTable, ResIx},
+        arena::{Allowed, Cause, ColocationIx, Kind, NodeIx, NodeTable, ResIx},
         colocation::Side,
     },
     Placing,
 };
+
+/// How many are asked for one resource, at the most. Whoever follows in several ways is asked once for each:
+/// where layers of resources follow one another, everyone everyone, that multiplies with every layer.
+pub(super) const ASKS_MAX: u32 = 100_000;
 
 /// How wishes are added.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +47,18 @@ impl Manner {
 /// Scores that wishes are added to.
 #[derive(Clone)]
 struct Wishes {
-    table: NodeTable,
-    /// Nodes that were good and that wishes would have forbidden: they become the least good.
-    spared: BTreeSet<NodeIx>,
+    /// The nodes that have a score. Often it is one only: how an instance likes where it is.
+    nodes: Vec<Wish>,
+}
+
+/// The score of one node.
+#[derive(Clone, Copy)]
+struct Wish {
+    node: NodeIx,
+    score: Score,
+    cause: Cause,
+    /// The node was good and wishes would have forbidden it: it becomes the least good.
+    spared: bool,
 }
 
 impl Placing<'_, '_> {
@@ -97,9 +107,19 @@ impl Placing<'_, '_> {
         factor: Score,
         manner: Manner,
     ) {
-        let mut wishes = Wishes { table: core::mem::take(table), spared: BTreeSet::new() };
+        let wish = |(node, allowed): (NodeIx, &Allowed)| {
+            let Allowed { score, cause, .. } = *allowed;
+            Wish { node, score, cause, spared: false }
+        };
+        let mut wishes = Wishes { nodes: table.iter().map(wish).collect() };
+        self.asks = 0;
         self.ask(&mut wishes, asked, target, pair, factor, manner);
-        *table = wishes.table;
+        for wish in wishes.nodes {
+            if let Some(allowed) = table.get_mut(wish.node) {
+                allowed.score = wish.score;
+                allowed.cause = wish.cause;
+            }
+        }
     }
 
     fn ask(
@@ -117,14 +137,15 @@ impl Placing<'_, '_> {
             (Kind::Group, None) => return,
             (Kind::Primitive | Kind::Clone | Kind::Bundle, _) => asked,
         };
-        if core::mem::replace(&mut self.asked[asked.0 as usize], true) {
+        if self.asks >= ASKS_MAX || core::mem::replace(&mut self.asked[asked.0 as usize], true) {
             return;
         }
+        self.asks += 1;
         let mut changed = wishes.clone();
         if let Some(pair) = pair {
             self.add_own_wishes(&mut changed, asked, target, pair, factor, manner);
         }
-        if self.leaves_a_node(&changed.table) {
+        if self.leave_a_node(&changed) {
             for place in 0..manner.side.of(&self.arena[asked]).len() {
                 let next = manner.side.of(&self.arena[asked])[place];
                 if self.has_influence(next) {
@@ -137,9 +158,9 @@ impl Placing<'_, '_> {
             self.asked[asked.0 as usize] = false;
             return;
         }
-        for node in core::mem::take(&mut changed.spared) {
-            if let Some(allowed) = changed.table.get_mut(node) {
-                allowed.score = Score::ONE;
+        for wish in &mut changed.nodes {
+            if core::mem::take(&mut wish.spared) {
+                wish.score = Score::ONE;
             }
         }
         *wishes = changed;
@@ -148,7 +169,12 @@ impl Placing<'_, '_> {
 
     /// Whether a table leaves a node that can be used.
     pub(super) fn leaves_a_node(&self, table: &NodeTable) -> bool {
-        table.iter().any(|(node, allowed)| !allowed.score.is_negative() && self.arena.is_available(node))
+        table.iter().any(|(node, allowed)| !allowed.score.is_negative() && self.is_available(node))
+    }
+
+    /// Whether wishes leave a node that can be used.
+    fn leave_a_node(&self, wishes: &Wishes) -> bool {
+        wishes.nodes.iter().any(|wish| !wish.score.is_negative() && self.is_available(wish.node))
     }
 
     /// Adds what one resource thinks of nodes that look the same as its own do.
@@ -164,56 +190,56 @@ impl Placing<'_, '_> {
         let attribute = self.pair(pair).attribute.as_deref();
         let group = self.group_behind(asked, pair);
         // Mostly what has to be the same is the node itself, and nothing has to be looked up.
-        let is_node =
-            matches!(attribute, None | Some("#uname")) && !self.is_bundled(asked) && !self.is_bundled(target);
+        let is_node = self.is_node(asked, target, attribute);
         let best = if is_node { BTreeMap::new() } else { self.best_by_value(asked, attribute, group) };
-        let heeds_dislike = self.heeds_dislike_of_dislike(pair);
-        let mut spared = Vec::new();
-        for (node, allowed) in wishes.table.iter_mut() {
+        let mut heeds_dislike = None;
+        for wish in &mut wishes.nodes {
             let score = match is_node {
-                true => self.opinion(asked, group, node),
-                false => best.get(&self.attribute(target, node, attribute)).copied(),
+                true => self.opinion(asked, group, wish.node),
+                false => best.get(&self.attribute(target, wish.node, attribute)).copied(),
             };
             let score = score.unwrap_or(Score::NEVER);
-            if factor.is_negative() && score.is_negative() && !heeds_dislike(score) {
+            if factor.is_negative() && score.is_negative() {
+                let least = *heeds_dislike.get_or_insert_with(|| self.heeds_dislike_of_dislike(pair));
+                if least.is_none_or(|stickiness| stickiness >= -score) {
+                    continue;
+                }
+            }
+            if wish.spared {
                 continue;
             }
-            if wishes.spared.contains(&node) {
-                continue;
-            }
-            let sum = allowed.score + score.times(factor);
+            let sum = wish.score + score.times(factor);
             if manner.never_forbid && sum.is_negative() {
-                if allowed.score > Score::ZERO {
-                    spared.push(node);
-                    allowed.score = Score::NEVER;
+                if wish.score > Score::ZERO {
+                    wish.spared = true;
+                    wish.score = Score::NEVER;
                     continue;
                 }
-                if allowed.score == Score::ZERO {
+                if wish.score == Score::ZERO {
                     continue;
                 }
             }
-            if sum != allowed.score && sum.is_mandatory() {
-                allowed.cause = self.pair(pair).cause;
+            if sum != wish.score && sum.is_mandatory() {
+                wish.cause = self.pair(pair).cause;
             }
-            allowed.score = sum;
+            wish.score = sum;
         }
-        wishes.spared.extend(spared);
     }
 
     /// What does not want to be here, and does not want to be with the other, says nothing about where
-    /// the other goes. Unless it can be on one node only, and the other would not mind to leave it.
-    fn heeds_dislike_of_dislike(&self, pair: ColocationIx) -> impl Fn(Score) -> bool + use<> {
+    /// the other goes. Unless it can be on one node only, and the other would not mind to leave it: then it
+    /// has to dislike more than this, how gladly the other stays.
+    fn heeds_dislike_of_dislike(&self, pair: ColocationIx) -> Option<Score> {
         let has_influence = self.has_influence(pair);
         let pair = self.pair(pair);
-        let stickiness = self.arena[pair.primary].stickiness;
         let nodes = self.arena[pair.dependent].allowed.iter();
         let alone = nodes.filter(|(_, allowed)| !allowed.score.is_negative()).take(2).count() == 1;
-        move |score| stickiness < -score && has_influence && alone
+        (has_influence && alone).then_some(self.arena[pair.primary].stickiness)
     }
 
     /// What a resource thinks of a node that it could use.
-    fn opinion(&self, asked: ResIx, group: Option<ResIx>, node: NodeIx) -> Option<Score> {
-        let allowed = self.arena[asked].allowed.get(node).filter(|_| self.arena.is_available(node))?;
+    pub(super) fn opinion(&self, asked: ResIx, group: Option<ResIx>, node: NodeIx) -> Option<Score> {
+        let allowed = self.arena[asked].allowed.get(node).filter(|_| self.is_available(node))?;
         Some(match group {
             Some(group) => {
                 allowed.score + self.arena[group].allowed.score(node) + -self.arena.node(node).score
@@ -246,7 +272,7 @@ impl Placing<'_, '_> {
 
     /// The group whose locations a member has to speak for: they were given to its first member, and where
     /// a later one is asked by itself, that one would not know.
-    fn group_behind(&self, asked: ResIx, pair: ColocationIx) -> Option<ResIx> {
+    pub(super) fn group_behind(&self, asked: ResIx, pair: ColocationIx) -> Option<ResIx> {
         let pair = self.pair(pair);
         let group = self.arena[asked].parent.filter(|parent| self.arena[*parent].kind == Kind::Group)?;
         let written = matches!(pair.cause, Cause::Constraint(_));

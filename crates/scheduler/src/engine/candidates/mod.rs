@@ -15,6 +15,7 @@ use heart_model::policy::{Constraint, Discovery, Location, Role, Score, Where};
 use super::{
     arena::{Arena, Cause, Kind, NodeIx, NodeKind, ResIx, RoleLocation},
     facts::{STAYS, attribute, is_connection},
+    names::NodeNames,
     rules::{self, Context},
     values,
 };
@@ -150,20 +151,20 @@ fn close_bundle_nodes(arena: &mut Arena<'_>) {
 /// Applies what was written about where things may run.
 fn locate(arena: &mut Arena<'_>) {
     let spec = arena.spec;
+    let names = NodeNames::of(&arena.nodes);
     for (place, constraint) in spec.constraints.iter().enumerate() {
         if let Constraint::Location(location) = constraint {
-            apply_location(arena, location, Cause::Constraint(place as u32));
+            apply_location(arena, &names, location, Cause::Constraint(place as u32));
         }
     }
 }
 
-fn apply_location(arena: &mut Arena<'_>, location: &Location, cause: Cause) {
+fn apply_location(arena: &mut Arena<'_>, names: &NodeNames, location: &Location, cause: Cause) {
     let Some(resource) = arena.by_id.get(&location.resource).copied() else { return };
     match &location.at {
         Where::Node { node, score } => {
-            let named = |number: &NodeIx| arena.node(*number).name.eq_ignore_ascii_case(node);
             let scores: Vec<(NodeIx, Score)> =
-                arena.node_numbers().find(named).map(|node| (node, *score)).into_iter().collect();
+                names.named(node).map(|node| (node, *score)).into_iter().collect();
             apply_scores(arena, resource, &scores, location.role, location.discovery, cause);
         }
         Where::Rules(written) => {

@@ -14,7 +14,7 @@ fn pairs(arena: &Arena<'_>) -> Vec<String> {
 }
 
 fn list(arena: &Arena<'_>, side: Side, holder: &str) -> Vec<String> {
-    let holder = &arena[arena.by_id[holder]];
+    let holder = &arena[*arena.by_id.get(holder).unwrap()];
     side.of(holder).iter().map(|pair| arena[side.other(arena, *pair)].id.clone()).collect()
 }
 

@@ -63,12 +63,17 @@ enum Ending {
 pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entries: &'s [ResourceHistory]) {
     for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
         let resource = locate(arena, node, entry);
-        let operations = in_order(&entry.operations);
-        arena[resource].history.push(History { node, entry, operations: operations.clone() });
+        let history = History {
+            node,
+            entry,
+            operations: in_order(&entry.operations),
+            recurs: entry.operations.iter().any(|operation| operation.every_ms > 0),
+        };
+        arena[resource].history.push(history);
         if entry.resource != arena[resource].id {
             arena[resource].known_as = Some(entry.resource.as_str());
         }
-        let runs = read_one(arena, counts, resource, node, &operations);
+        let runs = read_one(arena, counts, resource, node);
         if !runs && arena[resource].known_as.is_some_and(|name| name.contains(':')) {
             // What is stopped has left the number that it had then.
             arena[resource].known_as = None;
@@ -80,6 +85,9 @@ pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, ent
 /// that its transition has among those of the same scheduler, and is last where that cannot be told. What is
 /// part of no transition comes after everything that is.
 fn in_order(operations: &[Operation]) -> Vec<&Operation> {
+    if let [operation] = operations {
+        return alloc::vec![operation];
+    }
     let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
         operations.iter().partition(|operation| operation.call >= 0);
     ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
@@ -96,17 +104,17 @@ fn in_order(operations: &[Operation]) -> Vec<&Operation> {
     ordered
 }
 
-/// Reads what was done with a resource on a node; whether it is active there.
-fn read_one(
-    arena: &mut Arena<'_>,
-    counts: &Counts,
-    resource: ResIx,
-    node: NodeIx,
-    operations: &[&Operation],
-) -> bool {
+/// Reads the last history of a resource; whether it is active there.
+fn read_one(arena: &mut Arena<'_>, counts: &Counts, resource: ResIx, node: NodeIx) -> bool {
     let mut reading = Reading { resource, node, role: None, on_fail: OnFail::Ignore, last_failure: None };
-    for operation in operations {
+    let last = arena[resource].history.len().saturating_sub(1);
+    let mut place = 0;
+    // Bounded: nothing adds to a history that is being read.
+    while let Some(operation) =
+        arena[resource].history.get(last).and_then(|history| history.operations.get(place)).copied()
+    {
         take(arena, counts, &mut reading, operation);
+        place += 1;
     }
     active::settle(arena, resource, node, reading.role, reading.on_fail);
     reading.role.is_some_and(Role::is_running)

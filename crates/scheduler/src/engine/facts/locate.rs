@@ -17,8 +17,13 @@ use crate::engine::arena::{Arena, Cause, Kind, NodeIx, NodeKind, Requires, ResIx
 /// The resource that this history speaks of; one that is not configured is made up, to be stopped.
 pub(super) fn locate(arena: &mut Arena<'_>, node: NodeIx, entry: &ResourceHistory) -> ResIx {
     let id = entry.resource.as_str();
-    let base = without_instance(id);
     let exact = arena.by_id.get(id).copied();
+    if let Some(found) = exact.filter(|found| arena[*found].kind == Kind::Primitive)
+        && arena.clone_of(found).is_none()
+    {
+        return found;
+    }
+    let base = without_instance(id);
     let found = exact
         .or_else(|| arena.by_id.get(base).copied())
         .or_else(|| arena.by_id.get(format!("{base}:0").as_str()).copied());
@@ -39,9 +44,15 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
         return member_called(arena, inside, base).unwrap_or(inside);
     }
     let (mut chosen, mut idle, mut only_active) = (None, None, false);
-    for child in arena[clone].children.clone() {
+    for child in arena[clone].children.iter().copied() {
+        let is_here = arena[child].active_on.first() == Some(&node);
+        let is_open = idle.is_none() && arena[child].active_on.is_empty();
+        // Most are neither, and there may be very many.
+        if !is_here && !is_open {
+            continue;
+        }
         let Some(member) = member_called(arena, child, base) else { continue };
-        if arena[child].active_on.first() == Some(&node) {
+        if is_here {
             // A second history of the same name is of an instance that is one too many.
             if arena[member].active_on.is_empty() {
                 chosen = Some(member);
@@ -50,12 +61,12 @@ fn anonymous(arena: &mut Arena<'_>, clone: ResIx, node: NodeIx, base: &str) -> R
             only_active = true;
             continue;
         }
-        let is_idle = arena[child].active_on.is_empty() && !arena[member].blocked;
+        let is_idle = is_open && !arena[member].blocked;
         let taken = arena[member]
             .history
             .iter()
             .any(|history| history.node != node && arena[member].pending_task.is_some());
-        if is_idle && idle.is_none() && !taken {
+        if is_idle && !taken {
             idle = Some(member);
         }
     }

@@ -29,11 +29,18 @@ pub(crate) use unfold::is_connection;
 
 use super::{
     arena::{Arena, ClearWhy, NodeIx, NodeKind, NodeTable, ResIx},
+    names::{Names, NodeNames},
     rules::{self, Context},
+    trace::{self, Given},
 };
 
 /// Gathers what is known.
 pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
+    gather_part(spec, state, &trace::NOTHING)
+}
+
+/// Gathers what is known of a part of a cluster.
+pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Given) -> Arena<'s> {
     let now = state.now;
     let context = Context { now, ..Context::default() };
     let options = options::read(&rules::values(&spec.options, &context), state);
@@ -45,7 +52,7 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
         nodes,
         resources: Vec::new(),
         top: Vec::new(),
-        by_id: BTreeMap::new(),
+        by_id: Names::default(),
         colocations: Vec::new(),
         role_locations: Vec::new(),
         clear_failures: Vec::new(),
@@ -58,18 +65,27 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
         leader: None,
         look_again: None,
         unfencing: false,
+        given,
+        standings: Vec::new(),
+        nodes_changed: false,
+        active_after: None,
+        turns: Vec::new(),
+        restless: BTreeSet::new(),
     };
+    arena.options.fencing_possible |= given.fencing_possible;
     unfold::announce_remote_nodes(&mut arena);
     unfold::unfold(&mut arena);
     let mut seen = see_nodes(&mut arena);
+    arena.standings = trace::standings(&arena);
     read_histories(&mut arena, &mut seen);
     finish(&mut arena);
     arena
 }
 
-/// The node that an entry of a state speaks of.
-pub(crate) fn node_of(arena: &Arena<'_>, entry: &NodeState) -> Option<NodeIx> {
-    nodes::find(&arena.nodes, entry)
+/// The nodes that the entries of a state speak of, in their order.
+pub(crate) fn nodes_of(arena: &Arena<'_>, state: &State) -> Vec<Option<NodeIx>> {
+    let names = NodeNames::of(&arena.nodes);
+    state.nodes.iter().map(|entry| nodes::find(&names, entry)).collect()
 }
 
 fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
@@ -79,7 +95,8 @@ fn is_full(arena: &Arena<'_>, node: NodeIx) -> bool {
 /// The entries of the state, each with its node.
 fn entries<'s>(arena: &Arena<'s>) -> Vec<(NodeIx, &'s NodeState)> {
     let state = arena.state;
-    state.nodes.iter().filter_map(|entry| Some((nodes::find(&arena.nodes, entry)?, entry))).collect()
+    let names = NodeNames::of(&arena.nodes);
+    state.nodes.iter().filter_map(|entry| Some((nodes::find(&names, entry)?, entry))).collect()
 }
 
 /// Takes in how the nodes stand; the entries of the state that were used for that.
@@ -126,8 +143,12 @@ fn read_some(
     let counts = failure::counts(arena);
     let state = arena.state;
     let before = read.len();
+    let mut names = NodeNames::of(&arena.nodes);
     for (place, entry) in state.nodes.iter().enumerate() {
-        let Some(node) = nodes::find(&arena.nodes, entry) else { continue };
+        if names.is_old(&arena.nodes) {
+            names = NodeNames::of(&arena.nodes);
+        }
+        let Some(node) = nodes::find(&names, entry) else { continue };
         if read.contains(&place) || !is_readable(arena, node) {
             continue;
         }

@@ -13,6 +13,7 @@ use heart_model::policy::{self, JoinState, NodeState, Score};
 
 use crate::engine::{
     arena::{Arena, Node, NodeIx, NodeKind, Options},
+    names::NodeNames,
     rules::{self, Context},
     values::{integer, truth},
 };
@@ -106,13 +107,8 @@ fn kind_word(kind: NodeKind) -> &'static str {
 }
 
 /// The node that an entry of the state speaks of.
-pub(super) fn find(nodes: &[Node], entry: &NodeState) -> Option<NodeIx> {
-    let by_id = nodes.iter().position(|node| node.id.eq_ignore_ascii_case(&entry.id));
-    let by_name = || {
-        let name = entry.name.as_ref()?;
-        nodes.iter().position(|node| node.name.eq_ignore_ascii_case(name))
-    };
-    by_id.or_else(by_name).map(|place| NodeIx(place as u32))
+pub(super) fn find(names: &NodeNames, entry: &NodeState) -> Option<NodeIx> {
+    names.with_id(&entry.id).or_else(|| names.named(entry.name.as_ref()?))
 }
 
 /// Takes in what is known of a full node.
