@@ -127,11 +127,7 @@ fn compare(loss: &mut Loss, resource: &str, then: &ResourceView, now: &ResourceV
 
 #[cfg(test)]
 mod tests {
-    use alloc::{
-        format,
-        string::{String, ToString as _},
-        vec::Vec,
-    };
+    use alloc::{format, string::String, vec::Vec};
 
     use super::{Enough, lose, losses};
     use crate::engine::{assignment::tests::notation::cluster, decide};
@@ -158,7 +154,7 @@ mod tests {
             if !loss.quorum {
                 words += " no quorum";
             }
-            words.to_string()
+            words.clone()
         };
         losses(&before, pairs).iter().map(say).collect()
     }

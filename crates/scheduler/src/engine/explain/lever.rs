@@ -356,7 +356,7 @@ pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster,
             }
             Cause::Needs { resource } => {
                 change_resource(&mut cluster.resources, resource, &mut |resource| {
-                    resource.utilization.clear()
+                    resource.utilization.clear();
                 });
             }
         }
