@@ -10,11 +10,11 @@ const OK: i32 = 0;
 const NOT_RUNNING: i32 = 7;
 const PROMOTED: i32 = 8;
 
-/// An order in which the actions can be carried out, as places in the list; what can never begin is left
-/// out.
+/// An order in which the actions can be carried out, as places in the list, with the points between them, which
+/// have the places behind; what can never begin is left out.
 #[must_use]
 pub fn sequence(outcome: &Outcome) -> Vec<usize> {
-    let count = outcome.actions.len();
+    let count = outcome.actions.len() + outcome.points;
     let mut waits = vec![0_usize; count];
     let mut after = vec![Vec::new(); count];
     for (first, then) in &outcome.order {
@@ -46,7 +46,7 @@ pub fn sequence(outcome: &Outcome) -> Vec<usize> {
 pub fn carry_out(situation: &Situation, outcome: &Outcome) -> Situation {
     let mut next = situation.clone();
     let known = Known::of(&situation.cluster);
-    for place in sequence(outcome) {
+    for place in sequence(outcome).into_iter().filter(|place| *place < outcome.actions.len()) {
         succeed(&mut next, &known, outcome, &outcome.actions[place]);
     }
     next

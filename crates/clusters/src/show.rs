@@ -62,15 +62,12 @@ pub fn outcome(outcome: &Outcome) -> String {
     for decision in &outcome.decisions {
         let _ = writeln!(text, "  decides {} {} {}", decision.verb, decision.subject, decision.detail);
     }
-    for (place, action) in outcome.actions.iter().enumerate() {
-        let firsts: Vec<String> = outcome
-            .order
-            .iter()
-            .filter(|(_, then)| *then == place)
-            .map(|(first, _)| first.to_string())
-            .collect();
+    for place in 0..outcome.actions.len() + outcome.points {
+        let firsts = outcome.order.iter().filter(|(_, then)| *then == place);
+        let firsts: Vec<String> = firsts.map(|(first, _)| first.to_string()).collect();
         let behind = if firsts.is_empty() { String::new() } else { format!(" < {}", firsts.join(" ")) };
-        let _ = writeln!(text, "  {place}. {}{behind}", self::action(action));
+        let what = outcome.actions.get(place).map_or_else(|| "a point".to_owned(), action);
+        let _ = writeln!(text, "  {place}. {what}{behind}");
     }
     for implied in &outcome.implied {
         let _ = writeln!(text, "  implied {}", action(implied));

@@ -114,7 +114,7 @@ struct Plan<'p> {
     situation: &'p Situation,
     outcome: &'p Outcome,
     known: Known<'p>,
-    /// For each action all that come before it, a bit each.
+    /// For each action, and each point behind them, all that come before it, a bit each.
     before: Vec<Vec<u64>>,
     /// Places of actions, by name and resource.
     places: BTreeMap<&'p str, BTreeMap<&'p str, Vec<usize>>>,
@@ -123,10 +123,11 @@ struct Plan<'p> {
 impl<'p> Plan<'p> {
     fn of(situation: &'p Situation, outcome: &'p Outcome) -> Result<Plan<'p>, Broken> {
         let sequence = run::sequence(outcome);
-        let count = outcome.actions.len();
+        let count = outcome.actions.len() + outcome.points;
         if sequence.len() < count {
             let never = (0..count).find(|place| !sequence.contains(place));
-            let what = never.map(|never| crate::show::action(&outcome.actions[never])).unwrap_or_default();
+            let action = never.and_then(|never| outcome.actions.get(never));
+            let what = action.map_or_else(|| "a point".to_owned(), crate::show::action);
             return Err(broken(Claim::Finishes, format!("{what} never begins")));
         }
         let mut firsts = vec![Vec::new(); count];
