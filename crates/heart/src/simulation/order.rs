@@ -40,7 +40,7 @@ impl Set {
     /// Takes out everything from this number on.
     fn cut(&mut self, size: usize) {
         self.0.truncate(size.div_ceil(64));
-        if let Some(last) = self.0.last_mut().filter(|_| size % 64 != 0) {
+        if let Some(last) = self.0.last_mut().filter(|_| !size.is_multiple_of(64)) {
             *last &= (1 << (size % 64)) - 1;
         }
     }
