@@ -183,7 +183,7 @@ fn measure(shape: Shape, size: Size) {
     let cpu = cpu_time();
     while walls.len() < 3 || (walls.len() < 50 && begin.elapsed() < Duration::from_secs(2)) {
         let wall = Instant::now();
-        let outcome = engine::decide(&cluster, &state);
+        let outcome = engine::plan(&cluster, &state);
         walls.push(wall.elapsed());
         actions = outcome.actions.len();
     }

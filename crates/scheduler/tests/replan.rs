@@ -3,7 +3,7 @@
 #[path = "../benches/shapes/mod.rs"]
 mod shapes;
 
-use heart_scheduler::engine::{Planner, decide, planner::News};
+use heart_scheduler::engine::{Planner, decide, outcome::Picture, plan, planner::News};
 use shapes::{Shape, Size, mixed};
 
 fn assert_same(planner: &Planner, when: &str) {
@@ -31,6 +31,18 @@ fn whatever_is_learnt_of_mixed_clusters() {
     // Otherwise it has shown nothing.
     let shown = parts > 300 && fine_parts > 10 && moved > 100;
     assert!(shown, "{parts} parts and {fine_parts} fine ones, {moved} with something new");
+}
+
+#[test]
+fn who_does_not_look_ahead_plans_the_same() {
+    for seed in 0..200 {
+        let (cluster, state) = mixed::cluster(seed);
+        let decided = decide(&cluster, &state);
+        let mut planned = plan(&cluster, &state);
+        assert_eq!(planned.after, Picture::default(), "seed {seed}");
+        planned.after = decided.after.clone();
+        assert_eq!(planned, decided, "seed {seed}");
+    }
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub(crate) struct Arena<'s> {
     pub(crate) standings: Vec<Standing>,
     /// Whether a resource has changed how a node stands. (actions)
     pub(crate) nodes_changed: bool,
+    /// Whether anybody asks what will be when everything is done. (whoever decides)
+    pub(crate) foresees: bool,
     /// What is active where once everything is done, if that is not what is active now: resources that are part
     /// of no other, and nodes. (actions)
     pub(crate) active_after: Option<Vec<(String, String)>>,

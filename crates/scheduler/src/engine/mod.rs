@@ -46,6 +46,16 @@ pub fn decide(spec: &Cluster, state: &State) -> Outcome {
     decide_in(&mut arena)
 }
 
+/// The same for who carries it out and does not ask what will be then: [`Outcome::after`] stays empty. To find
+/// that out, everything that will have been done is written down and read again, which takes about as long as
+/// the decision itself.
+#[must_use]
+pub fn plan(spec: &Cluster, state: &State) -> Outcome {
+    let mut arena = facts::gather(spec, state);
+    arena.foresees = false;
+    decide_in(&mut arena)
+}
+
 fn decide_in(arena: &mut arena::Arena<'_>) -> Outcome {
     let before = picture::before(arena);
     candidates::admit(arena);

@@ -70,7 +70,10 @@ pub(crate) fn act(arena: &mut Arena<'_>, before: Picture) -> Outcome {
     let look_again = draft.arena.look_again;
     let standings = crate::engine::trace::standings(draft.arena);
     draft.arena.nodes_changed = standings != draft.arena.standings;
-    let (after, active_after) = simulate::after(&draft, &plan, &before);
+    let (after, active_after) = match draft.arena.foresees {
+        true => simulate::after(&draft, &plan, &before),
+        false => Default::default(),
+    };
     draft.arena.active_after = active_after;
     Outcome { before, decisions, actions, implied, order: plan.order, points: plan.points, after, look_again }
 }

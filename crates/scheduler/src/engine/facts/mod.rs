@@ -68,6 +68,7 @@ pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Gi
         given,
         standings: Vec::new(),
         nodes_changed: false,
+        foresees: true,
         active_after: None,
         turns: Vec::new(),
         restless: BTreeSet::new(),
