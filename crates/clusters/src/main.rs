@@ -134,7 +134,7 @@ fn run(count: u64, first: u64, tier: Option<Tier>) -> ExitCode {
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         for worker in workers {
-            for (claim, seen) in worker.join().unwrap_or_default() {
+            for (claim, seen) in worker.join().expect("a worker only counts") {
                 failed.entry(claim).or_default().push(seen);
             }
         }

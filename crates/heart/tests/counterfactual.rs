@@ -2,7 +2,10 @@
 //!
 //! Asked of the reference cases: of every [`EACH`]th that is not too large, of its first resources.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+#[path = "support/cases.rs"]
+mod cases;
+
+use std::{collections::BTreeMap, fs};
 
 use heart_config::cib::{self, Imported};
 use heart_model::policy::Role;
@@ -49,23 +52,9 @@ fn ask(case: &str, imported: &Imported, resource: &str, node: Option<&str>) -> b
 
 #[test]
 fn a_cause_that_is_gone_changes_what_is_decided() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/scheduler");
-    if !beside.is_dir() {
-        println!("skipped: {} is not there", beside.display());
-        return;
-    }
+    let Some(beside) = cases::beside() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let unpacked = Command::new("tar")
-        .arg("--zstd")
-        .arg("-xf")
-        .arg(beside.join("cases.tar.zst"))
-        .arg("-C")
-        .arg(folder.path())
-        .status();
-    assert!(unpacked.is_ok_and(|status| status.success()), "zstd is needed for this test");
-    let read = fs::read_dir(folder.path().join("cases")).unwrap();
-    let mut files: Vec<_> = read.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
+    let files = cases::unpack(&beside, folder.path());
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for file in files.iter().step_by(EACH) {
         let case = file.file_stem().unwrap_or_default().to_string_lossy();

@@ -3,9 +3,12 @@
 //! The cases and the program that compares lie beside the project, and are no part of it. A level that
 //! falls below what was reached fails; what is gained is written down here.
 
+#[path = "support/cases.rs"]
+mod cases;
+
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -17,19 +20,6 @@ const REACHED: [(&str, usize); 5] =
     [("before", 682), ("decide", 681), ("final", 682), ("actions", 681), ("order", 676)];
 /// Cases that there are.
 const CASES: usize = 682;
-
-fn beside() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/scheduler")
-}
-
-fn unpack(archive: &Path, folder: &Path) {
-    let unpacked = Command::new("tar").arg("--zstd").arg("-xf").arg(archive).arg("-C").arg(folder).status();
-    assert!(
-        unpacked.is_ok_and(|status| status.success()),
-        "cannot unpack {}: is zstd there?",
-        archive.display()
-    );
-}
 
 /// The times of the cases that have one, in the form that `--suite` reads.
 fn times(index: &Path) -> String {
@@ -51,15 +41,11 @@ fn agreement(table: &str) -> Vec<(String, usize)> {
 
 #[test]
 fn the_engine_agrees_with_the_reference_as_often_as_it_did() {
-    let beside = beside();
-    if !beside.is_dir() {
-        println!("skipped: {} is not there", beside.display());
-        return;
-    }
+    let Some(beside) = cases::beside() else { return };
     let folder = tempfile::tempdir().unwrap();
-    unpack(&beside.join("cases.tar.zst"), folder.path());
-    let cases = folder.path().join("cases");
-    fs::write(cases.join("args.json"), times(&beside.join("index.json"))).unwrap();
+    cases::unpack(&beside, folder.path());
+    let folder_of_cases = folder.path().join("cases");
+    fs::write(folder_of_cases.join("args.json"), times(&beside.join("index.json"))).unwrap();
 
     let expected = folder.path().join("expected.jsonl");
     let unpacked = Command::new("zstd")
@@ -72,7 +58,7 @@ fn the_engine_agrees_with_the_reference_as_often_as_it_did() {
     let actual = folder.path().join("actual.jsonl");
     let simulate = Command::new(env!("CARGO_BIN_EXE_heart"))
         .args(["simulate", "--suite"])
-        .arg(&cases)
+        .arg(&folder_of_cases)
         .stdout(File::create(&actual).unwrap())
         .status();
     assert!(simulate.is_ok_and(|status| status.success()), "a case has no result");
@@ -112,15 +98,9 @@ fn later(history: &ResourceHistory) -> [ResourceHistory; 2] {
 
 #[test]
 fn what_is_planned_again_is_what_would_be_planned_anew() {
-    let beside = beside();
-    if !beside.is_dir() {
-        println!("skipped: {} is not there", beside.display());
-        return;
-    }
+    let Some(beside) = cases::beside() else { return };
     let folder = tempfile::tempdir().unwrap();
-    unpack(&beside.join("cases.tar.zst"), folder.path());
-    for entry in fs::read_dir(folder.path().join("cases")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in cases::unpack(&beside, folder.path()) {
         let Ok(imported) = heart_config::cib::read("case", &fs::read(&path).unwrap()) else { continue };
         let mut planner = Planner::new(imported.cluster, imported.state);
         let now = planner.state().now;

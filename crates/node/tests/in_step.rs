@@ -1,6 +1,6 @@
 //! Nodes beat together: whoever hears a beat shortly before its own is due sends its own with it.
 //!
-//! It halves how often a node is woken while nothing happens. What it must not do: beat rarer than
+//! A node is woken less often while nothing happens. What it must not do: beat rarer than
 //! the timing says, or more than twice as often.
 
 use heart_model::{BootId, Duration, Instant, Moment, NodeId, Profile, Timing};

@@ -1,7 +1,7 @@
 //! Why something in a described cluster is decided as it is, in words.
 
 use heart_model::policy::{
-    AttributeSet, Body, Cluster, Constraint, Order, OrderKind, Resource, ResourceSet, Role, Score, Where,
+    AttributeSet, Cluster, Constraint, Order, OrderKind, ResourceSet, Role, Score, Where,
 };
 use heart_scheduler::engine::explain::{Because, Cause, Explanation, NodeTrouble, Places};
 
@@ -108,7 +108,7 @@ pub(super) fn words(cause: &Cause, cluster: &Cluster) -> String {
         }
         Cause::Quorum => "there is no majority".into(),
         Cause::ResourceOption { resource, name } => {
-            let here = find(&cluster.resources, resource);
+            let here = cluster.resource(resource);
             match here.and_then(|here| value(&here.meta, name)) {
                 Some(value) => format!("`{}` of {} is `{}`", plain(name), plain(resource), plain(value)),
                 None => format!("`{}` of {} has its default", plain(name), plain(resource)),
@@ -135,22 +135,6 @@ pub(super) fn words(cause: &Cause, cluster: &Cluster) -> String {
 
 fn value<'s>(sets: &'s [AttributeSet], name: &str) -> Option<&'s str> {
     sets.iter().find_map(|set| set.values.get(name)).map(String::as_str)
-}
-
-fn find<'c>(resources: &'c [Resource], id: &str) -> Option<&'c Resource> {
-    resources.iter().find_map(|resource| {
-        if resource.id == id {
-            return Some(resource);
-        }
-        match &resource.body {
-            Body::Primitive(_) => None,
-            Body::Group(members) => find(members, id),
-            Body::Clone(inner) => find(std::slice::from_ref(&**inner), id),
-            Body::Bundle(bundle) => {
-                bundle.inner.as_deref().and_then(|inner| find(std::slice::from_ref(inner), id))
-            }
-        }
-    })
 }
 
 fn constraint(written: &Constraint) -> String {

@@ -53,6 +53,19 @@ pub struct Cluster {
     pub tags: BTreeMap<String, Vec<String>>,
 }
 
+impl Cluster {
+    /// The resource with this id, on whatever level.
+    #[must_use]
+    pub fn resource(&self, id: &str) -> Option<&Resource> {
+        self.resources.iter().find_map(|resource| resource.find(id))
+    }
+
+    /// The same, to be changed.
+    pub fn resource_mut(&mut self, id: &str) -> Option<&mut Resource> {
+        self.resources.iter_mut().find_map(|resource| resource.find_mut(id))
+    }
+}
+
 /// What a resource does, or shall do, on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

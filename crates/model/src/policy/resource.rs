@@ -50,6 +50,44 @@ pub struct Resource {
     pub operations: Vec<NamedOperation>,
 }
 
+impl Resource {
+    /// What it directly consists of, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &Resource> {
+        let (many, one): (&[Resource], Option<&Resource>) = match &self.body {
+            Body::Primitive(_) => (&[], None),
+            Body::Group(members) => (members, None),
+            Body::Clone(inner) => (&[], Some(inner)),
+            Body::Bundle(bundle) => (&[], bundle.inner.as_deref()),
+        };
+        many.iter().chain(one)
+    }
+
+    /// The same, to be changed.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut Resource> {
+        let (many, one): (&mut [Resource], Option<&mut Resource>) = match &mut self.body {
+            Body::Primitive(_) => (&mut [], None),
+            Body::Group(members) => (members, None),
+            Body::Clone(inner) => (&mut [], Some(inner)),
+            Body::Bundle(bundle) => (&mut [], bundle.inner.as_deref_mut()),
+        };
+        many.iter_mut().chain(one)
+    }
+
+    /// The resource with this id, in it or itself.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&Resource> {
+        if self.id == id { Some(self) } else { self.parts().find_map(|part| part.find(id)) }
+    }
+
+    /// The same, to be changed.
+    pub fn find_mut(&mut self, id: &str) -> Option<&mut Resource> {
+        if self.id == id {
+            return Some(self);
+        }
+        self.parts_mut().find_map(|part| part.find_mut(id))
+    }
+}
+
 /// What a resource is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {

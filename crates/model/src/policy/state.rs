@@ -48,7 +48,7 @@ pub struct NodeState {
     pub in_maintenance: bool,
     /// What it says of itself for now.
     pub attributes: Vec<AttributeSet>,
-    /// What it has to give for now, beside what was written.
+    /// What it has to give until it leaves the cluster, beside what was written.
     pub utilization: Vec<AttributeSet>,
     /// What was done there, in the order in which it was found.
     pub history: Vec<ResourceHistory>,

@@ -3,14 +3,14 @@
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use heart_model::policy::{
-    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus, Resource,
-    State,
+    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus, State,
 };
 
 use super::{
     LEVERS_MAX,
-    related::{Family, Related, base, related},
+    related::{Family, Related, related},
 };
+use crate::engine::{facts::without_instance, inject};
 
 /// Something that decides, and that could be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,13 +210,7 @@ fn is_there(node: &NodeState) -> bool {
 fn of_options(cluster: &Cluster, related: &Related<'_>, levers: &mut Vec<Cause>) {
     let has = |sets: &[AttributeSet], name: &str| sets.iter().any(|set| set.values.contains_key(name));
     for name in &related.resources {
-        let mut here = None;
-        each_resource(&cluster.resources, &mut |resource| {
-            if resource.id == *name {
-                here = Some(resource);
-            }
-        });
-        let Some(here) = here else { continue };
+        let Some(here) = cluster.resource(name) else { continue };
         let said = RESOURCE_OPTIONS.iter().filter(|name| has(&here.meta, name));
         levers.extend(
             said.map(|option| Cause::ResourceOption { resource: (*name).into(), name: (*option).into() }),
@@ -244,7 +238,8 @@ fn of_histories(cluster: &Cluster, state: &State, related: &Related<'_>, levers:
         for node in &state.nodes {
             let name = name_of(cluster, node);
             let (resource, node_name) = (String::from(*resource), name.clone());
-            let histories = || node.history.iter().filter(|history| base(&history.resource) == resource);
+            let histories =
+                || node.history.iter().filter(|history| without_instance(&history.resource) == resource);
             let failed = histories().any(|history| history.operations.iter().any(has_failed));
             let counted = node.attributes.iter().flat_map(|set| set.values.keys());
             if failed || counted.into_iter().any(|name| counts_failures(name, &resource)) {
@@ -261,7 +256,7 @@ fn of_histories(cluster: &Cluster, state: &State, related: &Related<'_>, levers:
 fn counts_failures(attribute: &str, resource: &str) -> bool {
     let of = ["fail-count-", "last-failure-"].iter().find_map(|prefix| attribute.strip_prefix(prefix));
     of.map(|rest| rest.split_once('#').map_or(rest, |(name, _)| name))
-        .is_some_and(|name| base(name) == resource)
+        .is_some_and(|name| without_instance(name) == resource)
 }
 
 /// Whether an operation ended otherwise than was hoped.
@@ -291,37 +286,6 @@ fn name_of(cluster: &Cluster, known: &NodeState) -> String {
     }
 }
 
-fn each_resource<'c>(resources: &'c [Resource], seen: &mut impl FnMut(&'c Resource)) {
-    let mut open: Vec<&Resource> = resources.iter().collect();
-    while let Some(resource) = open.pop() {
-        seen(resource);
-        match &resource.body {
-            Body::Primitive(_) => {}
-            Body::Group(members) => open.extend(members),
-            Body::Clone(inner) => open.push(inner),
-            Body::Bundle(bundle) => open.extend(bundle.inner.as_deref()),
-        }
-    }
-}
-
-fn change_resource(resources: &mut [Resource], id: &str, change: &mut impl FnMut(&mut Resource)) {
-    for resource in resources {
-        if resource.id == id {
-            change(resource);
-        }
-        match &mut resource.body {
-            Body::Primitive(_) => {}
-            Body::Group(members) => change_resource(members, id, change),
-            Body::Clone(inner) => change_resource(core::slice::from_mut(&mut **inner), id, change),
-            Body::Bundle(bundle) => {
-                if let Some(inner) = bundle.inner.as_deref_mut() {
-                    change_resource(core::slice::from_mut(inner), id, change);
-                }
-            }
-        }
-    }
-}
-
 /// The same cluster with these causes gone: what an [`Explanation`](super::Explanation) was proven with.
 #[must_use]
 pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster, State) {
@@ -335,19 +299,18 @@ pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster,
             Cause::Node { node, trouble } => mend_node(&mut cluster, &mut state, node, *trouble),
             Cause::Quorum => state.quorum = true,
             Cause::ResourceOption { resource, name } => {
-                change_resource(&mut cluster.resources, resource, &mut |resource| {
-                    remove(&mut resource.meta, &|known| known == name);
-                    if name == PER_NODE {
-                        say(&mut resource.meta, name, MANY);
-                    }
-                });
+                let Some(resource) = cluster.resource_mut(resource) else { continue };
+                remove(&mut resource.meta, &|known| known == name);
+                if name == PER_NODE {
+                    say(&mut resource.meta, name, MANY);
+                }
             }
             Cause::Default { name } => remove(&mut cluster.resource_defaults, &|known| known == name),
             Cause::ClusterOption { name } => free_option(&mut cluster, name),
             Cause::Failed { resource, node } => forget_failures(&cluster, &mut state, resource, node),
             Cause::Active { resource, node } => {
                 for known in state.nodes.iter_mut().filter(|known| is_node(&cluster, known, node)) {
-                    known.history.retain(|history| base(&history.resource) != resource);
+                    known.history.retain(|history| without_instance(&history.resource) != resource);
                 }
             }
             Cause::Ticket { ticket } => {
@@ -355,9 +318,9 @@ pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster,
                 (ticket.granted, ticket.standby) = (true, false);
             }
             Cause::Needs { resource } => {
-                change_resource(&mut cluster.resources, resource, &mut |resource| {
+                if let Some(resource) = cluster.resource_mut(resource) {
                     resource.utilization.clear();
-                });
+                }
             }
         }
     }
@@ -406,22 +369,19 @@ fn mend_node(cluster: &mut Cluster, state: &mut State, name: &str, trouble: Node
 }
 
 fn bring_back(cluster: &Cluster, state: &mut State, name: &str) {
-    let Some(configured) = cluster.nodes.iter().find(|node| node.name == name) else { return };
-    let place = state.nodes.iter().position(|known| is_node(cluster, known, name)).unwrap_or_else(|| {
-        let (id, name) = (configured.id.clone(), Some(configured.name.clone()));
-        state.nodes.push(NodeState { id, name, ..NodeState::default() });
-        state.nodes.len() - 1
-    });
-    let node = &mut state.nodes[place];
-    (node.member, node.process) = (Some(1), Some(1));
-    (node.join, node.expected_up, node.fenced) = (Some(JoinState::Member), Some(true), false);
-    remove(&mut node.attributes, &|attribute| attribute == "shutdown");
+    inject::recover(cluster, state, name);
+    for node in state.nodes.iter_mut().filter(|known| is_node(cluster, known, name)) {
+        node.fenced = false;
+        remove(&mut node.attributes, &|attribute| attribute == "shutdown");
+    }
 }
 
 fn forget_failures(cluster: &Cluster, state: &mut State, resource: &str, node: &str) {
     for known in state.nodes.iter_mut().filter(|known| is_node(cluster, known, node)) {
         remove(&mut known.attributes, &|attribute| counts_failures(attribute, resource));
-        for history in known.history.iter_mut().filter(|history| base(&history.resource) == resource) {
+        for history in
+            known.history.iter_mut().filter(|history| without_instance(&history.resource) == resource)
+        {
             history.operations.retain(|operation| !has_failed(operation));
         }
     }

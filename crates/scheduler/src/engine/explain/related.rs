@@ -6,7 +6,9 @@ use alloc::{
     vec::Vec,
 };
 
-use heart_model::policy::{Body, Cluster, Constraint, Resource, ResourceSet};
+use heart_model::policy::{Cluster, Constraint, Resource, ResourceSet};
+
+use crate::engine::facts::without_instance;
 
 /// How far constraints are followed from one resource to the next.
 const STEPS_MAX: usize = 3;
@@ -24,12 +26,7 @@ impl<'c> Family<'c> {
         let mut family = Family { parents: BTreeMap::new(), children: BTreeMap::new() };
         let mut open: Vec<&Resource> = cluster.resources.iter().collect();
         while let Some(resource) = open.pop() {
-            let parts: Vec<&Resource> = match &resource.body {
-                Body::Primitive(_) => Vec::new(),
-                Body::Group(members) => members.iter().collect(),
-                Body::Clone(inner) => Vec::from([&**inner]),
-                Body::Bundle(bundle) => bundle.inner.as_deref().into_iter().collect(),
-            };
+            let parts: Vec<&Resource> = resource.parts().collect();
             for part in &parts {
                 family.parents.insert(&part.id, &resource.id);
             }
@@ -40,7 +37,7 @@ impl<'c> Family<'c> {
     }
 
     pub(super) fn is_primitive(&self, name: &str) -> bool {
-        self.children.get(base(name)).is_some_and(Vec::is_empty)
+        self.children.get(without_instance(name)).is_some_and(Vec::is_empty)
     }
 
     /// The primitives within a resource, in order.
@@ -48,7 +45,7 @@ impl<'c> Family<'c> {
         let mut found = Vec::new();
         let mut open = Vec::from([name]);
         while let Some(at) = open.pop() {
-            match self.children.get(base(at)).map(Vec::as_slice) {
+            match self.children.get(without_instance(at)).map(Vec::as_slice) {
                 None => {}
                 Some([]) => found.push(at.into()),
                 Some(parts) => open.extend(parts.iter().rev()),
@@ -83,16 +80,6 @@ impl<'c> Family<'c> {
     }
 }
 
-/// A name without the number of an instance.
-pub(super) fn base(name: &str) -> &str {
-    match name.rsplit_once(':') {
-        Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            base
-        }
-        _ => name,
-    }
-}
-
 /// What has to do with a resource, the nearest first.
 pub(super) struct Related<'c> {
     /// Resources, itself first, then what contains it, then others.
@@ -103,7 +90,7 @@ pub(super) struct Related<'c> {
 
 /// Follows constraints and containment from a resource.
 pub(super) fn related<'c>(cluster: &'c Cluster, family: &Family<'c>, resource: &'c str) -> Related<'c> {
-    let mut resources = family.line(base(resource));
+    let mut resources = family.line(without_instance(resource));
     let mut known: BTreeSet<&str> = resources.iter().copied().collect();
     let mut constraints = Vec::new();
     let mut taken = BTreeSet::new();

@@ -7,9 +7,9 @@ use heart_model::policy::{Cluster, Role, State};
 use super::{
     Because, Explanation, Places,
     lever::{Cause, levers, without},
-    related::{Family, base},
+    related::Family,
 };
-use crate::engine::{self, Outcome, outcome::Decision};
+use crate::engine::{self, Outcome, facts::without_instance, outcome::Decision};
 
 /// How a resource stands in a decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,7 @@ pub(super) fn search(
 fn stand(outcome: &Outcome, resource: &str) -> Stand {
     let view = outcome.after.resources.get(resource);
     let places = view.map(|view| view.on.iter().map(|(node, role, _)| (node.clone(), *role)).collect());
-    let concerns = |decision: &&Decision| base(&decision.subject) == base(resource);
+    let concerns = |decision: &&Decision| without_instance(&decision.subject) == without_instance(resource);
     let decisions = outcome.decisions.iter().filter(concerns).cloned().collect();
     Stand { places: places.unwrap_or_default(), decisions }
 }

@@ -42,7 +42,7 @@ pub(super) fn counts(arena: &Arena<'_>) -> Counts {
 }
 
 /// A name without the number of an instance.
-pub(super) fn without_instance(name: &str) -> &str {
+pub(crate) fn without_instance(name: &str) -> &str {
     match name.rsplit_once(':') {
         Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
             base

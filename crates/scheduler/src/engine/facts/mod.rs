@@ -23,6 +23,7 @@ use alloc::{
 use heart_model::policy::{Cluster, NodeState, Role, Score, State};
 
 pub(crate) use active::{STAYS, clean_places, has_reconnect_interval};
+pub(crate) use failure::without_instance;
 pub(crate) use failure::{options as operation_options, written as written_operation};
 pub(crate) use nodes::{attribute, fence as fence_node};
 pub(crate) use unfold::is_connection;
@@ -219,7 +220,7 @@ fn finish(arena: &mut Arena<'_>) {
     }
     let mut named: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
     for number in arena.resource_numbers() {
-        named.entry(failure::without_instance(&arena[number].name).to_string()).or_default().push(number);
+        named.entry(without_instance(&arena[number].name).to_string()).or_default().push(number);
     }
     for (node, name) in counts.keys() {
         for number in named.get(name).cloned().unwrap_or_default() {

@@ -34,7 +34,7 @@ use parts::{Part, Parts, Top};
 pub enum News {
     /// What was done there with a resource; it takes the place of what was known of it.
     History(ResourceHistory),
-    /// What the node says of itself for now; None if it says nothing any more.
+    /// What the node says of itself until it leaves; None if it says nothing any more.
     Attribute(String, Option<String>),
 }
 
