@@ -276,14 +276,6 @@ impl Pulse {
         // Store the promise first; what is revoked is read when the answer is sent (rule 4).
         board.promise(slot, now.after(self.settings.timing.lost_after));
         self.follow(now, board, slot, beat);
-        self.join(now);
-    }
-
-    /// Beats together with the others: half a heartbeat or less before our own is due, we send it with
-    /// theirs. One waking then serves for both, and the answer to theirs is as fresh as can be.
-    /// Nobody beats later for it, and at most twice as often until all are in step.
-    fn join(&mut self, now: Moment) {
-        self.urgent |= now.at_least_until(self.next_beat) <= self.settings.timing.heartbeat / 2;
     }
 
     /// Whether a boot that was not known to speak now has just proven that it does: it answered a

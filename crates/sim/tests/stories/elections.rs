@@ -1,9 +1,9 @@
 //! Leaders that are gone, deaf, hung or badly placed (schedules 3 and 21): a healthy quorum recovers
 //! from each in bounded time, and nothing that runs stops for it.
 
-use heart_sim::Fault;
+use heart_sim::{Fault, WorldSettings};
 
-use crate::told::Told;
+use crate::told::{Told, node, spec};
 
 #[test]
 fn a_restarted_follower_does_not_depose_a_leader_that_others_hear() {
@@ -73,8 +73,8 @@ fn an_owner_that_two_of_four_voters_hear_is_lost() {
         "
         0.4 nobody runs address
         0.4 nobody runs site
-        0.6 bob runs address
-        0.6 bob runs site
+        0.4 bob runs address
+        0.4 bob runs site
         ",
     );
 }
@@ -87,4 +87,22 @@ fn a_candidate_with_an_old_log_does_not_keep_others_from_leading() {
     story.heal().cut_power("bob").run_for(2000);
     assert!(story.leader().is_some_and(|leader| leader != "bob"));
     assert_eq!((story.owner("address"), story.owner("cache")), (Some("ada"), Some("cyn")));
+}
+
+#[test]
+fn a_leader_that_forgot_the_term_it_led_is_told_again_what_its_members_have() {
+    let mut spec = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+    for (_, it) in spec.nodes.iter_mut().filter(|(name, _)| **name != node("bob")) {
+        it.voter = false;
+    }
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    let bob = story.place("bob");
+    // The only voter leads a new term that its disk has not written, and the next life of it leads that
+    // term once more.
+    story.happens(Fault::StallDisk(bob)).happens(Fault::KillCore(bob)).run_for(400);
+    story.cut_power("bob").happens(Fault::MendDisk(bob)).run_for(600);
+    story.switch_on("bob").run_for(5000);
+    for what in ["address", "site", "cache"] {
+        assert!(story.owner(what).is_some(), "nobody runs {what}");
+    }
 }
