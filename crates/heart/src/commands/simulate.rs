@@ -107,7 +107,7 @@ fn configured(file: &Path, bytes: &[u8], now: Option<i64>) -> Result<Imported, F
     let read = heart_config::read(&file.to_string_lossy(), bytes, &heart_config::NoEnvironment);
     let checked = read.map_err(|report| {
         let hint = format!("`heart check {}` shows every mistake at its place", file.display());
-        Failure::problem(format!("{}: {}", file.display(), report.summary()), hint)
+        Failure::problem(report.summary(), hint)
     })?;
     let cluster = lower::lower(&checked.spec);
     let state = State { now: now.or(Some(output::now_s())), ..lower::at_rest(&cluster) };
@@ -223,7 +223,7 @@ fn of_mistakes(mistakes: &[CibMistake]) -> Failure {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let (what, hint) = match error.kind() {
-        io::ErrorKind::NotFound => ("it is not there".into(), "name the file: `heart simulate FILE`"),
+        io::ErrorKind::NotFound => ("it is not there".into(), "is its name right, and the folder?"),
         io::ErrorKind::PermissionDenied => ("this user may not read it".into(), "try again with `sudo`"),
         io::ErrorKind::IsADirectory => {
             ("it is a folder".into(), "for a folder: `heart simulate --suite FOLDER`")
