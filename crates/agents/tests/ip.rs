@@ -17,7 +17,7 @@ use heart_agents::{
 };
 use heart_model::{
     AgentRef, BootId, Epoch, Guard, LogicalTimeouts, Outcome, ResourceName, ResourceSpec, Session,
-    SessionNumber, Value,
+    SessionNumber, Value, Wishes,
 };
 use support::World;
 
@@ -42,7 +42,9 @@ fn spec(parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec {
             status_every: ms(5000),
         },
         failures_max: 3,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     }
 }
 

@@ -24,7 +24,7 @@ use heart_agents::{
 };
 use heart_model::{
     AgentRef, BootId, Epoch, Guard, LogicalTimeouts, Outcome, ResourceName, ResourceSpec, Session,
-    SessionNumber, Value,
+    SessionNumber, Value, Wishes,
 };
 
 fn main() -> ExitCode {
@@ -116,7 +116,9 @@ fn spec(script: &str, guard: Guard, more: &[(&str, Value)]) -> ResourceSpec {
             status_every: ms(1000),
         },
         failures_max: 3,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use heart_agents::{
 };
 use heart_model::{
     AgentRef, BootId, Epoch, Guard, LogicalTimeouts, Outcome, ResourceName, ResourceSpec, Session,
-    SessionNumber, Value,
+    SessionNumber, Value, Wishes,
 };
 
 fn spec(kind: &str, parameters: &[(&str, &str)]) -> ResourceSpec {
@@ -31,7 +31,9 @@ fn spec(kind: &str, parameters: &[(&str, &str)]) -> ResourceSpec {
         guard: Guard::Fence,
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     }
 }
 

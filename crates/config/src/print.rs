@@ -37,7 +37,7 @@ pub fn print(spec: &Spec) -> String {
     for (name, group) in &spec.groups {
         text.table(&["group", name.as_str()]);
         text.entry("members", &list(group.members.iter().map(|member| quoted(member.as_str()))));
-        text.nodes("prefers", &group.prefers);
+        text.nodes("prefers", &group.wishes.prefers);
     }
     text.0
 }
@@ -74,7 +74,7 @@ fn print_resource(text: &mut Text, name: &str, resource: &ResourceSpec) {
     text.duration("status_timeout", resource.timeouts.status);
     text.duration("status_every", resource.timeouts.status_every);
     text.entry("failures_max", &resource.failures_max.to_string());
-    text.nodes("prefers", &resource.prefers);
+    text.nodes("prefers", &resource.wishes.prefers);
     if matches!(resource.agent, AgentRef::Ocf { .. }) && !resource.parameters.is_empty() {
         text.table(&["resource", name, "parameters"]);
     }

@@ -9,6 +9,7 @@ use heart_config::{NoEnvironment, print, read};
 use heart_model::{
     AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, Link, LinkAddress, LinkKind,
     LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Value,
+    Wishes,
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
@@ -183,7 +184,9 @@ fn resource(number: u8, nodes: usize) -> impl Strategy<Value = ResourceSpec> {
             guard,
             timeouts,
             failures_max,
-            prefers: prefers.into_iter().map(node).collect(),
+            needs: BTreeMap::new(),
+            promotable: false,
+            wishes: Wishes::preferring(prefers.into_iter().map(node).collect()),
         },
     )
 }
@@ -222,14 +225,16 @@ fn spec() -> impl Strategy<Value = Spec> {
             let chunks = names.chunks(3).take(groups).enumerate();
             let groups: BTreeMap<GroupName, GroupSpec> = chunks
                 .map(|(number, members)| {
-                    let prefers =
-                        resources.get_mut(&members[0]).map(|first| first.prefers.clone()).unwrap_or_default();
+                    let prefers = resources
+                        .get_mut(&members[0])
+                        .map(|first| first.wishes.prefers.clone())
+                        .unwrap_or_default();
                     for member in members {
-                        resources.get_mut(member).unwrap().prefers.clear();
+                        resources.get_mut(member).unwrap().wishes.prefers.clear();
                     }
                     (
                         GroupName::new(&format!("g{number}")).unwrap(),
-                        GroupSpec { members: members.to_vec(), prefers },
+                        GroupSpec { members: members.to_vec(), wishes: Wishes::preferring(prefers) },
                     )
                 })
                 .collect();
@@ -243,11 +248,19 @@ fn spec() -> impl Strategy<Value = Spec> {
                 timing,
                 nodes: (0..nodes)
                     .map(|number| {
-                        (node(number), NodeSpec { addresses: vec![address(number)], voter: number < voters })
+                        (
+                            node(number),
+                            NodeSpec {
+                                addresses: vec![address(number)],
+                                voter: number < voters,
+                                capacity: BTreeMap::new(),
+                            },
+                        )
                     })
                     .collect(),
                 resources,
                 groups,
+                times: BTreeMap::new(),
             }
         })
 }

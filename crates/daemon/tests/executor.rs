@@ -28,7 +28,7 @@ use heart_daemon::{
 use heart_model::{
     Act, Activity, AgentRef, BootId, Epoch, FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts,
     NodeId, Order, OrderId, Outcome, Report, ResourceName, ResourceSpec, Session, SessionNumber, Term,
-    ToExecutor, Value,
+    ToExecutor, Value, Wishes,
 };
 use support::World;
 
@@ -102,7 +102,9 @@ fn spec(agent: &str, parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec 
         guard,
         timeouts: LogicalTimeouts { start: long, stop: long, status: long, status_every: ms(300) },
         failures_max: 3,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     }
 }
 

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod agent;
 mod builtin;
+mod hours;
 mod id;
 mod limits;
 mod order;
@@ -19,9 +20,11 @@ mod reason;
 mod spec;
 mod status;
 mod time;
+mod wishes;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
+pub use hours::Hours;
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,
     SessionNumber, Term,
@@ -38,3 +41,4 @@ pub use status::{
     EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,
 };
 pub use time::{Duration, Instant, Moment};
+pub use wishes::{Copies, Instead, Other, Wishes};

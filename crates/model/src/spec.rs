@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentRef, Duration, GroupName, Name, NodeId, NodeName, ResourceName};
+use crate::{AgentRef, Duration, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes};
 
 /// A whole cluster, as its administrators want it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Spec {
     pub resources: BTreeMap<ResourceName, ResourceSpec>,
     /// Which resources stay together, and in which order they start.
     pub groups: BTreeMap<GroupName, GroupSpec>,
+    /// Times that resources name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<Name, Hours>,
 }
 
 impl Spec {
@@ -137,6 +140,9 @@ pub struct NodeSpec {
     pub addresses: Vec<LinkAddress>,
     /// Whether it votes. Nodes beyond the voters follow as members.
     pub voter: bool,
+    /// What it has to give, by name: what a resource needs and is not named here, it has none of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub capacity: BTreeMap<Name, u64>,
 }
 
 /// An address of a node on one link.
@@ -157,8 +163,15 @@ pub struct ResourceSpec {
     pub timeouts: LogicalTimeouts,
     /// After how many failures on one node it moves to another; at least 1.
     pub failures_max: u32,
-    /// Nodes it would rather run on, best first. For a member of a group, its group's count.
-    pub prefers: Vec<NodeName>,
+    /// What it takes of a node, by name. Where nothing is named, room does not matter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub needs: BTreeMap<Name, u64>,
+    /// One of its copies is promoted: it is the one that serves.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub promotable: bool,
+    /// Where, with what and when. For a member of a group, its group's count.
+    #[serde(flatten)]
+    pub wishes: Wishes,
 }
 
 /// How long the operations of a resource may take.
@@ -218,6 +231,7 @@ impl Value {
 pub struct GroupSpec {
     /// The members, in the order of their start.
     pub members: Vec<ResourceName>,
-    /// Nodes the group would rather run on, best first.
-    pub prefers: Vec<NodeName>,
+    /// Where, with what and when it runs as a whole.
+    #[serde(flatten)]
+    pub wishes: Wishes,
 }

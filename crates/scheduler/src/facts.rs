@@ -127,11 +127,11 @@ fn units<'f>(spec: &'f Spec, status: &'f Status, numbers: &BTreeMap<&NodeName, N
         let fresh = |member: &&'f ResourceName| grouped.insert(*member);
         let members = group.members.iter().filter(fresh);
         let members = members.filter_map(|name| Some(member(name, spec.resources.get(name)?))).collect();
-        units.push(Unit { group: Some(name), members, prefers: prefers(&group.prefers), asked: None });
+        units.push(Unit { group: Some(name), members, prefers: prefers(&group.wishes.prefers), asked: None });
     }
     for (name, resource) in spec.resources.iter().filter(|(name, _)| !grouped.contains(name)) {
         let members = Vec::from([member(name, resource)]);
-        units.push(Unit { group: None, members, prefers: prefers(&resource.prefers), asked: None });
+        units.push(Unit { group: None, members, prefers: prefers(&resource.wishes.prefers), asked: None });
     }
     units
 }

@@ -46,8 +46,8 @@ pub fn lower(spec: &Spec) -> Cluster {
         operations: Vec::new(),
     });
     let alone = spec.resources.iter().filter(|(name, _)| !grouped(name));
-    let of_groups = spec.groups.iter().map(|(name, group)| (name.as_str(), &group.prefers));
-    let of_resources = alone.clone().map(|(name, resource)| (name.as_str(), &resource.prefers));
+    let of_groups = spec.groups.iter().map(|(name, group)| (name.as_str(), &group.wishes.prefers));
+    let of_resources = alone.clone().map(|(name, resource)| (name.as_str(), &resource.wishes.prefers));
     Cluster {
         options: said([
             ("fencing-enabled", "false"),

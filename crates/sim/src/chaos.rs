@@ -6,7 +6,7 @@
 
 use heart_model::{
     AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceSpec, Spec, Timing,
+    NodeName, NodeSpec, Profile, ResourceSpec, Spec, Timing, Wishes,
 };
 use heart_node::core::Request;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ fn name(place: usize) -> NodeName {
 pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
     let node = |place: usize| {
         let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
-        (name(place), NodeSpec { addresses, voter: place < voters })
+        (name(place), NodeSpec { addresses, voter: place < voters, capacity: BTreeMap::new() })
     };
     let timeouts = LogicalTimeouts {
         start: Duration::from_secs(5),
@@ -63,9 +63,14 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         guard: Guard::Lease,
         timeouts,
         failures_max: 1000,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     };
-    let group = GroupSpec { members: vec![resource("address"), resource("site")], prefers: vec![name(0)] };
+    let group = GroupSpec {
+        members: vec![resource("address"), resource("site")],
+        wishes: Wishes::preferring(vec![name(0)]),
+    };
     Spec {
         cluster: ClusterSpec {
             name: Name::new("web").expect("a name"),
@@ -82,6 +87,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         ]
         .into(),
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
+        times: BTreeMap::new(),
     }
 }
 

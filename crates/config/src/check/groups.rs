@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::{GroupName, GroupSpec, ResourceName};
+use heart_model::{GroupName, GroupSpec, ResourceName, Wishes};
 
 use super::{absent, missing_key, name, prefers, resources};
 use crate::{
@@ -42,7 +42,7 @@ pub(super) fn groups(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Gro
             );
         }
         if let Some(name) = name(&group.name, "group", GroupName::new, mistakes) {
-            groups.insert(name, GroupSpec { members, prefers });
+            groups.insert(name, GroupSpec { members, wishes: Wishes::preferring(prefers) });
         }
     }
     groups

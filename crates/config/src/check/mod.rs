@@ -32,7 +32,14 @@ pub(crate) fn check(
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
-    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups })
+    Some(Spec {
+        cluster: cluster?,
+        timing: timing?,
+        nodes,
+        resources,
+        groups,
+        times: std::collections::BTreeMap::new(),
+    })
 }
 
 /// Makes a name, or says why it is none.

@@ -30,7 +30,7 @@ pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Node
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity: BTreeMap::new() });
     }
     uneven(&draft.nodes, mistakes);
     nodes

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
-    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
+    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec, Wishes,
     builtin_agents,
 };
 
@@ -122,7 +122,9 @@ fn spec(
     let parameters = parameters::parameters(resource, &agent, info.as_ref(), agents.environment, mistakes);
     let default = info.as_ref().map_or(Guard::Fence, |info| info.guard);
     let guard = guard(resource, &agent, wanted, default, mistakes);
-    Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, prefers })
+    let (needs, promotable) = (BTreeMap::new(), false);
+    let wishes = Wishes::preferring(prefers);
+    Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, needs, promotable, wishes })
 }
 
 fn agent(written: &Written<String>, agents: &Agents<'_>, mistakes: &mut Vec<Mistake>) -> Option<AgentRef> {

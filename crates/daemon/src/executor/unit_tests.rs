@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use heart_agents::Stop;
 use heart_model::{
     Act, Activity, AgentRef, BootId, Duration, Epoch, Guard, LogIndex, LogicalTimeouts, NodeId, Order,
-    OrderId, Outcome, ResourceName, ResourceSpec, Session, SessionNumber, Term,
+    OrderId, Outcome, ResourceName, ResourceSpec, Session, SessionNumber, Term, Wishes,
 };
 
 use super::{
@@ -23,7 +23,9 @@ fn spec() -> ResourceSpec {
         guard: Guard::Lease,
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
-        prefers: Vec::new(),
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::default(),
     }
 }
 

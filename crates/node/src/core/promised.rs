@@ -77,7 +77,14 @@ mod tests {
         let name = Name::new("web").expect("a name");
         let cluster = ClusterSpec { name, key_file: String::new(), port: 694, links: Vec::new() };
         let timing = Timing { lost_after: Duration::from_secs(seconds), ..Timing::of(Profile::Default) };
-        Spec { cluster, timing, nodes: BTreeMap::new(), resources: BTreeMap::new(), groups: BTreeMap::new() }
+        Spec {
+            cluster,
+            timing,
+            nodes: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            times: BTreeMap::new(),
+        }
     }
 
     /// How long a node waits that finds these changes in its log, the first `agreed` of them agreed on.

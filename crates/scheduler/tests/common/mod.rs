@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use heart_model::{
     Activity, AgentRef, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard, LogicalTimeouts,
     Name, NodeName, NodeSpec, NodeState, NodeStatus, Plan, Profile, ResourceName, ResourceSpec,
-    ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing,
+    ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing, Wishes,
 };
 
 pub(crate) struct World {
@@ -37,11 +37,15 @@ impl World {
             nodes: BTreeMap::new(),
             resources: BTreeMap::new(),
             groups: BTreeMap::new(),
+            times: BTreeMap::new(),
         };
         let status = Status { quorum: true, ..Status::default() };
         let mut world = World { spec, status, boots: 0, epochs: 0 };
         for name in nodes {
-            world.spec.nodes.insert(node(name), NodeSpec { addresses: Vec::new(), voter: true });
+            world.spec.nodes.insert(
+                node(name),
+                NodeSpec { addresses: Vec::new(), voter: true, capacity: BTreeMap::new() },
+            );
             world.boot(&node(name));
         }
         world
@@ -69,13 +73,15 @@ impl World {
             guard,
             timeouts,
             failures_max,
-            prefers: prefers.to_vec(),
+            needs: BTreeMap::new(),
+            promotable: false,
+            wishes: Wishes::preferring(prefers.to_vec()),
         };
         self.spec.resources.insert(resource(name), spec);
     }
 
     pub(crate) fn group(&mut self, name: &str, members: &[ResourceName], prefers: &[NodeName]) {
-        let group = GroupSpec { members: members.to_vec(), prefers: prefers.to_vec() };
+        let group = GroupSpec { members: members.to_vec(), wishes: Wishes::preferring(prefers.to_vec()) };
         self.spec.groups.insert(GroupName::new(name).unwrap(), group);
     }
 
@@ -190,11 +196,11 @@ impl World {
 impl std::fmt::Debug for World {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (name, resource) in &self.spec.resources {
-            let (guard, limit, prefers) = (resource.guard, resource.failures_max, &resource.prefers);
+            let (guard, limit, prefers) = (resource.guard, resource.failures_max, &resource.wishes.prefers);
             writeln!(to, "{name}: guard {guard:?}, limit {limit}, prefers {prefers:?}")?;
         }
         for (name, group) in &self.spec.groups {
-            writeln!(to, "{name}: {:?}, prefers {:?}", group.members, group.prefers)?;
+            writeln!(to, "{name}: {:?}, prefers {:?}", group.members, group.wishes.prefers)?;
         }
         for (name, node) in &self.status.nodes {
             writeln!(to, "{name}: {:?} {:?}", node.state, node.session)?;

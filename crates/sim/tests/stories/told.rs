@@ -2,7 +2,7 @@
 
 use heart_model::{
     AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
+    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Wishes,
 };
 use heart_node::core::Request;
 use heart_sim::{Fault, Nanos, World, WorldSettings, ms};
@@ -27,7 +27,7 @@ pub(crate) fn resource(text: &str) -> ResourceName {
 pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
     let one = |(place, text): (usize, &&str)| {
         let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
-        (node(text), NodeSpec { addresses, voter: true })
+        (node(text), NodeSpec { addresses, voter: true, capacity: BTreeMap::new() })
     };
     let timeouts = LogicalTimeouts {
         start: Duration::from_secs(20),
@@ -41,9 +41,14 @@ pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
         guard: Guard::Lease,
         timeouts,
         failures_max: 3,
-        prefers: vec![node(prefers)],
+        needs: BTreeMap::new(),
+        promotable: false,
+        wishes: Wishes::preferring(vec![node(prefers)]),
     };
-    let group = GroupSpec { members: vec![resource("address"), resource("site")], prefers: vec![node(web)] };
+    let group = GroupSpec {
+        members: vec![resource("address"), resource("site")],
+        wishes: Wishes::preferring(vec![node(web)]),
+    };
     Spec {
         cluster: ClusterSpec {
             name: Name::new("web").expect("a name"),
@@ -60,6 +65,7 @@ pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
         ]
         .into(),
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
+        times: BTreeMap::new(),
     }
 }
 
@@ -84,8 +90,8 @@ impl Told {
 
     /// All well, in this world, and everything where it is preferred.
     pub(crate) fn begin(settings: WorldSettings) -> Told {
-        let web = settings.spec.resources[&resource("address")].prefers[0].clone();
-        let cache = settings.spec.resources[&resource("cache")].prefers[0].clone();
+        let web = settings.spec.resources[&resource("address")].wishes.prefers[0].clone();
+        let cache = settings.spec.resources[&resource("cache")].wishes.prefers[0].clone();
         let mut story = Told::dark(settings);
         story.world.boot_all();
         story.run_for(10_000);
