@@ -50,8 +50,19 @@ fn check(text: &str) -> Result<(), NameError> {
     if text.len() > NAME_MAX { Err(NameError::Long) } else { Ok(()) }
 }
 
+/// Checks a text that can name a thing, or the copy of a thing on a node.
+fn check_copy(text: &str) -> Result<(), NameError> {
+    text.split('@').try_for_each(check).and_then(|()| match text.matches('@').count() {
+        0 | 1 => Ok(()),
+        _ => Err(NameError::Character('@')),
+    })
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
+        name!($(#[$doc])* $name, check);
+    };
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -76,7 +87,7 @@ macro_rules! name {
         impl TryFrom<String> for $name {
             type Error = NameError;
             fn try_from(text: String) -> Result<$name, NameError> {
-                check(&text).map(|()| $name(text))
+                $check(&text).map(|()| $name(text))
             }
         }
 
@@ -115,12 +126,34 @@ name! {
     NodeName
 }
 name! {
-    /// The name of a resource.
-    ResourceName
+    /// The name of a resource; of the copy of a resource on a node, `RESOURCE@NODE`.
+    ResourceName, check_copy
 }
 name! {
     /// The name of a group of resources.
     GroupName
+}
+
+impl ResourceName {
+    /// Makes a name of a text that may mean a copy: `RESOURCE` or `RESOURCE@NODE`.
+    ///
+    /// # Errors
+    /// When the text can be neither.
+    pub fn parse(text: &str) -> Result<ResourceName, NameError> {
+        check_copy(text).map(|()| ResourceName(text.to_owned()))
+    }
+
+    /// The name of the copy of this resource on a node.
+    #[must_use]
+    pub fn copy_on(&self, node: &NodeName) -> ResourceName {
+        ResourceName(alloc::format!("{}@{node}", self.0))
+    }
+
+    /// If it names a copy: of which resource, and on which node.
+    #[must_use]
+    pub fn copy(&self) -> Option<(&str, &str)> {
+        self.0.split_once('@')
+    }
 }
 
 impl NodeName {

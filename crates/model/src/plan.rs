@@ -17,6 +17,9 @@ pub struct Plan {
     /// What people asked for that cannot be done any more, and why.
     #[serde(default)]
     pub ended: Vec<(Intent, Ended)>,
+    /// When it has to be planned again although nothing happened, in seconds since 1970.
+    #[serde(default)]
+    pub look_again: Option<i64>,
 }
 
 /// One thing to do.

@@ -7,7 +7,7 @@ use alloc::{
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-use crate::{GroupName, Guard, NodeName, ResourceName};
+use crate::{GroupName, Guard, Name, NodeName, ResourceName};
 
 /// One link in a chain of causes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,36 @@ pub enum Reason {
         node: NodeName,
         /// How many resources run there already.
         load: u32,
+    },
+    /// It runs only where this runs.
+    With {
+        /// The resource or group.
+        other: Name,
+    },
+    /// It runs only where this runs, and that runs nowhere.
+    WithoutOther {
+        /// The resource or group.
+        other: Name,
+    },
+    /// A copy of it shall run there.
+    Copy {
+        /// The node.
+        node: NodeName,
+    },
+    /// As many copies as are wanted run on other nodes.
+    EnoughCopies {
+        /// How many are wanted.
+        copies: u32,
+    },
+    /// It runs only during certain times, and now is none of them.
+    NotNow {
+        /// Their names.
+        during: Vec<Name>,
+    },
+    /// It runs only with a ticket that this cluster has not.
+    NoTicket {
+        /// The ticket.
+        ticket: Name,
     },
     /// It goes where its group goes.
     WithGroup {
@@ -131,11 +161,17 @@ impl Reason {
             | Reason::NoQuorum
             | Reason::NoLeader
             | Reason::Removed
+            | Reason::WithoutOther { .. }
+            | Reason::NotNow { .. }
+            | Reason::NoTicket { .. }
             | Reason::Nowhere { .. } => true,
             Reason::Stays { .. }
             | Reason::Again { .. }
             | Reason::Preferred { .. }
             | Reason::Spread { .. }
+            | Reason::With { .. }
+            | Reason::Copy { .. }
+            | Reason::EnoughCopies { .. }
             | Reason::WithGroup { .. }
             | Reason::Asked { .. }
             | Reason::MoveEnded { .. }
@@ -174,6 +210,31 @@ pub enum Refusal {
     },
     /// A person asked for it to go from there.
     MovedAway,
+    /// The configuration says so.
+    Never,
+    /// What it keeps away from runs there, or what runs there keeps away from it.
+    Apart {
+        /// The resource or group.
+        other: Name,
+    },
+    /// What it runs only with does not run there.
+    NotWith {
+        /// The resource or group.
+        other: Name,
+    },
+    /// Too little is left of what it needs.
+    NoRoom {
+        /// Of what.
+        of: Name,
+        /// How much it needs.
+        needs: u64,
+        /// How much is left.
+        left: u64,
+    },
+    /// No copy of it that could be promoted runs there.
+    NoCopy,
+    /// It would be in the way of others, or others come first.
+    Outweighed,
 }
 
 /// Why a move that somebody asked for ended before it was done.
@@ -239,6 +300,12 @@ impl fmt::Display for Refusal {
                 write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }
             Refusal::MovedAway => to.write_str("somebody asked for it to go from there"),
+            Refusal::Never => to.write_str("the configuration says never"),
+            Refusal::Apart { other } => write!(to, "{other} runs there, and they keep apart"),
+            Refusal::NotWith { other } => write!(to, "{other} does not run there"),
+            Refusal::NoRoom { of, needs, left } => write!(to, "it needs {needs} of {of}, and {left} is left"),
+            Refusal::NoCopy => to.write_str("no copy of it runs there"),
+            Refusal::Outweighed => to.write_str("another node suits it, and what it goes with, better"),
         }
     }
 }
@@ -255,6 +322,20 @@ impl fmt::Display for Reason {
                 write!(to, "waits for {node}, which it prefers and which is not there yet: {left_ms} ms more")
             }
             Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
+            Reason::With { other } => write!(to, "goes where {other} goes"),
+            Reason::WithoutOther { other } => write!(to, "runs only with {other}, which runs nowhere"),
+            Reason::Copy { node } => write!(to, "a copy of it shall run on {node}"),
+            Reason::EnoughCopies { copies: 1 } => to.write_str("one copy is wanted, and it runs elsewhere"),
+            Reason::EnoughCopies { copies } => {
+                write!(to, "{copies} copies are wanted, and they run elsewhere")
+            }
+            Reason::NotNow { during } => {
+                let names: Vec<String> = during.iter().map(Name::to_string).collect();
+                write!(to, "runs only during {}, and that is not now", names.join(" or "))
+            }
+            Reason::NoTicket { ticket } => {
+                write!(to, "runs only with the ticket {ticket}, and this cluster does not have it")
+            }
             Reason::WithGroup { group } => write!(to, "belongs to group {group}, which is placed as a whole"),
             Reason::Asked { to: Some(node) } => write!(to, "somebody asked for it to move to {node}"),
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),

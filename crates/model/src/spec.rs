@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentRef, Duration, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes};
+use crate::{AgentRef, Copies, Duration, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes};
 
 /// A whole cluster, as its administrators want it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,10 +36,64 @@ impl Spec {
         self.nodes.keys().find(|name| name.id() == id)
     }
 
-    /// The group that `resource` is a member of.
+    /// The group that `resource`, or what it is a copy of, is a member of.
     #[must_use]
     pub fn group_of(&self, resource: &ResourceName) -> Option<(&GroupName, &GroupSpec)> {
-        self.groups.iter().find(|(_, group)| group.members.contains(resource))
+        let name = resource.copy().map_or(resource.as_str(), |(of, _)| of);
+        self.groups.iter().find(|(_, group)| group.members.iter().any(|member| member.as_str() == name))
+    }
+
+    /// The members of the group of `resource`, in the order of their start, or it alone; with a copy,
+    /// the copies on the same node.
+    #[must_use]
+    pub fn companions(&self, resource: &ResourceName) -> Vec<ResourceName> {
+        let Some((_, group)) = self.group_of(resource) else { return Vec::from([resource.clone()]) };
+        let node = resource.copy().and_then(|(_, node)| NodeName::new(node).ok());
+        let member = |name: &ResourceName| node.as_ref().map_or(name.clone(), |node| name.copy_on(node));
+        group.members.iter().map(member).collect()
+    }
+
+    /// On how many nodes a resource runs at once, if on several: itself, or with its group.
+    #[must_use]
+    pub fn copies_of(&self, resource: &ResourceName) -> Option<Copies> {
+        match self.group_of(resource) {
+            Some((_, group)) => group.wishes.copies,
+            None => self.resources.get(resource)?.wishes.copies,
+        }
+    }
+
+    /// Everything that a node can be granted, by name: each resource; of one with copies, the copy on
+    /// each node, and if one of these is promoted, the right to be that under the resource's own name.
+    #[must_use]
+    pub fn grantable(&self) -> BTreeMap<ResourceName, &ResourceSpec> {
+        let mut all = BTreeMap::new();
+        for (name, resource) in &self.resources {
+            let copies = self.copies_of(name).is_some();
+            if copies {
+                all.extend(self.nodes.keys().map(|node| (name.copy_on(node), resource)));
+            }
+            if !copies || resource.promotable {
+                all.insert(name.clone(), resource);
+            }
+        }
+        all
+    }
+
+    /// What is configured for something that can be granted; see [`Spec::grantable`].
+    #[must_use]
+    pub fn granted(&self, name: &ResourceName) -> Option<&ResourceSpec> {
+        let Some((of, node)) = name.copy() else {
+            let resource = self.resources.get(name)?;
+            return (resource.promotable || self.copies_of(name).is_none()).then_some(resource);
+        };
+        let (of, resource) = self.resources.get_key_value(of)?;
+        (self.nodes.contains_key(node) && self.copies_of(of).is_some()).then_some(resource)
+    }
+
+    /// Whether this is not a resource that runs but the right of one of its copies to be promoted.
+    #[must_use]
+    pub fn is_promotion(&self, name: &ResourceName) -> bool {
+        name.copy().is_none() && self.resources.get(name).is_some_and(|resource| resource.promotable)
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Ended, Epoch, LogIndex, NodeName, ResourceName, Session};
+use crate::{Activity, Ended, Epoch, LogIndex, Name, NodeName, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Status {
     /// The cluster has just begun, and nodes may still be on their way.
     #[serde(default)]
     pub gathering: Option<Gathering>,
+    /// The time by the leader's wall clock, in seconds since 1970. Nothing with a time runs without it.
+    #[serde(default)]
+    pub now: Option<i64>,
 }
 
 /// A cluster begins: nothing ran anywhere when its leader took over, and not every node is there
@@ -129,5 +132,10 @@ pub enum Intent {
         from: NodeName,
         /// To where; anywhere else if not said.
         to: Option<NodeName>,
+    },
+    /// This cluster has a ticket.
+    Ticket {
+        /// Which.
+        ticket: Name,
     },
 }

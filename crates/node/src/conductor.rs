@@ -27,9 +27,14 @@ use crate::{
     plant::{Bug, is_planted},
 };
 
+/// For how long nobody looks whether the wall clock was set, where the file says something of times.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(60);
+
 /// What the conductor looks at.
 #[derive(Debug)]
 pub struct Score<'a> {
+    /// The wall clock of this node, in milliseconds since 1970: for what the file says of hours and dates.
+    pub wall: u64,
     /// The names of all nodes, by slot.
     pub names: &'a [NodeName],
     /// The configuration file of this node, with its digest.
@@ -203,11 +208,19 @@ impl Conductor {
             return self.finish(work);
         }
         self.plan = heart_scheduler::plan(spec, &self.status);
+        self.look_again(now, score);
         self.fulfil_intents(spec, &mut work);
         self.take_over(score, &mut work);
         self.grant(score, &mut work);
         self.order(now, spec, score, &mut work);
         self.finish(work)
+    }
+
+    /// Wakes when a time of the file begins or ends. Wall clocks are set, so not only then.
+    fn look_again(&mut self, now: Moment, score: &Score<'_>) {
+        let Some(at) = self.plan.look_again.and_then(|at| u64::try_from(at).ok()) else { return };
+        let wait = Duration::from_millis(at.saturating_mul(1000).saturating_sub(score.wall));
+        self.wake_at(now.after(wait.min(LOOK_AGAIN_MAX)));
     }
 
     /// Leaves out what is already on its way.
@@ -265,8 +278,8 @@ impl Conductor {
             };
             (name.clone(), status)
         };
-        let known: BTreeSet<&ResourceName> =
-            spec.resources.keys().chain(score.ledger.resources.keys()).collect();
+        let grantable = spec.grantable();
+        let known: BTreeSet<&ResourceName> = grantable.keys().chain(score.ledger.resources.keys()).collect();
         // Who was taken out of the file is heard by nobody who goes by it.
         let holders = score.ledger.resources.values().filter_map(|known| known.grant.as_ref());
         let gone = holders
@@ -281,6 +294,7 @@ impl Conductor {
             intents: score.ledger.intents.clone(),
             quorum: true,
             gathering: self.start.gathering(now, spec, score.ledger),
+            now: i64::try_from(score.wall / 1000).ok().filter(|_| !spec.times.is_empty()),
         }
     }
 
@@ -322,7 +336,7 @@ impl Conductor {
 
     fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
         let Some(grant) = &ledger.grant else {
-            let guard = spec.resources.get(name).map_or(Guard::None, |resource| resource.guard);
+            let guard = spec.granted(name).map_or(Guard::None, |resource| resource.guard);
             let last = ledger.until_gone.last().filter(|_| guard == Guard::Fence);
             return last.map_or(ResourceState::Ungranted, |(node, session)| ResourceState::Granted {
                 node: node.clone(),
@@ -405,8 +419,7 @@ impl Conductor {
     fn fulfil_intents(&self, spec: &Spec, work: &mut Work) {
         for intent in &self.status.intents {
             let Intent::Move { resource, from, to } = intent else { continue };
-            let alone = [resource.clone()];
-            let members = spec.group_of(resource).map_or(alone.as_slice(), |(_, group)| &group.members);
+            let members = spec.companions(resource);
             let arrived = |name: &ResourceName| {
                 let state = self.status.resources.get(name).map(|resource| &resource.state);
                 matches!(state, Some(ResourceState::Granted { node, activity: Activity::Running, .. })
@@ -501,7 +514,7 @@ impl Conductor {
             if self.is_given(now, &resource, &grant, act) {
                 continue;
             }
-            let timeouts = spec.resources.get(&resource).map(|resource| resource.timeouts);
+            let timeouts = spec.granted(&resource).map(|resource| resource.timeouts);
             let wait = timeouts.map_or(self.lost_after, |timeouts| match act {
                 Act::Start => timeouts.start,
                 Act::Stop => timeouts.stop,
@@ -557,7 +570,7 @@ impl Conductor {
         ledger: &ResourceLedger,
         score: &Score<'_>,
     ) -> bool {
-        let guard = spec.resources.get(resource).map_or(Guard::Fence, |resource| resource.guard);
+        let guard = spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard);
         ledger.until_gone.iter().all(|(node, session)| match guard {
             Guard::None => true,
             Guard::Fence => false,

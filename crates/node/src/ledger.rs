@@ -329,8 +329,8 @@ impl Ledger {
         self.digest = digest;
         self.promised = self.promised.max(spec.timing.lost_after);
         self.spec = Some(spec.clone());
-        for name in spec.resources.keys() {
-            self.resources.entry(name.clone()).or_default();
+        for name in spec.grantable().into_keys() {
+            self.resources.entry(name).or_default();
         }
         for name in spec.nodes.keys() {
             self.nodes.entry(name.clone()).or_default();
@@ -431,7 +431,7 @@ impl Ledger {
     fn forget_removed(&mut self) {
         let Some(spec) = &self.spec else { return };
         self.resources.retain(|name, ledger| {
-            spec.resources.contains_key(name) || ledger.grant.is_some() || !ledger.until_gone.is_empty()
+            spec.granted(name).is_some() || ledger.grant.is_some() || !ledger.until_gone.is_empty()
         });
     }
 
@@ -479,9 +479,8 @@ impl Ledger {
         let same_subject = |known: &Intent| match (known, intent) {
             (Intent::Standby { node: a }, Intent::Standby { node: b }) => a == b,
             (Intent::Move { resource: a, .. }, Intent::Move { resource: b, .. }) => a == b,
-            (Intent::Standby { .. }, Intent::Move { .. }) | (Intent::Move { .. }, Intent::Standby { .. }) => {
-                false
-            }
+            (Intent::Ticket { ticket: a }, Intent::Ticket { ticket: b }) => a == b,
+            (Intent::Standby { .. } | Intent::Move { .. } | Intent::Ticket { .. }, _) => false,
         };
         if self.intents.contains(intent) {
             return false;
@@ -489,8 +488,7 @@ impl Ledger {
         self.intents.retain(|known| !same_subject(known));
         self.intents.push(intent.clone());
         if let Intent::Move { resource, .. } = intent {
-            let group = self.spec.as_ref().and_then(|spec| spec.group_of(resource));
-            let group = group.map_or(::core::slice::from_ref(resource), |(_, group)| &group.members);
+            let group = self.spec.as_ref().map_or_else(Vec::new, |spec| spec.companions(resource));
             let members = self.resources.iter_mut().filter(|(name, _)| group.contains(name));
             members.for_each(|(_, ledger)| ledger.ended = None);
         }

@@ -8,24 +8,20 @@ use alloc::vec::Vec;
 use heart_model::{Ended, Intent, NodeName, Refusal};
 
 use crate::{
-    candidates::Candidates,
-    facts::{Facts, Holding, Member, Node},
+    facts::{Holding, Member, Node},
+    refusals::Refusals,
 };
 
 /// Every move that is to end, and why.
-pub(crate) fn ended(
-    facts: &Facts<'_>,
-    candidates: &[Candidates<'_>],
-    intents: &[Intent],
-) -> Vec<(Intent, Ended)> {
+pub(crate) fn ended(refusals: &Refusals<'_, '_>, intents: &[Intent]) -> Vec<(Intent, Ended)> {
     let why = |intent: &Intent| {
         let Intent::Move { resource, from, to } = intent else { return None };
-        let found = facts.units.iter().enumerate().find_map(|(number, unit)| {
-            Some((number, unit.members.iter().find(|member| member.name == resource)?))
+        let found = refusals.facts.units.iter().enumerate().find_map(|(number, unit)| {
+            Some((number, unit.members.iter().find(|member| member.name == *resource)?))
         });
         let because = match found {
             None => Some(Ended::Removed),
-            Some((number, member)) => end_of(facts, &candidates[number], member, from, to.as_ref()),
+            Some((number, member)) => end_of(refusals, number, member, from, to.as_ref()),
         };
         because.map(|because| (intent.clone(), because))
     };
@@ -34,12 +30,13 @@ pub(crate) fn ended(
 
 /// Why the move of a member is to end.
 fn end_of(
-    facts: &Facts<'_>,
-    candidates: &Candidates<'_>,
+    refusals: &Refusals<'_, '_>,
+    unit: usize,
     member: &Member<'_>,
     from: &NodeName,
     to: Option<&NodeName>,
 ) -> Option<Ended> {
+    let facts = refusals.facts;
     let holder = match member.holding {
         Holding::Live { node, .. } => Some(node),
         Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
@@ -47,14 +44,14 @@ fn end_of(
     let Some(to) = to else {
         let mut others = (0..facts.nodes.len()).filter(|&node| facts.nodes[node].name != from);
         let moved = holder.is_some_and(|node| node != from);
-        let stuck = others.all(|node| candidates.refusal(node).is_some_and(lasts));
+        let stuck = others.all(|node| refusals.of(unit, node).as_ref().is_some_and(lasts));
         return (stuck && !moved).then_some(Ended::Nowhere);
     };
     if let Some(node) = holder.filter(|&node| node != from && node != to) {
         return Some(Ended::Elsewhere { node: node.clone() });
     }
     // Of a node that is not configured any more nothing is known: it is not there.
-    let refused = |number: Node| candidates.refusal(number).cloned();
+    let refused = |number: Node| refusals.of(unit, number);
     let refusal = facts.number(to).map_or(Some(Refusal::Absent), refused).filter(lasts)?;
     Some(Ended::NotOn { node: to.clone(), refusal })
 }
@@ -69,6 +66,12 @@ fn lasts(refusal: &Refusal) -> bool {
         | Refusal::Leaving
         | Refusal::Standby
         | Refusal::Failed { .. }
-        | Refusal::MovedAway => true,
+        | Refusal::MovedAway
+        | Refusal::Never
+        | Refusal::Apart { .. }
+        | Refusal::NotWith { .. }
+        | Refusal::NoRoom { .. }
+        | Refusal::NoCopy
+        | Refusal::Outweighed => true,
     }
 }

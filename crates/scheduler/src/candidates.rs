@@ -3,9 +3,9 @@
 //! Only what forbids is looked at here; what is better or worse is for the placement.
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use heart_model::{Activity, NodeName, NodeState, Refusal};
+use heart_model::{Activity, NodeName, NodeState, Other, Refusal};
 
-use crate::facts::{Facts, Holding, Member, Node, NodeFacts, Unit};
+use crate::facts::{Facts, Holding, Kind, Member, Node, NodeFacts, Unit};
 
 /// Why a unit may not run on some of the nodes.
 pub(crate) struct Candidates<'c> {
@@ -21,9 +21,14 @@ impl Candidates<'_> {
         self.of_nodes[node].as_ref().or_else(|| self.own.get(&node))
     }
 
-    /// Whether the unit could run there once the node takes part.
-    pub(crate) fn may_come(&self, node: Node) -> bool {
-        !self.own.contains_key(&node)
+    /// Why nothing new may run there; nothing if the node takes part.
+    pub(crate) fn refusal_of_node(&self, node: Node) -> Option<&Refusal> {
+        self.of_nodes[node].as_ref()
+    }
+
+    /// Why this unit may not run there, even if the node takes part.
+    pub(crate) fn own_refusal(&self, node: Node) -> Option<&Refusal> {
+        self.own.get(&node)
     }
 }
 
@@ -51,9 +56,13 @@ fn of_node(node: &NodeFacts<'_>) -> Option<Refusal> {
     }
 }
 
-/// Where its members failed too often.
+/// Where the configuration says that it never runs, and where its members failed too often.
 fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>) -> BTreeMap<Node, Refusal> {
-    let mut refused = BTreeMap::new();
+    let never = unit.wishes.never.iter().filter_map(|other| match other {
+        Other::Node(name) => Some((facts.number(name)?, Refusal::Never)),
+        Other::Unit(_) => None,
+    });
+    let mut refused: BTreeMap<Node, Refusal> = never.collect();
     for member in &unit.members {
         for name in member.status.iter().flat_map(|status| status.failures.keys()) {
             if let (true, Some(node)) = (is_worn_out(member, name), facts.number(name)) {
@@ -74,4 +83,26 @@ pub(crate) fn is_worn_out(member: &Member<'_>, name: &NodeName) -> bool {
         Holding::Live { .. } | Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => false,
     };
     member.failures(name) >= member.limit() && !runs_there
+}
+
+/// Where it stays although one of its members has worn out there, and how many of those before that one do:
+/// there is no use in stopping them when there is nowhere to go.
+pub(crate) fn worn_out(
+    facts: &Facts<'_>,
+    unit: &Unit<'_>,
+    candidates: &Candidates<'_>,
+) -> Option<(Node, usize)> {
+    let home = facts.number(unit.home(facts)?)?;
+    let elsewhere = match unit.kind {
+        Kind::Whole | Kind::Promotion => {
+            (0..facts.nodes.len()).any(|node| candidates.refusal(node).is_none())
+        }
+        Kind::Copy(_) => false,
+    };
+    if elsewhere || !matches!(candidates.refusal(home), Some(Refusal::Failed { .. })) {
+        return None;
+    }
+    let name = facts.nodes[home].name;
+    let keep = unit.members.iter().position(|member| is_worn_out(member, name)).filter(|keep| *keep > 0)?;
+    Some((home, keep))
 }

@@ -1,6 +1,6 @@
 //! What is known, in the shape in which the other passes ask for it.
 //!
-//! Nodes and resources become numbers here, so that nothing behind has to search by name. The one
+//! Nodes and units become numbers here, so that nothing behind has to search by name. The one
 //! judgement made is what a grant is worth: whether its holder may still act under it.
 
 use alloc::{
@@ -8,18 +8,27 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Gathering, GroupName, Intent, NodeName, NodeState, ResourceName, ResourceSpec, ResourceState,
-    ResourceStatus, Session, Spec, Status,
+    Activity, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, ResourceName, ResourceSpec,
+    ResourceState, ResourceStatus, Session, Spec, Status, Wishes,
 };
+
+use crate::lower;
 
 /// The number of a node: its place among all that are configured, by name.
 pub(crate) type Node = usize;
 
 /// Everything that planning starts from.
 pub(crate) struct Facts<'f> {
+    /// The configuration.
+    pub(crate) spec: &'f Spec,
+    /// The time, in seconds since 1970, if it is known.
+    pub(crate) now: Option<i64>,
+    /// The tickets that this cluster has.
+    pub(crate) tickets: BTreeSet<&'f Name>,
     /// The nodes that are configured, by name.
     pub(crate) nodes: Vec<NodeFacts<'f>>,
-    /// What is placed as a whole: groups and resources outside of groups, by name.
+    /// What is placed as a whole: groups and resources outside of groups, by name; of those with copies,
+    /// one for each node, and behind them the right to be promoted.
     pub(crate) units: Vec<Unit<'f>>,
     /// Resources that have a grant and are configured no more.
     pub(crate) removed: Vec<(&'f ResourceName, Holding<'f>)>,
@@ -34,18 +43,36 @@ pub(crate) struct NodeFacts<'f> {
     /// The session in which it can be granted things.
     pub(crate) session: Option<Session>,
     pub(crate) standby: bool,
+    /// What it has to give.
+    pub(crate) capacity: &'f BTreeMap<Name, u64>,
 }
 
 /// What is placed as a whole.
 pub(crate) struct Unit<'f> {
+    /// The name of the group or resource, whether this is one of its copies or all there is of it.
+    pub(crate) name: &'f str,
+    pub(crate) kind: Kind,
     /// The group, if it is one.
     pub(crate) group: Option<&'f GroupName>,
     /// Its resources, in the order of their start.
     pub(crate) members: Vec<Member<'f>>,
+    /// What the file wishes of it, as it is now.
+    pub(crate) wishes: Wishes,
     /// The nodes it prefers, best first.
     pub(crate) prefers: Vec<Node>,
     /// What a person asked for, the latest if there are several.
     pub(crate) asked: Option<Asked<'f>>,
+}
+
+/// What kind of thing is placed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// All there is of it: it runs on one node, and moves.
+    Whole,
+    /// One copy, which runs on this node or not at all.
+    Copy(Node),
+    /// The right of one copy to be promoted.
+    Promotion,
 }
 
 /// A request to move.
@@ -56,7 +83,7 @@ pub(crate) struct Asked<'f> {
 
 /// A resource of a unit.
 pub(crate) struct Member<'f> {
-    pub(crate) name: &'f ResourceName,
+    pub(crate) name: ResourceName,
     pub(crate) spec: &'f ResourceSpec,
     pub(crate) status: Option<&'f ResourceStatus>,
     pub(crate) holding: Holding<'f>,
@@ -82,27 +109,105 @@ pub(crate) enum Holding<'f> {
 impl<'f> Facts<'f> {
     /// Gathers what is known.
     pub(crate) fn of(spec: &'f Spec, status: &'f Status) -> Facts<'f> {
-        let nodes: Vec<NodeFacts<'f>> = spec.nodes.keys().map(|name| node(name, status)).collect();
-        let numbers: BTreeMap<&NodeName, Node> =
-            nodes.iter().enumerate().map(|(number, node)| (node.name, number)).collect();
-        let mut units = units(spec, status, &numbers);
-        ask(&mut units, status);
+        let nodes: Vec<NodeFacts<'f>> =
+            spec.nodes.iter().map(|(name, node)| node_facts(name, &node.capacity, status)).collect();
+        let ticket = |intent: &'f Intent| match intent {
+            Intent::Ticket { ticket } => Some(ticket),
+            Intent::Standby { .. } | Intent::Move { .. } => None,
+        };
         let removed = status
             .resources
             .iter()
-            .filter(|(name, _)| !spec.resources.contains_key(*name))
+            .filter(|(name, _)| spec.granted(name).is_none())
             .map(|(name, resource)| (name, holding(&resource.state, status)))
             .collect();
-        Facts { nodes, units, removed, gathering: status.gathering.as_ref() }
+        let mut facts = Facts {
+            spec,
+            now: status.now,
+            tickets: status.intents.iter().filter_map(ticket).collect(),
+            nodes,
+            units: Vec::new(),
+            removed,
+            gathering: status.gathering.as_ref(),
+        };
+        facts.units = facts.all_units(status);
+        ask(&mut facts.units, status);
+        facts
     }
 
     /// The number of a node, if it is configured.
     pub(crate) fn number(&self, name: &NodeName) -> Option<Node> {
         self.nodes.binary_search_by(|node| node.name.cmp(name)).ok()
     }
+
+    fn all_units(&self, status: &'f Status) -> Vec<Unit<'f>> {
+        let mut grouped: BTreeSet<&ResourceName> = BTreeSet::new();
+        let mut units = Vec::new();
+        for (name, group) in &self.spec.groups {
+            // A member of two groups, or twice in one, counts where it comes first.
+            let fresh = |member: &&'f ResourceName| grouped.insert(*member);
+            let members: Vec<_> = group.members.iter().filter(fresh).collect();
+            let found = Found { name: name.as_str(), group: Some(name), members, wishes: &group.wishes };
+            self.add_units(&found, status, &mut units);
+        }
+        for (name, resource) in self.spec.resources.iter().filter(|(name, _)| !grouped.contains(name)) {
+            let members = Vec::from([name]);
+            let found = Found { name: name.as_str(), group: None, members, wishes: &resource.wishes };
+            self.add_units(&found, status, &mut units);
+            if resource.promotable && resource.wishes.copies.is_some() {
+                units.push(self.unit(&found, Kind::Promotion, status));
+            }
+        }
+        units
+    }
+
+    fn add_units(&self, found: &Found<'f>, status: &'f Status, units: &mut Vec<Unit<'f>>) {
+        match found.wishes.copies {
+            None => units.push(self.unit(found, Kind::Whole, status)),
+            Some(Copies::All | Copies::Of(_)) => {
+                let copies = (0..self.nodes.len()).map(|node| self.unit(found, Kind::Copy(node), status));
+                units.extend(copies);
+            }
+        }
+    }
+
+    fn unit(&self, found: &Found<'f>, kind: Kind, status: &'f Status) -> Unit<'f> {
+        let member = |of: &&'f ResourceName| {
+            let spec = self.spec.resources.get(*of)?;
+            let name = match kind {
+                Kind::Copy(node) => of.copy_on(self.nodes[node].name),
+                Kind::Whole | Kind::Promotion => (*of).clone(),
+            };
+            let known = status.resources.get(&name);
+            let holding = known.map_or(Holding::Free, |resource| holding(&resource.state, status));
+            Some(Member { name, spec, status: known, holding })
+        };
+        let wishes = found.wishes.while_times(|time| lower::is_time(self.spec, time, self.now));
+        Unit {
+            name: found.name,
+            kind,
+            group: found.group,
+            members: found.members.iter().filter_map(member).collect(),
+            prefers: wishes.prefers.iter().filter_map(|name| self.number(name)).collect(),
+            wishes,
+            asked: None,
+        }
+    }
 }
 
-fn node<'f>(name: &'f NodeName, status: &'f Status) -> NodeFacts<'f> {
+/// What the file says of something that is placed as a whole.
+struct Found<'f> {
+    name: &'f str,
+    group: Option<&'f GroupName>,
+    members: Vec<&'f ResourceName>,
+    wishes: &'f Wishes,
+}
+
+fn node_facts<'f>(
+    name: &'f NodeName,
+    capacity: &'f BTreeMap<Name, u64>,
+    status: &'f Status,
+) -> NodeFacts<'f> {
     let known = status.nodes.get(name);
     let standby = |intent: &Intent| matches!(intent, Intent::Standby { node } if node == name);
     NodeFacts {
@@ -110,30 +215,8 @@ fn node<'f>(name: &'f NodeName, status: &'f Status) -> NodeFacts<'f> {
         state: known.map_or(NodeState::Absent, |node| node.state),
         session: known.and_then(|node| node.session),
         standby: status.intents.iter().any(standby),
+        capacity,
     }
-}
-
-fn units<'f>(spec: &'f Spec, status: &'f Status, numbers: &BTreeMap<&NodeName, Node>) -> Vec<Unit<'f>> {
-    let member = |name: &'f ResourceName, spec: &'f ResourceSpec| {
-        let known = status.resources.get(name);
-        let holding = known.map_or(Holding::Free, |resource| holding(&resource.state, status));
-        Member { name, spec, status: known, holding }
-    };
-    let prefers = |names: &[NodeName]| names.iter().filter_map(|name| numbers.get(name).copied()).collect();
-    let mut grouped: BTreeSet<&ResourceName> = BTreeSet::new();
-    let mut units = Vec::new();
-    for (name, group) in &spec.groups {
-        // A member of two groups, or twice in one, counts where it comes first.
-        let fresh = |member: &&'f ResourceName| grouped.insert(*member);
-        let members = group.members.iter().filter(fresh);
-        let members = members.filter_map(|name| Some(member(name, spec.resources.get(name)?))).collect();
-        units.push(Unit { group: Some(name), members, prefers: prefers(&group.wishes.prefers), asked: None });
-    }
-    for (name, resource) in spec.resources.iter().filter(|(name, _)| !grouped.contains(name)) {
-        let members = Vec::from([member(name, resource)]);
-        units.push(Unit { group: None, members, prefers: prefers(&resource.wishes.prefers), asked: None });
-    }
-    units
 }
 
 /// Gives every unit the request that concerns it.
@@ -148,7 +231,7 @@ fn ask<'f>(units: &mut [Unit<'f>], status: &'f Status) {
         }
     }
     for unit in units {
-        let asked = unit.members.iter().find_map(|member| moves.get(member.name));
+        let asked = unit.members.iter().find_map(|member| moves.get(&member.name));
         unit.asked = asked.map(|&(from, to)| Asked { from, to });
     }
 }
@@ -166,6 +249,41 @@ fn holding<'f>(state: &'f ResourceState, status: &'f Status) -> Holding<'f> {
         NodeState::Lost => Holding::Lost { node },
         NodeState::Absent | NodeState::Joining => Holding::Unheard { node },
         NodeState::Online | NodeState::Leaving => Holding::Live { node, activity },
+    }
+}
+
+impl<'f> Unit<'f> {
+    /// Where it is: where most of its members act; of two such nodes, where the first of them does.
+    pub(crate) fn acts_on(&self) -> Option<&'f NodeName> {
+        let live = |member: &Member<'f>| match member.holding {
+            Holding::Live { node, .. } => Some(node),
+            Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
+        };
+        let mut holders: BTreeMap<&NodeName, (usize, core::cmp::Reverse<usize>)> = BTreeMap::new();
+        for (place, node) in self.members.iter().filter_map(live).enumerate() {
+            holders.entry(node).or_insert((0, core::cmp::Reverse(place))).0 += 1;
+        }
+        holders.into_iter().max_by_key(|(_, weight)| *weight).map(|(node, _)| node)
+    }
+
+    /// Where it is, or if none of it acts where it would go on: its last holder, as long as that
+    /// session lasts.
+    pub(crate) fn home(&self, facts: &Facts<'f>) -> Option<&'f NodeName> {
+        self.acts_on().or_else(|| {
+            self.members.iter().find_map(|member| {
+                let (node, session) = member.status?.last.as_ref()?;
+                let number = facts.number(node)?;
+                (facts.nodes[number].session == Some(*session)).then_some(node)
+            })
+        })
+    }
+
+    /// The node that holds something of it and was not heard yet.
+    pub(crate) fn unheard(&self) -> Option<&'f NodeName> {
+        self.members.iter().find_map(|member| match member.holding {
+            Holding::Unheard { node } => Some(node),
+            Holding::Free | Holding::Live { .. } | Holding::Lost { .. } => None,
+        })
     }
 }
 

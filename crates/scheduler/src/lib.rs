@@ -23,8 +23,12 @@ mod asked;
 mod candidates;
 pub mod engine;
 mod facts;
+mod gathering;
 pub mod lower;
 mod placement;
+mod refusals;
+mod situation;
+mod stands;
 mod steps;
 
 use alloc::{collections::BTreeMap, vec};
@@ -42,15 +46,19 @@ pub fn plan(spec: &Spec, status: &Status) -> Plan {
     let facts = Facts::of(spec, status);
     let of_nodes = candidates::of_nodes(&facts);
     let candidates = candidates::candidates(&facts, &of_nodes);
-    let places = placement::place(&facts, &candidates);
+    let targets = situation::ask(&facts, &candidates);
+    let refusals = refusals::Refusals { facts: &facts, candidates: &candidates, targets: &targets };
+    let places = placement::place(&refusals);
     let mut plan = steps::steps(&facts, &places);
-    plan.ended = asked::ended(&facts, &candidates, &status.intents);
+    plan.ended = asked::ended(&refusals, &status.intents);
+    plan.look_again = lower::next_change(spec, status.now);
     plan
 }
 
 /// Without a quorum everything stays as it is.
 fn undecided(spec: &Spec, status: &Status) -> Plan {
-    let names = spec.resources.keys().chain(status.resources.keys());
+    let grantable = spec.grantable();
+    let names = grantable.keys().chain(status.resources.keys());
     let place = |name: &ResourceName| match status.resources.get(name).map(|resource| &resource.state) {
         Some(ResourceState::Granted { node, .. }) => Some(node.clone()),
         Some(ResourceState::Ungranted) | None => None,

@@ -1,7 +1,8 @@
 //! What has to be done, and what waits for what.
 //!
-//! Within a unit: stops first, from the last member to the first; then what is taken over; then
-//! starts, from the first to the last. Units do not wait for each other.
+//! Stops first, from what stands on others down to what it stands on; then what is taken over; then starts,
+//! from the ground up. A member of a group stands on those before it, what starts `after` others on those,
+//! and what is promoted on its copy. What stands on nothing of another unit waits for none.
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use heart_model::{Activity, Guard, NodeName, Plan, Reason, Refusal, ResourceName, Step, StepAction};
@@ -9,14 +10,17 @@ use heart_model::{Activity, Guard, NodeName, Plan, Reason, Refusal, ResourceName
 use crate::{
     facts::{Facts, Holding, Member, Unit},
     placement::Place,
+    stands::{Needs, Spot, Stands},
 };
 
 /// Makes the plan that leads to these places.
 pub(crate) fn steps(facts: &Facts<'_>, places: &[Place<'_>]) -> Plan {
-    let mut plan = Plan::default();
-    for (unit, place) in facts.units.iter().zip(places) {
-        unit_steps(&mut plan, unit, place);
+    let stands = Stands::of(facts, places);
+    let mut builder = Builder::new(facts, places, &stands);
+    for part in stands.parts() {
+        builder.part(part);
     }
+    let mut plan = builder.finish();
     for &(name, holding) in &facts.removed {
         remove(&mut plan, name, holding);
     }
@@ -39,33 +43,189 @@ fn blocked(unit: &Unit<'_>) -> Option<Reason> {
     })
 }
 
-fn unit_steps(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) {
-    let mut waits: Vec<Option<Reason>> = vec![blocked(unit); unit.members.len()];
-    let first = plan.steps.len();
-    if waits.first().is_some_and(Option::is_none) {
-        let stops = stops(plan, unit, place);
-        starts(plan, unit, place, &stops, &mut waits);
+/// A plan in the making.
+struct Builder<'b, 'f> {
+    facts: &'b Facts<'f>,
+    places: &'b [Place<'f>],
+    stands: &'b Stands,
+    plan: Plan,
+    /// Where each member that has to stop does.
+    wanted: Vec<Vec<Option<&'f NodeName>>>,
+    /// The position of each member's stop and start.
+    stops: Vec<Vec<Option<usize>>>,
+    starts: Vec<Vec<Option<usize>>>,
+    /// Why nothing may be done with a unit, and what a member waits for.
+    blocked: Vec<Option<Reason>>,
+    waits: Vec<Vec<Option<Reason>>>,
+}
+
+impl<'b, 'f> Builder<'b, 'f> {
+    fn new(facts: &'b Facts<'f>, places: &'b [Place<'f>], stands: &'b Stands) -> Builder<'b, 'f> {
+        let positions = || facts.units.iter().map(|unit| vec![None; unit.members.len()]).collect::<Vec<_>>();
+        let blocked: Vec<Option<Reason>> = facts.units.iter().map(blocked).collect();
+        let waits = facts.units.iter().zip(&blocked).map(|(unit, why)| vec![why.clone(); unit.members.len()]);
+        Builder {
+            facts,
+            places,
+            stands,
+            plan: Plan::default(),
+            wanted: facts.units.iter().map(|unit| vec![None; unit.members.len()]).collect(),
+            stops: positions(),
+            starts: positions(),
+            waits: waits.collect(),
+            blocked,
+        }
     }
-    let busy: BTreeSet<ResourceName> = plan.steps[first..].iter().map(|step| step.resource.clone()).collect();
-    for (number, (member, wait)) in unit.members.iter().zip(waits).enumerate() {
-        let target = place.target.filter(|_| number < place.keep);
-        let runs = matches!(member.holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target);
-        let settled = runs && !busy.contains(member.name);
-        let mut reasons = before(unit, member, place);
-        match target {
-            Some(_) => {
-                reasons.extend(place.reasons.iter().filter_map(|reason| here(reason, member, settled)));
-            }
-            None => {
-                let stays = |reason: &&Reason| matches!(reason, Reason::Stays { .. });
-                reasons.extend(place.reasons.iter().filter(|reason| !stays(reason)).cloned());
-                reasons.extend(place.nowhere.clone());
+
+    /// Plans units that stand on one another, those below first.
+    fn part(&mut self, units: &[usize]) {
+        let free: Vec<usize> = units.iter().copied().filter(|unit| self.blocked[*unit].is_none()).collect();
+        free.iter().for_each(|unit| self.want_stops(*unit));
+        free.iter().rev().for_each(|unit| self.stop(*unit));
+        free.iter().for_each(|unit| self.start(*unit));
+    }
+
+    fn member(&self, (unit, member): Spot) -> &'b Member<'f> {
+        &self.facts.units[unit].members[member]
+    }
+
+    /// Where a member shall run.
+    fn target(&self, (unit, member): Spot) -> Option<&'f NodeName> {
+        self.places[unit].target.filter(|_| member < self.places[unit].keep)
+    }
+
+    fn runs_in_place(&self, spot: Spot) -> bool {
+        let target = self.target(spot);
+        matches!(self.member(spot).holding, Holding::Live { node, activity: Activity::Running } if Some(node) == target)
+    }
+
+    /// Whether what was stood on gives way: it stops, or it was lost.
+    fn gives_way(&self, (unit, member): Spot) -> bool {
+        self.wanted[unit][member].is_some()
+            || matches!(self.member((unit, member)).holding, Holding::Lost { .. })
+    }
+
+    /// Finds out which members of a unit have to stop.
+    fn want_stops(&mut self, number: usize) {
+        // A member stands on those before it: if one of them broke under it, it has to stop too.
+        let mut shaken = false;
+        for (place, member) in self.facts.units[number].members.iter().enumerate() {
+            let spot = (number, place);
+            let Holding::Live { node, activity } = member.holding else { continue };
+            let in_place = self.target(spot) == Some(node);
+            let broken = matches!(activity, Activity::Failed(_) | Activity::Stopping);
+            let runs = !matches!(activity, Activity::Stopped);
+            let needs = self.stands.to_stay(spot);
+            shaken |= needs.iter().any(|need| need.any_of.iter().all(|below| self.gives_way(*below)));
+            let stop = !in_place || broken || (shaken && runs);
+            shaken |= stop && in_place;
+            self.wanted[number][place] = stop.then_some(node);
+        }
+    }
+
+    /// Adds the stops of a unit, each behind those of what stands on it.
+    fn stop(&mut self, number: usize) {
+        let mut before: Option<usize> = None;
+        for place in (0..self.facts.units[number].members.len()).rev() {
+            let Some(node) = self.wanted[number][place] else { continue };
+            let above = self
+                .stands
+                .above((number, place))
+                .iter()
+                .filter_map(|&(unit, place)| self.stops[unit][place]);
+            let mut after: Vec<usize> = before.into_iter().chain(above).collect();
+            after.sort_unstable();
+            after.dedup();
+            let name = self.member((number, place)).name.clone();
+            before = Some(add(&mut self.plan, (&name, node, StepAction::Stop), after));
+            self.stops[number][place] = before;
+        }
+    }
+
+    /// Adds what is taken over and what is started of a unit, and says which member waits for what.
+    fn start(&mut self, number: usize) {
+        let (unit, place) = (&self.facts.units[number], &self.places[number]);
+        let Some(target) = place.target else { return };
+        // Stops go from the last member to the first, so that this one comes last.
+        let last_stop = self.stops[number].iter().find_map(|stop| *stop);
+        let mut taken: Vec<Option<usize>> = vec![None; unit.members.len()];
+        for (place, member) in unit.members.iter().take(place.keep).enumerate() {
+            if matches!(member.holding, Holding::Lost { .. }) {
+                let step = (&member.name, target, StepAction::TakeOver);
+                taken[place] = Some(add(&mut self.plan, step, last_stop.into_iter().collect()));
             }
         }
-        reasons.extend(wait.filter(|_| !settled));
-        plan.reasons.insert(member.name.clone(), once(reasons, target));
-        plan.placement.insert(member.name.clone(), target.cloned());
+        let mut before: Option<&ResourceName> = None;
+        let mut position: Option<usize> = None;
+        let mut held = false;
+        for (place, member) in unit.members.iter().take(place.keep).enumerate() {
+            let spot = (number, place);
+            if self.runs_in_place(spot) && self.stops[number][place].is_none() {
+                continue;
+            }
+            if let Some(previous) = before {
+                self.waits[number][place] = Some(Reason::WaitsFor { resource: previous.clone() });
+            }
+            before = Some(&member.name);
+            let mut after: Vec<usize> = last_stop.into_iter().chain(taken[place]).chain(position).collect();
+            held |= !self.wait_for_needs(spot, &mut after);
+            if held {
+                continue;
+            }
+            position = Some(add(&mut self.plan, (&member.name, target, StepAction::Start), after));
+            self.starts[number][place] = position;
+        }
     }
+
+    /// Adds what a member waits for in other units. False if that is not going to run.
+    fn wait_for_needs(&mut self, spot: Spot, after: &mut Vec<usize>) -> bool {
+        let mut can_start = true;
+        for need in self.stands.to_start(spot) {
+            let stays = |below: &Spot| self.runs_in_place(*below) && self.stops[below.0][below.1].is_none();
+            if need.any_of.iter().any(stays) {
+                continue;
+            }
+            let start = need.any_of.iter().find_map(|&(unit, place)| self.starts[unit][place]);
+            can_start &= start.is_some();
+            after.extend(start);
+            self.waits[spot.0][spot.1] = Some(waits_for(need, self.facts));
+        }
+        can_start
+    }
+
+    /// Says of every member where it goes, and why.
+    fn finish(mut self) -> Plan {
+        let busy: BTreeSet<ResourceName> = self.plan.steps.iter().map(|step| step.resource.clone()).collect();
+        for (number, (unit, place)) in self.facts.units.iter().zip(self.places).enumerate() {
+            for (position, member) in unit.members.iter().enumerate() {
+                let spot = (number, position);
+                let target = self.target(spot);
+                let settled = self.runs_in_place(spot) && !busy.contains(&member.name);
+                let mut reasons = before(unit, member, place);
+                match target {
+                    Some(_) => {
+                        reasons
+                            .extend(place.reasons.iter().filter_map(|reason| here(reason, member, settled)));
+                    }
+                    None => {
+                        let stays = |reason: &&Reason| matches!(reason, Reason::Stays { .. });
+                        reasons.extend(place.reasons.iter().filter(|reason| !stays(reason)).cloned());
+                        reasons.extend(place.nowhere.clone());
+                    }
+                }
+                reasons.extend(self.waits[number][position].take().filter(|_| !settled));
+                self.plan.reasons.insert(member.name.clone(), once(reasons, target));
+                self.plan.placement.insert(member.name.clone(), target.cloned());
+            }
+        }
+        self.plan
+    }
+}
+
+/// That something is waited for, by the name of what runs or would.
+fn waits_for(need: &Needs, facts: &Facts<'_>) -> Reason {
+    let below = need.any_of.first().map(|&(unit, place)| facts.units[unit].members[place].name.clone());
+    Reason::WaitsFor { resource: below.unwrap_or_else(|| need.name.clone()) }
 }
 
 /// What came before the place was looked for: that a move ended, that the resource failed, that it
@@ -136,69 +296,6 @@ fn failure(member: &Member<'_>) -> Option<Reason> {
             message: message.clone(),
         }),
         Holding::Live { .. } | Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
-    }
-}
-
-/// Adds the stops of a unit. Gives the position of each member's stop.
-fn stops(plan: &mut Plan, unit: &Unit<'_>, place: &Place<'_>) -> Vec<Option<usize>> {
-    // A member stands on those before it: if one of them broke under it, it has to stop too.
-    let mut shaken = false;
-    let mut wanted: Vec<Option<&NodeName>> = Vec::new();
-    for (number, member) in unit.members.iter().enumerate() {
-        let Holding::Live { node, activity } = member.holding else {
-            wanted.push(None);
-            continue;
-        };
-        let in_place = place.target == Some(node) && number < place.keep;
-        let broken = matches!(activity, Activity::Failed(_) | Activity::Stopping);
-        let runs = !matches!(activity, Activity::Stopped);
-        let stop = !in_place || broken || (shaken && runs);
-        shaken |= stop && in_place;
-        wanted.push(stop.then_some(node));
-    }
-    let mut positions = vec![None; wanted.len()];
-    let mut before: Option<usize> = None;
-    for (number, node) in wanted.iter().enumerate().rev() {
-        let Some(node) = node else { continue };
-        let step = (unit.members[number].name, *node, StepAction::Stop);
-        before = Some(add(plan, step, before.into_iter().collect()));
-        positions[number] = before;
-    }
-    positions
-}
-
-/// Adds what is taken over and what is started, and says which member waits for which.
-fn starts(
-    plan: &mut Plan,
-    unit: &Unit<'_>,
-    place: &Place<'_>,
-    stops: &[Option<usize>],
-    waits: &mut [Option<Reason>],
-) {
-    let Some(target) = place.target else { return };
-    // Stops go from the last member to the first, so that this one comes last.
-    let last_stop = stops.iter().find_map(|stop| *stop);
-    let members = || unit.members.iter().take(place.keep).enumerate();
-    let mut taken: Vec<Option<usize>> = vec![None; unit.members.len()];
-    for (number, member) in members() {
-        if matches!(member.holding, Holding::Lost { .. }) {
-            let step = (member.name, target, StepAction::TakeOver);
-            taken[number] = Some(add(plan, step, last_stop.into_iter().collect()));
-        }
-    }
-    let mut before: Option<(usize, &ResourceName)> = None;
-    for (number, member) in members() {
-        let runs =
-            matches!(member.holding, Holding::Live { node, activity: Activity::Running } if node == target);
-        if runs && stops[number].is_none() {
-            continue;
-        }
-        let mut after: Vec<usize> = last_stop.into_iter().chain(taken[number]).collect();
-        after.extend(before.map(|(position, _)| position));
-        if let Some((_, previous)) = before {
-            waits[number] = Some(Reason::WaitsFor { resource: previous.clone() });
-        }
-        before = Some((add(plan, (member.name, target, StepAction::Start), after), member.name));
     }
 }
 

@@ -560,7 +560,7 @@ impl World {
     pub(crate) fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
         let all: Vec<ResourceName> = match only {
             Some(one) => vec![one.clone()],
-            None => self.settings.spec.resources.keys().cloned().collect(),
+            None => self.settings.spec.grantable().into_keys().collect(),
         };
         for resource in all {
             if !self.tolerant {

@@ -12,7 +12,7 @@ use crate::{client::Client, failure::Failure, output};
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Which; all if not said
-    #[arg(value_parser = ResourceName::new)]
+    #[arg(value_parser = ResourceName::parse)]
     resource: Option<ResourceName>,
 }
 

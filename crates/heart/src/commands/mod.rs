@@ -12,6 +12,7 @@ mod resume;
 mod simulate;
 mod standby;
 mod status;
+mod ticket;
 mod version;
 mod what_if;
 mod why;
@@ -67,6 +68,7 @@ enum Command {
     Standby(standby::Options),
     Resume(resume::Options),
     Forgive(forgive::Options),
+    Ticket(ticket::Options),
     Found(found::Options),
     Reload(reload::Options),
     Check(check::Options),
@@ -93,6 +95,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Standby(options) => standby::run(options, &client),
         Command::Resume(options) => resume::run(options, &client),
         Command::Forgive(options) => forgive::run(options, &client),
+        Command::Ticket(options) => ticket::run(options, &client),
         Command::Found(options) => found::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),

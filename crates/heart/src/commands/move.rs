@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Which
-    #[arg(value_parser = ResourceName::new)]
+    #[arg(value_parser = ResourceName::parse)]
     resource: ResourceName,
     /// Where to; anywhere else if not said
     #[arg(value_parser = NodeName::new)]
@@ -116,7 +116,7 @@ fn progress(options: &Options, before: Option<&ResourceView>, view: &StatusView)
     let there = options.node.as_ref().map_or(from != Some(&node), |to| to.as_str() == node);
     let still = |intent: &Intent| match intent {
         Intent::Move { resource, .. } => *resource == options.resource,
-        Intent::Standby { .. } => false,
+        Intent::Standby { .. } | Intent::Ticket { .. } => false,
     };
     match there {
         true => Progress::There(node),

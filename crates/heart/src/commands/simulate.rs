@@ -109,7 +109,7 @@ fn configured(file: &Path, bytes: &[u8], now: Option<i64>) -> Result<Imported, F
         let hint = format!("`heart check {}` shows every mistake at its place", file.display());
         Failure::problem(report.summary(), hint)
     })?;
-    let cluster = lower::lower(&checked.spec);
+    let cluster = lower::lower(&checked.spec, now.or(Some(output::now_s())));
     let state = State { now: now.or(Some(output::now_s())), ..lower::at_rest(&cluster) };
     Ok(Imported { cluster, state, report: Vec::new() })
 }

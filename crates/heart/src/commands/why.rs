@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options, client: &Client) -> Result<ExitCode, Failur
 
 fn of_the_cluster(client: &Client, resource: &str, node: Option<&str>) -> Result<ExitCode, Failure> {
     let wrong = |error| Failure::problem(format!("{error}"), "`heart status` shows the names");
-    let resource = ResourceName::new(resource).map_err(wrong)?;
+    let resource = ResourceName::parse(resource).map_err(wrong)?;
     let node = node.map(NodeName::new).transpose().map_err(wrong)?;
     match client.ask(&Request::Why { resource: resource.clone() })? {
         Response::Why { mut reasons, next } => {

@@ -120,6 +120,7 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             format!("the failures{whose}{place} are forgotten")
         }
         Change::Intend(intent) => match intent {
+            Intent::Ticket { ticket } => format!("somebody gave this cluster the ticket {ticket}"),
             Intent::Standby { node } => format!("somebody put {node} in standby"),
             Intent::Move { resource, from, to: Some(to) } => {
                 format!("somebody asked for {resource} to move from {from} to {to}")
@@ -129,11 +130,15 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             }
         },
         Change::Withdraw(intent) => match intent {
+            Intent::Ticket { ticket } => format!("somebody took the ticket {ticket} from this cluster"),
             Intent::Standby { node } => format!("{node} may run things again"),
             Intent::Move { resource, from, to } => {
                 format!("the move of {resource} {} is done", course(from, to.as_ref()))
             }
         },
+        Change::End { intent: Intent::Ticket { ticket }, .. } => {
+            format!("somebody took the ticket {ticket} from this cluster")
+        }
         Change::End { intent: Intent::Standby { node }, .. } => format!("{node} may run things again"),
         Change::End { intent: Intent::Move { resource, from, to }, because } => {
             let course = course(from, to.as_ref());

@@ -146,6 +146,9 @@ fn resource(name: &str, it: &ResourceView, look: &Look) -> Vec<(Tone, String)> {
 /// What somebody asked for, and how it ends.
 fn wish(intent: &Intent) -> String {
     match intent {
+        Intent::Ticket { ticket } => {
+            format!("has the ticket {ticket}, until `heart ticket revoke {ticket}`")
+        }
         Intent::Standby { node } => format!("nothing runs on {node}, until `heart resume {node}`"),
         Intent::Move { resource, from, to: Some(to) } => {
             format!("{resource} moves from {from} to {to}; over as soon as it runs there")

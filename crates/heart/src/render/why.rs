@@ -89,7 +89,15 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         Reason::FailedThere { .. } => {
             vec![format!("when its cause is mended, `heart forgive {resource}` forgets the failures")]
         }
-        Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }
+        Reason::WithoutOther { other } => vec![format!("`heart why {other}` says why that does not run")],
+        Reason::NoTicket { ticket } => {
+            vec![format!("if no other site has it, `heart ticket grant {ticket}` gives it to this cluster")]
+        }
+        Reason::With { .. }
+        | Reason::Copy { .. }
+        | Reason::EnoughCopies { .. }
+        | Reason::NotNow { .. }
+        | Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }
         | Reason::WaitsForPreferred { .. }
         | Reason::Removed
         | Reason::Stays { .. }
@@ -111,7 +119,17 @@ fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
         Refusal::Failed { resource, .. } => {
             Some(format!("when its cause is mended, `heart forgive {resource}` forgets the failures"))
         }
-        Refusal::Absent
+        Refusal::NotWith { other } => {
+            Some(format!("`heart why {other}` says why that does not run on {node}"))
+        }
+        Refusal::NoRoom { of, .. } => {
+            Some(format!("`capacity` of {node} in the configuration says how much {of} it has"))
+        }
+        Refusal::Never
+        | Refusal::Apart { .. }
+        | Refusal::NoCopy
+        | Refusal::Outweighed
+        | Refusal::Absent
         | Refusal::Joining
         | Refusal::Lost
         | Refusal::Fenced

@@ -55,7 +55,7 @@ impl Start {
             let known = ledger.resources.get(*name);
             known.is_none_or(|known| known.epoch == before && known.closed == before)
         };
-        let resources = spec.resources.keys().filter(rests).cloned().collect();
+        let resources = spec.grantable().into_keys().filter(|name| rests(&name)).collect();
         Some(Gathering { resources, left_ms: left_ms(now, until) })
     }
 

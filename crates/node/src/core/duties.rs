@@ -32,7 +32,7 @@ impl Core {
     pub(super) fn holds(&self) -> Holds {
         let guard = |name: &ResourceName| {
             let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-            spec.resources.get(name).map_or(Guard::Lease, |resource| resource.guard)
+            spec.granted(name).map_or(Guard::Lease, |resource| resource.guard)
         };
         let held = || self.inventory.values().filter(|inventory| is_held(inventory));
         Holds {
@@ -172,7 +172,10 @@ impl Core {
             && let Some(spec) = &self.ledger.spec
         {
             self.executor_asked = Some(now);
-            let resources = spec.resources.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
+            let own = self.names[self.slot].as_str();
+            let here = |name: &ResourceName| name.copy().is_none_or(|(_, node)| node == own);
+            let all = spec.grantable().into_iter().filter(|(name, _)| here(name));
+            let resources = all.map(|(name, spec)| (name, spec.clone())).collect();
             out.actions.push(Action::Execute(ToExecutor::Configure { resources }));
             out.actions.push(Action::Execute(ToExecutor::Inventory));
         }

@@ -20,6 +20,7 @@ impl Core {
             return;
         };
         let score = Score {
+            wall: self.wall,
             names: &self.names,
             file: (&self.settings.spec, self.settings.digest),
             ledger: &self.ledger,

@@ -1,6 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
-use heart_model::{Intent, Inventory, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Status};
+use heart_model::{
+    Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Status,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Happened;
@@ -89,6 +91,13 @@ pub enum Request {
     Resume {
         /// Which.
         node: NodeName,
+    },
+    /// This cluster has a ticket from now on, or has it no more.
+    Ticket {
+        /// Which.
+        ticket: Name,
+        /// Whether it has it.
+        held: bool,
     },
     /// Begin a cluster that never ran without voters that never ran in it.
     Found {

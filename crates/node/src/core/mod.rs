@@ -5,6 +5,7 @@
 //! pumped, entries applied, the holder's and the voter's duties, an election if one is due, the
 //! conductor if we lead, messages out.
 
+mod asked;
 mod duties;
 mod found;
 mod lead;

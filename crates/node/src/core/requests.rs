@@ -1,8 +1,7 @@
 //! What people ask, and what they are told.
 
 use heart_model::{
-    Activity, Ended, Intent, LogIndex, Moment, NodeName, NodeState, Plan, Reason, Refusal, ResourceName,
-    StepAction, Term,
+    Activity, Intent, LogIndex, Moment, NodeName, Plan, Reason, ResourceName, StepAction, Term,
 };
 
 use std::collections::BTreeSet;
@@ -169,6 +168,7 @@ impl Core {
             | Request::Found { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
+            | Request::Ticket { .. }
             | Request::Forgive { .. } => self.no_leader(),
         }
     }
@@ -190,6 +190,7 @@ impl Core {
                 Err(refused) => refused,
             },
             Request::Forgive { resource } => self.forgive(resource),
+            Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } => begun(),
         }
     }
@@ -208,150 +209,10 @@ impl Core {
         Err(refused(format!("no node is called `{node}`"), format!("the nodes are {}", names.join(", "))))
     }
 
-    /// Says what stops with it: a person may not know that nobody else can take it.
-    fn stand_by(&mut self, node: &NodeName) -> Response {
-        let intent = Intent::Standby { node: node.clone() };
-        if self.ledger.intents.contains(&intent) {
-            let text = format!("{node} is in standby already; `heart resume {node}` ends that");
-            return Response::Accepted { text };
-        }
-        let stops = match (&self.conductor, &self.ledger.spec) {
-            (Some(conductor), Some(spec)) => {
-                let mut status = conductor.status().clone();
-                status.intents.push(intent.clone());
-                let runs =
-                    |name: &ResourceName| matches!(conductor.plan().placement.get(name), Some(Some(_)));
-                let placement = heart_scheduler::plan(spec, &status).placement.into_iter();
-                let none = placement.filter(|(name, place)| place.is_none() && runs(name));
-                none.map(|(name, _)| name.to_string()).collect()
-            }
-            (None, _) | (_, None) => Vec::new(),
-        };
-        let text = match stops.as_slice() {
-            [] => format!("{node} goes to standby"),
-            [one] => format!("{node} goes to standby; {one} stops, as no other node can take it"),
-            many => {
-                format!("{node} goes to standby; {} stop, as no other node can take them", many.join(", "))
-            }
-        };
-        self.intend(Change::Intend(intent), text)
-    }
-
-    fn forgive(&mut self, resource: Option<ResourceName>) -> Response {
-        if let Some(unknown) = resource.as_ref().filter(|&name| !self.ledger.resources.contains_key(name)) {
-            return self.no_resource(unknown);
-        }
-        let wanted = |name: &ResourceName| resource.as_ref().is_none_or(|only| only == name);
-        let failed =
-            self.ledger.resources.iter().filter(|(name, known)| wanted(name) && !known.failures.is_empty());
-        let names: Vec<String> = failed.map(|(name, _)| name.to_string()).collect();
-        if names.is_empty() {
-            let of = resource.map(|name| format!(" of {name}")).unwrap_or_default();
-            return Response::Accepted {
-                text: format!("no failure{of} is known, so there is nothing to forget"),
-            };
-        }
-        let text = format!("the failures of {} are forgotten", names.join(", "));
-        self.intend(Change::Forgive { resource, node: None }, text)
-    }
-
-    fn resume(&mut self, node: &NodeName) -> Response {
-        let intent = Intent::Standby { node: node.clone() };
-        if !self.ledger.intents.contains(&intent) {
-            return refused(
-                format!("{node} is not in standby"),
-                "`heart status` shows which nodes are".into(),
-            );
-        }
-        self.intend(Change::Withdraw(intent), format!("{node} may run things again"))
-    }
-
-    fn ask_to_move(&mut self, resource: ResourceName, to: Option<NodeName>) -> Response {
-        if let Some(Err(refused)) = to.as_ref().map(|to| self.known_node(to)) {
-            return refused;
-        }
-        let Some(ledger) = self.ledger.resources.get(&resource) else { return self.no_resource(&resource) };
-        let Some(grant) = &ledger.grant else {
-            let hint = format!("`heart why {resource}` says why it does not run");
-            return refused(format!("{resource} runs nowhere, so it cannot be moved"), hint);
-        };
-        if to.as_ref() == Some(&grant.node) {
-            return refused(
-                format!("{resource} is on {} already", grant.node),
-                "nothing has to be done".into(),
-            );
-        }
-        let from = grant.node.clone();
-        if let Some(refused) = self.no_way(&resource, &from, to.as_ref()) {
-            return refused;
-        }
-        let text = match &to {
-            Some(to) => format!("{resource} moves from {from} to {to}"),
-            None => format!("{resource} moves away from {from}"),
-        };
-        self.intend(Change::Intend(Intent::Move { resource, from, to }), text)
-    }
-
-    /// Why a move away from `from` cannot be carried out now, if it cannot. The scheduler is asked: it
-    /// would end such a move at once.
-    fn no_way(&self, resource: &ResourceName, from: &NodeName, to: Option<&NodeName>) -> Option<Response> {
-        let (conductor, spec) = (self.conductor.as_ref()?, self.ledger.spec.as_ref()?);
-        let joining = |node: &NodeName| {
-            conductor.status().nodes.get(node).is_some_and(|node| node.state == NodeState::Joining)
-        };
-        if let Some(to) = to.filter(|to| joining(to)) {
-            let hint = "ask again when `heart status` shows it as online".into();
-            return Some(refused(format!("{resource} cannot move to {to}, which is still joining"), hint));
-        }
-        let intent = Intent::Move { resource: resource.clone(), from: from.clone(), to: to.cloned() };
-        let intents = vec![intent.clone()];
-        let kept =
-            conductor.status().intents.iter().filter(|intent| matches!(intent, Intent::Standby { .. }));
-        let intents = kept.cloned().chain(intents).collect();
-        let status = heart_model::Status { intents, ..conductor.status().clone() };
-        let ended = heart_scheduler::plan(spec, &status).ended;
-        let because = ended.into_iter().find(|(ended, _)| *ended == intent)?.1;
-        Some(match because {
-            Ended::NotOn { node, refusal } => {
-                let hint = match &refusal {
-                    Refusal::Standby => format!("`heart resume {node}` lets things run on {node} again"),
-                    Refusal::Failed { resource, .. } => {
-                        format!("when its cause is mended, `heart forgive {resource}` forgets the failures")
-                    }
-                    _ => "`heart status` shows which nodes can take it".into(),
-                };
-                refused(format!("{resource} cannot move to {node}: {refusal}"), hint)
-            }
-            Ended::Cancelled | Ended::Nowhere | Ended::Elsewhere { .. } | Ended::Removed => refused(
-                format!("{resource} cannot move away: no other node than {from} can take it"),
-                "`heart status` shows how the other nodes are".into(),
-            ),
-        })
-    }
-
-    /// Calls off the move of a resource; that of a group goes by any of its members.
-    fn cancel(&mut self, resource: &ResourceName) -> Response {
-        if !self.ledger.resources.contains_key(resource) {
-            return self.no_resource(resource);
-        }
-        let group = self.ledger.spec.as_ref().and_then(|spec| spec.group_of(resource));
-        let group = group.map_or(::core::slice::from_ref(resource), |(_, group)| &group.members);
-        let concerned = |intent: &&Intent| match intent {
-            Intent::Move { resource, .. } => group.contains(resource),
-            Intent::Standby { .. } => false,
-        };
-        let Some(intent) = self.ledger.intents.iter().find(concerned).cloned() else {
-            let hint = "`heart status` shows what was asked for and is not done yet".into();
-            return refused(format!("no move of {resource} is under way"), hint);
-        };
-        let text = format!("the move of {resource} is called off: it stays where it is now");
-        self.intend(Change::End { intent, because: Ended::Cancelled }, text)
-    }
-
-    fn no_resource(&self, resource: &ResourceName) -> Response {
+    pub(super) fn no_resource(&self, resource: &ResourceName) -> Response {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        let names: BTreeSet<&ResourceName> =
-            spec.resources.keys().chain(self.ledger.resources.keys()).collect();
+        let grantable = spec.grantable();
+        let names: BTreeSet<&ResourceName> = grantable.keys().chain(self.ledger.resources.keys()).collect();
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let hint = match names.as_slice() {
             [] => "none are configured".into(),
@@ -360,7 +221,7 @@ impl Core {
         refused(format!("no resource is called `{resource}`"), hint)
     }
 
-    fn intend(&mut self, change: Change, text: String) -> Response {
+    pub(super) fn intend(&mut self, change: Change, text: String) -> Response {
         let entry = Entry { v: VERSION, at: self.wall, change };
         let agreement = self.agreement.as_mut().filter(|_| self.promises.waiting.len() < QUESTIONS_MAX);
         self.promises.proposed = agreement.and_then(|agreement| {
@@ -382,7 +243,7 @@ impl Core {
     /// What a node says that knows no leader: what it lacks, and what it knew last.
     fn why_alone(&self, resource: &ResourceName) -> Response {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        if !spec.resources.contains_key(resource) && !self.ledger.resources.contains_key(resource) {
+        if spec.granted(resource).is_none() && !self.ledger.resources.contains_key(resource) {
             return self.no_resource(resource);
         }
         let quorum = self.sights.voters_heard() >= self.sights.quorum();
@@ -392,7 +253,7 @@ impl Core {
         Response::Why { reasons, next: Vec::new() }
     }
 
-    fn no_leader(&self) -> Response {
+    pub(super) fn no_leader(&self) -> Response {
         let (me, heard) = (&self.settings.me, self.sights.voters_heard());
         if heard >= self.sights.quorum() {
             let error = "nobody leads at the moment: the next leader is about to be elected".into();
@@ -420,10 +281,10 @@ impl Core {
             view.nodes.insert(name.to_string(), self.node_view(slot, name));
         }
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        for (name, resource) in &spec.resources {
-            let mut one = self.resource_view(now, name);
+        for (name, resource) in spec.grantable() {
+            let mut one = self.resource_view(now, &name);
             one.agent = resource.agent.to_string();
-            one.group = spec.group_of(name).map(|(group, _)| group.to_string());
+            one.group = spec.group_of(&name).map(|(group, _)| group.to_string());
             view.resources.insert(name.to_string(), one);
         }
         if let Some(conductor) = &self.conductor {

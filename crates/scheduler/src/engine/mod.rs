@@ -30,9 +30,9 @@ pub mod survive;
 mod trace;
 mod values;
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
-use heart_model::policy::{Cluster, State};
+use heart_model::policy::{Cluster, Role, State};
 
 pub use outcome::Outcome;
 pub use planner::Planner;
@@ -54,6 +54,22 @@ pub fn plan(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
     arena.foresees = false;
     decide_in(&mut arena)
+}
+
+/// Where each primitive goes, by its id; instances of anonymous clones under the id that they share. For who
+/// carries things out in a way of its own: no action is thought of.
+#[must_use]
+pub fn places(spec: &Cluster, state: &State) -> BTreeMap<String, Vec<(String, Role)>> {
+    let mut arena = facts::gather(spec, state);
+    candidates::admit(&mut arena);
+    colocation::unfold(&mut arena);
+    assignment::assign(&mut arena);
+    let mut places: BTreeMap<String, Vec<(String, Role)>> = BTreeMap::new();
+    for resource in arena.resources.iter().filter(|resource| resource.kind == arena::Kind::Primitive) {
+        let on = places.entry(resource.name.clone()).or_default();
+        on.extend(resource.assigned.map(|node| (arena.node(node).name.clone(), resource.next_role)));
+    }
+    places
 }
 
 fn decide_in(arena: &mut arena::Arena<'_>) -> Outcome {
