@@ -57,6 +57,11 @@ pub enum Reason {
         /// The node.
         node: NodeName,
     },
+    /// One of its copies is promoted: this one.
+    Promoted {
+        /// The node.
+        node: NodeName,
+    },
     /// As many copies as are wanted run on other nodes.
     EnoughCopies {
         /// How many are wanted.
@@ -171,6 +176,7 @@ impl Reason {
             | Reason::Spread { .. }
             | Reason::With { .. }
             | Reason::Copy { .. }
+            | Reason::Promoted { .. }
             | Reason::EnoughCopies { .. }
             | Reason::WithGroup { .. }
             | Reason::Asked { .. }
@@ -268,10 +274,10 @@ impl fmt::Display for Ended {
             Ended::NotOn { node, refusal: Refusal::Failed { failures, limit, resource } } => {
                 write!(to, "was given up: {resource} failed on {node} {}", out_of(*failures, *limit))
             }
-            Ended::NotOn { node, refusal } => {
-                let what = refusal.to_string();
-                write!(to, "was given up: {node} {}", what.strip_prefix("it ").unwrap_or(&what))
-            }
+            Ended::NotOn { node, refusal } => match refusal.of_node() {
+                Some(what) => write!(to, "was given up: {node} {what}"),
+                None => write!(to, "was given up: not on {node}: {refusal}"),
+            },
             Ended::Nowhere => to.write_str("was given up: no other node can take it"),
             Ended::Elsewhere { node } => write!(to, "was given up: it is on {node} now"),
             Ended::Removed => to.write_str("was given up: the configuration does not name it any more"),
@@ -287,15 +293,37 @@ fn out_of(failures: u32, limit: u32) -> String {
     }
 }
 
+impl Refusal {
+    /// What is said of the node itself, whatever is refused there.
+    fn of_node(&self) -> Option<&'static str> {
+        match self {
+            Refusal::Absent => Some("is not there"),
+            Refusal::Joining => Some("is still joining"),
+            Refusal::Lost => Some("is lost"),
+            Refusal::Fenced => Some("is off"),
+            Refusal::Leaving => Some("is leaving"),
+            Refusal::Standby => Some("is in standby"),
+            Refusal::Failed { .. }
+            | Refusal::MovedAway
+            | Refusal::Never
+            | Refusal::Apart { .. }
+            | Refusal::NotWith { .. }
+            | Refusal::NoRoom { .. }
+            | Refusal::NoCopy
+            | Refusal::Outweighed => None,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Absent => to.write_str("it is not there"),
-            Refusal::Joining => to.write_str("it is still joining"),
-            Refusal::Lost => to.write_str("it is lost"),
-            Refusal::Fenced => to.write_str("it is off"),
-            Refusal::Leaving => to.write_str("it is leaving"),
-            Refusal::Standby => to.write_str("it is in standby"),
+            Refusal::Absent
+            | Refusal::Joining
+            | Refusal::Lost
+            | Refusal::Fenced
+            | Refusal::Leaving
+            | Refusal::Standby => write!(to, "it {}", self.of_node().unwrap_or_default()),
             Refusal::Failed { failures, limit, resource } => {
                 write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }
@@ -324,6 +352,7 @@ impl fmt::Display for Reason {
             Reason::Spread { node, load } => write!(to, "{node} has least to do (it runs {load})"),
             Reason::With { other } => write!(to, "goes where {other} goes"),
             Reason::WithoutOther { other } => write!(to, "runs only with {other}, which runs nowhere"),
+            Reason::Promoted { node } => write!(to, "of its copies, that on {node} is promoted"),
             Reason::Copy { node } => write!(to, "a copy of it shall run on {node}"),
             Reason::EnoughCopies { copies: 1 } => to.write_str("one copy is wanted, and it runs elsewhere"),
             Reason::EnoughCopies { copies } => {

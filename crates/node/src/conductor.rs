@@ -90,6 +90,8 @@ pub struct Conductor {
     proposed: Vec<Change>,
     start: Start,
     plan: Plan,
+    /// The digest of the configuration that the plan was made from, with the status.
+    planned: Option<u64>,
     status: Status,
     deadline: Option<Moment>,
 }
@@ -110,6 +112,7 @@ impl Conductor {
             proposed: Vec::new(),
             start: Start::Unseen,
             plan: Plan::default(),
+            planned: None,
             status: Status::default(),
             deadline: None,
         }
@@ -199,15 +202,22 @@ impl Conductor {
         }
         Conductor::join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
-        self.status = self.build_status(now, spec, score);
+        let status = self.build_status(now, spec, score);
+        let planned = self.planned == Some(score.ledger.digest) && self.status == status;
+        self.status = status;
         if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
             self.wake_at(until);
         }
         self.tell(score, &mut work);
         if self.waits_for_facts(now) {
+            self.planned = self.planned.filter(|_| planned);
             return self.finish(work);
         }
-        self.plan = heart_scheduler::plan(spec, &self.status);
+        // A plan is a function of what it is made from.
+        if !planned {
+            self.plan = heart_scheduler::plan(spec, &self.status);
+            self.planned = Some(score.ledger.digest);
+        }
         self.look_again(now, score);
         self.fulfil_intents(spec, &mut work);
         self.take_over(score, &mut work);

@@ -43,7 +43,7 @@ pub(crate) fn place<'f>(refusals: &Refusals<'_, 'f>) -> Vec<Place<'f>> {
     let (facts, candidates, targets) = (refusals.facts, refusals.candidates, refusals.targets);
     let mut loads: Vec<u32> = vec![0; facts.nodes.len()];
     let mut places: Vec<Option<Place<'f>>> = facts.units.iter().map(|_| None).collect();
-    for turn in [Turn::Stays, Turn::Preferred, Turn::Rest] {
+    for turn in [Turn::Stays, Turn::Preferred, Turn::Spread, Turn::Rest] {
         for (number, unit) in facts.units.iter().enumerate().filter(|(_, unit)| !unit.members.is_empty()) {
             if places[number].is_some() {
                 continue;
@@ -60,10 +60,11 @@ pub(crate) fn place<'f>(refusals: &Refusals<'_, 'f>) -> Vec<Place<'f>> {
 }
 
 /// What is told of in turn.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     Stays,
     Preferred,
+    Spread,
     Rest,
 }
 
@@ -92,8 +93,12 @@ impl<'f> Teller<'_, 'f> {
             _ if turn == Turn::Stays => None,
             Some(node) => {
                 let place = self.goes(node, loads);
-                let spread = place.reasons.iter().any(|reason| matches!(reason, Reason::Spread { .. }));
-                (!spread || turn == Turn::Rest).then_some(place)
+                let own_turn = place.reasons.iter().map(|reason| match reason {
+                    Reason::With { .. } | Reason::Promoted { .. } => Turn::Rest,
+                    Reason::Spread { .. } => Turn::Spread,
+                    _ => Turn::Preferred,
+                });
+                (own_turn.max() <= Some(turn)).then_some(place)
             }
             None => Some(self.nowhere()),
         }
@@ -140,16 +145,20 @@ impl<'f> Teller<'_, 'f> {
             }
             reasons.extend(self.unfulfilled(asked));
         }
+        if self.unit.kind == Kind::Copy(node) {
+            reasons.push(Reason::Copy { node: self.name(node).clone() });
+            return Place::whole(self.unit, self.name(node), reasons);
+        }
         let with = self.unit.wishes.with.iter().map(|other| Reason::With { other: other.clone() });
         let with: Vec<Reason> = with.collect();
         if !with.is_empty() {
             reasons.extend(with);
         } else if self.passed_over(Some(node), &mut reasons) {
             reasons.push(Reason::Preferred { node: self.name(node).clone() });
-        } else if self.unit.kind != Kind::Copy(node) {
-            reasons.push(Reason::Spread { node: self.name(node).clone(), load: loads[node] });
+        } else if self.unit.kind == Kind::Promotion {
+            reasons.push(Reason::Promoted { node: self.name(node).clone() });
         } else {
-            reasons.push(Reason::Copy { node: self.name(node).clone() });
+            reasons.push(Reason::Spread { node: self.name(node).clone(), load: loads[node] });
         }
         Place::whole(self.unit, self.name(node), reasons)
     }
@@ -164,7 +173,9 @@ impl<'f> Teller<'_, 'f> {
         }
         let mut reasons = self.causes();
         if let Kind::Copy(node) = self.unit.kind {
-            reasons.extend(self.no_copy(node));
+            if reasons.is_empty() {
+                reasons.extend(self.no_copy(node));
+            }
             return Place::none(reasons, None);
         }
         if let Some(asked) = self.request() {

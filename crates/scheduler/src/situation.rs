@@ -4,9 +4,14 @@
 //! where, what a person asked for. It becomes locations and options here, and what acts becomes a history,
 //! so that what is left to the engine is what it is good at: what suits whom best, all things considered.
 
-use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 use heart_model::{
-    Refusal,
+    Copies, Refusal,
     policy::{
         AttributeSet, Cluster, Constraint, Discovery, Location, Operation, OperationStatus, ResourceHistory,
         Role, Score, State, TicketState, Where,
@@ -19,10 +24,14 @@ use crate::{
     facts::{Facts, Holding, Kind, Node, Unit},
     gathering::waits_for_preferred,
     lower,
+    refusals::is_called,
 };
 
 /// What a person's request is worth: more than what any word of the file but *never* and *with* is.
 const ASKED: i64 = 500_000;
+
+/// What it is worth that it ran there before: more than what the file prefers.
+const AGAIN: i64 = 50_000;
 
 /// What it is worth that a node may be promoted at all.
 const PROMOTABLE: i64 = 1;
@@ -40,9 +49,11 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
     };
     state.tickets = facts.tickets.iter().map(held).collect();
     let mut pinned: Vec<Node> = Vec::new();
-    for (unit, candidates) in facts.units.iter().zip(candidates).filter(|(unit, _)| !unit.members.is_empty())
-    {
-        let mut told = Told { facts, unit, candidates, cluster: &mut cluster, state: &mut state };
+    let surplus = surplus(facts, candidates);
+    for (number, unit) in facts.units.iter().enumerate().filter(|(_, unit)| !unit.members.is_empty()) {
+        let candidates = &candidates[number];
+        let surplus = surplus.contains(&number);
+        let mut told = Told { facts, unit, candidates, surplus, cluster: &mut cluster, state: &mut state };
         if let Some(node) = unit.unheard().and_then(|node| facts.number(node)) {
             told.pin(node);
             pinned.push(node);
@@ -56,6 +67,11 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
         told.activity();
         told.request();
     }
+    let stays = |id: &str| {
+        let mut units = facts.units.iter().zip(candidates);
+        units.any(|(unit, candidates)| stays(facts, unit, candidates) && is_meant(unit, id))
+    };
+    cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, stays));
     nodes(facts, candidates, &pinned, &mut state);
     let places = engine::places(&cluster, &state);
     facts.units.iter().map(|unit| place(facts, unit, &places)).collect()
@@ -73,6 +89,67 @@ fn place(facts: &Facts<'_>, unit: &Unit<'_>, places: &BTreeMap<String, Vec<(Stri
         Kind::Copy(own) => all.any(|(node, _)| node == own).then_some(own),
         Kind::Promotion => all.find(|(_, role)| *role == Role::Promoted).map(|(node, _)| node),
     }
+}
+
+/// Whether a unit acts somewhere and may stay there.
+fn stays(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates<'_>) -> bool {
+    let home = unit.acts_on().and_then(|home| facts.number(home));
+    home.is_some_and(|home| candidates.refusal(home).is_none())
+}
+
+/// Whether a constraint that names this id means the unit, or a member of it.
+fn is_meant(unit: &Unit<'_>, id: &str) -> bool {
+    match unit.kind {
+        Kind::Whole => is_called(unit, id),
+        Kind::Copy(_) | Kind::Promotion => lower::all_copies(unit.name) == id,
+    }
+}
+
+/// What stays does not go because of something that does not: neither because what goes with it cannot stay,
+/// nor because something comes that keeps apart from it.
+fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str) -> bool) {
+    let Constraint::Colocation(pair) = constraint else { return };
+    match (pair.score > Score::ZERO, stays(&pair.primary), stays(&pair.dependent)) {
+        (true, true, _) => pair.influence = Some(false),
+        // To keep apart is the same from both sides, but what comes second has to give way.
+        (false, false, true) => {
+            core::mem::swap(&mut pair.primary, &mut pair.dependent);
+            core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
+        }
+        (true, false, _) | (false, true, _) | (false, false, false) => {}
+    }
+}
+
+/// Copies that are not kept where they are: those on nodes that are to be emptied, and what is more than wanted.
+/// Of those that may stay, what is promoted stays before what is preferred, and that before the others.
+fn surplus(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTreeSet<usize> {
+    let mut surplus = BTreeSet::new();
+    let mut staying: BTreeMap<&str, Vec<(usize, Node)>> = BTreeMap::new();
+    let mut unheard: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, unit) in facts.units.iter().enumerate() {
+        let Kind::Copy(node) = unit.kind else { continue };
+        if unit.unheard().is_some() {
+            *unheard.entry(unit.name).or_default() += 1;
+        } else if stays(facts, unit, &candidates[number]) {
+            staying.entry(unit.name).or_default().push((number, node));
+        } else if unit.acts_on().is_some() {
+            surplus.insert(number);
+        }
+    }
+    for (name, mut copies) in staying {
+        let wanted = copies.first().and_then(|(number, _)| facts.units[*number].wishes.copies);
+        let Some(Copies::Of(most)) = wanted else { continue };
+        let most = (most as usize).saturating_sub(unheard.get(name).copied().unwrap_or(0));
+        let promoted = facts.units.iter().find(|unit| unit.name == name && unit.kind == Kind::Promotion);
+        let promoted = promoted.and_then(|unit| facts.number(unit.acts_on()?));
+        copies.sort_by_key(|&(number, node)| {
+            let prefers = &facts.units[number].prefers;
+            let place = prefers.iter().position(|preferred| *preferred == node).unwrap_or(usize::MAX);
+            (promoted != Some(node), place, node)
+        });
+        surplus.extend(copies.into_iter().skip(most).map(|(number, _)| number));
+    }
+    surplus
 }
 
 /// Which nodes may be given anything. One that is not heard yet counts as there for what it may hold.
@@ -95,6 +172,8 @@ struct Told<'t, 'f> {
     facts: &'t Facts<'f>,
     unit: &'t Unit<'f>,
     candidates: &'t Candidates<'t>,
+    /// It is a copy that nobody has to keep in mind where it is.
+    surplus: bool,
     cluster: &'t mut Cluster,
     state: &'t mut State,
 }
@@ -115,6 +194,14 @@ impl Told<'_, '_> {
         }
     }
 
+    fn one_less(&mut self) {
+        let (Some(Copies::Of(_)), id) = (self.unit.wishes.copies, self.id()) else { return };
+        let Some(copies) = self.cluster.resource_mut(&id) else { return };
+        let most = copies.meta.iter().find_map(|set| set.values.get("clone-max"));
+        let most: u32 = most.and_then(|most| most.parse().ok()).unwrap_or(1);
+        lower::tell(copies, "clone-max", &most.saturating_sub(1).to_string());
+    }
+
     fn location(&mut self, node: Node, score: Score) {
         let id = self.id();
         let name = self.facts.nodes[node].name.as_str();
@@ -127,9 +214,14 @@ impl Told<'_, '_> {
         }));
     }
 
-    /// It may be active on a node that was not heard yet: there it is left alone.
+    /// It may be active on a node that was not heard yet: there it is left alone. Of copies, it is one less
+    /// that is looked for a place for.
     fn pin(&mut self, node: Node) {
-        self.option("is-managed", "false");
+        match self.unit.kind {
+            Kind::Whole => self.option("is-managed", "false"),
+            Kind::Promotion => return self.location(node, Score::INFINITY),
+            Kind::Copy(_) => return self.one_less(),
+        }
         for place in 0..self.unit.members.len() {
             self.was_started(place, node);
         }
@@ -137,8 +229,7 @@ impl Told<'_, '_> {
 
     /// When it is placed: what has a choice comes last, so that it sees what the others leave.
     fn turn(&mut self) {
-        let stays = self.unit.home(self.facts).and_then(|home| self.facts.number(home));
-        let stays = stays.is_some_and(|home| self.candidates.refusal(home).is_none());
+        let stays = stays(self.facts, self.unit, self.candidates);
         let wants = !self.unit.prefers.is_empty() || self.unit.asked.is_some();
         match (stays, wants) {
             (true, _) => self.option("priority", "2"),
@@ -175,6 +266,9 @@ impl Told<'_, '_> {
 
     /// Where it is active, or would go on.
     fn activity(&mut self) {
+        if self.surplus {
+            return;
+        }
         let Some(home) = self.unit.home(self.facts).and_then(|home| self.facts.number(home)) else { return };
         let acts = self.unit.acts_on().is_some();
         match self.unit.kind {
@@ -196,24 +290,9 @@ impl Told<'_, '_> {
         match (asked_away, self.unit.kind) {
             (true, _) => self.option("resource-stickiness", "0"),
             (false, Kind::Copy(_)) if acts => {}
-            (false, Kind::Whole | Kind::Copy(_) | Kind::Promotion) => self.location(home, Score::INFINITY),
-        }
-        self.follow_no_one(home);
-    }
-
-    /// What stays does not go because something that only follows it cannot stay.
-    fn follow_no_one(&mut self, home: Node) {
-        if self.candidates.refusal(home).is_some() {
-            return;
-        }
-        let id = self.id();
-        let members: Vec<&str> = self.unit.members.iter().map(|member| member.name.as_str()).collect();
-        for constraint in &mut self.cluster.constraints {
-            if let Constraint::Colocation(pair) = constraint
-                && (pair.primary == id || members.contains(&pair.primary.as_str()))
-                && pair.score > Score::ZERO
-            {
-                pair.influence = Some(false);
+            (false, Kind::Whole | Kind::Promotion) if acts => self.location(home, Score::INFINITY),
+            (false, Kind::Whole | Kind::Copy(_) | Kind::Promotion) => {
+                self.location(home, Score::new(AGAIN));
             }
         }
     }

@@ -8,7 +8,7 @@ use alloc::{collections::BTreeSet, vec, vec::Vec};
 use heart_model::{Activity, Guard, NodeName, Plan, Reason, Refusal, ResourceName, Step, StepAction};
 
 use crate::{
-    facts::{Facts, Holding, Member, Unit},
+    facts::{Facts, Holding, Kind, Member, Unit},
     placement::Place,
     stands::{Needs, Spot, Stands},
 };
@@ -33,7 +33,10 @@ fn blocked(unit: &Unit<'_>) -> Option<Reason> {
         Holding::Live { node, activity: Activity::Stuck(message) } => {
             Some(Reason::StopStuck { node: node.clone(), message: message.clone() })
         }
-        Holding::Lost { node } if member.spec.guard == Guard::Fence => {
+        // A copy stays where it is: nobody else takes it.
+        Holding::Lost { node }
+            if member.spec.guard == Guard::Fence && !matches!(unit.kind, Kind::Copy(_)) =>
+        {
             Some(Reason::WaitsForGuard { node: node.clone(), guard: Guard::Fence })
         }
         Holding::Unheard { node } => {

@@ -11,7 +11,9 @@ mod common;
 use std::time::Instant;
 
 use common::{World, node, resource};
-use heart_model::{Activity, Guard, Intent, NodeName, NodeState, Plan, ResourceName, StepAction};
+use heart_model::{
+    Activity, Copies, Guard, Intent, NodeName, NodeState, Other, Plan, Reason, ResourceName, StepAction,
+};
 use proptest::{collection, prelude::*, sample};
 
 const NODES: &[&str] = &["ada", "bob", "cyn", "dan", "eve"];
@@ -25,6 +27,37 @@ struct Resource {
     holder: Option<(usize, Activity)>,
     failures: Vec<(usize, u32)>,
     stale: bool,
+    words: Vec<Word>,
+}
+
+/// A word of the file, about a resource of a lower number where it is about another.
+#[derive(Clone, Debug)]
+enum Word {
+    With(sample::Index),
+    After(sample::Index),
+    NeverBeside(sample::Index),
+    AvoidsBeside(sample::Index),
+    Never(usize),
+    Avoids(usize),
+    Needs(u64),
+    Copies(u32),
+    Promotable,
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    let other = any::<sample::Index>;
+    let node = || 0..NODES.len();
+    prop_oneof![
+        other().prop_map(Word::With),
+        other().prop_map(Word::After),
+        other().prop_map(Word::NeverBeside),
+        other().prop_map(Word::AvoidsBeside),
+        node().prop_map(Word::Never),
+        node().prop_map(Word::Avoids),
+        (1_u64..5).prop_map(Word::Needs),
+        (1_u32..4).prop_map(Word::Copies),
+        Just(Word::Promotable),
+    ]
 }
 
 fn activity() -> impl Strategy<Value = Activity> {
@@ -48,8 +81,9 @@ fn any_resource() -> impl Strategy<Value = Resource> {
         proptest::option::weighted(0.8, (node(), activity())),
         collection::vec((node(), 1_u32..5), 0..2),
         prop::bool::weighted(0.1),
+        prop_oneof![2 => Just(Vec::new()), 1 => collection::vec(word(), 0..3)],
     )
-        .prop_map(|(guard, limit, prefers, group, holder, failures, stale)| Resource {
+        .prop_map(|(guard, limit, prefers, group, holder, failures, stale, words)| Resource {
             guard,
             limit,
             prefers,
@@ -57,6 +91,7 @@ fn any_resource() -> impl Strategy<Value = Resource> {
             holder,
             failures,
             stale,
+            words,
         })
 }
 
@@ -91,9 +126,6 @@ fn build((states, resources, intents): (Vec<NodeState>, Vec<Resource>, Wishes)) 
             let status = world.status.resources.entry(name.clone()).or_default();
             status.failures.insert(node(NODES[*place]), *times);
         }
-        if let Some((holder, activity)) = &one.holder {
-            world.grant(&name, &node(NODES[*holder]), activity.clone());
-        }
     }
     // Groups 0 and 1 are groups; the rest stands alone.
     for (group, preferred) in NODES.iter().enumerate().take(2) {
@@ -103,6 +135,10 @@ fn build((states, resources, intents): (Vec<NodeState>, Vec<Resource>, Wishes)) 
             world.group(&format!("g{group}"), &members, &[node(preferred)]);
         }
     }
+    for (number, one) in resources.iter().enumerate().filter(|(_, one)| one.group >= 2) {
+        one.words.iter().for_each(|word| say(&mut world, number, word, &resources));
+    }
+    hold(&mut world, &resources);
     if let Some((holder, _)) = resources.iter().filter(|one| one.stale).find_map(|one| one.holder.as_ref()) {
         world.boot(&node(NODES[*holder]));
     }
@@ -117,6 +153,60 @@ fn build((states, resources, intents): (Vec<NodeState>, Vec<Resource>, Wishes)) 
         world.set(&node(name), state);
     }
     world
+}
+
+/// Writes a word into the file. What stands alone may speak of what stands alone and has a lower number, so
+/// that nothing goes round.
+fn say(world: &mut World, number: usize, said: &Word, resources: &[Resource]) {
+    let own = name(number).to_string();
+    let lower: Vec<String> = (0..number)
+        .filter(|lower| resources[*lower].group >= 2)
+        .map(|lower| name(lower).to_string())
+        .collect();
+    let other = |index: &sample::Index| (!lower.is_empty()).then(|| &lower[index.index(lower.len())]);
+    match said {
+        Word::With(index) => world.wishes(&own).with.extend(other(index).map(|name| common::word(name))),
+        Word::After(index) => world.wishes(&own).after.extend(other(index).map(|name| common::word(name))),
+        Word::NeverBeside(index) => {
+            world.wishes(&own).never.extend(other(index).map(|name| Other::Unit(common::word(name))));
+        }
+        Word::AvoidsBeside(index) => {
+            world.wishes(&own).avoids.extend(other(index).map(|name| Other::Unit(common::word(name))));
+        }
+        Word::Never(place) => world.wishes(&own).never.push(Other::Node(node(NODES[*place]))),
+        Word::Avoids(place) => world.wishes(&own).avoids.push(Other::Node(node(NODES[*place]))),
+        Word::Needs(amount) => {
+            let resource = world.spec.resources.get_mut(&name(number)).unwrap();
+            resource.needs.insert(common::word("memory"), *amount);
+            for (place, node) in world.spec.nodes.values_mut().enumerate() {
+                node.capacity.insert(common::word("memory"), 3 * (place as u64 + 1));
+            }
+        }
+        Word::Copies(3) => world.wishes(&own).copies = Some(Copies::All),
+        Word::Copies(number) => world.wishes(&own).copies = Some(Copies::Of(*number)),
+        Word::Promotable => {
+            world.wishes(&own).copies = Some(Copies::All);
+            world.spec.resources.get_mut(&name(number)).unwrap().promotable = true;
+        }
+    }
+}
+
+/// Gives every resource to whom it belongs; of one with copies, each to its node.
+fn hold(world: &mut World, resources: &[Resource]) {
+    for (number, one) in resources.iter().enumerate() {
+        let Some((holder, activity)) = &one.holder else { continue };
+        let name = name(number);
+        if world.spec.copies_of(&name).is_none() {
+            world.grant(&name, &node(NODES[*holder]), activity.clone());
+            continue;
+        }
+        for place in NODES.iter().take(*holder + 1) {
+            world.grant(&name.copy_on(&node(place)), &node(place), activity.clone());
+        }
+        if world.spec.is_promotion(&name) {
+            world.grant(&name, &node(NODES[*holder]), activity.clone());
+        }
+    }
 }
 
 fn name(number: usize) -> ResourceName {
@@ -180,12 +270,13 @@ proptest! {
             if let (Some(place), false) = (place, blocked) {
                 let waits = is_running(&world, name).as_ref() != Some(place);
                 let away = world.status.nodes[place].state != NodeState::Online;
+                let waiting = plan.reasons[name].iter().any(Reason::is_obstacle);
                 let group: Vec<_> = world.spec.groups.values().filter(|group| group.members.contains(name)).collect();
                 let held_back = group.iter().flat_map(|group| &group.members).chain([name]).any(|member| {
                     matches!(world.holder(member), Some((node, activity, _))
                         if matches!(activity, Activity::Stuck(_)) || world.status.nodes[node].state != NodeState::Online)
                 });
-                prop_assert!(!waits || away || held_back, "{name} does not run on {place}");
+                prop_assert!(!waits || away || held_back || waiting, "{name} does not run on {place}");
             }
         }
     }
@@ -225,18 +316,17 @@ proptest! {
         settle(&mut world)?;
         world.status.intents.clear();
         settle(&mut world)?;
-        let names: Vec<ResourceName> = world.spec.resources.keys().cloned().collect();
-        let running: Vec<&ResourceName> =
-            names.iter().filter(|name| is_running(&world, name).is_some()).collect();
+        let names: Vec<ResourceName> = world.spec.grantable().into_keys().collect();
+        let running: Vec<ResourceName> =
+            names.iter().filter(|name| is_running(&world, name).is_some()).cloned().collect();
         if running.is_empty() {
             return Ok(());
         }
-        let victim = running[which.index(running.len())];
-        let victim = &victim.clone();
+        let victim = &running[which.index(running.len())];
         world.fail(victim, "exit status 1");
         let plan = world.plan();
-        let group = world.spec.group_of(victim).map(|(_, group)| group.members.clone()).unwrap_or_default();
-        for name in names.iter().filter(|name| *name != victim && !group.contains(name)) {
+        let concerned = concerned(&world, victim);
+        for name in running.iter().filter(|name| !concerned.contains(name)) {
             prop_assert!(plan.steps.iter().all(|step| step.resource != *name), "{name}: {:?}", plan.steps);
         }
     }
@@ -248,9 +338,9 @@ proptest! {
         settle(&mut world)?;
         let running: Vec<(ResourceName, NodeName)> = world
             .spec
-            .resources
-            .keys()
-            .filter_map(|name| Some((name.clone(), is_running(&world, name)?)))
+            .grantable()
+            .into_keys()
+            .filter_map(|name| Some((name.clone(), is_running(&world, &name)?)))
             .filter(|(_, place)| place.as_str() != NODES[which])
             .collect();
         if world.status.nodes[&node(NODES[which])].state == NodeState::Online {
@@ -267,6 +357,33 @@ proptest! {
             prop_assert!(!whole || !moves, "{name}: {:?}", plan.steps);
         }
     }
+}
+
+/// What stands on a resource or goes with it, directly or not; with its group, and all copies of it.
+fn concerned(world: &World, victim: &ResourceName) -> Vec<ResourceName> {
+    let base = |name: &ResourceName| name.copy().map_or(name.to_string(), |(of, _)| of.to_owned());
+    let mut all = vec![base(victim)];
+    loop {
+        let before = all.len();
+        for (name, resource) in &world.spec.resources {
+            let below = resource.wishes.after.iter().chain(&resource.wishes.with);
+            let touched = below.clone().any(|other| all.iter().any(|known| known == other.as_str()));
+            if touched && !all.contains(&name.to_string()) {
+                all.push(name.to_string());
+            }
+        }
+        for group in world.spec.groups.values() {
+            if group.members.iter().any(|member| all.contains(&member.to_string())) {
+                let members = group.members.iter().map(ToString::to_string);
+                let new: Vec<String> = members.filter(|member| !all.contains(member)).collect();
+                all.extend(new);
+            }
+        }
+        if all.len() == before {
+            break;
+        }
+    }
+    world.spec.grantable().into_keys().filter(|name| all.contains(&base(name))).collect()
 }
 
 fn settle(world: &mut World) -> Result<(), TestCaseError> {

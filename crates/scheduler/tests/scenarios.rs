@@ -6,8 +6,10 @@ mod common;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use common::{World, node, resource};
-use heart_model::{Activity, Gathering, Guard, Intent, NodeName, NodeState, Plan, StepAction};
+use common::{World, node, resource, word};
+use heart_model::{
+    Activity, Copies, Gathering, Guard, Hours, Instead, Intent, NodeName, NodeState, Plan, StepAction,
+};
 
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
@@ -91,6 +93,7 @@ fn happen(world: &mut World, line: &str) {
             let members: Vec<_> = rest[..end].iter().map(|name| resource(name)).collect();
             world.group(name, &members, &options_of(&rest[end..]).2);
         }
+        _ if configure(world, &words) => {}
         ["the", "file", "drops", name] => {
             world.spec.resources.remove(&resource(name));
             world.spec.groups.retain(|_, group| {
@@ -135,6 +138,68 @@ fn happen(world: &mut World, line: &str) {
         [name, "is", state] => world.set(&node(name), state_of(state)),
         _ => panic!("nobody knows what `{line}` means"),
     }
+}
+
+/// What one line says of the file, if it says something of the file.
+fn configure(world: &mut World, words: &[&str]) -> bool {
+    let names = |names: &[&str]| names.iter().map(|name| word(name)).collect();
+    match words {
+        ["it", "is", time] => world.status.now = Some(MONDAY + 60 * i64::from(minutes(time))),
+        [name, "lasts", "from", from, "to", to] => {
+            let hours = Hours { times: vec![(minutes(from), minutes(to))], ..Hours::default() };
+            world.spec.times.insert(word(name), hours);
+        }
+        ["the", "ticket", name, "is", how] => {
+            let ticket = Intent::Ticket { ticket: word(name) };
+            world.status.intents.retain(|intent| *intent != ticket);
+            world.status.intents.extend((*how == "here").then_some(ticket));
+        }
+        [name, "has", amount, what] if world.spec.nodes.contains_key(*name) => {
+            let capacity = &mut world.spec.nodes.get_mut(*name).unwrap().capacity;
+            capacity.insert(word(what), amount.parse().unwrap());
+        }
+        [name, "needs", "the", "ticket", ticket] => world.wishes(name).ticket = Some(word(ticket)),
+        [name, "needs", amount, what] => {
+            let needs = &mut world.spec.resources.get_mut(*name).unwrap().needs;
+            needs.insert(word(what), amount.parse().unwrap());
+        }
+        [name, "prefers", nodes @ ..] => {
+            world.wishes(name).prefers = nodes.iter().map(|name| node(name)).collect();
+        }
+        [name, "avoids", others @ ..] => {
+            world.wishes(name).avoids = others.iter().map(|name| world.other(name)).collect();
+        }
+        [name, "is", "never", "with", others @ ..] | [name, "is", "never", "on", others @ ..] => {
+            world.wishes(name).never = others.iter().map(|name| world.other(name)).collect();
+        }
+        [name, "goes", "with", others @ ..] => world.wishes(name).with = names(others),
+        [name, "starts", "after", others @ ..] => world.wishes(name).after = names(others),
+        [name, "runs", "during", times @ ..] => world.wishes(name).during = names(times),
+        [name, "has", "copies", "on", "all", "nodes"] => world.wishes(name).copies = Some(Copies::All),
+        [name, "has", number, "copies"] => {
+            world.wishes(name).copies = Some(Copies::Of(number.parse().unwrap()));
+        }
+        [name, "is", "promotable"] => world.spec.resources.get_mut(*name).unwrap().promotable = true,
+        ["during", time, name, "prefers", nodes @ ..] => {
+            let prefers = Some(nodes.iter().map(|name| node(name)).collect());
+            world.wishes(name).at.insert(word(time), Instead { prefers, ..Instead::default() });
+        }
+        ["during", time, name, "is", "never", "on", nodes @ ..] => {
+            let never = Some(nodes.iter().map(|name| world.other(name)).collect());
+            world.wishes(name).at.insert(word(time), Instead { never, ..Instead::default() });
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Midnight of a Monday: 23 November 2026.
+const MONDAY: i64 = 1_795_392_000;
+
+/// Minutes since midnight.
+fn minutes(time: &str) -> u32 {
+    let (hours, minutes) = time.split_once(':').expect("a time is HH:MM");
+    hours.parse::<u32>().unwrap() * 60 + minutes.parse::<u32>().unwrap()
 }
 
 fn options_of(mut words: &[&str]) -> (Guard, u32, Vec<NodeName>) {

@@ -95,6 +95,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         }
         Reason::With { .. }
         | Reason::Copy { .. }
+        | Reason::Promoted { .. }
         | Reason::EnoughCopies { .. }
         | Reason::NotNow { .. }
         | Reason::WaitsForGuard { guard: Guard::Lease | Guard::None, .. }

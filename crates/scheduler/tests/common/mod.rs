@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{
     Activity, AgentRef, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard, LogicalTimeouts,
-    Name, NodeName, NodeSpec, NodeState, NodeStatus, Plan, Profile, ResourceName, ResourceSpec,
+    Name, NodeName, NodeSpec, NodeState, NodeStatus, Other, Plan, Profile, ResourceName, ResourceSpec,
     ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing, Wishes,
 };
 
@@ -21,7 +21,11 @@ pub(crate) fn node(name: &str) -> NodeName {
 }
 
 pub(crate) fn resource(name: &str) -> ResourceName {
-    ResourceName::new(name).unwrap()
+    ResourceName::parse(name).unwrap()
+}
+
+pub(crate) fn word(name: &str) -> Name {
+    Name::new(name).unwrap()
 }
 
 impl World {
@@ -78,6 +82,19 @@ impl World {
             wishes: Wishes::preferring(prefers.to_vec()),
         };
         self.spec.resources.insert(resource(name), spec);
+    }
+
+    /// What the file wishes of a resource or a group.
+    pub(crate) fn wishes(&mut self, name: &str) -> &mut Wishes {
+        if let Some((_, group)) = self.spec.groups.iter_mut().find(|(group, _)| group.as_str() == name) {
+            return &mut group.wishes;
+        }
+        &mut self.spec.resources.get_mut(name).expect("it is configured").wishes
+    }
+
+    /// A node, resource or group that something keeps away from.
+    pub(crate) fn other(&self, name: &str) -> Other {
+        if self.spec.nodes.contains_key(name) { Other::Node(node(name)) } else { Other::Unit(word(name)) }
     }
 
     pub(crate) fn group(&mut self, name: &str, members: &[ResourceName], prefers: &[NodeName]) {
@@ -151,7 +168,7 @@ impl World {
             StepAction::TakeOver => match holder {
                 Some((node, _))
                     if self.status.nodes[&node].state == NodeState::Lost
-                        && self.spec.resources[name].guard != Guard::Fence
+                        && self.spec.granted(name).expect("it is configured").guard != Guard::Fence
                         && there == Some(NodeState::Online) =>
                 {
                     self.grant(name, &step.node, Activity::Stopped);
@@ -182,7 +199,7 @@ impl World {
             let same = |other: &&Step| other.resource == step.resource && other.action == step.action;
             assert_eq!(plan.steps.iter().filter(same).count(), 1, "{step:?} twice");
         }
-        for name in self.spec.resources.keys() {
+        for name in self.spec.grantable().keys() {
             assert!(plan.placement.contains_key(name), "{name} has no place");
             assert!(
                 plan.reasons.get(name).is_some_and(|reasons| !reasons.is_empty()),
@@ -196,8 +213,9 @@ impl World {
 impl std::fmt::Debug for World {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (name, resource) in &self.spec.resources {
-            let (guard, limit, prefers) = (resource.guard, resource.failures_max, &resource.wishes.prefers);
-            writeln!(to, "{name}: guard {guard:?}, limit {limit}, prefers {prefers:?}")?;
+            writeln!(to, "{name}: guard {:?}, limit {}", resource.guard, resource.failures_max)?;
+            writeln!(to, "    needs {:?}, promotable {}", resource.needs, resource.promotable)?;
+            writeln!(to, "    {:?}", resource.wishes)?;
         }
         for (name, group) in &self.spec.groups {
             writeln!(to, "{name}: {:?}, prefers {:?}", group.members, group.wishes.prefers)?;
