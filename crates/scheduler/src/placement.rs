@@ -11,6 +11,7 @@ use crate::{
     candidates::{Candidates, worn_out},
     facts::{Asked, Facts, Holding, Kind, Node, Unit},
     gathering::waits_for_preferred,
+    lower,
     refusals::Refusals,
 };
 
@@ -193,8 +194,7 @@ impl<'f> Teller<'_, 'f> {
     /// Why it runs nowhere, whatever nodes there are.
     fn must_not(&self) -> Option<Reason> {
         let wishes = &self.unit.wishes;
-        let now = |time| crate::lower::is_time(self.facts.spec, time, self.facts.now);
-        if !wishes.during.is_empty() && !wishes.during.iter().any(now) {
+        if !lower::runs_now(self.facts.spec, wishes, self.facts.now) {
             return Some(Reason::NotNow { during: wishes.during.clone() });
         }
         let missing = wishes.ticket.as_ref().filter(|ticket| !self.facts.tickets.contains(ticket));

@@ -11,7 +11,7 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Copies, Refusal,
+    Copies, Name, Other, Refusal,
     policy::{
         AttributeSet, Cluster, Constraint, Discovery, Location, Operation, OperationStatus, ResourceHistory,
         Role, Score, State, TicketState, Where,
@@ -30,8 +30,14 @@ use crate::{
 /// What a person's request is worth: more than what any word of the file but *never* and *with* is.
 const ASKED: i64 = 500_000;
 
+/// How far apart in priority those are who are placed in one turn and those in the next.
+const TURN: usize = 1000;
+
 /// What it is worth that it ran there before: more than what the file prefers.
 const AGAIN: i64 = 50_000;
+
+/// What it is worth that something runs there already that goes with it.
+const FOLLOWED: i64 = 40_000;
 
 /// What it is worth that a node may be promoted at all.
 const PROMOTABLE: i64 = 1;
@@ -44,12 +50,12 @@ const PROMOTED: i32 = 2;
 pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Option<Node>> {
     let mut cluster = lower::lower(facts.spec, facts.now);
     let mut state = State { now: facts.now, ..lower::at_rest(&cluster) };
-    let held = |name: &&heart_model::Name| {
-        (name.as_str().into(), TicketState { granted: true, ..TicketState::default() })
-    };
+    let held = |name: &&Name| (name.as_str().into(), TicketState { granted: true, ..TicketState::default() });
     state.tickets = facts.tickets.iter().map(held).collect();
     let mut pinned: Vec<Node> = Vec::new();
     let surplus = surplus(facts, candidates);
+    let settled: Vec<Option<Node>> =
+        (0..facts.units.len()).map(|unit| settled(facts, unit, &candidates[unit])).collect();
     for (number, unit) in facts.units.iter().enumerate().filter(|(_, unit)| !unit.members.is_empty()) {
         let candidates = &candidates[number];
         let surplus = surplus.contains(&number);
@@ -63,8 +69,12 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
             told.option("target-role", "Stopped");
         }
         told.turn();
+        if settled[number].is_some() {
+            told.option("is-managed", "false");
+        }
         told.refusals();
         told.activity();
+        told.followers();
         told.request();
     }
     let stays = |id: &str| {
@@ -74,7 +84,8 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
     cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, stays));
     nodes(facts, candidates, &pinned, &mut state);
     let places = engine::places(&cluster, &state);
-    facts.units.iter().map(|unit| place(facts, unit, &places)).collect()
+    let place = |(unit, settled): (_, Option<Node>)| settled.or_else(|| place(facts, unit, &places));
+    facts.units.iter().zip(settled).map(place).collect()
 }
 
 /// Where a unit goes by the answer of the engine.
@@ -97,6 +108,26 @@ fn stays(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates<'_>) -> boo
     home.is_some_and(|home| candidates.refusal(home).is_none())
 }
 
+/// Where a unit is that stays whatever the others do: it may stay, nobody asked for it to move, and what it must
+/// not be beside, or has to be with, is as it should be, since there is no such thing.
+fn settled(facts: &Facts<'_>, number: usize, candidates: &Candidates<'_>) -> Option<Node> {
+    let unit = &facts.units[number];
+    let home = unit.acts_on().and_then(|home| facts.number(home))?;
+    let wishes = &unit.wishes;
+    let beside = |other: &&Other| match other {
+        Other::Node(_) => false,
+        Other::Unit(name) => facts
+            .units
+            .iter()
+            .any(|one| is_called(one, name.as_str()) && one.acts_on() == Some(facts.nodes[home].name)),
+    };
+    let free = wishes.with.is_empty() && !wishes.never.iter().any(|other| beside(&other));
+    let runs = lower::runs_now(facts.spec, wishes, facts.now)
+        && wishes.ticket.as_ref().is_none_or(|ticket| facts.tickets.contains(ticket));
+    let stays = unit.kind == Kind::Whole && unit.asked.is_none() && stays(facts, unit, candidates);
+    (free && runs && stays).then_some(home)
+}
+
 /// Whether a constraint that names this id means the unit, or a member of it.
 fn is_meant(unit: &Unit<'_>, id: &str) -> bool {
     match unit.kind {
@@ -109,14 +140,13 @@ fn is_meant(unit: &Unit<'_>, id: &str) -> bool {
 /// nor because something comes that keeps apart from it.
 fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str) -> bool) {
     let Constraint::Colocation(pair) = constraint else { return };
-    match (pair.score > Score::ZERO, stays(&pair.primary), stays(&pair.dependent)) {
-        (true, true, _) => pair.influence = Some(false),
-        // To keep apart is the same from both sides, but what comes second has to give way.
-        (false, false, true) => {
-            core::mem::swap(&mut pair.primary, &mut pair.dependent);
-            core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
-        }
-        (true, false, _) | (false, true, _) | (false, false, false) => {}
+    // To keep apart is the same from both sides, but what comes second has to give way.
+    if pair.score < Score::ZERO && stays(&pair.dependent) && !stays(&pair.primary) {
+        core::mem::swap(&mut pair.primary, &mut pair.dependent);
+        core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
+    }
+    if stays(&pair.primary) {
+        pair.influence = Some(false);
     }
 }
 
@@ -231,10 +261,16 @@ impl Told<'_, '_> {
     fn turn(&mut self) {
         let stays = stays(self.facts, self.unit, self.candidates);
         let wants = !self.unit.prefers.is_empty() || self.unit.asked.is_some();
-        match (stays, wants) {
-            (true, _) => self.option("priority", "2"),
-            (false, true) => self.option("priority", "1"),
-            (false, false) => {}
+        let turn = match (stays, wants) {
+            (true, _) => 2,
+            (false, true) => 1,
+            (false, false) => 0,
+        };
+        // What fits on few nodes comes before what fits on many.
+        let full = (0..self.facts.nodes.len()).filter(|node| self.lacks_room(*node)).count();
+        let priority = turn * TURN + full.min(TURN - 1);
+        if priority > 0 {
+            self.option("priority", &priority.to_string());
         }
     }
 
@@ -258,10 +294,31 @@ impl Told<'_, '_> {
             };
             // What the configuration says never of, it says itself.
             let said = matches!(self.candidates.own_refusal(node), None | Some(Refusal::Never));
-            if mine && !said && kept != Some(node) {
+            let full = self.lacks_room(node);
+            if mine && (full || !said) && kept != Some(node) {
                 self.location(node, Score::NEVER);
             }
         }
+    }
+
+    /// Whether a node has too little room for it beside what stays there: what is healthy does not make room.
+    fn lacks_room(&self, node: Node) -> bool {
+        let wants = self.unit.members.iter().any(|member| !member.spec.needs.is_empty());
+        if !wants || self.unit.acts_on() == Some(self.facts.nodes[node].name) {
+            return false;
+        }
+        let needs = |unit: &Unit<'_>, name: &Name| -> u64 {
+            unit.members.iter().filter_map(|member| member.spec.needs.get(name)).sum()
+        };
+        let stay = |unit: &&Unit<'_>| {
+            unit.kind != Kind::Promotion && unit.acts_on() == Some(self.facts.nodes[node].name)
+        };
+        let capacity = self.facts.nodes[node].capacity;
+        let names = self.unit.members.iter().flat_map(|member| member.spec.needs.keys());
+        names.into_iter().any(|name| {
+            let taken: u64 = self.facts.units.iter().filter(stay).map(|unit| needs(unit, name)).sum();
+            taken + needs(self.unit, name) > capacity.get(name).copied().unwrap_or(0)
+        })
     }
 
     /// Where it is active, or would go on.
@@ -295,6 +352,23 @@ impl Told<'_, '_> {
                 self.location(home, Score::new(AGAIN));
             }
         }
+    }
+
+    /// What runs already and goes with it would rather stay where it is, too.
+    fn followers(&mut self) {
+        if self.unit.acts_on().is_some() || self.unit.kind != Kind::Whole {
+            return;
+        }
+        let goes_with =
+            |other: &&Unit<'_>| other.wishes.with.iter().any(|name| is_called(self.unit, name.as_str()));
+        let homes: BTreeSet<Node> = self
+            .facts
+            .units
+            .iter()
+            .filter(goes_with)
+            .filter_map(|other| self.facts.number(other.acts_on()?))
+            .collect();
+        homes.into_iter().for_each(|home| self.location(home, Score::new(FOLLOWED)));
     }
 
     /// What a person asked for.

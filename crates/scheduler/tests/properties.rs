@@ -138,6 +138,19 @@ fn build((states, resources, intents): (Vec<NodeState>, Vec<Resource>, Wishes)) 
     for (number, one) in resources.iter().enumerate().filter(|(_, one)| one.group >= 2) {
         one.words.iter().for_each(|word| say(&mut world, number, word, &resources));
     }
+    // The configuration refuses what cannot be: several copies where one thing is. And what is promoted is gone
+    // with, not the other way round.
+    let copied: Vec<String> = world
+        .spec
+        .resources
+        .iter()
+        .filter(|(_, resource)| resource.wishes.copies.is_some())
+        .map(|(name, _)| name.to_string())
+        .collect();
+    for resource in world.spec.resources.values_mut().filter(|one| one.wishes.copies.is_some()) {
+        let promotable = resource.promotable;
+        resource.wishes.with.retain(|other| !promotable && copied.iter().any(|name| name == other.as_str()));
+    }
     hold(&mut world, &resources);
     if let Some((holder, _)) = resources.iter().filter(|one| one.stale).find_map(|one| one.holder.as_ref()) {
         world.boot(&node(NODES[*holder]));
@@ -163,7 +176,16 @@ fn say(world: &mut World, number: usize, said: &Word, resources: &[Resource]) {
         .filter(|lower| resources[*lower].group >= 2)
         .map(|lower| name(lower).to_string())
         .collect();
-    let other = |index: &sample::Index| (!lower.is_empty()).then(|| &lower[index.index(lower.len())]);
+    let known = world.wishes(&own).clone();
+    let spoken_of = |name: &String| {
+        let never = known.never.iter().chain(&known.avoids).any(|other| other.to_string() == *name);
+        never || known.with.iter().any(|other| other.as_str() == name)
+    };
+    let other = |index: &sample::Index| {
+        // Nothing is said twice, nor the contrary of what was said.
+        let free: Vec<&String> = lower.iter().filter(|name| !spoken_of(name)).collect();
+        (!free.is_empty()).then(|| free[index.index(free.len())].as_str())
+    };
     match said {
         Word::With(index) => world.wishes(&own).with.extend(other(index).map(|name| common::word(name))),
         Word::After(index) => world.wishes(&own).after.extend(other(index).map(|name| common::word(name))),
@@ -248,7 +270,7 @@ fn is_running(world: &World, name: &ResourceName) -> Option<NodeName> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12000) })]
 
     #[test]
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(

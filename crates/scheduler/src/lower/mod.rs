@@ -44,6 +44,11 @@ pub fn is_time(spec: &Spec, name: &Name, now: Option<i64>) -> bool {
     now.is_some_and(|now| spec.times.get(name).is_some_and(|hours| hours.hold(now)))
 }
 
+/// Whether something runs at a moment, as far as times go.
+pub(crate) fn runs_now(spec: &Spec, wishes: &Wishes, now: Option<i64>) -> bool {
+    wishes.during.is_empty() || wishes.during.iter().any(|time| is_time(spec, time, now))
+}
+
 /// When one of the times that the file names begins or ends next: seconds since 1970.
 #[must_use]
 pub fn next_change(spec: &Spec, now: Option<i64>) -> Option<i64> {
@@ -121,7 +126,7 @@ fn unit(spec: &Spec, body: Resource, wishes: &Wishes, promotable: bool, now: Opt
             whole
         }
     };
-    if !wishes.during.is_empty() && !wishes.during.iter().any(|time| is_time(spec, time, now)) {
+    if !runs_now(spec, wishes, now) {
         tell(&mut whole, "target-role", "Stopped");
     }
     whole
