@@ -44,6 +44,7 @@ fn dummy() -> AgentInfo {
         description: String::new(),
         parameters: vec![parameter("state"), parameter("fake")],
         guard: Guard::Fence,
+        promotes: false,
     }
 }
 
