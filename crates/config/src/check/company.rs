@@ -129,34 +129,33 @@ fn common<'d>(one: Option<&Texts>, other: Option<&'d Texts>) -> Vec<(&'d Written
     other.value.iter().filter_map(found).collect()
 }
 
-/// The same while a time is: what is not said then, stays as it is. What is only said for always, was
-/// compared already.
+/// The same while a time is: what is not said then, stays as it is. That a node which is always preferred is
+/// not wanted for once, is no contradiction; that one is preferred then which is never wanted, is.
 fn instead_against(party: &Party<'_>, at: &InsteadDraft, mistakes: &mut Vec<Mistake>) {
     let wishes = party.wishes;
     let prefers = at.prefers.as_ref().or(wishes.prefers.as_ref());
     let avoids = at.avoids.as_ref().or(wishes.avoids.as_ref());
     let never = at.never.as_ref().or(wishes.never.as_ref());
     let shown = cut(&at.time.value, 40);
-    let mut compare = |one: Option<&Texts>, other: Option<&Texts>, says: &str| {
+    let stays =
+        format!("what is not said for `{shown}` stays as it always is: say both there, or remove one");
+    let mut compare = |one: Option<&Texts>, other: Option<&Texts>, both_then: bool, says: &str| {
         for (name, first) in common(one, other) {
+            let hint = if both_then { "remove it from one of the two" } else { &stays };
             let message = format!("while `{shown}` is, `{}` is {says}", cut(&name.value, 40));
             mistakes.push(
                 Mistake::at(Code::Contradiction, name.span, message)
                     .label("named here")
-                    .hint(format!(
-                        "what is not said for `{shown}` stays as it always is: say both there, or remove one"
-                    ))
+                    .hint(hint)
                     .related(first, "and here"),
             );
         }
     };
-    if at.prefers.is_some() || at.never.is_some() {
-        compare(prefers, never, "preferred, and never used");
+    if at.prefers.is_some() {
+        compare(prefers, never, at.never.is_some(), "preferred, and never used");
+        compare(prefers, avoids, at.avoids.is_some(), "preferred, and avoided");
     }
-    if at.prefers.is_some() || at.avoids.is_some() {
-        compare(prefers, avoids, "preferred, and avoided");
-    }
-    if at.avoids.is_some() || at.never.is_some() {
-        compare(avoids, never, "avoided, and never used");
+    if at.avoids.is_some() {
+        compare(avoids, never, at.never.is_some(), "avoided, and never used");
     }
 }
