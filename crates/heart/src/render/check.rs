@@ -1,6 +1,6 @@
 //! What a configuration without errors comes to.
 
-use heart_model::{Guard, Name, ResourceName, ResourceSpec, Spec, Wishes};
+use heart_model::{Copies, Guard, Name, ResourceName, ResourceSpec, Spec, Wishes};
 
 use super::{
     Look,
@@ -32,10 +32,9 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
         .resources
         .iter()
         .map(|(name, resource)| {
-            let (word, text) = if has_copies(spec, name, resource) {
-                meaning_for_copies(resource)
-            } else {
-                meaning(resource.guard)
+            let (word, text) = match copies(spec, name, resource) {
+                Some(copies) => meaning_for_copies(copies, resource),
+                None => meaning(resource.guard),
             };
             vec![
                 (Tone::Normal, format!("{name}:")),
@@ -74,16 +73,19 @@ fn condition(wishes: &Wishes) -> Option<String> {
     (!both.is_empty()).then(|| both.join(", "))
 }
 
-/// Whether several nodes run it at once, by its own wish or its group's.
-fn has_copies(spec: &Spec, name: &ResourceName, resource: &ResourceSpec) -> bool {
+/// On how many nodes it runs at once, by its own wish or its group's.
+fn copies(spec: &Spec, name: &ResourceName, resource: &ResourceSpec) -> Option<Copies> {
     let of_group = spec.group_of(name).and_then(|(_, group)| group.wishes.copies);
-    resource.wishes.copies.or(of_group).is_some()
+    resource.wishes.copies.or(of_group)
 }
 
 /// What a guard means for one copy of several.
-fn meaning_for_copies(resource: &ResourceSpec) -> (&'static str, &'static str) {
+fn meaning_for_copies(copies: Copies, resource: &ResourceSpec) -> (&'static str, &'static str) {
     let text = match (resource.promotable, resource.guard) {
-        (false, _) => "its copies elsewhere go on; nobody takes this one over",
+        (false, _) => match copies {
+            Copies::All => "its copies elsewhere go on; nobody takes this one over",
+            Copies::Of(_) => "its copies elsewhere go on; a node that has none starts one",
+        },
         (true, Guard::Fence) => {
             "its copies elsewhere go on; the next is promoted once that node is proven off"
         }

@@ -552,7 +552,7 @@ ticket = "berlin"
         said,
         "\
 If the node of a resource is lost
-  cache:   guard lease:  its copies elsewhere go on; nobody takes this one over
+  cache:   guard lease:  its copies elsewhere go on; a node that has none starts one
   db:      guard fence:  its copies elsewhere go on; the next is promoted once that node is proven off
   dns:     guard lease:  its copies elsewhere go on; nobody takes this one over
   report:  guard lease:  the kernel lets go of it without us, then another takes it
