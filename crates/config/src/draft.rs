@@ -5,8 +5,9 @@
 
 use crate::{
     Code, Mistake, Span, Written,
-    keys::Keys,
+    keys::{Amounts, Keys},
     tree::{Entry, Kind, Table, Value, cut},
+    wishes::{self, Texts, TimeDraft, WishesDraft},
     words,
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct Draft {
     pub(crate) nodes: Vec<NodeDraft>,
     pub(crate) resources: Vec<ResourceDraft>,
     pub(crate) groups: Vec<GroupDraft>,
+    pub(crate) times: Vec<TimeDraft>,
 }
 
 /// The table `[cluster]`.
@@ -59,6 +61,7 @@ pub(crate) struct NodeDraft {
     pub(crate) name: Written<String>,
     pub(crate) addresses: Option<Written<Vec<Written<String>>>>,
     pub(crate) voter: Option<Written<bool>>,
+    pub(crate) capacity: Option<Written<Amounts>>,
     pub(crate) present: Vec<String>,
 }
 
@@ -73,7 +76,9 @@ pub(crate) struct ResourceDraft {
     pub(crate) status_every: Option<Written<String>>,
     pub(crate) failures_max: Option<Written<i64>>,
     pub(crate) guard: Option<Written<String>>,
-    pub(crate) prefers: Option<Written<Vec<Written<String>>>>,
+    pub(crate) needs: Option<Written<Amounts>>,
+    pub(crate) promotable: Option<Written<bool>>,
+    pub(crate) wishes: WishesDraft,
     /// The table `parameters`, for agents that are not built in.
     pub(crate) parameters: Option<Table>,
     /// Every other key: parameters of a built-in agent.
@@ -91,6 +96,16 @@ pub(crate) const RESOURCE_KEYS: &[&str] = &[
     "failures_max",
     "guard",
     "prefers",
+    "avoids",
+    "never",
+    "with",
+    "after",
+    "needs",
+    "copies",
+    "promotable",
+    "during",
+    "ticket",
+    "at",
     "parameters",
 ];
 
@@ -98,12 +113,12 @@ pub(crate) const RESOURCE_KEYS: &[&str] = &[
 #[derive(Debug)]
 pub(crate) struct GroupDraft {
     pub(crate) name: Written<String>,
-    pub(crate) members: Option<Written<Vec<Written<String>>>>,
-    pub(crate) prefers: Option<Written<Vec<Written<String>>>>,
+    pub(crate) members: Option<Texts>,
+    pub(crate) wishes: WishesDraft,
     pub(crate) present: Vec<String>,
 }
 
-const TABLES: &[&str] = &["cluster", "timing", "link", "node", "resource", "group"];
+const TABLES: &[&str] = &["cluster", "timing", "link", "node", "resource", "group", "time"];
 
 impl Draft {
     /// Takes a document apart.
@@ -122,6 +137,7 @@ impl Draft {
                 "node" => each(entry, &mut draft.nodes, node, mistakes),
                 "resource" => each(entry, &mut draft.resources, resource, mistakes),
                 "group" => each(entry, &mut draft.groups, group, mistakes),
+                "time" => each(entry, &mut draft.times, wishes::time, mistakes),
                 _ => mistakes.push(unknown_table(entry)),
             }
         }
@@ -138,7 +154,7 @@ fn unknown_table(entry: &Entry) -> Mistake {
                 .hint(match words::meant(&entry.key, TABLES) {
                     Some(word) => format!("did you mean `{word}`?"),
                     None => "the tables are `[cluster]`, `[timing]`, `[node.NAME]`, `[link.NAME]`, \
-                         `[resource.NAME]` and `[group.NAME]`"
+                         `[resource.NAME]`, `[group.NAME]` and `[time.NAME]`"
                         .into(),
                 })
         }
@@ -194,8 +210,14 @@ fn present(table: &Table) -> Vec<String> {
     table.entries.iter().map(|entry| entry.key.clone()).collect()
 }
 
-fn place(kind: &str, name: &Written<String>) -> String {
+/// The name of a table, for messages: `[node.ada]`.
+pub(crate) fn place(kind: &str, name: &Written<String>) -> String {
     format!("[{kind}.{}]", cut(&name.value, 40))
+}
+
+/// The same without brackets, for tables within it.
+fn owner(kind: &str, name: &Written<String>) -> String {
+    format!("{kind}.{}", cut(&name.value, 40))
 }
 
 fn cluster(table: &Table, mistakes: &mut Vec<Mistake>) -> ClusterDraft {
@@ -238,12 +260,19 @@ fn link(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> Li
 
 fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> NodeDraft {
     let mut present = present(table);
-    if table.entries.iter().any(|entry| matches!(entry.value.kind, Kind::Table(_))) {
+    let is_unknown = |entry: &&Entry| words::meant(&entry.key, &["capacity"]).is_none();
+    if table.entries.iter().filter(is_unknown).any(|entry| matches!(entry.value.kind, Kind::Table(_))) {
         // Its name is cut short by a point; whatever it needs is further down.
         present.push("addresses".into());
     }
     let mut keys = Keys::new(table, place("node", &name), mistakes);
-    let draft = NodeDraft { addresses: keys.texts("addresses"), voter: keys.boolean("voter"), present, name };
+    let draft = NodeDraft {
+        addresses: keys.texts("addresses"),
+        voter: keys.boolean("voter"),
+        capacity: keys.amounts("capacity"),
+        present,
+        name,
+    };
     keys.finish();
     draft
 }
@@ -257,7 +286,9 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
     let status_every = keys.duration("status_every");
     let failures_max = keys.integer("failures_max");
     let guard = keys.text("guard");
-    let prefers = keys.texts("prefers");
+    let needs = keys.amounts("needs");
+    let promotable = keys.boolean("promotable");
+    let wishes = wishes::read(&mut keys, table, &owner("resource", &name));
     let parameters = keys.table("parameters").cloned();
     let beside = keys.rest().cloned().collect();
     ResourceDraft {
@@ -269,21 +300,39 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
         status_every,
         failures_max,
         guard,
-        prefers,
+        needs,
+        promotable,
+        wishes,
         parameters,
         beside,
         present: present(table),
     }
 }
 
+/// What only resources have, and somebody may look for in a group.
+const OF_MEMBERS: [(&str, &str); 2] = [
+    ("needs", "say of each member what it needs: a group needs what its members do"),
+    ("promotable", "members of a group are all alike: promote a resource that is in no group"),
+];
+
 fn group(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> GroupDraft {
     let mut keys = Keys::new(table, place("group", &name), mistakes);
     let draft = GroupDraft {
         members: keys.texts("members"),
-        prefers: keys.texts("prefers"),
+        wishes: wishes::read(&mut keys, table, &owner("group", &name)),
         present: present(table),
         name,
     };
+    for (key, way_out) in OF_MEMBERS {
+        if keys.value(key).is_some()
+            && let Some(entry) = table.get(key)
+        {
+            let (place, name) = (place("group", &draft.name), cut(&draft.name.value, 40));
+            let message = format!("`{place}` has no key `{key}`");
+            let misplaced = Mistake::at(Code::UnknownKey, entry.key_span, message);
+            keys.report(misplaced.label(format!("not for the group `{name}` as a whole")).hint(way_out));
+        }
+    }
     keys.finish();
     draft
 }
@@ -311,7 +360,7 @@ pub(crate) fn model_value(
             });
             entries.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(Model::Table)
         }
-        Kind::Float | Kind::Date => {
+        Kind::Float | Kind::Date(_) => {
             crate::keys::wrong_type(mistakes, key, value, "a text, a whole number, or `true` or `false`");
             None
         }

@@ -77,6 +77,52 @@ impl<'t, 'm> Keys<'t, 'm> {
         Some(Written { value: texts.into_iter().collect::<Option<_>>()?, span: value.span })
     }
 
+    /// A list of texts and whole numbers, or one of them alone; numbers as text.
+    pub(crate) fn parts(&mut self, key: &'static str) -> Option<Written<Vec<Written<String>>>> {
+        let value = self.value(key)?;
+        let items = match &value.kind {
+            Kind::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(value),
+        };
+        let mut part = |item: &Value| match &item.kind {
+            Kind::Text(text) => Some(Written { value: text.clone(), span: item.span }),
+            Kind::Integer(number) => Some(Written { value: number.to_string(), span: item.span }),
+            _ => self.wrong(key, item, "texts and whole numbers, alone or in a list"),
+        };
+        let parts: Vec<Option<Written<String>>> = items.iter().map(&mut part).collect();
+        Some(Written { value: parts.into_iter().collect::<Option<_>>()?, span: value.span })
+    }
+
+    /// A date, with or without a time of the day, as text.
+    pub(crate) fn date(&mut self, key: &'static str) -> Option<Written<String>> {
+        let value = self.value(key)?;
+        match &value.kind {
+            Kind::Text(text) | Kind::Date(text) => Some(Written { value: text.clone(), span: value.span }),
+            _ => self.wrong(key, value, "a date, such as \"2026-12-24\" or \"2026-12-24 18:00\""),
+        }
+    }
+
+    /// Whole numbers under names that nobody here chose.
+    pub(crate) fn amounts(&mut self, key: &'static str) -> Option<Written<Amounts>> {
+        let value = self.value(key)?;
+        let Kind::Table(table) = &value.kind else { return self.wrong(key, value, TAKES_AMOUNTS) };
+        if table.entries.is_empty() {
+            let nothing = Mistake::at(Code::EmptyList, value.span, format!("`{key}` names nothing"));
+            let hint = format!("write something such as `{key} = {{ memory = 8 }}`, or remove it");
+            self.report(nothing.label("nothing in it").hint(hint));
+        }
+        let mut amounts = Amounts::new();
+        for entry in &table.entries {
+            let Kind::Integer(number) = entry.value.kind else {
+                wrong_type(self.mistakes, &entry.key, &entry.value, TAKES_AMOUNT);
+                continue;
+            };
+            let name = Written { value: entry.key.clone(), span: entry.key_span };
+            amounts.push((name, Written { value: number, span: entry.value.span }));
+        }
+        Some(Written { value: amounts, span: value.span })
+    }
+
     pub(crate) fn table(&mut self, key: &'static str) -> Option<&'t Table> {
         let value = self.value(key)?;
         match &value.kind {
@@ -85,7 +131,17 @@ impl<'t, 'm> Keys<'t, 'm> {
         }
     }
 
-    fn wrong<T>(&mut self, key: &str, value: &Value, takes: &str) -> Option<T> {
+    /// Where mistakes go, for tables within this one.
+    pub(crate) fn mistakes(&mut self) -> &mut Vec<Mistake> {
+        self.mistakes
+    }
+
+    pub(crate) fn report(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
+    }
+
+    /// Reports a value of the wrong type; there is nothing then.
+    pub(crate) fn wrong<T>(&mut self, key: &str, value: &Value, takes: &str) -> Option<T> {
         wrong_type(self.mistakes, key, value, takes);
         None
     }
@@ -126,6 +182,14 @@ fn dotted_name(place: &str, key: &str, mut below: &Table) -> String {
     format!("a name with points needs quotes: `[{kind}.\"{}\"]`", cut(&name, 63))
 }
 
+/// Numbers by name, such as what a node has to give.
+pub(crate) type Amounts = Vec<(Written<String>, Written<i64>)>;
+
+/// What a key for numbers by name takes.
+const TAKES_AMOUNTS: &str = "a table of whole numbers, such as { memory = 8 }";
+/// What each of them is.
+const TAKES_AMOUNT: &str = "a whole number, in a unit that is the same everywhere";
+
 /// What a key for a length of time takes.
 pub(crate) const TAKES_DURATION: &str = "a length of time in quotes, such as \"500ms\"";
 
@@ -148,20 +212,23 @@ fn retype(value: &Value, takes: &str) -> Option<String> {
         }
         Kind::Integer(number) if takes_text => Some(format!("put it in quotes: \"{number}\"")),
         Kind::Boolean(truth) if takes_text => Some(format!("put it in quotes: \"{truth}\"")),
-        Kind::Float | Kind::Date if takes_text => Some("put it in quotes".into()),
+        Kind::Float | Kind::Date(_) if takes_text => Some("put it in quotes".into()),
         Kind::Text(text) if takes.starts_with('`') && matches!(text.as_str(), "true" | "false") => {
             Some(format!("without quotes: {text}"))
         }
         Kind::Text(text) if takes.starts_with("a whole") && text.parse::<i64>().is_ok() => {
             Some(format!("without quotes: {text}"))
         }
+        Kind::Text(_) | Kind::Float if takes == TAKES_AMOUNT => Some(
+            "choose one unit for all nodes and resources, and write the number alone: 8 for 8 GiB".into(),
+        ),
         Kind::Text(_)
         | Kind::Integer(_)
         | Kind::Boolean(_)
         | Kind::List(_)
         | Kind::Table(_)
         | Kind::Float
-        | Kind::Date
+        | Kind::Date(_)
         | Kind::Broken => None,
     }
 }

@@ -16,6 +16,7 @@ pub mod cib;
 mod draft;
 mod duration;
 mod environment;
+mod hours;
 mod keys;
 mod mistake;
 mod print;
@@ -23,6 +24,7 @@ mod report;
 mod syntax;
 mod toml;
 mod tree;
+mod wishes;
 mod words;
 
 pub use environment::{Environment, FileFacts, Found, NoEnvironment};

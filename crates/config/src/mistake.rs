@@ -167,6 +167,46 @@ codes! {
     ListedTwice "listed-twice" Error;
     /// A preference that a group overrules.
     PrefersInGroup "prefers-in-group" Error;
+    /// Something that its group says for a member.
+    WishInGroup "wish-in-group" Error;
+    /// A name that nothing has which could be meant there.
+    UnknownName "unknown-name" Error;
+    /// A name that no time has.
+    UnknownTime "unknown-time" Error;
+    /// The name of something that cannot stand there, such as a node among resources.
+    WrongKind "wrong-kind" Error;
+    /// A name that could mean two things.
+    AmbiguousName "ambiguous-name" Error;
+    /// Something that names itself.
+    NamesItself "names-itself" Error;
+    /// Something that names what its own group keeps together with it.
+    NamesOwnGroup "names-own-group" Error;
+    /// A list or a table in which nothing is.
+    EmptyList "empty-list" Error;
+    /// Two wishes that cannot both come true.
+    Contradiction "contradiction" Error;
+    /// Things that wait for each other, or follow each other, in a circle.
+    Circle "circle" Error;
+    /// Nothing is left where it could run.
+    Nowhere "nowhere" Error;
+    /// Something is needed that no node says it has.
+    UnknownCapacity "unknown-capacity" Error;
+    /// More is needed than any node has.
+    NoRoom "no-room" Error;
+    /// More copies than there are nodes for them.
+    CopiesWait "copies-wait" Warning;
+    /// Copies of an address, which can be in one place only.
+    CopiesOfAddress "copies-of-address" Error;
+    /// Something is to be promoted and has no copies.
+    NoCopies "no-copies" Error;
+    /// Something is to be promoted by an agent that cannot.
+    CannotPromote "cannot-promote" Error;
+    /// A text that is no day, hour or date.
+    InvalidTime "invalid-time" Error;
+    /// A time that never is.
+    NeverTime "never-time" Error;
+    /// A time that nobody names.
+    UnusedTime "unused-time" Warning;
     /// A guard that this agent cannot have.
     ImpossibleGuard "impossible-guard" Error;
     /// A guard that waits for proof nobody can give.
@@ -194,6 +234,14 @@ impl Code {
                 | Code::EmptyGroup
                 | Code::UnknownNode
                 | Code::UnknownResource
+                | Code::UnknownName
+                | Code::UnknownTime
+                | Code::UnknownCapacity
+                | Code::UnusedTime
+                | Code::CopiesWait
+                | Code::NoCopies
+                | Code::Nowhere
+                | Code::NoRoom
                 | Code::MissingParameter
                 | Code::UnevenAddresses
                 | Code::AddressOutside

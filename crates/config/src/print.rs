@@ -1,11 +1,19 @@
 //! A specification as text: canonical, complete, and read back as the same specification.
 
-use std::fmt::Write as _;
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write as _},
+};
 
-use heart_model::{AgentRef, Duration, Guard, Link, LinkKind, NodeName, ResourceSpec, Spec, Value};
+use heart_model::{
+    AgentRef, Copies, Duration, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec, Value, Wishes,
+};
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
-use crate::duration;
+use crate::{
+    duration,
+    hours::{DAYS, MONTHS, WEEKDAYS, print_hours, print_moment},
+};
 
 /// Writes a specification.
 ///
@@ -30,6 +38,10 @@ pub fn print(spec: &Spec) -> String {
         let addresses = node.addresses.iter().map(|address| quoted(&address.0.to_string()));
         text.entry("addresses", &list(addresses));
         text.entry("voter", &node.voter.to_string());
+        text.amounts("capacity", &node.capacity);
+    }
+    for (name, hours) in &spec.times {
+        print_time(&mut text, name.as_str(), hours);
     }
     for (name, resource) in &spec.resources {
         print_resource(&mut text, name.as_str(), resource);
@@ -37,7 +49,8 @@ pub fn print(spec: &Spec) -> String {
     for (name, group) in &spec.groups {
         text.table(&["group", name.as_str()]);
         text.entry("members", &list(group.members.iter().map(|member| quoted(member.as_str()))));
-        text.nodes("prefers", &group.wishes.prefers);
+        print_wishes(&mut text, &group.wishes);
+        print_instead(&mut text, &["group", name.as_str()], &group.wishes);
     }
     text.0
 }
@@ -74,12 +87,66 @@ fn print_resource(text: &mut Text, name: &str, resource: &ResourceSpec) {
     text.duration("status_timeout", resource.timeouts.status);
     text.duration("status_every", resource.timeouts.status_every);
     text.entry("failures_max", &resource.failures_max.to_string());
-    text.nodes("prefers", &resource.wishes.prefers);
+    text.amounts("needs", &resource.needs);
+    if resource.promotable {
+        text.entry("promotable", "true");
+    }
+    print_wishes(text, &resource.wishes);
     if matches!(resource.agent, AgentRef::Ocf { .. }) && !resource.parameters.is_empty() {
         text.table(&["resource", name, "parameters"]);
     }
     for (key, value) in &resource.parameters {
         text.entry(key, &print_value(value));
+    }
+    print_instead(text, &["resource", name], &resource.wishes);
+}
+
+/// What stands in the table of a resource or a group.
+fn print_wishes(text: &mut Text, wishes: &Wishes) {
+    text.names("prefers", &wishes.prefers);
+    text.names("avoids", &wishes.avoids);
+    text.names("never", &wishes.never);
+    text.names("with", &wishes.with);
+    text.names("after", &wishes.after);
+    match wishes.copies {
+        Some(Copies::All) => text.entry("copies", "\"all\""),
+        Some(Copies::Of(number)) => text.entry("copies", &number.to_string()),
+        None => {}
+    }
+    text.names("during", &wishes.during);
+    if let Some(ticket) = &wishes.ticket {
+        text.entry("ticket", &quoted(ticket.as_str()));
+    }
+}
+
+/// What stands in tables below it.
+fn print_instead(text: &mut Text, owner: &[&str], wishes: &Wishes) {
+    for (time, instead) in &wishes.at {
+        let path: Vec<&str> = owner.iter().copied().chain(["at", time.as_str()]).collect();
+        text.table(&path);
+        // Here a list in which nothing is, means something.
+        if let Some(prefers) = &instead.prefers {
+            text.entry("prefers", &listed(prefers));
+        }
+        if let Some(avoids) = &instead.avoids {
+            text.entry("avoids", &listed(avoids));
+        }
+        if let Some(never) = &instead.never {
+            text.entry("never", &listed(never));
+        }
+    }
+}
+
+fn print_time(text: &mut Text, name: &str, hours: &Hours) {
+    text.table(&["time", name]);
+    text.spans("weekdays", &hours.weekdays, |span| WEEKDAYS.print(span));
+    text.spans("days", &hours.days, |span| DAYS.print(span));
+    text.spans("months", &hours.months, |span| MONTHS.print(span));
+    text.spans("hours", &hours.times, print_hours);
+    for (key, moment) in [("from", hours.from), ("until", hours.until)] {
+        if let Some(moment) = moment {
+            text.entry(key, &quoted(&print_moment(moment)));
+        }
     }
 }
 
@@ -116,6 +183,11 @@ fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
+/// Names or other plain texts.
+fn listed<T: Display>(names: &[T]) -> String {
+    list(names.iter().map(|name| quoted(&name.to_string())))
+}
+
 struct Text(String);
 
 impl Text {
@@ -133,9 +205,21 @@ impl Text {
         self.entry(key, &quoted(&duration::print(length)));
     }
 
-    fn nodes(&mut self, key: &str, names: &[NodeName]) {
+    fn names<T: Display>(&mut self, key: &str, names: &[T]) {
         if !names.is_empty() {
-            self.entry(key, &list(names.iter().map(|name| quoted(name.as_str()))));
+            self.entry(key, &listed(names));
+        }
+    }
+
+    fn spans(&mut self, key: &str, spans: &[(u32, u32)], print: impl Fn((u32, u32)) -> String) {
+        self.names(key, &spans.iter().map(|span| print(*span)).collect::<Vec<_>>());
+    }
+
+    fn amounts(&mut self, key: &str, amounts: &BTreeMap<Name, u64>) {
+        if !amounts.is_empty() {
+            let amounts =
+                amounts.iter().map(|(what, amount)| format!("{} = {amount}", plain_key(what.as_str())));
+            self.entry(key, &format!("{{ {} }}", amounts.collect::<Vec<_>>().join(", ")));
         }
     }
 }

@@ -340,7 +340,7 @@ impl<'t> Builder<'t> {
             _ if failed => Kind::Broken,
             ScalarKind::String => Kind::Text(text.into_owned()),
             ScalarKind::Boolean(value) => Kind::Boolean(value),
-            ScalarKind::DateTime => Kind::Date,
+            ScalarKind::DateTime => Kind::Date(text.into_owned()),
             ScalarKind::Float => Kind::Float,
             ScalarKind::Integer(radix) => match i64::from_str_radix(&text, radix.value()) {
                 Ok(number) => Kind::Integer(number),

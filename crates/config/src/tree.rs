@@ -41,8 +41,8 @@ pub(crate) enum Kind {
     Table(Table),
     /// A number with a point: nothing here takes one.
     Float,
-    /// A date or a time: nothing here takes one.
-    Date,
+    /// A date or a time, as written: only the dates of a time take one.
+    Date(String),
     /// A mistake was reported already.
     Broken,
 }
@@ -57,7 +57,7 @@ impl Kind {
             Kind::List(_) => "a list",
             Kind::Table(_) => "a table",
             Kind::Float => "a number with a point",
-            Kind::Date => "a date or a time",
+            Kind::Date(_) => "a date or a time",
             Kind::Broken => "unreadable",
         }
     }

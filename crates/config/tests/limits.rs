@@ -127,6 +127,41 @@ fn a_thousand_resources_are_read_at_once() {
     assert!(begin.elapsed().as_secs() < 2, "took {:?}", begin.elapsed());
 }
 
+/// So many resources, each with what `says` says for its number.
+fn resources(count: usize, says: impl Fn(usize) -> String) -> String {
+    let one =
+        |number| format!("[resource.r{number}]\nagent = \"process\"\ncommand = \"/x\"\n{}\n", says(number));
+    (0..count).fold(HEAD.to_owned(), |text, number| text + &one(number))
+}
+
+#[test]
+fn wishes_without_end_are_compared_in_time() {
+    let others = |from: usize, count: usize| {
+        let names: Vec<String> = (from..from + count).map(|other| format!("\"r{other}\"")).collect();
+        names.join(", ")
+    };
+    for text in [
+        resources(9000, |number| format!("after = \"r{}\"\nwith = \"r{}\"", number + 1, number + 1)),
+        resources(9000, |number| format!("after = \"r{}\"", (number + 1) % 9000)),
+        resources(1500, |number| format!("with = [{}]", others(number + 1, 250))),
+        resources(1500, |number| {
+            format!("never = [{}]\nwith = \"r{}\"", others(number + 1, 250), number + 1)
+        }),
+        resources(1500, |_| format!("after = [{}]", others(0, 250))),
+        resources(1500, |number| format!("avoids = [{}]", others(number + 10_000, 250))),
+    ] {
+        refuse(text.as_bytes());
+    }
+    let times: String = (0..256)
+        .map(|number| {
+            let spans: Vec<String> = (0..64).map(|at| format!("\"00:{at:02}-00:{at:02}\"")).collect();
+            let dates = "from = \"2001-01-01\"\nuntil = \"2040-01-01\"\ndays = 29\nmonths = 2\nweekdays = 1";
+            format!("[time.t{number}]\nhours = [{}]\n{dates}\n", spans.join(", "))
+        })
+        .collect();
+    refuse((HEAD.to_owned() + &times + "[node.ada]").as_bytes());
+}
+
 #[test]
 fn two_names_with_one_number_are_refused() {
     let mut seen = HashMap::new();

@@ -2,6 +2,7 @@
 //! hours: `cargo xtask fuzz configuration`.
 
 mod survive;
+mod wished;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,6 +14,7 @@ use heart_model::{
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
+use wished::{Picks, wish};
 
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -71,6 +73,16 @@ const PIECES: &[&str] = &[
     "parameters",
     "[node.ada]",
     "a = 1",
+    "with",
+    "after",
+    "never",
+    "copies",
+    "during",
+    "[time.night]",
+    "hours = ",
+    "\"22:00-06:00\"",
+    "[resource.x.at.night]",
+    "needs = { memory = 1 }",
 ];
 
 proptest! {
@@ -105,7 +117,11 @@ proptest! {
     fn what_is_printed_is_read_back(spec in spec()) {
         let printed = print(&spec);
         match read("printed", printed.as_bytes(), &NoEnvironment) {
-            Ok(checked) => prop_assert_eq!(checked.spec, spec),
+            Ok(checked) => {
+                let said: Spec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
+                prop_assert_eq!(&said, &spec, "as JSON");
+                prop_assert_eq!(checked.spec, spec);
+            }
             Err(report) => prop_assert!(false, "{}\n{}", printed, report.render_text(false)),
         }
     }
@@ -195,7 +211,15 @@ fn node(number: usize) -> NodeName {
     NodeName::new(&format!("node{number}.example")).unwrap()
 }
 
+/// A specification with all kinds of wishes.
 fn spec() -> impl Strategy<Value = Spec> {
+    (plain_spec(), collection::vec(any::<u32>(), 1..400)).prop_map(|(mut spec, picks)| {
+        wish(&mut spec, &mut Picks::new(picks));
+        spec
+    })
+}
+
+fn plain_spec() -> impl Strategy<Value = Spec> {
     let sizes = (1_usize..9, 0_u8..12, 0_usize..3);
     let rest = (word(), "/[a-z/]{0,20}", 1_u16.., timing(), 0_usize..4);
     (sizes, rest)

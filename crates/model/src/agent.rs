@@ -66,6 +66,9 @@ pub struct AgentInfo {
     pub parameters: Vec<ParameterInfo>,
     /// What makes taking over its resources safe, unless the configuration says otherwise.
     pub guard: Guard,
+    /// Whether it can promote one of several copies.
+    #[serde(default)]
+    pub promotes: bool,
 }
 
 /// One parameter of an agent.

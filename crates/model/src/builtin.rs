@@ -58,6 +58,7 @@ fn ip() -> AgentInfo {
             ),
         ],
         guard: Guard::Lease,
+        promotes: false,
     }
 }
 
@@ -88,6 +89,7 @@ fn process() -> AgentInfo {
             ),
         ],
         guard: Guard::Lease,
+        promotes: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::calendar::{DAY, Moment as Date, weekday};
+use crate::policy::calendar::{DAY, Moment as Date, days_in_month, weekday};
 
 /// When something holds, in UTC. What is not said does not matter; what is said must all hold.
 ///
@@ -36,6 +36,13 @@ const MINUTE: i64 = 60;
 /// How many days ahead it is looked for the next change: a 29 February comes again within eight years.
 const AHEAD_MAX: i64 = 8 * 366;
 
+/// After how many days at the latest even the rarest of days has come again: a 29 February on a given day
+/// of the week may be 40 years away.
+const RAREST: i64 = 41 * 366;
+
+/// A year that has a 29 February.
+const LEAP_YEAR: i64 = 2000;
+
 impl Hours {
     /// Whether it holds at a moment: seconds since 1970.
     #[must_use]
@@ -49,6 +56,24 @@ impl Hours {
             .into_iter()
             .filter(|day| self.begins_on(*day))
             .any(|day| self.spans(day).any(|(from, until)| (from..until).contains(&at)))
+    }
+
+    /// Whether there is any moment at which it holds.
+    #[must_use]
+    pub fn can_hold(&self) -> bool {
+        let months = (1..=12).filter(|month| is_among(&self.months, *month));
+        let mut days = months
+            .flat_map(|month| (1..=days_in_month(LEAP_YEAR, month)).filter(|day| is_among(&self.days, *day)));
+        if days.next().is_none() {
+            return false;
+        }
+        let (Some(from), Some(until)) = (self.from, self.until) else { return true };
+        if until.saturating_sub(from) > RAREST * DAY {
+            return true;
+        }
+        let begins = from.div_euclid(DAY) - 1..=until.div_euclid(DAY);
+        let within = |(begin, end): (i64, i64)| begin.max(from) < end.min(until);
+        begins.into_iter().any(|day| self.begins_on(day) && self.spans(day).any(within))
     }
 
     /// When it begins or ends to hold next: seconds since 1970. Nothing if it stays as it is for years.
@@ -84,11 +109,15 @@ impl Hours {
 
     fn begins_on(&self, day: i64) -> bool {
         let date = Date::of(day * DAY);
-        let among = |spans: &[(u32, u32)], value: u32| {
-            spans.is_empty() || spans.iter().any(|&(from, to)| is_between(value, from, to))
-        };
-        among(&self.weekdays, weekday(day)) && among(&self.days, date.day) && among(&self.months, date.month)
+        is_among(&self.weekdays, weekday(day))
+            && is_among(&self.days, date.day)
+            && is_among(&self.months, date.month)
     }
+}
+
+/// Whether a value lies within one of the spans; if there are none, it does not matter.
+fn is_among(spans: &[(u32, u32)], value: u32) -> bool {
+    spans.is_empty() || spans.iter().any(|&(from, to)| is_between(value, from, to))
 }
 
 /// Whether a value lies between two others, which may go round: from Friday to Monday.
@@ -147,5 +176,51 @@ mod tests {
         assert_eq!(Hours::default().next_change(at(1, 0, 0)), None);
         let leap = Hours { days: vec![(29, 29)], months: vec![(2, 2)], ..Hours::default() };
         assert_eq!(leap.next_change(at(1, 0, 0)), Some(day_number(2028, 2, 29) * DAY));
+    }
+
+    #[test]
+    fn what_no_calendar_has_can_never_be() {
+        let day = |year, month, day| Some(day_number(year, month, day) * DAY);
+        let february = vec![(2, 2)];
+        for (hours, can) in [
+            (Hours::default(), true),
+            (Hours { days: vec![(29, 29)], months: february.clone(), ..Hours::default() }, true),
+            (Hours { days: vec![(30, 31)], months: february.clone(), ..Hours::default() }, false),
+            (Hours { days: vec![(31, 31)], months: vec![(6, 6), (9, 9)], ..Hours::default() }, false),
+            (Hours { from: day(2027, 1, 1), until: day(2027, 1, 1), ..Hours::default() }, false),
+            // 24 and 25 December 2026 are a Thursday and a Friday.
+            (
+                Hours {
+                    weekdays: vec![(6, 7)],
+                    from: day(2026, 12, 24),
+                    until: day(2026, 12, 26),
+                    ..Hours::default()
+                },
+                false,
+            ),
+            (
+                Hours {
+                    weekdays: vec![(3, 3)],
+                    times: vec![(22 * 60, 6 * 60)],
+                    from: day(2026, 12, 24),
+                    until: day(2026, 12, 26),
+                    ..Hours::default()
+                },
+                true,
+            ),
+            (
+                Hours {
+                    weekdays: vec![(1, 1)],
+                    days: vec![(29, 29)],
+                    months: february,
+                    from: day(2029, 1, 1),
+                    until: day(2051, 1, 1),
+                    ..Hours::default()
+                },
+                true,
+            ),
+        ] {
+            assert_eq!(hours.can_hold(), can, "{hours:?}");
+        }
     }
 }

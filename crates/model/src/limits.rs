@@ -10,6 +10,16 @@ pub const LINKS_MAX: usize = 8;
 pub const RESOURCES_MAX: usize = 10_000;
 /// Longest name of a node, resource or group, in bytes.
 pub const NAME_MAX: usize = 63;
+/// Most times that resources and groups can name.
+pub const TIMES_MAX: usize = 256;
+/// Most parts of one key of a time: `["mon-wed", "fri"]` has two.
+pub const SPANS_MAX: usize = 64;
+/// Most names in one list of what is wished of a resource or a group.
+pub const WISHES_MAX: usize = 256;
+/// Most times at which something else is wished of one resource or group.
+pub const INSTEADS_MAX: usize = 16;
+/// Most things by name that one node has to give, or one resource needs.
+pub const AMOUNTS_MAX: usize = 16;
 /// Longest configuration text that is read, in bytes.
 pub const CONFIGURATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest reason or message that an agent may hand back, in bytes; the rest is cut.

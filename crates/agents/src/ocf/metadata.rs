@@ -38,7 +38,16 @@ pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
         parameters,
         // What it does is not known, so nothing less than proof will do.
         guard: Guard::Fence,
+        promotes: promotes(root),
     })
+}
+
+/// Whether one of its actions is to promote.
+fn promotes(root: Node<'_, '_>) -> bool {
+    root.children()
+        .filter(|node| node.has_tag_name("actions"))
+        .flat_map(|node| node.children())
+        .any(|node| node.has_tag_name("action") && node.attribute("name") == Some("promote"))
 }
 
 fn parameter(node: Node<'_, '_>) -> Option<ParameterInfo> {
@@ -96,6 +105,18 @@ mod tests {
             info.parameters.iter().map(|p| (p.name.as_str(), p.required, p.default.as_deref())).collect();
         assert_eq!(found, [("ip", true, Some("")), ("count", false, Some("3")), ("how", false, None)]);
         assert_eq!(info.parameters[2].kind, ParameterKind::OneOf(vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn who_can_promote_says_so_among_its_actions() {
+        let with = |actions: &str| format!("<resource-agent><actions>{actions}</actions></resource-agent>");
+        for (actions, promotes) in [
+            ("<action name=\"start\"/><action name=\"promote\" timeout=\"9s\"/>", true),
+            ("<action name=\"start\"/>", false),
+            ("<other name=\"promote\"/>", false),
+        ] {
+            assert_eq!(read(agent(), &with(actions)).unwrap().promotes, promotes, "{actions}");
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::{GroupName, GroupSpec, ResourceName, Wishes};
+use heart_model::{GroupName, GroupSpec, ResourceName};
 
-use super::{absent, missing_key, name, prefers, resources};
+use super::{absent, missing_key, name, names::Names, resources, wishes};
 use crate::{
     Code, Mistake, Span, Written,
     draft::{Draft, GroupDraft},
@@ -12,7 +12,11 @@ use crate::{
     words,
 };
 
-pub(super) fn groups(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<GroupName, GroupSpec> {
+pub(super) fn groups(
+    draft: &Draft,
+    names: &Names<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<GroupName, GroupSpec> {
     let known = resources::names(draft);
     let group_names: BTreeSet<&str> = draft.groups.iter().map(|group| group.name.value.as_str()).collect();
     let mut member_of: BTreeMap<&str, (&GroupDraft, Span)> = BTreeMap::new();
@@ -31,7 +35,7 @@ pub(super) fn groups(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Gro
             }
         }
         emptiness(group, mistakes);
-        let prefers = prefers(group.prefers.as_ref(), draft, mistakes);
+        let wishes = wishes::wishes(&group.name.value, &group.wishes, names, mistakes);
         if let Some(resource) = draft.resources.iter().find(|one| one.name.value == group.name.value) {
             let message = format!("a group and a resource are both called `{}`", cut(&group.name.value, 40));
             mistakes.push(
@@ -42,7 +46,7 @@ pub(super) fn groups(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Gro
             );
         }
         if let Some(name) = name(&group.name, "group", GroupName::new, mistakes) {
-            groups.insert(name, GroupSpec { members, wishes: Wishes::preferring(prefers) });
+            groups.insert(name, GroupSpec { members, wishes });
         }
     }
     groups

@@ -6,13 +6,21 @@
 //! name resolved.
 
 mod addresses;
+mod circles;
 mod cluster;
+mod company;
+mod copies;
 mod groups;
+mod names;
 mod nodes;
 mod parameters;
+mod parties;
 mod resources;
+mod room;
+mod times;
+mod wishes;
 
-use heart_model::{Duration, NameError, NodeName, Spec};
+use heart_model::{Duration, NameError, Spec};
 
 use crate::{Code, Environment, Mistake, Severity, Span, Written, draft::Draft, duration, tree::cut, words};
 
@@ -26,20 +34,20 @@ pub(crate) fn check(
     let timing = cluster::timing(&draft.timing, mistakes);
     let nodes = nodes::nodes(draft, mistakes);
     let agents = resources::Agents::new(environment);
-    let resources = resources::resources(draft, &agents, mistakes);
-    let groups = groups::groups(draft, mistakes);
+    let names = names::Names::of(draft);
+    let resources = resources::resources(draft, &names, &agents, mistakes);
+    let groups = groups::groups(draft, &names, mistakes);
+    let times = times::times(draft, mistakes);
     addresses::compare(draft, mistakes);
+    let parties = parties::Parties::of(draft, &names);
+    company::contradictions(&parties, mistakes);
+    circles::circles(&parties, mistakes);
+    room::room(draft, &parties, mistakes);
+    copies::of_addresses(&parties, mistakes);
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
-    Some(Spec {
-        cluster: cluster?,
-        timing: timing?,
-        nodes,
-        resources,
-        groups,
-        times: std::collections::BTreeMap::new(),
-    })
+    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times })
 }
 
 /// Makes a name, or says why it is none.
@@ -71,30 +79,6 @@ fn name<T>(
     };
     mistakes.push(Mistake::at(Code::InvalidName, written.span, message).label(place).hint(hint));
     None
-}
-
-/// Names of nodes in order of preference, each of which has to exist.
-fn prefers(
-    written: Option<&Written<Vec<Written<String>>>>,
-    draft: &Draft,
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<NodeName> {
-    let known: Vec<&str> = draft.nodes.iter().map(|node| node.name.value.as_str()).collect();
-    let mut names: Vec<NodeName> = Vec::new();
-    for written in written.map(|list| list.value.as_slice()).unwrap_or_default() {
-        let shown = cut(&written.value, 40);
-        if !known.contains(&written.value.as_str()) {
-            let hint = words::hint_known(&written.value, &known, "node");
-            let unknown = Mistake::at(Code::UnknownNode, written.span, format!("there is no node `{shown}`"));
-            mistakes.push(unknown.label("no node has this name").hint(hint));
-        } else if names.iter().any(|name| name.as_str() == written.value) {
-            let twice = Mistake::at(Code::ListedTwice, written.span, format!("`{shown}` is preferred twice"));
-            mistakes.push(twice.label("again here").hint("name each node once, the best first"));
-        } else if let Ok(name) = NodeName::new(&written.value) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 /// A length of time within bounds; `default` if none is written or it is wrong.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, VOTERS_MAX};
 
-use super::{absent, addresses, missing_key, name, too_many};
+use super::{absent, addresses, missing_key, name, room, too_many};
 use crate::{
     Code, Mistake, Span,
     draft::{Draft, NodeDraft},
@@ -25,12 +25,13 @@ pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Node
     let mut numbers: BTreeMap<NodeId, (NodeName, Span)> = BTreeMap::new();
     for (node, voter) in draft.nodes.iter().zip(voters) {
         let addresses = addresses_of(node, mistakes);
+        let capacity = room::amounts("capacity", node.capacity.as_ref(), mistakes);
         let Some(name) = name(&node.name, "node", NodeName::new, mistakes) else { continue };
         let taken = numbers.insert(name.id(), (name.clone(), node.name.span));
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter, capacity: BTreeMap::new() });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity });
     }
     uneven(&draft.nodes, mistakes);
     nodes

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
-    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec, Wishes,
+    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
     builtin_agents,
 };
 
-use super::{length, missing_key, name, parameters, prefers, too_many, word};
+use super::{copies, length, missing_key, name, names::Names, parameters, room, too_many, wishes, word};
 use crate::{
     Code, Environment, Found, Mistake, Written,
     draft::{Draft, GroupDraft, ResourceDraft},
@@ -53,6 +53,7 @@ impl<'e> Agents<'e> {
 
 pub(super) fn resources(
     draft: &Draft,
+    names: &Names<'_>,
     agents: &Agents<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> BTreeMap<ResourceName, ResourceSpec> {
@@ -68,16 +69,8 @@ pub(super) fn resources(
         .collect();
     let mut resources = BTreeMap::new();
     for resource in &draft.resources {
-        let spec = spec(resource, draft, agents, mistakes);
-        if let (Some(group), Some(prefers)) = (grouped.get(resource.name.value.as_str()), &resource.prefers) {
-            let (name, group) = (cut(&resource.name.value, 40), cut(&group.name.value, 40));
-            let message = format!("`{name}` cannot prefer a node: it goes where its group goes");
-            mistakes.push(
-                Mistake::at(Code::PrefersInGroup, prefers.span, message)
-                    .label(format!("a member of group `{group}`"))
-                    .hint(format!("write `prefers` into `[group.{group}]`")),
-            );
-        }
+        let group = grouped.get(resource.name.value.as_str()).copied();
+        let spec = spec(resource, group, names, agents, mistakes);
         let named = name(&resource.name, "resource", ResourceName::new, mistakes);
         if let (Some(name), Some(spec)) = (named, spec) {
             resources.insert(name, spec);
@@ -88,13 +81,18 @@ pub(super) fn resources(
 
 fn spec(
     resource: &ResourceDraft,
-    draft: &Draft,
+    group: Option<&GroupDraft>,
+    names: &Names<'_>,
     agents: &Agents<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<ResourceSpec> {
     let timeouts = timeouts(resource, mistakes);
     let failures_max = failures_max(resource.failures_max.as_ref(), mistakes);
-    let prefers = prefers(resource.prefers.as_ref(), draft, mistakes);
+    let needs = room::amounts("needs", resource.needs.as_ref(), mistakes);
+    let wishes = wishes::wishes(&resource.name.value, &resource.wishes, names, mistakes);
+    if let Some(group) = group {
+        wishes::member(resource, &group.name.value, mistakes);
+    }
     let choices = [("lease", Guard::Lease), ("fence", Guard::Fence), ("none", Guard::None)];
     let wanted = word(resource.guard.as_ref(), "guard", &choices, mistakes);
     // A key that is only written wrongly counts as absent here: without an agent nobody knows which
@@ -121,9 +119,10 @@ fn spec(
     };
     let parameters = parameters::parameters(resource, &agent, info.as_ref(), agents.environment, mistakes);
     let default = info.as_ref().map_or(Guard::Fence, |info| info.guard);
-    let guard = guard(resource, &agent, wanted, default, mistakes);
-    let (needs, promotable) = (BTreeMap::new(), false);
-    let wishes = Wishes::preferring(prefers);
+    let promotable = copies::promotable(resource, &agent, info.as_ref(), group.is_some(), mistakes);
+    let has_copies = wishes.copies.is_some() || group.is_some_and(|group| group.wishes.copies.is_some());
+    let stays = has_copies && !promotable;
+    let guard = guard(resource, &agent, wanted.unwrap_or(default), stays, mistakes);
     Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, needs, promotable, wishes })
 }
 
@@ -153,14 +152,14 @@ fn no_agent(written: &Written<String>, names: &[String]) -> Mistake {
     refused.label("unknown agent").hint(hint)
 }
 
+/// What guards it. Copies that stay where they are need no proof that another node is off.
 fn guard(
     resource: &ResourceDraft,
     agent: &AgentRef,
-    wanted: Option<Guard>,
-    default: Guard,
+    guard: Guard,
+    stays: bool,
     mistakes: &mut Vec<Mistake>,
 ) -> Guard {
-    let guard = wanted.unwrap_or(default);
     let name = cut(&resource.name.value, 40);
     match (agent, guard, &resource.guard) {
         (AgentRef::Ocf { .. }, Guard::Lease, Some(at)) => mistakes.push(
@@ -171,6 +170,8 @@ fn guard(
                      `guard = \"none\"` if running twice does no harm",
                 ),
         ),
+        // Each copy stays on its node, and nobody takes it over.
+        (_, Guard::Fence, _) if stays => {}
         (_, Guard::Fence, written) => {
             let at = written.as_ref().or(resource.agent.as_ref()).map_or(resource.name.span, |at| at.span);
             mistakes.push(

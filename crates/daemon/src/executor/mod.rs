@@ -238,11 +238,11 @@ impl Executor {
         let mut wanted: BTreeMap<_, _> = resources.into_iter().collect();
         for name in self.units.keys().cloned().collect::<Vec<_>>() {
             let spec = wanted.remove(&name);
-            self.step(&name, Event::Configured(spec))?;
+            self.step(&name, Event::Configured(spec.map(Box::new)))?;
         }
         for (name, spec) in wanted {
             self.units.insert(name.clone(), Unit::new(name.clone()));
-            self.step(&name, Event::Configured(Some(spec)))?;
+            self.step(&name, Event::Configured(Some(Box::new(spec))))?;
         }
         self.forget();
         Ok(())
@@ -408,7 +408,7 @@ impl Executor {
                     self.watches.remove(name);
                     self.due.remove(name);
                 }
-                self.crew.take(Task { resource: name.clone(), ticket, operation, held });
+                self.crew.take(Task { resource: name.clone(), ticket, operation, held: *held });
             }
             Action::Cancel(ticket) => self.crew.cancel(name, ticket),
             Action::Report(id, outcome) => {

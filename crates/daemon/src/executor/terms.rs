@@ -21,7 +21,7 @@ pub(super) enum Operation {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
     /// The configuration says what it is, or that it is no more.
-    Configured(Option<ResourceSpec>),
+    Configured(Option<Box<ResourceSpec>>),
     /// An order came. `lease_left`: what remains of the lease, nothing if the session is over.
     Ordered { order: Order, lease_left: Duration },
     /// The right to run what was granted in this session or before is over.
@@ -44,7 +44,7 @@ pub(super) enum Action {
     /// Make the unit's record durable before anything that follows.
     Record,
     /// Ask the agent; the end comes as [`Event::Ended`].
-    Run { ticket: Ticket, operation: Operation, held: Held },
+    Run { ticket: Ticket, operation: Operation, held: Box<Held> },
     /// Nobody waits for this operation any more: make it end soon.
     Cancel(Ticket),
     /// Tell the core how an order ended.

@@ -199,7 +199,7 @@ impl Unit {
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Configured(spec) => self.configured = spec,
+            Event::Configured(spec) => self.configured = spec.map(|spec| *spec),
             Event::Ordered { order, lease_left } => self.on_order(&order, lease_left, &mut actions),
             Event::LetGo { session, how } => self.on_let_go(session, how, &mut actions),
             Event::Ended { ticket, outcome } => self.on_end(ticket, outcome, &mut actions),
@@ -219,7 +219,7 @@ impl Unit {
 
     fn run(&mut self, operation: Operation, held: &Held, actions: &mut Vec<Action>) -> Ticket {
         let ticket = self.ticket();
-        actions.push(Action::Run { ticket, operation, held: held.clone() });
+        actions.push(Action::Run { ticket, operation, held: Box::new(held.clone()) });
         ticket
     }
 

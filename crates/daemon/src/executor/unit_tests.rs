@@ -59,7 +59,7 @@ fn ended(ticket: u64, outcome: Outcome) -> Event {
 /// A unit after these events, and what the last of them made it do, in short.
 fn after(events: Vec<Event>) -> (Unit, String) {
     let mut unit = Unit::new(ResourceName::new("site").unwrap());
-    let mut actions = unit.step(Event::Configured(Some(spec())));
+    let mut actions = unit.step(Event::Configured(Some(Box::new(spec()))));
     for event in events {
         actions = unit.step(event);
     }
@@ -302,7 +302,7 @@ fn random_events_never_start_what_was_barred() {
     };
     for world in 0..2000 {
         let mut unit = Unit::new(ResourceName::new("site").unwrap());
-        let _ = unit.step(Event::Configured(Some(spec())));
+        let _ = unit.step(Event::Configured(Some(Box::new(spec()))));
         let (mut open, mut barred, mut busy): (Vec<u64>, u64, Option<u64>) = (Vec::new(), 0, None);
         for number in 0..60 {
             let epoch = random(6) + 1;

@@ -1,10 +1,10 @@
 //! What a configuration without errors comes to.
 
-use heart_model::{Guard, Spec};
+use heart_model::{Copies, Guard, Name, ResourceName, ResourceSpec, Spec, Wishes};
 
 use super::{
     Look,
-    text::{Tone, count, paint, paragraph, table},
+    text::{Tone, count, list, paint, paragraph, table},
 };
 
 /// The cluster in a few lines, and what makes taking over each resource safe.
@@ -32,7 +32,10 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
         .resources
         .iter()
         .map(|(name, resource)| {
-            let (word, text) = meaning(resource.guard);
+            let (word, text) = match copies(spec, name, resource) {
+                Some(copies) => meaning_for_copies(copies, resource),
+                None => meaning(resource.guard),
+            };
             vec![
                 (Tone::Normal, format!("{name}:")),
                 (Tone::Normal, format!("guard {word}:")),
@@ -40,7 +43,56 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
             ]
         })
         .collect();
-    out + &table(look, &rows)
+    out += &table(look, &rows);
+    out + &conditions(spec, look)
+}
+
+/// What does not always run, and when it does.
+fn conditions(spec: &Spec, look: &Look) -> String {
+    let resources = spec.resources.iter().map(|(name, resource)| (name.as_str(), &resource.wishes));
+    let groups = spec.groups.iter().map(|(name, group)| (name.as_str(), &group.wishes));
+    let rows: Vec<_> = resources
+        .chain(groups)
+        .filter_map(|(name, wishes)| Some((name, condition(wishes)?)))
+        .map(|(name, text)| vec![(Tone::Normal, format!("{name}:")), (Tone::Normal, text)])
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}\n{}", paint(look, Tone::Head, "What runs only at times"), table(look, &rows))
+}
+
+fn condition(wishes: &Wishes) -> Option<String> {
+    let times: Vec<String> = wishes.during.iter().map(Name::to_string).collect();
+    let during = (!times.is_empty()).then(|| match times.as_slice() {
+        [only] => format!("during {only}, in UTC"),
+        _ => format!("during any of {}, in UTC", list(&times)),
+    });
+    let ticket = wishes.ticket.as_ref().map(|ticket| format!("with the ticket {ticket}"));
+    let both: Vec<String> = during.into_iter().chain(ticket).collect();
+    (!both.is_empty()).then(|| both.join(", "))
+}
+
+/// On how many nodes it runs at once, by its own wish or its group's.
+fn copies(spec: &Spec, name: &ResourceName, resource: &ResourceSpec) -> Option<Copies> {
+    let of_group = spec.group_of(name).and_then(|(_, group)| group.wishes.copies);
+    resource.wishes.copies.or(of_group)
+}
+
+/// What a guard means for one copy of several.
+fn meaning_for_copies(copies: Copies, resource: &ResourceSpec) -> (&'static str, &'static str) {
+    let text = match (resource.promotable, resource.guard) {
+        (false, _) => match copies {
+            Copies::All => "its copies elsewhere go on; nobody takes this one over",
+            Copies::Of(_) => "its copies elsewhere go on; a node that has none starts one",
+        },
+        (true, Guard::Fence) => {
+            "its copies elsewhere go on; the next is promoted once that node is proven off"
+        }
+        (true, Guard::Lease) => "its copies elsewhere go on; the next is promoted when its lease has ended",
+        (true, Guard::None) => "its copies elsewhere go on; the next is promoted at once",
+    };
+    (meaning(resource.guard).0, text)
 }
 
 /// What a guard means for a takeover.

@@ -509,6 +509,63 @@ If the node of a resource is lost
 }
 
 #[test]
+fn copies_and_times_of_a_configuration_are_said() {
+    let text = br#"
+[cluster]
+name = "web"
+[node.ada]
+addresses = ["10.0.0.1"]
+[node.bob]
+addresses = ["10.0.0.2"]
+[node.cyn]
+addresses = ["10.0.0.3"]
+[time.night]
+hours = "22:00-06:00"
+[time.weekend]
+weekdays = "sat-sun"
+[resource.cache]
+agent = "process"
+command = ["/usr/bin/cache"]
+[resource.db]
+agent = "ocf:heartbeat:pgsql"
+copies = 2
+promotable = true
+[resource.dns]
+agent = "process"
+command = ["/usr/bin/dns"]
+copies = "all"
+ticket = "berlin"
+[resource.report]
+agent = "process"
+command = ["/usr/bin/report"]
+during = ["night", "weekend"]
+[group.grid]
+members = ["cache"]
+copies = 2
+during = "night"
+ticket = "berlin"
+"#;
+    let checked = heart_config::read("heart.toml", text, &heart_config::NoEnvironment).unwrap();
+    let summary = summary(&checked.spec, &LOOK);
+    let (_, said) = summary.split_once("\n\n").unwrap();
+    assert_text(
+        said,
+        "\
+If the node of a resource is lost
+  cache:   guard lease:  its copies elsewhere go on; a node that has none starts one
+  db:      guard fence:  its copies elsewhere go on; the next is promoted once that node is proven off
+  dns:     guard lease:  its copies elsewhere go on; nobody takes this one over
+  report:  guard lease:  the kernel lets go of it without us, then another takes it
+
+What runs only at times
+  dns:     with the ticket berlin
+  report:  during any of night and weekend, in UTC
+  grid:    during night, in UTC, with the ticket berlin
+",
+    );
+}
+
+#[test]
 fn the_last_entries_know_where_things_were_from_those_before() {
     let story =
         timeline(vec![Change::Grant { grants: vec![grant("site", ada(), 4)] }, report(Activity::Running)]);
