@@ -197,6 +197,8 @@ codes! {
     CopiesWait "copies-wait" Warning;
     /// Copies of an address, which can be in one place only.
     CopiesOfAddress "copies-of-address" Error;
+    /// Copies on several nodes are to be where one thing is, or what is promoted is to follow another.
+    CopiesFollow "copies-follow" Error;
     /// Something is to be promoted and has no copies.
     NoCopies "no-copies" Error;
     /// Something is to be promoted by an agent that cannot.

@@ -140,6 +140,14 @@ impl<'f> Facts<'f> {
         self.nodes.binary_search_by(|node| node.name.cmp(name)).ok()
     }
 
+    /// The units that a name in the file means, each with its number: of a resource with a promoted copy, the
+    /// right to be that.
+    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = (usize, &Unit<'f>)> {
+        let promotion = self.units.iter().any(|unit| unit.kind == Kind::Promotion && unit.name == name);
+        let all = self.units.iter().enumerate();
+        all.filter(move |(_, unit)| is_called(unit, name) && (!promotion || unit.kind == Kind::Promotion))
+    }
+
     fn all_units(&self, status: &'f Status) -> Vec<Unit<'f>> {
         let mut grouped: BTreeSet<&ResourceName> = BTreeSet::new();
         let mut units = Vec::new();
@@ -297,4 +305,10 @@ impl Member<'_> {
     pub(crate) fn limit(&self) -> u32 {
         self.spec.failures_max.max(1)
     }
+}
+
+/// Whether a name in the file means this unit, or a member of it.
+pub(crate) fn is_called(unit: &Unit<'_>, name: &str) -> bool {
+    let member = |one: &Member<'_>| one.name.copy().map_or(one.name.as_str(), |(of, _)| of) == name;
+    unit.name == name || unit.members.iter().any(member)
 }

@@ -7,7 +7,7 @@ use heart_model::{Name, Other, Refusal};
 
 use crate::{
     candidates::Candidates,
-    facts::{Facts, Kind, Node, Unit},
+    facts::{Facts, Kind, Node, Unit, is_called},
 };
 
 /// What is needed to say why not.
@@ -94,16 +94,8 @@ impl<'f> Refusals<'_, 'f> {
         })
     }
 
-    /// The units that a name in the file means: of a resource with a promoted copy, that one.
+    /// The units that a name in the file means, and where they go.
     fn named(&self, name: &str) -> impl Iterator<Item = (&Unit<'f>, Option<Node>)> {
-        let promotion = self.facts.units.iter().any(|unit| unit.kind == Kind::Promotion && unit.name == name);
-        let all = self.facts.units.iter().zip(self.targets.iter().copied());
-        all.filter(move |(unit, _)| is_called(unit, name) && (!promotion || unit.kind == Kind::Promotion))
+        self.facts.named(name).map(|(number, unit)| (unit, self.targets[number]))
     }
-}
-
-/// Whether a name in the file means this unit, or a member of it.
-pub(crate) fn is_called(unit: &Unit<'_>, name: &str) -> bool {
-    let member = |name: &heart_model::ResourceName| name.copy().map_or(name.as_str(), |(of, _)| of).len();
-    unit.name == name || unit.members.iter().any(|one| &one.name.as_str()[..member(&one.name)] == name)
 }

@@ -21,10 +21,9 @@ use heart_model::{
 use crate::{
     candidates::{Candidates, worn_out},
     engine,
-    facts::{Facts, Holding, Kind, Node, Unit},
+    facts::{Facts, Holding, Kind, Node, Unit, is_called},
     gathering::waits_for_preferred,
     lower,
-    refusals::is_called,
 };
 
 /// What a person's request is worth: more than what any word of the file but *never* and *with* is.
@@ -77,9 +76,9 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
         told.followers();
         told.request();
     }
-    let stays = |id: &str| {
+    let stays = |id: &str, role: Option<Role>| {
         let mut units = facts.units.iter().zip(candidates);
-        units.any(|(unit, candidates)| stays(facts, unit, candidates) && is_meant(unit, id))
+        units.any(|(unit, candidates)| stays(facts, unit, candidates) && is_meant(unit, id, role))
     };
     cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, stays));
     nodes(facts, candidates, &pinned, &mut state);
@@ -114,38 +113,44 @@ fn settled(facts: &Facts<'_>, number: usize, candidates: &Candidates<'_>) -> Opt
     let unit = &facts.units[number];
     let home = unit.acts_on().and_then(|home| facts.number(home))?;
     let wishes = &unit.wishes;
-    let beside = |other: &&Other| match other {
-        Other::Node(_) => false,
-        Other::Unit(name) => facts
-            .units
-            .iter()
-            .any(|one| is_called(one, name.as_str()) && one.acts_on() == Some(facts.nodes[home].name)),
-    };
-    let free = wishes.with.is_empty() && !wishes.never.iter().any(|other| beside(&other));
+    let free = wishes.with.is_empty() && !is_beside(facts, unit, home);
     let runs = lower::runs_now(facts.spec, wishes, facts.now)
         && wishes.ticket.as_ref().is_none_or(|ticket| facts.tickets.contains(ticket));
     let stays = unit.kind == Kind::Whole && unit.asked.is_none() && stays(facts, unit, candidates);
     (free && runs && stays).then_some(home)
 }
 
-/// Whether a constraint that names this id means the unit, or a member of it.
-fn is_meant(unit: &Unit<'_>, id: &str) -> bool {
+/// Whether something acts on a node that a unit is never to be beside of.
+fn is_beside(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
+    let acts_there = |unit: &Unit<'_>| unit.acts_on() == Some(facts.nodes[node].name);
+    unit.wishes.never.iter().any(|other| match other {
+        Other::Node(_) => false,
+        Other::Unit(name) => facts.named(name.as_str()).any(|(_, one)| acts_there(one)),
+    })
+}
+
+/// Whether a constraint that names this id in a role means the unit, or a member of it.
+fn is_meant(unit: &Unit<'_>, id: &str, role: Option<Role>) -> bool {
+    let promoted = role == Some(Role::Promoted);
     match unit.kind {
         Kind::Whole => is_called(unit, id),
-        Kind::Copy(_) | Kind::Promotion => lower::all_copies(unit.name) == id,
+        Kind::Copy(_) => !promoted && lower::all_copies(unit.name) == id,
+        Kind::Promotion => promoted && lower::all_copies(unit.name) == id,
     }
 }
 
 /// What stays does not go because of something that does not: neither because what goes with it cannot stay,
 /// nor because something comes that keeps apart from it.
-fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str) -> bool) {
+fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str, Option<Role>) -> bool) {
     let Constraint::Colocation(pair) = constraint else { return };
     // To keep apart is the same from both sides, but what comes second has to give way.
-    if pair.score < Score::ZERO && stays(&pair.dependent) && !stays(&pair.primary) {
+    let primary_stays = stays(&pair.primary, pair.primary_role);
+    let dependent_stays = stays(&pair.dependent, pair.dependent_role);
+    if pair.score < Score::ZERO && dependent_stays && !primary_stays {
         core::mem::swap(&mut pair.primary, &mut pair.dependent);
         core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
     }
-    if stays(&pair.primary) {
+    if primary_stays || (pair.score < Score::ZERO && dependent_stays) {
         pair.influence = Some(false);
     }
 }
@@ -175,7 +180,7 @@ fn surplus(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTreeSet<usize> 
         copies.sort_by_key(|&(number, node)| {
             let prefers = &facts.units[number].prefers;
             let place = prefers.iter().position(|preferred| *preferred == node).unwrap_or(usize::MAX);
-            (promoted != Some(node), place, node)
+            (promoted != Some(node), is_beside(facts, &facts.units[number], node), place, node)
         });
         surplus.extend(copies.into_iter().skip(most).map(|(number, _)| number));
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome};
+use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome, ResourceName};
 
 use crate::{
     agent::{Agent, Job, Stop},
@@ -82,22 +82,52 @@ impl OcfAgent {
     fn act(&self, action: &str, interval: Duration, job: &Job<'_>) -> Outcome {
         let mut command = self.command(action);
         command
-            .env("OCF_RESOURCE_INSTANCE", job.resource.as_str())
+            .env("OCF_RESOURCE_INSTANCE", instance(job.resource))
             .env("OCF_RESKEY_CRM_meta_name", action)
             .env("OCF_RESKEY_CRM_meta_interval", interval.as_millis().to_string())
             .env("OCF_RESKEY_CRM_meta_on_node", &self.node)
             .env("OCF_RESKEY_crm_feature_set", "3.16.2")
             .env("HEART_EPOCH", job.epoch.to_string())
             .env("HEART_SESSION", job.session.to_string());
+        if job.spec.promotable {
+            // What agents ask when they want to know whether one of several may be promoted.
+            for name in
+                ["promoted_max", "promoted_node_max", "master_max", "master_node_max", "clone_node_max"]
+            {
+                command.env(format!("OCF_RESKEY_CRM_meta_{name}"), "1");
+            }
+            command.env("OCF_RESKEY_CRM_meta_promotable", "true");
+        }
         let left = job.deadline.saturating_duration_since(Instant::now());
         command.env("OCF_RESKEY_CRM_meta_timeout", left.as_millis().to_string());
         for (name, value) in &job.spec.parameters {
             command.env(format!("OCF_RESKEY_{name}"), plain(value));
         }
         match run::run(command, job.deadline, job.cancel) {
+            Ok(ended) if action == "monitor" && is_promotion(job) => promoted(&ended),
             Ok(ended) => outcome(&ended),
             Err(error) => Outcome::Unable(format!("cannot run {}: {error}", self.path().display())),
         }
+    }
+}
+
+/// The name by which an agent knows what it runs: on one node, that of the resource is enough for a copy, and
+/// what is promoted is the copy.
+fn instance(resource: &ResourceName) -> &str {
+    resource.copy().map_or(resource.as_str(), |(of, _)| of)
+}
+
+/// Whether a job is not about a copy but about its being promoted.
+fn is_promotion(job: &Job<'_>) -> bool {
+    job.spec.promotable && job.resource.copy().is_none()
+}
+
+/// OCF agent API 1.1: a monitor answers 8 for what runs promoted, 0 for what runs and is not, 9 for what has failed
+/// while it was promoted. To who asks for the promotion, what only runs is not there.
+fn promoted(ended: &Ended) -> Outcome {
+    match ended.end {
+        End::Exit(0) => Outcome::NotRunning,
+        _ => outcome(ended),
     }
 }
 
@@ -136,11 +166,11 @@ impl Agent for OcfAgent {
                     .to_owned(),
             );
         }
-        self.act("start", Duration::ZERO, job)
+        self.act(if is_promotion(job) { "promote" } else { "start" }, Duration::ZERO, job)
     }
 
     fn stop(&self, job: &Job<'_>, _how: Stop) -> Outcome {
-        match self.act("stop", Duration::ZERO, job) {
+        match self.act(if is_promotion(job) { "demote" } else { "stop" }, Duration::ZERO, job) {
             // After a stop, "not running" is the answer we hoped for.
             Outcome::NotRunning => Outcome::Done,
             outcome => outcome,

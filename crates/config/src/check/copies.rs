@@ -30,6 +30,40 @@ pub(super) fn of_addresses(parties: &Parties<'_>, mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// Reports copies that are to be with something that is in one place: all but one of them could run nowhere. And
+/// what is promoted leads: others go with it.
+pub(super) fn of_company(parties: &Parties<'_>, mistakes: &mut Vec<Mistake>) {
+    for (number, party) in parties.all.iter().enumerate().filter(|(_, party)| party.has_copies()) {
+        let own = party.shown();
+        let promotable = party.group.is_none() && party.members.iter().any(|one| is_promotable(one));
+        for (other, span) in parties.with(number) {
+            let other = &parties.all[other];
+            let shown = other.shown();
+            let mistake = if promotable {
+                Mistake::at(
+                    Code::CopiesFollow,
+                    span,
+                    format!("`{own}` is promoted somewhere, and follows nobody"),
+                )
+                .label("goes with another")
+                .hint(format!("let the other go with it: `with = [\"{own}\"]` in the table of `{shown}`"))
+            } else if !other.has_copies() {
+                let message = format!("the copies of `{own}` cannot all be where `{shown}` is");
+                Mistake::at(Code::CopiesFollow, span, message).label("runs on one node").hint(format!(
+                    "remove `copies` from `{own}`, or give `{shown}` copies, too: then each has one beside it"
+                ))
+            } else {
+                continue;
+            };
+            mistakes.push(mistake.related(other.name.span, "the other"));
+        }
+    }
+}
+
+fn is_promotable(resource: &ResourceDraft) -> bool {
+    resource.promotable.as_ref().is_some_and(|promotable| promotable.value)
+}
+
 /// Whether one of the copies is promoted; refused where there are none, or its agent cannot.
 pub(super) fn promotable(
     resource: &ResourceDraft,
@@ -38,7 +72,7 @@ pub(super) fn promotable(
     is_member: bool,
     mistakes: &mut Vec<Mistake>,
 ) -> bool {
-    let Some(written) = resource.promotable.as_ref().filter(|promotable| promotable.value) else {
+    let Some(written) = resource.promotable.as_ref().filter(|_| is_promotable(resource)) else {
         return false;
     };
     // Of a member, that is said elsewhere.

@@ -44,6 +44,7 @@ pub(crate) fn check(
     circles::circles(&parties, mistakes);
     room::room(draft, &parties, mistakes);
     copies::of_addresses(&parties, mistakes);
+    copies::of_company(&parties, mistakes);
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
