@@ -13,7 +13,7 @@ pub(crate) mod text;
 mod why;
 
 pub(crate) use check::summary;
-pub(crate) use explanation::explanation;
+pub(crate) use explanation::{explanation, words as cause};
 pub(crate) use log::log;
 pub(crate) use losses::losses;
 pub(crate) use simulation::simulation;
