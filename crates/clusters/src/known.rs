@@ -19,13 +19,11 @@ pub(crate) struct Primitive<'c> {
 pub(crate) struct Known<'c> {
     pub(crate) cluster: &'c Cluster,
     pub(crate) primitives: BTreeMap<&'c str, Primitive<'c>>,
-    /// What runs the connections of guests and the parts of bundles, which nobody has written.
-    implied: BTreeMap<String, AgentName>,
 }
 
 impl<'c> Known<'c> {
     pub(crate) fn of(cluster: &'c Cluster) -> Known<'c> {
-        let mut known = Known { cluster, primitives: BTreeMap::new(), implied: BTreeMap::new() };
+        let mut known = Known { cluster, primitives: BTreeMap::new() };
         for resource in &cluster.resources {
             known.add(resource, &[]);
         }
@@ -37,15 +35,11 @@ impl<'c> Known<'c> {
         match &resource.body {
             Body::Primitive(agent) => {
                 let primitive = Primitive { source: resource, agent, around: around.to_vec() };
-                if let Some(guest) = plain(&resource.meta, "remote-node") {
-                    self.implied.insert(guest.to_owned(), agent_of("pacemaker", "remote"));
-                }
                 self.primitives.insert(&resource.id, primitive);
             }
             Body::Group(members) => members.iter().for_each(|member| self.add(member, &inside)),
             Body::Clone(inner) => self.add(inner, &inside),
             Body::Bundle(bundle) => {
-                self.implied.insert(resource.id.clone(), agent_of("heartbeat", &bundle.technology));
                 if let Some(inner) = &bundle.inner {
                     self.add(inner, &inside);
                 }
@@ -56,22 +50,6 @@ impl<'c> Known<'c> {
     /// A primitive, by the name that actions have for it.
     pub(crate) fn primitive(&self, name: &str) -> Option<&Primitive<'c>> {
         self.primitives.get(name).or_else(|| self.primitives.get(without_instance(name)))
-    }
-
-    pub(crate) fn agent(&self, name: &str) -> Option<AgentName> {
-        let written = self.primitive(name).map(|primitive| primitive.agent.clone());
-        written.or_else(|| self.implied.get(name).cloned()).or_else(|| self.of_bundle(name))
-    }
-
-    /// Parts of a bundle are named after it: `b-ip-192.0.2.1`, `b-podman-0`, and the connection `b-0`.
-    fn of_bundle(&self, name: &str) -> Option<AgentName> {
-        let (bundle, part) = name.split_once('-')?;
-        let container = self.implied.get(bundle)?;
-        Some(match part.split_once('-') {
-            Some(("ip", _)) => agent_of("heartbeat", "IPaddr2"),
-            Some(_) => container.clone(),
-            None => agent_of("pacemaker", "remote"),
-        })
     }
 
     /// An option of the cluster.
@@ -106,10 +84,6 @@ impl Primitive<'_> {
     pub(crate) fn is_left_alone(&self) -> bool {
         self.meta("is-managed") == Some("false") || self.meta("maintenance") == Some("true")
     }
-}
-
-fn agent_of(provider: &str, agent_type: &str) -> AgentName {
-    AgentName { class: "ocf".into(), provider: Some(provider.into()), agent_type: agent_type.into() }
 }
 
 /// A value that holds under no condition.

@@ -343,3 +343,93 @@ fn simulate_says_what_is_wrong_and_what_to_do() {
     assert_eq!(heart(&["simulate", "--now", "soon", "x"]).code, 2);
     assert_eq!(heart(&["simulate"]).code, 2);
 }
+
+/// Three nodes; `db` runs on ada, leaves a node with its first failure there, and may not run on eve.
+const DB: &str = r#"<cib have-quorum="1" dc-uuid="1">
+<configuration>
+<crm_config><cluster_property_set id="o"><nvpair id="o1" name="stonith-enabled" value="false"/></cluster_property_set></crm_config>
+<nodes><node id="1" uname="ada"/><node id="2" uname="bob"/><node id="3" uname="eve"/></nodes>
+<resources><primitive id="db" class="ocf" provider="heartbeat" type="Dummy">
+<meta_attributes id="m"><nvpair id="m1" name="migration-threshold" value="1"/></meta_attributes>
+<operations><op id="db-monitor" name="monitor" interval="10s"/></operations></primitive></resources>
+<constraints><rsc_location id="db-not-eve" rsc="db" node="eve" score="-INFINITY"/></constraints>
+</configuration>
+<status>
+<node_state id="1" uname="ada" in_ccm="true" crmd="online" join="member" expected="member"><lrm id="1"><lrm_resources><lrm_resource id="db" class="ocf" provider="heartbeat" type="Dummy">
+<lrm_rsc_op id="db_last_0" operation="start" interval="0" call-id="5" rc-code="0" op-status="0" transition-key="1:1:0:a" transition-magic="0:0;1:1:0:a"/>
+<lrm_rsc_op id="db_monitor_10000" operation="monitor" interval="10000" call-id="6" rc-code="0" op-status="0" transition-key="2:1:0:a" transition-magic="0:0;2:1:0:a"/>
+</lrm_resource></lrm_resources></lrm></node_state>
+<node_state id="2" uname="bob" in_ccm="true" crmd="online" join="member" expected="member"/>
+<node_state id="3" uname="eve" in_ccm="true" crmd="online" join="member" expected="member"/>
+</status></cib>"#;
+
+#[test]
+fn simulate_makes_resources_fail_and_goes_on_until_nothing_is_left_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file(&folder, "db.xml", DB);
+    let simulate = |options: &[&str]| heart(&[&["simulate", text(&db)], options].concat());
+    let json = |options: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&simulate(&[options, &["--json"]].concat()).out).unwrap()
+    };
+    let failed = json(&["--fail-resource", "db@ada"]);
+    assert_eq!(failed["before"]["rscs"]["db"]["f"], "F");
+    assert_eq!(failed["after"]["rscs"]["db"]["on"][0][0], "bob");
+    let forgiven = json(&["--fail-resource", "db", "--recover-resource", "db@ada"]);
+    assert_eq!(forgiven["after"]["rscs"]["db"]["on"][0][0], "ada");
+
+    let settled = json(&["--fail-resource", "db", "--settle"]);
+    assert_eq!(
+        (&settled["settled"], &settled["rounds"][0]["decide"][0]),
+        (&true.into(), &"Recover db ada -> bob".into())
+    );
+    let rounds = settled["rounds"].as_array().unwrap();
+    assert!(
+        rounds.len() > 1 && rounds.last().unwrap()["actions"].as_array().unwrap().is_empty(),
+        "{settled}"
+    );
+    assert_eq!(settled["after"]["rscs"]["db"]["on"][0][0], "bob");
+    let told = simulate(&["--fail-resource", "db", "--settle"]);
+    assert_eq!((told.code, told.err.as_str()), (0, ""));
+    for part in ["Now\n", "\nRound 1\n", "\nThen\n", "It settles: after "] {
+        assert!(told.out.contains(part), "{part}: {}", told.out);
+    }
+
+    for (options, said) in [
+        (["--fail-resource", "web"], "the description knows no resource `web`"),
+        (["--fail-resource", "db@dan"], "no node `dan`\nhint: its nodes are: ada, bob, eve"),
+        (
+            ["--fail-resource", "db@bob"],
+            "db cannot fail on bob: it is not active there\nhint: it is active on: ada",
+        ),
+        (["--recover-resource", "db"], "db has no failure anywhere that could be forgotten"),
+    ] {
+        let ended = simulate(&options);
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{options:?}");
+        assert!(ended.err.contains(said) && ended.err.contains("\nhint: "), "{}", ended.err);
+    }
+}
+
+#[test]
+fn what_if_tells_programs_why_something_stays_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = file(&folder, "db.xml", &DB.replace("node=\"eve\"", "node=\"bob\""));
+    let ended = heart(&["what-if", "--single", "--json", text(&db)]);
+    assert_eq!(ended.code, 0, "eve takes over: {}", ended.err);
+    let second =
+        r#"<rsc_location id="db-not-eve-either" rsc="db" node="eve" score="-INFINITY"/></constraints>"#;
+    let pinned = DB.replace("node=\"eve\"", "node=\"bob\"").replace("</constraints>", second);
+    let pinned = file(&folder, "pinned.xml", &pinned);
+    let ended = heart(&["what-if", "--single", "--json", text(&pinned)]);
+    assert_eq!(ended.code, 1);
+    let losses: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    let why = &losses[0]["because"][0];
+    assert_eq!(
+        (&losses[0]["down"][0], &why["resource"], &why["together"]),
+        (&"db".into(), &"db".into(), &false.into())
+    );
+    let causes: Vec<_> =
+        why["causes"].as_array().unwrap().iter().filter(|cause| cause["kind"] == "constraint").collect();
+    assert_eq!((&causes[0]["name"], &causes[0]["otherwise"][0]), (&"db-not-eve".into(), &"bob".into()));
+    assert_eq!(causes[0]["text"], "constraint `db-not-eve`: db may not run on bob");
+    assert_eq!(losses[1]["because"], serde_json::json!([]));
+}

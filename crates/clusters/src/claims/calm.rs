@@ -9,14 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource, Role};
-use heart_scheduler::engine::{Outcome, decide};
+use heart_scheduler::engine::{Outcome, decide, inject};
 
-use super::{Broken, Claim, broken, settles, tangle};
-use crate::{
-    Situation,
-    run::{self, without_instance},
-    show,
-};
+use super::{Broken, Claim, broken, foreseen, settles, tangle};
+use crate::{Situation, run::without_instance, show};
 
 /// Which failures are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +55,8 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         fail(&mut failed, name, node);
         let concerned = with_hosted(&related, &quiet, [whole(&related, name)].into());
         let what = format!("{name} fails on {node}");
-        if let Some(broken) = unrelated_rest(&related, &failed, &concerned, &what) {
+        let outcome = decide(&failed.cluster, &failed.state);
+        if let Some(broken) = unrelated_rest(&related, &outcome, &concerned, &what) {
             return Some(broken);
         }
     }
@@ -75,7 +72,9 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         let wholes = concerned.map(|name| whole(&related, name)).collect();
         let wholes = with_hosted(&related, &quiet, wholes);
         let what = format!("{} is lost", node.name);
-        if let Some(broken) = unrelated_rest(&related, &lost, &wholes, &what) {
+        let outcome = decide(&lost.cluster, &lost.state);
+        let broken = unrelated_rest(&related, &outcome, &wholes, &what);
+        if let Some(broken) = broken.or_else(|| foreseen::check(&outcome, &what)) {
             return Some(broken);
         }
     }
@@ -105,11 +104,10 @@ fn with_hosted(
 
 fn unrelated_rest(
     related: &BTreeMap<String, usize>,
-    situation: &Situation,
+    outcome: &Outcome,
     concerned: &BTreeSet<usize>,
     what: &str,
 ) -> Option<Broken> {
-    let outcome: Outcome = decide(&situation.cluster, &situation.state);
     let moved = outcome.actions.iter().chain(&outcome.implied).find(|action| {
         let touches = matches!(action.name.as_str(), "stop" | "demote" | "migrate_to" | "migrate_from");
         let whole = action.resource.as_ref().map(|name| whole(related, name));
@@ -120,7 +118,7 @@ fn unrelated_rest(
 
 /// A monitor of the resource finds that it does not run as it should.
 fn fail(situation: &mut Situation, resource: &str, node: &str) {
-    let entry = run::entry(situation, node);
+    let entry = inject::entry(&situation.cluster, &mut situation.state, node);
     let Some(history) = entry.history.iter_mut().find(|history| history.resource == resource) else { return };
     let call = history.operations.iter().map(|operation| operation.call).max().unwrap_or(0) + 1;
     history.operations.push(Operation {
@@ -137,7 +135,7 @@ fn fail(situation: &mut Situation, resource: &str, node: &str) {
 
 /// The node is lost all at once; whether it was there.
 fn lose(situation: &mut Situation, node: &str) -> bool {
-    let entry = run::entry(situation, node);
+    let entry = inject::entry(&situation.cluster, &mut situation.state, node);
     let was_there = entry.member == Some(1);
     (entry.member, entry.process, entry.join) = (Some(0), Some(0), Some(JoinState::Down));
     let id = entry.id.clone();

@@ -4,6 +4,7 @@
 //! engine how it came to a decision. Where the words leave a choice, a claim is silent.
 
 mod calm;
+mod foreseen;
 mod hands;
 mod needs;
 mod once;
@@ -18,9 +19,10 @@ use heart_model::policy::Role;
 use heart_scheduler::engine::{
     Outcome,
     outcome::{Action, NodeView},
+    rehearse,
 };
 
-use crate::{Situation, grow, grow::Tier, known::Known, run};
+use crate::{Situation, grow, grow::Tier, known::Known};
 
 pub use calm::{Failures, rests};
 pub use settles::ROUNDS_MAX;
@@ -50,6 +52,8 @@ pub enum Claim {
     Needs,
     /// Nothing healthy moves because something else failed.
     Calm,
+    /// Where everything ends up when a node is lost can be read from the plan alone.
+    Foreseen,
 }
 
 /// A claim that does not hold.
@@ -122,7 +126,7 @@ struct Plan<'p> {
 
 impl<'p> Plan<'p> {
     fn of(situation: &'p Situation, outcome: &'p Outcome) -> Result<Plan<'p>, Broken> {
-        let sequence = run::sequence(outcome);
+        let sequence = rehearse::sequence(outcome);
         let count = outcome.actions.len() + outcome.points;
         if sequence.len() < count {
             let never = (0..count).find(|place| !sequence.contains(place));

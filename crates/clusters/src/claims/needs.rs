@@ -16,7 +16,8 @@ pub(super) fn check(plan: &Plan<'_>) -> Option<Broken> {
     let clear = needs.iter().filter(|need| single(need.first) && single(need.then));
     // Nodes that are let in by fence devices bring orders of their own.
     let lets_in = plan.known.primitives.values().any(|found| found.meta("provides") == Some("unfencing"));
-    let is_device = |name: &str| plan.known.agent(name).is_some_and(|agent| agent.class == "stonith");
+    let is_device =
+        |name: &str| plan.known.primitive(name).is_some_and(|found| found.agent.class == "stonith");
     let clear = clear.filter(|need| !(lets_in && (is_device(need.first) || is_device(need.then))));
     let clear = clear.filter(|need| !rings.contains(&(need.first, need.then)));
     clear.into_iter().find_map(|need| starts_behind(plan, need).or_else(|| stops_before(plan, need)))

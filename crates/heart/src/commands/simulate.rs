@@ -12,16 +12,32 @@ use clap::{Args, ValueEnum};
 use heart_config::cib::{CIB_BYTES_MAX, CibMistake, Imported, date};
 
 use heart_model::policy::State;
-use heart_scheduler::{engine::inject, lower};
+use heart_scheduler::{
+    engine::{
+        inject::{self, Refused},
+        settle::{self, End},
+    },
+    lower,
+};
 
 use crate::{
     failure::{Failure, Kind},
     output, render,
-    simulation::{self, graph, result::CaseResult},
+    simulation::{
+        self, graph,
+        result::{CaseResult, CourseResult},
+    },
 };
 
 /// Say what would be done in a cluster that a file describes
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  heart simulate cib.xml --fail-node ada           if ada were lost
+  heart simulate cib.xml --fail-resource db@ada    if db failed on ada
+  heart simulate cib.xml --fail-node ada --settle  the same, and everything that follows
+
+The exit code is 1 if it does not settle.")]
 pub(crate) struct Options {
     /// The description: the CIB of a Pacemaker cluster, as `cibadmin --query` prints it, or the
     /// configuration of Heart (a name that ends with `.toml`)
@@ -36,6 +52,16 @@ pub(crate) struct Options {
     /// Say what would be done if that node came back
     #[arg(long, value_name = "NODE")]
     recover_node: Vec<String>,
+    /// Say what would be done if that resource failed: on that node, or wherever it is active. A group or a
+    /// clone fails with all that is in it
+    #[arg(long, value_name = "RESOURCE[@NODE]")]
+    fail_resource: Vec<String>,
+    /// Say what would be done if the failures of that resource were forgotten, as `heart forgive` does it
+    #[arg(long, value_name = "RESOURCE[@NODE]")]
+    recover_resource: Vec<String>,
+    /// Go on until nothing is left to do: take it that all of it succeeds, and plan again from there
+    #[arg(long, conflicts_with = "graph")]
+    settle: bool,
     /// Print everything as JSON
     #[arg(long, conflicts_with = "graph")]
     json: bool,
@@ -44,7 +70,9 @@ pub(crate) struct Options {
     graph: Option<Form>,
     /// Print the result of every description in that folder, a line of JSON each; a file `args.json`
     /// there may say the time of some
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "json", "graph", "fail_node", "recover_node"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = [
+        "file", "json", "graph", "settle", "fail_node", "recover_node", "fail_resource", "recover_resource",
+    ])]
     suite: Option<PathBuf>,
 }
 
@@ -72,6 +100,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let name = file.to_string_lossy();
     let mut imported = described(file, options.now)?;
     inject(options, &mut imported)?;
+    if options.settle {
+        return settled(&name, &imported, options.json);
+    }
     let outcome = simulation::decide(&imported);
     if options.json {
         let mut result = CaseResult::of(&name, &outcome);
@@ -131,7 +162,67 @@ fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {
             return Err(unknown(name));
         }
     }
+    for text in &options.fail_resource {
+        let (resource, node) = resource_at(text);
+        let done = inject::fail_resource(cluster, state, resource, node);
+        done.map_err(|refused| unchanged(resource, node, refused, &unknown))?;
+    }
+    for text in &options.recover_resource {
+        let (resource, node) = resource_at(text);
+        let done = inject::recover_resource(cluster, state, resource, node);
+        done.map_err(|refused| unchanged(resource, node, refused, &unknown))?;
+    }
     Ok(())
+}
+
+/// `RESOURCE` or `RESOURCE@NODE`.
+fn resource_at(text: &str) -> (&str, Option<&str>) {
+    text.rsplit_once('@').map_or((text, None), |(resource, node)| (resource, Some(node)))
+}
+
+/// Why a resource was made neither to fail nor to come back.
+fn unchanged(
+    resource: &str,
+    node: Option<&str>,
+    refused: Refused,
+    unknown: &dyn Fn(&String) -> Failure,
+) -> Failure {
+    let there = node.map_or_else(|| "anywhere".to_owned(), |node| format!("on {node}"));
+    let elsewhere = |on: &[String], nowhere: &str, what: &str| match on {
+        [] => nowhere.to_owned(),
+        on => format!("{what} on: {}", on.join(", ")),
+    };
+    match refused {
+        Refused::Node => unknown(&node.unwrap_or_default().to_owned()),
+        Refused::Resource => Failure::problem(
+            format!("the description knows no resource `{resource}`"),
+            "`heart simulate FILE` shows what there is",
+        ),
+        Refused::Inactive(on) => Failure::problem(
+            format!("{resource} cannot fail {there}: it is not active there"),
+            elsewhere(&on, "what is active where shows `heart simulate FILE`", "it is active"),
+        ),
+        Refused::Unfailed(on) => Failure::problem(
+            format!("{resource} has no failure {there} that could be forgotten"),
+            elsewhere(&on, "what has failed shows `heart simulate FILE`", "it has one"),
+        ),
+    }
+}
+
+/// Says how it goes on, plan after plan.
+fn settled(name: &str, imported: &Imported, json: bool) -> Result<ExitCode, Failure> {
+    let now = imported.state.now.unwrap_or_else(output::now_s);
+    let course = settle::settle(&imported.cluster, &imported.state, now);
+    if json {
+        let notes = imported.report.iter().map(ToString::to_string).collect();
+        output::print_json(&CourseResult::of(name, &course, notes))?;
+    } else {
+        output::print(&render::course(&course, &imported.report, &output::look()))?;
+    }
+    Ok(match course.end {
+        End::Settled => ExitCode::SUCCESS,
+        End::Unsettled { .. } => ExitCode::from(Kind::Problem.code()),
+    })
 }
 
 /// Every description in a folder, in the order of the names.

@@ -8,17 +8,17 @@ use std::{
 };
 
 use clap::Args;
-use heart_config::cib::Imported;
+use heart_model::policy::Cluster;
 use heart_scheduler::engine::{
-    Outcome,
-    survive::{self, Enough, Loss},
+    explain::{self, Because, Explanation, NodeTrouble},
+    survive::{Enough, Loss, Survey},
 };
 use serde::Serialize;
 
 use super::simulate;
 use crate::{
     failure::{Failure, Kind},
-    output, render, simulation,
+    output, render,
 };
 
 /// Most losses that are looked at: all pairs of a thousand nodes are half a million.
@@ -52,45 +52,66 @@ pub(crate) struct Options {
 /// Says it.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let imported = simulate::described(&options.file, options.now)?;
-    let before = simulation::decide(&imported);
-    let wanted = survive::losses(&before, !options.single);
+    let enough = if options.half_is_enough { Enough::Half } else { Enough::Majority };
+    let survey = Survey::new(&imported.cluster, &imported.state, enough);
+    let wanted = survey.losses(!options.single);
     if wanted.len() > LOSSES_MAX {
         let what = format!("{} losses are too many to look at", wanted.len());
         return Err(Failure::problem(what, "look at the loss of single nodes: add `--single`"));
     }
-    let enough = if options.half_is_enough { Enough::Half } else { Enough::Majority };
-    let losses = all(&imported, &before, &wanted, enough);
+    let losses = all(&survey, &wanted);
     let safe = losses.iter().filter(|loss| loss.nodes.len() == 1).all(Loss::is_survived);
     if options.json {
-        output::print_json(&losses.iter().map(Told::of).collect::<Vec<_>>())?;
+        let told = losses.iter().map(|loss| Told::of(loss, &imported.cluster));
+        output::print_json(&told.collect::<Vec<_>>())?;
     } else {
         output::print(&render::losses(&losses, &imported.cluster, options.all, &output::look()))?;
     }
     Ok(if safe { ExitCode::SUCCESS } else { ExitCode::from(Kind::Problem.code()) })
 }
 
-/// Decides all losses, on as many cores as there are; in their order.
-fn all(imported: &Imported, before: &Outcome, wanted: &[Vec<String>], enough: Enough) -> Vec<Loss> {
+/// All losses in their order, with the reasons for what stays down.
+fn all(survey: &Survey<'_>, wanted: &[Vec<String>]) -> Vec<Loss> {
+    let mut losses = in_parallel(survey, wanted, |survey, nodes| survey.lose(nodes));
+    let questions = survey.questions(&losses);
+    let answers = in_parallel(survey, &questions, |survey, question| {
+        let nodes = wanted.get(question.loss)?;
+        survey.why(nodes, &question.resource)
+    });
+    for (question, answer) in questions.iter().zip(answers) {
+        if let Some(loss) = losses.get_mut(question.loss) {
+            loss.because.extend(answer);
+        }
+    }
+    losses
+}
+
+/// Does the work on as many cores as there are; what came of it in its order.
+fn in_parallel<W: Sync, T: Send>(
+    survey: &Survey<'_>,
+    work: &[W],
+    one: impl Fn(&mut Survey<'_>, &W) -> T + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
+    let worker = || {
+        let (mut survey, mut done) = (survey.clone(), Vec::new());
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(nodes) = wanted.get(place) else { return done };
-            done.push((place, survive::lose(&imported.cluster, &imported.state, before, nodes, enough)));
+            let Some(work) = work.get(place) else { return done };
+            done.push((place, one(&mut survey, work)));
         }
     };
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut losses: Vec<(usize, Loss)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores.min(wanted.len())).map(|_| scope.spawn(work)).collect();
+    let mut all: Vec<(usize, T)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.min(work.len())).map(|_| scope.spawn(worker)).collect();
         // A worker that panics has found a bug of the engine: the panic goes on here.
         workers
             .into_iter()
             .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
-    losses.sort_by_key(|(place, _)| *place);
-    losses.into_iter().map(|(_, loss)| loss).collect()
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, done)| done).collect()
 }
 
 /// A loss for programs.
@@ -103,6 +124,7 @@ struct Told<'l> {
     down: &'l [String],
     unpromoted: &'l [String],
     fewer: &'l [String],
+    because: Vec<Why<'l>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,8 +134,85 @@ struct Moved<'l> {
     to: &'l str,
 }
 
-impl Told<'_> {
-    fn of(loss: &Loss) -> Told<'_> {
+/// Why something stays down.
+#[derive(Debug, Serialize)]
+struct Why<'l> {
+    resource: &'l str,
+    /// Only all causes together; else each alone.
+    together: bool,
+    /// There may be more causes.
+    more: bool,
+    causes: Vec<Cause<'l>>,
+}
+
+/// A cause, and on which nodes the resource would be without it.
+#[derive(Debug, Serialize)]
+struct Cause<'l> {
+    /// `constraint`, `node`, `quorum`, `option`, `default`, `cluster-option`, `failure`, `activity`, `ticket` or
+    /// `needs`.
+    kind: &'static str,
+    /// What is named by it: the constraint, the option, the ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'l str>,
+    /// How the node is that takes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'static str>,
+    /// The same as a sentence.
+    text: String,
+    otherwise: Vec<&'l str>,
+}
+
+impl<'l> Why<'l> {
+    fn of(explanation: &'l Explanation, cluster: &Cluster) -> Why<'l> {
+        Why {
+            resource: &explanation.resource,
+            together: explanation.together,
+            more: explanation.cut,
+            causes: explanation.because.iter().map(|because| Cause::of(because, cluster)).collect(),
+        }
+    }
+}
+
+impl<'l> Cause<'l> {
+    fn of(because: &'l Because, cluster: &Cluster) -> Cause<'l> {
+        use explain::Cause as C;
+        let (kind, name, resource, node) = match &because.cause {
+            C::Constraint { id, .. } => ("constraint", Some(id), None, None),
+            C::Node { node, .. } => ("node", None, None, Some(node)),
+            C::Quorum => ("quorum", None, None, None),
+            C::ResourceOption { resource, name } => ("option", Some(name), Some(resource), None),
+            C::Default { name } => ("default", Some(name), None, None),
+            C::ClusterOption { name } => ("cluster-option", Some(name), None, None),
+            C::Failed { resource, node } => ("failure", None, Some(resource), Some(node)),
+            C::Active { resource, node } => ("activity", None, Some(resource), Some(node)),
+            C::Ticket { ticket } => ("ticket", Some(ticket), None, None),
+            C::Needs { resource } => ("needs", None, Some(resource), None),
+        };
+        let trouble = match &because.cause {
+            C::Node { trouble: NodeTrouble::Standby, .. } => Some("standby"),
+            C::Node { trouble: NodeTrouble::Maintenance, .. } => Some("maintenance"),
+            C::Node { trouble: NodeTrouble::Absent, .. } => Some("absent"),
+            C::Node { trouble: NodeTrouble::Health, .. } => Some("health"),
+            _ => None,
+        };
+        Cause {
+            kind,
+            name: name.map(String::as_str),
+            resource: resource.map(String::as_str),
+            node: node.map(String::as_str),
+            trouble,
+            text: render::cause(&because.cause, cluster),
+            otherwise: because.otherwise.iter().map(|(node, _)| node.as_str()).collect(),
+        }
+    }
+}
+
+impl<'l> Told<'l> {
+    fn of(loss: &'l Loss, cluster: &Cluster) -> Told<'l> {
         let moved = loss.moved.iter();
         Told {
             nodes: &loss.nodes,
@@ -123,6 +222,7 @@ impl Told<'_> {
             down: &loss.down,
             unpromoted: &loss.unpromoted,
             fewer: &loss.fewer,
+            because: loss.because.iter().map(|why| Why::of(why, cluster)).collect(),
         }
     }
 }

@@ -91,7 +91,7 @@ fn places(places: &Places) -> String {
 }
 
 /// A cause as a sentence would have it.
-pub(super) fn words(cause: &Cause, cluster: &Cluster) -> String {
+pub(crate) fn words(cause: &Cause, cluster: &Cluster) -> String {
     match cause {
         Cause::Constraint { place, id } => match cluster.constraints.get(*place) {
             Some(written) => format!("constraint `{}`: {}", plain(id), constraint(written)),

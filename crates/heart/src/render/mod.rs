@@ -2,6 +2,7 @@
 //! the place the reader lives in are arguments, so that the tests below can compare whole screens.
 
 mod check;
+mod course;
 mod explanation;
 mod log;
 mod losses;
@@ -13,7 +14,8 @@ pub(crate) mod text;
 mod why;
 
 pub(crate) use check::summary;
-pub(crate) use explanation::explanation;
+pub(crate) use course::course;
+pub(crate) use explanation::{explanation, words as cause};
 pub(crate) use log::log;
 pub(crate) use losses::losses;
 pub(crate) use simulation::simulation;

@@ -38,12 +38,12 @@ pub(crate) fn simulation(outcome: &Outcome, notes: &[Note], look: &Look) -> Stri
     out + &not_understood(notes, look)
 }
 
-fn head(look: &Look, text: &str) -> String {
+pub(super) fn head(look: &Look, text: &str) -> String {
     format!("{}\n", paint(look, Tone::Head, text))
 }
 
 /// Nodes, then resources; those that are active nowhere are only counted, if nothing else is wrong.
-fn picture(picture: &Picture, look: &Look) -> String {
+pub(super) fn picture(picture: &Picture, look: &Look) -> String {
     let nodes = picture.nodes.iter().filter_map(|(name, node)| {
         let text = node_text(node)?;
         let tone = if node.unclean {
@@ -139,7 +139,7 @@ fn flags(view: &ResourceView) -> String {
     list(&words)
 }
 
-fn decisions(outcome: &Outcome, look: &Look) -> String {
+pub(super) fn decisions(outcome: &Outcome, look: &Look) -> String {
     let rows: Vec<_> = outcome
         .decisions
         .iter()
@@ -191,7 +191,7 @@ fn steps(outcome: &Outcome, look: &Look) -> String {
 }
 
 /// An action as a sentence would have it.
-fn words(action: &Action) -> String {
+pub(super) fn words(action: &Action) -> String {
     let node = plain(&action.node);
     let kind = action.kind.as_deref().map(plain).unwrap_or_default();
     let Some(resource) = action.resource.as_deref().map(plain) else {
@@ -231,7 +231,7 @@ fn every(milliseconds: u64) -> String {
     }
 }
 
-fn not_understood(notes: &[Note], look: &Look) -> String {
+pub(super) fn not_understood(notes: &[Note], look: &Look) -> String {
     if notes.is_empty() {
         return String::new();
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use heart_model::policy::Role;
 use heart_scheduler::engine::{
     Outcome,
-    outcome::{Picture, ResourceView},
+    outcome::{Decision, Picture, ResourceView},
+    rehearse,
+    settle::{Course, End},
 };
 use serde::Serialize;
 
@@ -83,15 +85,7 @@ impl CaseResult {
             let pairs = pairs.iter().filter(|(first, _)| is_probe[*first] == probes);
             sorted(pairs.map(|&(first, then)| (place[first], place[then])).collect())
         };
-        let decide = outcome.decisions.iter().map(|decision| {
-            let words = [&decision.verb, &decision.subject, &decision.detail];
-            words
-                .into_iter()
-                .filter(|word| !word.is_empty())
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(" ")
-        });
+        let decide = outcome.decisions.iter().map(decision_text);
         let notices = (0..texts.len()).filter(|&action| is_notice[action]);
         CaseResult {
             case: case.to_owned(),
@@ -112,6 +106,75 @@ impl CaseResult {
     pub(crate) fn failed(case: &str, error: String) -> CaseResult {
         CaseResult { case: case.to_owned(), error: Some(error), ..CaseResult::default() }
     }
+}
+
+/// How it goes on, plan after plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct CourseResult {
+    case: String,
+    /// Whether in the end nothing is left to do.
+    settled: bool,
+    /// If not: two rounds, from 0, in which the same is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same: Option<(usize, usize)>,
+    /// What is done in each round, in an order in which it can be done; nothing in the last, if it settles.
+    rounds: Vec<Round>,
+    before: State,
+    after: State,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// When it should be looked again at what is left in the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    look_again: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Round {
+    decide: Vec<String>,
+    actions: Vec<String>,
+    implied: Vec<String>,
+}
+
+impl CourseResult {
+    /// The result of a course, with what was not understood in its description.
+    pub(crate) fn of(case: &str, course: &Course, notes: Vec<String>) -> CourseResult {
+        let (first, last) = (course.rounds.first(), course.rounds.last());
+        CourseResult {
+            case: case.to_owned(),
+            settled: course.end == End::Settled,
+            same: match course.end {
+                End::Settled => None,
+                End::Unsettled { same } => same,
+            },
+            rounds: course.rounds.iter().map(Round::of).collect(),
+            before: first.map(|first| state(&first.before)).unwrap_or_default(),
+            after: last.map(|last| state(ending(last))).unwrap_or_default(),
+            notes,
+            look_again: last.and_then(|last| last.look_again),
+        }
+    }
+}
+
+/// What is in the end: what will be, if something is done yet.
+pub(crate) fn ending(last: &Outcome) -> &Picture {
+    if last.actions.is_empty() { &last.before } else { &last.after }
+}
+
+impl Round {
+    fn of(outcome: &Outcome) -> Round {
+        let sequence = rehearse::sequence(outcome).into_iter().filter_map(|place| outcome.actions.get(place));
+        Round {
+            decide: outcome.decisions.iter().map(decision_text).collect(),
+            actions: sequence.map(action_text).collect(),
+            implied: outcome.implied.iter().map(implied_text).collect(),
+        }
+    }
+}
+
+fn decision_text(decision: &Decision) -> String {
+    let words = [&decision.verb, &decision.subject, &decision.detail];
+    let words: Vec<&str> = words.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }
 
 fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {

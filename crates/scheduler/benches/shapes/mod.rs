@@ -10,9 +10,9 @@ pub(crate) mod mixed;
 use std::collections::BTreeMap;
 
 use heart_model::policy::{
-    AgentName, AttributeSet, Body, Cluster, Colocation, Constraint, Digests, JoinState, NamedOperation, Node,
-    NodeKind, NodeState, Operation, OperationStatus, Order, OrderKind, Resource, ResourceHistory, Score,
-    State, Verb,
+    AgentName, AttributeSet, Body, Cluster, Colocation, Constraint, Digests, Discovery, JoinState, Location,
+    NamedOperation, Node, NodeKind, NodeState, Operation, OperationStatus, Order, OrderKind, Resource,
+    ResourceHistory, Score, State, Verb, Where,
 };
 use md5::{Digest, Md5};
 
@@ -44,6 +44,8 @@ pub(crate) enum Shape {
     Probes,
     /// As with clones, and nothing runs yet.
     Begin,
+    /// Groups of three, and of every ten one that may run only where it is.
+    Pinned,
 }
 
 /// How large it is, and what is known.
@@ -71,6 +73,9 @@ pub(crate) fn cluster(shape: Shape, size: Size) -> (Cluster, State) {
         world.group(number, left.min(3));
         if clones > 0 {
             world.bind(number, number % clones);
+        }
+        if shape == Shape::Pinned && number.is_multiple_of(10) {
+            world.pin(number);
         }
         left -= left.min(3);
         number += 1;
@@ -229,6 +234,20 @@ impl World {
             symmetrical: None,
             require_all: None,
         }));
+    }
+
+    /// A group may run only where it is.
+    fn pin(&mut self, group: usize) {
+        let count = self.cluster.nodes.len();
+        for number in (0..count).filter(|number| *number != group % count) {
+            self.cluster.constraints.push(Constraint::Location(Location {
+                id: format!("service-{group:05}-not-on-{}", number + 1),
+                resource: format!("service-{group:05}"),
+                at: Where::Node { node: self.cluster.nodes[number].name.clone(), score: Score::NEVER },
+                role: None,
+                discovery: Discovery::Always,
+            }));
+        }
     }
 
     /// Notes that a resource runs on a node, or on all, and on no other.

@@ -1,21 +1,36 @@
 //! What a cluster survives: nodes are lost, one or two at a time, and the engine says what becomes of
 //! everything that would run otherwise.
 //!
-//! Each loss is decided by itself, so that losses can be looked at in parallel.
+//! Each loss is decided by itself, so that losses can be looked at in parallel. Of each only the plan is made:
+//! where everything would be is read from that ([`rehearse::places`]), unless there are guests or bundles, of
+//! which a plan does not say what goes with what, or unless so much is wrong already that plan and look ahead do
+//! not agree even without a loss.
+//!
+//! To find out why something stays down takes many decisions more. So it is asked only of what is new in a loss
+//! ([`Survey::questions`]), and apart from the rest.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{
+    borrow::ToOwned as _,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 
-use heart_model::policy::{Cluster, NodeKind, Role, State};
+use heart_model::policy::{Body, Cluster, JoinState, NodeKind, NodeState, Resource, Role, State};
 
 use super::{
     Outcome,
-    explain::{self, Explanation},
+    explain::{self, Explanation, How},
     inject,
-    outcome::ResourceView,
+    rehearse::{self, Places},
 };
 
-/// Most resources of one loss that it is explained of why they stay down.
+/// Most resources of one loss that it is asked of why they stay down.
 pub const EXPLAINED_MAX: usize = 3;
+/// Most causes that are found of each.
+pub const CAUSES_MAX: usize = 3;
+/// Most questions in all.
+pub const QUESTIONS_MAX: usize = 64;
 
 /// What becomes of a cluster when nodes are lost all at once.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +47,7 @@ pub struct Loss {
     pub unpromoted: Vec<String>,
     /// What runs on fewer nodes then, and has nowhere else to go.
     pub fewer: Vec<String>,
-    /// Why the first of those that are down are.
+    /// Why some of those that are down are; empty until that is asked.
     pub because: Vec<Explanation>,
 }
 
@@ -42,20 +57,6 @@ impl Loss {
     pub fn is_survived(&self) -> bool {
         self.down.is_empty() && self.unpromoted.is_empty()
     }
-}
-
-/// All single losses of the nodes that can be lost, then all of two at a time if `pairs` are wanted.
-#[must_use]
-pub fn losses(before: &Outcome, pairs: bool) -> Vec<Vec<String>> {
-    let there = before.before.nodes.iter().filter(|(_, node)| node.online && !node.guest && !node.remote);
-    let names: Vec<&String> = there.map(|(name, _)| name).collect();
-    let mut all: Vec<Vec<String>> = names.iter().map(|name| Vec::from([(*name).clone()])).collect();
-    if pairs {
-        for (place, one) in names.iter().enumerate() {
-            all.extend(names[place + 1..].iter().map(|other| Vec::from([(*one).clone(), (*other).clone()])));
-        }
-    }
-    all
 }
 
 /// How many of the nodes that are configured have to be left to go on.
@@ -68,42 +69,198 @@ pub enum Enough {
     Half,
 }
 
-/// What becomes of a cluster when these nodes are lost; `before` is what was decided without that.
-#[must_use]
-pub fn lose(cluster: &Cluster, state: &State, before: &Outcome, nodes: &[String], enough: Enough) -> Loss {
-    let mut state = state.clone();
-    for node in nodes {
-        inject::fail(cluster, &mut state, node);
+/// A cluster of which it is asked what it survives.
+#[derive(Clone, Debug)]
+pub struct Survey<'c> {
+    cluster: &'c Cluster,
+    /// What is known; while a loss is looked at, with that loss.
+    state: State,
+    enough: Enough,
+    before: Outcome,
+    /// Whether a plan says where everything ends up.
+    is_plain: bool,
+}
+
+/// Why something stays down, which has not been asked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Of which of the losses.
+    pub loss: usize,
+    /// Of which primitive.
+    pub resource: String,
+}
+
+impl<'c> Survey<'c> {
+    /// Decides what would be without any loss.
+    #[must_use]
+    pub fn new(cluster: &'c Cluster, state: &State, enough: Enough) -> Survey<'c> {
+        let before = super::decide(cluster, state);
+        let has_bundles = cluster.resources.iter().any(|resource| matches!(resource.body, Body::Bundle(_)));
+        let has_guests = before.before.nodes.values().any(|node| node.guest || node.remote);
+        let is_plain = !has_bundles && !has_guests && agree(&ahead(&before), &rehearse::places(&before));
+        Survey { cluster, state: state.clone(), enough, before, is_plain }
     }
-    let members = cluster.nodes.iter().filter(|node| node.kind == NodeKind::Member);
-    let is_left = |name: &String| {
-        !nodes.contains(name) && before.before.nodes.get(name).is_some_and(|node| node.online)
-    };
-    let left = members.clone().filter(|node| is_left(&node.name)).count();
-    let quorum = match enough {
-        Enough::Majority => 2 * left > members.count(),
-        Enough::Half => left > 0 && 2 * left >= members.count(),
-    };
-    state.quorum &= quorum;
-    let after = super::decide(cluster, &state);
-    let mut loss = Loss { nodes: nodes.to_vec(), quorum, ..Loss::default() };
-    for (resource, then) in &before.after.resources {
-        let mut now = after.after.resources.get(resource).cloned().unwrap_or_default();
-        // What may still run on a node that nobody could fence serves nobody.
-        now.on.retain(|(node, ..)| !nodes.contains(node));
-        compare(&mut loss, resource, then, &now);
+
+    /// All single losses of the nodes that can be lost, then all of two at a time if `pairs` are wanted.
+    #[must_use]
+    pub fn losses(&self, pairs: bool) -> Vec<Vec<String>> {
+        let nodes = self.before.before.nodes.iter();
+        let there = nodes.filter(|(_, node)| node.online && !node.guest && !node.remote);
+        let names: Vec<&String> = there.map(|(name, _)| name).collect();
+        let mut all: Vec<Vec<String>> = names.iter().map(|name| Vec::from([(*name).clone()])).collect();
+        if pairs {
+            for (place, one) in names.iter().enumerate() {
+                let others = names[place + 1..].iter();
+                all.extend(others.map(|other| Vec::from([(*one).clone(), (*other).clone()])));
+            }
+        }
+        all
     }
-    for resource in loss.down.iter().take(EXPLAINED_MAX) {
-        loss.because.extend(explain::why(cluster, &state, resource, None).ok());
+
+    /// What becomes of the cluster when these nodes are lost.
+    #[must_use]
+    pub fn lose(&mut self, nodes: &[String]) -> Loss {
+        let quorum = self.has_quorum_without(nodes);
+        let mut loss = Loss { nodes: nodes.to_vec(), quorum, ..Loss::default() };
+        let (cluster, is_plain) = (self.cluster, self.is_plain);
+        let after = self.without(nodes, |state| match is_plain {
+            true => super::plan(cluster, state),
+            false => super::decide(cluster, state),
+        });
+        let now = self.standing(&after);
+        for (resource, then) in self.standing(&self.before) {
+            let mut now = now.get(resource).cloned().unwrap_or_default();
+            // What may still run on a node that nobody could fence serves nobody.
+            now.retain(|(node, _)| !nodes.iter().any(|lost| lost == node));
+            compare(&mut loss, resource, &then, &now);
+        }
+        loss
     }
-    loss
+
+    /// What is to be asked of these losses: why something stays down that a smaller one does not take down
+    /// already, and that no other of its size was asked about. Of a group, a clone, or what else belongs
+    /// together, one is enough. Without a majority that is the reason. At most [`QUESTIONS_MAX`].
+    #[must_use]
+    pub fn questions(&self, losses: &[Loss]) -> Vec<Question> {
+        let whole = wholes(self.cluster);
+        let whole_of = |resource: &str| whole.get(resource).copied().unwrap_or_default().to_owned();
+        let single = losses.iter().filter(|loss| loss.nodes.len() == 1);
+        let single: BTreeSet<(&str, &str)> = single
+            .flat_map(|loss| loss.down.iter().map(|resource| (loss.nodes[0].as_str(), resource.as_str())))
+            .collect();
+        let mut asked = BTreeSet::new();
+        let mut questions = Vec::new();
+        for (number, loss) in losses.iter().enumerate().filter(|(_, loss)| loss.quorum) {
+            let is_new = |resource: &&String| {
+                let by_one = |node: &String| single.contains(&(node.as_str(), resource.as_str()));
+                loss.nodes.len() == 1 || !loss.nodes.iter().any(by_one)
+            };
+            let first = |resource: &&String| asked.insert((loss.nodes.len(), whole_of(resource)));
+            let these = loss.down.iter().filter(is_new).filter(first).take(EXPLAINED_MAX);
+            questions.extend(these.map(|resource| Question { loss: number, resource: resource.clone() }));
+        }
+        questions.truncate(QUESTIONS_MAX);
+        questions
+    }
+
+    /// Why something stays down when these nodes are lost.
+    #[must_use]
+    pub fn why(&mut self, nodes: &[String], resource: &str) -> Option<Explanation> {
+        let cluster = self.cluster;
+        let how = if self.is_plain { How::ByPlan } else { How::Ahead };
+        self.without(nodes, |state| explain::some(cluster, state, resource, nodes, CAUSES_MAX, how)).ok()
+    }
+
+    /// Asks something of the state without these nodes.
+    fn without<T>(&mut self, nodes: &[String], ask: impl FnOnce(&State) -> T) -> T {
+        let quorum = self.state.quorum;
+        let known: Vec<_> = self.state.nodes.iter().map(Presence::of).collect();
+        for node in nodes {
+            inject::fail(self.cluster, &mut self.state, node);
+        }
+        self.state.quorum &= self.has_quorum_without(nodes);
+        let answer = ask(&self.state);
+        self.state.quorum = quorum;
+        self.state.nodes.truncate(known.len());
+        self.state.nodes.iter_mut().zip(known).for_each(|(node, known)| known.give_back(node));
+        answer
+    }
+
+    fn has_quorum_without(&self, nodes: &[String]) -> bool {
+        let members = self.cluster.nodes.iter().filter(|node| node.kind == NodeKind::Member);
+        let is_left = |name: &String| {
+            !nodes.contains(name) && self.before.before.nodes.get(name).is_some_and(|node| node.online)
+        };
+        let left = members.clone().filter(|node| is_left(&node.name)).count();
+        match self.enough {
+            Enough::Majority => 2 * left > members.count(),
+            Enough::Half => left > 0 && 2 * left >= members.count(),
+        }
+    }
+
+    /// Where everything is in the end.
+    fn standing<'o>(&self, outcome: &'o Outcome) -> Places<'o> {
+        if self.is_plain { rehearse::places(outcome) } else { ahead(outcome) }
+    }
+}
+
+/// Where everything is, by looking ahead.
+fn ahead(outcome: &Outcome) -> Places<'_> {
+    let mut ahead = Places::new();
+    for (name, view) in &outcome.after.resources {
+        ahead.insert(name, view.on.iter().map(|(node, role, _)| (node.as_str(), *role)).collect());
+    }
+    ahead
+}
+
+/// Whether a plan says of everything what looking ahead says. Where much is wrong already, what is told
+/// afterwards may be read otherwise.
+fn agree(ahead: &Places<'_>, by_plan: &Places<'_>) -> bool {
+    fn serving<'p>(on: &[(&'p str, Role)]) -> BTreeSet<(&'p str, bool)> {
+        on.iter().map(|(node, role)| (*node, *role == Role::Promoted)).collect()
+    }
+    ahead.iter().all(|(resource, on)| by_plan.get(resource).is_some_and(|plan| serving(on) == serving(plan)))
+}
+
+/// Whether a node is there, as [`inject::fail`] changes it.
+struct Presence {
+    member: Option<i64>,
+    process: Option<i64>,
+    join: Option<JoinState>,
+    expected_up: Option<bool>,
+}
+
+impl Presence {
+    fn of(node: &NodeState) -> Presence {
+        let NodeState { member, process, join, expected_up, .. } = *node;
+        Presence { member, process, join, expected_up }
+    }
+
+    fn give_back(self, node: &mut NodeState) {
+        let Presence { member, process, join, expected_up } = self;
+        (node.member, node.process, node.join, node.expected_up) = (member, process, join, expected_up);
+    }
+}
+
+/// The outermost resource of each primitive.
+fn wholes(cluster: &Cluster) -> BTreeMap<&str, &str> {
+    let mut wholes = BTreeMap::new();
+    for whole in &cluster.resources {
+        let mut open: Vec<&Resource> = Vec::from([whole]);
+        while let Some(resource) = open.pop() {
+            wholes.insert(resource.id.as_str(), whole.id.as_str());
+            open.extend(resource.parts());
+        }
+    }
+    wholes
 }
 
 /// Notes what is different of a resource.
-fn compare(loss: &mut Loss, resource: &str, then: &ResourceView, now: &ResourceView) {
-    let nodes =
-        |view: &ResourceView| -> BTreeSet<String> { view.on.iter().map(|(node, ..)| node.clone()).collect() };
-    let is_promoted = |view: &ResourceView| view.on.iter().any(|(_, role, _)| *role == Role::Promoted);
+fn compare(loss: &mut Loss, resource: &str, then: &[(&str, Role)], now: &[(&str, Role)]) {
+    fn nodes<'n>(on: &[(&'n str, Role)]) -> BTreeSet<&'n str> {
+        on.iter().map(|(node, _)| *node).collect()
+    }
+    let is_promoted = |on: &[(&str, Role)]| on.iter().any(|(_, role)| *role == Role::Promoted);
     let (was, is) = (nodes(then), nodes(now));
     if was.is_empty() {
         return;
@@ -116,11 +273,10 @@ fn compare(loss: &mut Loss, resource: &str, then: &ResourceView, now: &ResourceV
         loss.unpromoted.push(resource.into());
     }
     let mut left = was.difference(&is);
-    let new: Vec<&String> = is.difference(&was).collect();
-    for node in &new {
-        loss.moved.push((resource.into(), left.next().cloned(), (*node).clone()));
+    for node in is.difference(&was) {
+        loss.moved.push((resource.into(), left.next().map(|left| (*left).into()), (*node).into()));
     }
-    if now.on.len() < then.on.len() {
+    if now.len() < then.len() {
         loss.fewer.push(resource.into());
     }
 }
@@ -129,15 +285,16 @@ fn compare(loss: &mut Loss, resource: &str, then: &ResourceView, now: &ResourceV
 mod tests {
     use alloc::{format, string::String, vec::Vec};
 
-    use super::{Enough, lose, losses};
-    use crate::engine::{assignment::tests::notation::cluster, decide};
+    use super::{CAUSES_MAX, Enough, Loss, Survey};
+    use crate::engine::{assignment::tests::notation::cluster, explain::Cause};
 
     /// What each loss does, a line each.
     fn told(text: &str, pairs: bool) -> Vec<String> {
         let (cluster, state) = cluster(text);
-        let before = decide(&cluster, &state);
-        let say = |nodes: &Vec<String>| {
-            let loss = lose(&cluster, &state, &before, nodes, Enough::Majority);
+        let mut survey = Survey::new(&cluster, &state, Enough::Majority);
+        let losses = survey.losses(pairs);
+        let mut say = |nodes: &Vec<String>| {
+            let loss = survey.lose(nodes);
             let moved: Vec<String> =
                 loss.moved.iter().map(|(resource, _, to)| format!("{resource} to {to}")).collect();
             let mut words = nodes.join("+") + ":";
@@ -156,7 +313,7 @@ mod tests {
             }
             words
         };
-        losses(&before, pairs).iter().map(say).collect()
+        losses.iter().map(&mut say).collect()
     }
 
     #[test]
@@ -185,5 +342,38 @@ mod tests {
     fn a_clone_goes_on_with_fewer() {
         let text = "nodes n1 n2 n3\n k *(w @n1 @n2 @n3)";
         assert_eq!(told(text, false), ["n1: fewer w", "n2: fewer w", "n3: fewer w"]);
+    }
+
+    #[test]
+    fn what_is_new_in_a_loss_is_asked_about_once_and_explained_beside_the_loss() {
+        let text = "nodes n1 n2 n3 n4 n5\n g (a @n1, b @n1)\n g at n2 -INFINITY\n g at n3 -INFINITY\n \
+                    g at n4 -INFINITY\n g at n5 -INFINITY\n c @n2\n c at n1 -INFINITY\n c at n3 -INFINITY\n \
+                    c at n4 -INFINITY";
+        let (cluster, state) = cluster(text);
+        let mut survey = Survey::new(&cluster, &state, Enough::Majority);
+        let wanted = survey.losses(true);
+        let losses: Vec<Loss> = wanted.iter().map(|nodes| survey.lose(nodes)).collect();
+        let asked: Vec<String> = survey
+            .questions(&losses)
+            .iter()
+            .map(|question| format!("{}: {}", wanted[question.loss].join("+"), question.resource))
+            .collect();
+        // A group once, and no pair with n1: what is down there is down without n1 alone.
+        assert_eq!(asked, ["n1: a", "n2+n5: c"]);
+        let why = survey.why(&wanted[0], "a").expect("it is known");
+        assert_eq!(why.because.len(), CAUSES_MAX);
+        assert!(why.cut && !why.together);
+        let names_the_loss = |cause: &Cause| matches!(cause, Cause::Node { node, .. } if node == "n1");
+        assert!(!why.because.iter().any(|because| names_the_loss(&because.cause)));
+    }
+
+    #[test]
+    fn after_a_loss_everything_is_known_as_before() {
+        let (cluster, state) = cluster("nodes n1 n2 n3\n a @n1\n b @n2");
+        let mut survey = Survey::new(&cluster, &state, Enough::Majority);
+        let first = survey.lose(&["n1".into()]);
+        let _ = survey.lose(&["n1".into(), "n2".into()]);
+        assert_eq!(survey.state, state);
+        assert_eq!(survey.lose(&["n1".into()]), first);
     }
 }

@@ -1,16 +1,17 @@
 //! What can be taken away by itself.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeSet, string::String, vec::Vec};
 
 use heart_model::policy::{
-    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus, State,
+    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus,
+    ResourceHistory, State,
 };
 
 use super::{
     LEVERS_MAX,
     related::{Family, Related, related},
 };
-use crate::engine::{facts::without_instance, inject};
+use crate::engine::{facts::without_instance, failures, inject};
 
 /// Something that decides, and that could be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +128,9 @@ const CLUSTER_OPTIONS: [(&str, &str); 12] = [
 /// Names of the one option that hinders also where it is not written.
 const FENCING: [&str; 2] = ["fencing-enabled", "stonith-enabled"];
 
+/// What agents answer of something that does not run (OCF agent API 1.1, "Exit Status Codes").
+const NOT_RUNNING: i32 = 7;
+
 /// Everything that could be taken away and has to do with a resource, the nearest first; and whether
 /// there was more.
 pub(super) fn levers(
@@ -240,12 +244,12 @@ fn of_histories(cluster: &Cluster, state: &State, related: &Related<'_>, levers:
             let (resource, node_name) = (String::from(*resource), name.clone());
             let histories =
                 || node.history.iter().filter(|history| without_instance(&history.resource) == resource);
-            let failed = histories().any(|history| history.operations.iter().any(has_failed));
+            let failed = histories().any(|history| history.operations.iter().any(failures::has_failed));
             let counted = node.attributes.iter().flat_map(|set| set.values.keys());
-            if failed || counted.into_iter().any(|name| counts_failures(name, &resource)) {
+            if failed || counted.into_iter().any(|name| failures::counts(name, &resource)) {
                 levers.push(Cause::Failed { resource: resource.clone(), node: node_name.clone() });
             }
-            if histories().next().is_some() {
+            if histories().any(tells_of_more_than_absence) {
                 active.push(Cause::Active { resource, node: node_name });
             }
         }
@@ -253,23 +257,13 @@ fn of_histories(cluster: &Cluster, state: &State, related: &Related<'_>, levers:
     }
 }
 
-fn counts_failures(attribute: &str, resource: &str) -> bool {
-    let of = ["fail-count-", "last-failure-"].iter().find_map(|prefix| attribute.strip_prefix(prefix));
-    of.map(|rest| rest.split_once('#').map_or(rest, |(name, _)| name))
-        .is_some_and(|name| without_instance(name) == resource)
-}
-
-/// Whether an operation ended otherwise than was hoped.
-fn has_failed(operation: &Operation) -> bool {
-    const FINE: [i32; 5] = [0, 7, 8, 190, 191];
-    match operation.status {
-        OperationStatus::Pending | OperationStatus::Cancelled => false,
-        OperationStatus::Done => {
-            let unexpected = operation.expected.is_some_and(|expected| expected != operation.answer);
-            unexpected || !FINE.contains(&operation.answer)
-        }
-        _ => true,
-    }
+/// Whether a history says more than that somebody looked and found nothing.
+fn tells_of_more_than_absence(history: &ResourceHistory) -> bool {
+    let found_nothing = |operation: &Operation| {
+        let is_probe = operation.name == "monitor" && operation.every_ms == 0;
+        is_probe && operation.status == OperationStatus::Done && operation.answer == NOT_RUNNING
+    };
+    !history.operations.iter().all(found_nothing)
 }
 
 fn is_node(cluster: &Cluster, known: &NodeState, name: &str) -> bool {
@@ -289,15 +283,21 @@ fn name_of(cluster: &Cluster, known: &NodeState) -> String {
 /// The same cluster with these causes gone: what an [`Explanation`](super::Explanation) was proven with.
 #[must_use]
 pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster, State) {
-    let (mut cluster, mut state) = (cluster.clone(), state.clone());
+    let (cluster, state) = taken(cluster, state, causes);
+    (cluster, state.into_owned())
+}
+
+/// The same. What is known is large, and most causes have nothing to do with it.
+pub(super) fn taken<'s>(cluster: &Cluster, state: &'s State, causes: &[&Cause]) -> (Cluster, Cow<'s, State>) {
+    let (mut cluster, mut state) = (cluster.clone(), Cow::Borrowed(state));
     let mut gone = BTreeSet::new();
     for cause in causes {
         match cause {
             Cause::Constraint { place, .. } => {
                 gone.insert(*place);
             }
-            Cause::Node { node, trouble } => mend_node(&mut cluster, &mut state, node, *trouble),
-            Cause::Quorum => state.quorum = true,
+            Cause::Node { node, trouble } => mend_node(&mut cluster, state.to_mut(), node, *trouble),
+            Cause::Quorum => state.to_mut().quorum = true,
             Cause::ResourceOption { resource, name } => {
                 let Some(resource) = cluster.resource_mut(resource) else { continue };
                 remove(&mut resource.meta, &|known| known == name);
@@ -307,14 +307,15 @@ pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster,
             }
             Cause::Default { name } => remove(&mut cluster.resource_defaults, &|known| known == name),
             Cause::ClusterOption { name } => free_option(&mut cluster, name),
-            Cause::Failed { resource, node } => forget_failures(&cluster, &mut state, resource, node),
+            Cause::Failed { resource, node } => forget_failures(&cluster, state.to_mut(), resource, node),
             Cause::Active { resource, node } => {
-                for known in state.nodes.iter_mut().filter(|known| is_node(&cluster, known, node)) {
+                let known = state.to_mut().nodes.iter_mut();
+                for known in known.filter(|known| is_node(&cluster, known, node)) {
                     known.history.retain(|history| without_instance(&history.resource) != resource);
                 }
             }
             Cause::Ticket { ticket } => {
-                let ticket = state.tickets.entry(ticket.clone()).or_default();
+                let ticket = state.to_mut().tickets.entry(ticket.clone()).or_default();
                 (ticket.granted, ticket.standby) = (true, false);
             }
             Cause::Needs { resource } => {
@@ -378,11 +379,6 @@ fn bring_back(cluster: &Cluster, state: &mut State, name: &str) {
 
 fn forget_failures(cluster: &Cluster, state: &mut State, resource: &str, node: &str) {
     for known in state.nodes.iter_mut().filter(|known| is_node(cluster, known, node)) {
-        remove(&mut known.attributes, &|attribute| counts_failures(attribute, resource));
-        for history in
-            known.history.iter_mut().filter(|history| without_instance(&history.resource) == resource)
-        {
-            history.operations.retain(|operation| !has_failed(operation));
-        }
+        failures::forget(known, resource);
     }
 }

@@ -23,6 +23,8 @@ use heart_model::policy::{Cluster, Role, State};
 
 use super::outcome::Decision;
 pub use lever::{Cause, NodeTrouble, without};
+use search::Asked;
+pub(super) use search::How;
 
 /// Most things that are taken away, one by one, for one answer.
 pub const LEVERS_MAX: usize = 400;
@@ -47,7 +49,8 @@ pub struct Explanation {
     pub together: bool,
     /// Nothing keeps it from the node that was asked about: the causes say why it is where it is instead.
     pub elsewhere: bool,
-    /// There was more that could have been taken away than [`LEVERS_MAX`].
+    /// There was more that could have been taken away: more than [`LEVERS_MAX`], or than it took to find as
+    /// many causes as were asked for.
     pub cut: bool,
 }
 
@@ -93,10 +96,27 @@ pub fn why(
     resource: &str,
     node: Option<&str>,
 ) -> Result<Explanation, Unknown> {
+    ask(cluster, state, Asked { resource, node, most: LEVERS_MAX, how: How::Ahead, lost: &[] })
+}
+
+/// Some of the causes why a primitive is where it will be when nodes are lost, beside that they are: the first so
+/// many that each decide it alone. If none does, the fewest that do together.
+pub(super) fn some(
+    cluster: &Cluster,
+    state: &State,
+    resource: &str,
+    lost: &[String],
+    most: usize,
+    how: How,
+) -> Result<Explanation, Unknown> {
+    ask(cluster, state, Asked { resource, node: None, most, how, lost })
+}
+
+fn ask(cluster: &Cluster, state: &State, asked: Asked<'_>) -> Result<Explanation, Unknown> {
     let known = |name: &str| cluster.nodes.iter().any(|node| node.name == name);
     let family = related::Family::of(cluster);
-    search::search(cluster, state, &family, resource, node).ok_or_else(|| match node {
-        Some(node) if family.is_primitive(resource) && !known(node) => Unknown::Node(node.into()),
-        _ => Unknown::Resource(resource.into()),
+    search::search(cluster, state, &family, asked).ok_or_else(|| match asked.node {
+        Some(node) if family.is_primitive(asked.resource) && !known(node) => Unknown::Node(node.into()),
+        _ => Unknown::Resource(asked.resource.into()),
     })
 }

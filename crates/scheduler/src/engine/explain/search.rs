@@ -6,10 +6,10 @@ use heart_model::policy::{Cluster, Role, State};
 
 use super::{
     Because, Explanation, Places,
-    lever::{Cause, levers, without},
+    lever::{Cause, NodeTrouble, levers, taken},
     related::Family,
 };
-use crate::engine::{self, Outcome, facts::without_instance, outcome::Decision};
+use crate::engine::{self, Outcome, facts::without_instance, outcome::Decision, rehearse};
 
 /// How a resource stands in a decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,16 +25,39 @@ struct Inquiry<'q> {
     resource: &'q str,
     node: Option<&'q str>,
     first: Stand,
+    how: How,
+}
+
+/// How it is found out where something will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum How {
+    /// By looking ahead.
+    Ahead,
+    /// From the plan alone, which is enough where nothing runs in guests or bundles, and does not tell what
+    /// merely runs from what could be promoted.
+    ByPlan,
+}
+
+/// What is asked, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'q> {
+    pub(super) resource: &'q str,
+    pub(super) node: Option<&'q str>,
+    /// How many causes are enough.
+    pub(super) most: usize,
+    pub(super) how: How,
+    /// Nodes of which everybody knows that they are lost: that is no answer.
+    pub(super) lost: &'q [String],
 }
 
 pub(super) fn search(
     cluster: &Cluster,
     state: &State,
     family: &Family<'_>,
-    resource: &str,
-    node: Option<&str>,
+    asked: Asked<'_>,
 ) -> Option<Explanation> {
-    let outcome = engine::decide(cluster, state);
+    let Asked { resource, node, most, how, lost } = asked;
+    let outcome = decide(cluster, state, how);
     let is_node = |name: &str| outcome.before.nodes.contains_key(name);
     if !family.is_primitive(resource) && !outcome.before.resources.contains_key(resource) {
         return None;
@@ -42,9 +65,13 @@ pub(super) fn search(
     if node.is_some_and(|node| !is_node(node)) {
         return None;
     }
-    let mut inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource) };
-    let (levers, cut) = levers(cluster, state, family, resource, node);
-    let mut because = inquiry.alone(&levers);
+    let mut inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource, how), how };
+    let (mut levers, cut) = levers(cluster, state, family, resource, node);
+    levers.retain(|lever| match lever {
+        Cause::Node { node, trouble: NodeTrouble::Absent } => !lost.contains(node),
+        _ => true,
+    });
+    let mut because = inquiry.alone(&levers, most);
     let together = because.is_empty();
     if together {
         because = inquiry.together(&levers);
@@ -52,7 +79,7 @@ pub(super) fn search(
     let elsewhere = because.is_empty() && node.is_some() && !inquiry.first.places.is_empty();
     if elsewhere {
         inquiry.node = None;
-        because = inquiry.alone(&levers);
+        because = inquiry.alone(&levers, most);
     }
     let Stand { places, decisions } = inquiry.first;
     Some(Explanation {
@@ -61,29 +88,42 @@ pub(super) fn search(
         stands: places,
         decisions,
         together: together && !elsewhere && because.len() > 1,
+        cut: cut || !together && because.len() == most,
         because,
         elsewhere,
-        cut,
     })
 }
 
-fn stand(outcome: &Outcome, resource: &str) -> Stand {
-    let view = outcome.after.resources.get(resource);
-    let places = view.map(|view| view.on.iter().map(|(node, role, _)| (node.clone(), *role)).collect());
+fn decide(cluster: &Cluster, state: &State, how: How) -> Outcome {
+    match how {
+        How::Ahead => engine::decide(cluster, state),
+        How::ByPlan => engine::plan(cluster, state),
+    }
+}
+
+fn stand(outcome: &Outcome, resource: &str, how: How) -> Stand {
+    let own = |(node, role): &(&str, Role)| ((*node).into(), *role);
+    let places = match how {
+        How::Ahead => {
+            let view = outcome.after.resources.get(resource);
+            view.map(|view| view.on.iter().map(|(node, role, _)| (node.clone(), *role)).collect())
+        }
+        How::ByPlan => rehearse::places(outcome).get(resource).map(|on| on.iter().map(own).collect()),
+    };
     let concerns = |decision: &&Decision| without_instance(&decision.subject) == without_instance(resource);
     let decisions = outcome.decisions.iter().filter(concerns).cloned().collect();
     Stand { places: places.unwrap_or_default(), decisions }
 }
 
 impl Inquiry<'_> {
-    /// Each lever that changes the answer by itself.
-    fn alone(&self, levers: &[Cause]) -> Vec<Because> {
+    /// The levers that change the answer by themselves: the first so many.
+    fn alone(&self, levers: &[Cause], most: usize) -> Vec<Because> {
         let answer = |cause: &Cause| {
             let then = self.ask(&[cause]);
             let differs = self.differs(&then, matches!(cause, Cause::Active { .. }));
             differs.then(|| Because { cause: cause.clone(), otherwise: then.places })
         };
-        levers.iter().filter_map(answer).collect()
+        levers.iter().filter_map(answer).take(most).collect()
     }
 
     /// The fewest levers that change it together: of the levers in their order as few as it takes, and of
@@ -132,8 +172,8 @@ impl Inquiry<'_> {
     }
 
     fn ask(&self, gone: &[&Cause]) -> Stand {
-        let (cluster, state) = without(self.cluster, self.state, gone);
-        stand(&engine::decide(&cluster, &state), self.resource)
+        let (cluster, state) = taken(self.cluster, self.state, gone);
+        stand(&decide(&cluster, &state, self.how), self.resource, self.how)
     }
 
     /// Whether this is another answer to the question.

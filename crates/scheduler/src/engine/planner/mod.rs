@@ -329,7 +329,7 @@ fn note_history(node: &mut NodeState, history: ResourceHistory) -> Option<usize>
 }
 
 /// Notes what a node says of itself: in the set that has it, or in one of its own.
-fn note_attribute(node: &mut NodeState, name: &str, value: Option<String>) {
+pub(super) fn note_attribute(node: &mut NodeState, name: &str, value: Option<String>) {
     let is_plain = |set: &&mut AttributeSet| set.rule.is_none();
     let known = node.attributes.iter_mut().filter(is_plain).find(|set| set.values.contains_key(name));
     match (known, value) {
