@@ -143,9 +143,17 @@ impl<'f> Facts<'f> {
     /// The units that a name in the file means, each with its number: of a resource with a promoted copy, the
     /// right to be that.
     pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = (usize, &Unit<'f>)> {
-        let promotion = self.units.iter().any(|unit| unit.kind == Kind::Promotion && unit.name == name);
-        let all = self.units.iter().enumerate();
-        all.filter(move |(_, unit)| is_called(unit, name) && (!promotion || unit.kind == Kind::Promotion))
+        self.units.iter().enumerate().filter(move |(_, unit)| self.is_named(unit, name))
+    }
+
+    /// Whether a name in the file means this unit.
+    pub(crate) fn is_named(&self, unit: &Unit<'f>, name: &str) -> bool {
+        is_called(unit, name) && (unit.kind == Kind::Promotion || self.promotion_of(name).is_none())
+    }
+
+    /// The right of one of the copies of a resource to be promoted, if it has such copies.
+    pub(crate) fn promotion_of(&self, name: &str) -> Option<&Unit<'f>> {
+        self.units.iter().find(|unit| unit.kind == Kind::Promotion && unit.name == name)
     }
 
     fn all_units(&self, status: &'f Status) -> Vec<Unit<'f>> {
@@ -284,6 +292,17 @@ impl<'f> Unit<'f> {
                 (facts.nodes[number].session == Some(*session)).then_some(node)
             })
         })
+    }
+
+    /// How much it needs of something.
+    pub(crate) fn needs(&self, name: &Name) -> u64 {
+        self.members.iter().filter_map(|member| member.spec.needs.get(name)).sum()
+    }
+
+    /// Whether a node has less than it needs, even if nothing else runs there.
+    pub(crate) fn is_too_large_for(&self, node: &NodeFacts<'_>) -> bool {
+        let mut names = self.members.iter().flat_map(|member| member.spec.needs.keys());
+        names.any(|name| self.needs(name) > node.capacity.get(name).copied().unwrap_or(0))
     }
 
     /// The node that holds something of it and was not heard yet.

@@ -1,0 +1,111 @@
+//! What is left in peace: it stays where it is, whatever the others do.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use heart_model::{
+    Copies, Other,
+    policy::{Constraint, Role, Score},
+};
+
+use crate::{
+    candidates::Candidates,
+    facts::{Facts, Kind, Node, Unit, is_called},
+    lower,
+};
+
+/// Whether a unit acts somewhere and may stay there.
+pub(super) fn stays(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates<'_>) -> bool {
+    let home = unit.acts_on().and_then(|home| facts.number(home));
+    home.is_some_and(|home| candidates.refusal(home).is_none())
+}
+
+/// Where a unit is that stays whatever the others do: it may stay, nobody asked for it to move, and what it must
+/// not be beside, or has to be with, is as it should be, since there is no such thing.
+pub(super) fn settled(facts: &Facts<'_>, number: usize, candidates: &Candidates<'_>) -> Option<Node> {
+    let unit = &facts.units[number];
+    let home = unit.acts_on().and_then(|home| facts.number(home))?;
+    let wishes = &unit.wishes;
+    let free = wishes.with.is_empty() && !is_beside(facts, unit, home);
+    let runs = lower::runs_now(facts.spec, wishes, facts.now)
+        && wishes.ticket.as_ref().is_none_or(|ticket| facts.tickets.contains(ticket));
+    let stays = unit.kind == Kind::Whole && unit.asked.is_none() && stays(facts, unit, candidates);
+    (free && runs && stays).then_some(home)
+}
+
+/// Whether something acts on a node that a unit is never to be beside of.
+fn is_beside(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
+    let acts_there = |unit: &Unit<'_>| unit.acts_on() == Some(facts.nodes[node].name);
+    unit.wishes.never.iter().any(|other| match other {
+        Other::Node(_) => false,
+        Other::Unit(name) => facts.named(name.as_str()).any(|(_, one)| acts_there(one)),
+    })
+}
+
+/// Whether a constraint that names this id in a role means the unit, or a member of it.
+pub(super) fn is_meant(unit: &Unit<'_>, id: &str, role: Option<Role>) -> bool {
+    let promoted = role == Some(Role::Promoted);
+    match unit.kind {
+        Kind::Whole => is_called(unit, id),
+        Kind::Copy(_) => !promoted && lower::all_copies(unit.name) == id,
+        Kind::Promotion => promoted && lower::all_copies(unit.name) == id,
+    }
+}
+
+/// What stays does not go because of something that does not: neither because what goes with it cannot stay,
+/// nor because something comes that keeps apart from it.
+pub(super) fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str, Option<Role>) -> bool) {
+    let Constraint::Colocation(pair) = constraint else { return };
+    // To keep apart is the same from both sides, but what comes second has to give way.
+    let primary_stays = stays(&pair.primary, pair.primary_role);
+    let dependent_stays = stays(&pair.dependent, pair.dependent_role);
+    if pair.score < Score::ZERO && dependent_stays && !primary_stays {
+        core::mem::swap(&mut pair.primary, &mut pair.dependent);
+        core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
+    }
+    if primary_stays || (pair.score < Score::ZERO && dependent_stays) {
+        pair.influence = Some(false);
+    }
+}
+
+/// Copies that are not kept where they are: those on nodes that are to be emptied, and what is more than wanted.
+/// Of those that may stay, what is promoted stays before what fits better, and that before what is preferred.
+pub(super) fn surplus(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTreeSet<usize> {
+    let mut surplus = BTreeSet::new();
+    let mut staying: BTreeMap<&str, Vec<(usize, Node)>> = BTreeMap::new();
+    let mut unheard: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, unit) in facts.units.iter().enumerate() {
+        let Kind::Copy(node) = unit.kind else { continue };
+        if unit.unheard().is_some() {
+            *unheard.entry(unit.name).or_default() += 1;
+        } else if stays(facts, unit, &candidates[number]) {
+            staying.entry(unit.name).or_default().push((number, node));
+        } else if unit.acts_on().is_some() {
+            surplus.insert(number);
+        }
+    }
+    for (name, mut copies) in staying {
+        let wanted = copies.first().and_then(|(number, _)| facts.units[*number].wishes.copies);
+        let Some(Copies::Of(most)) = wanted else { continue };
+        let most = (most as usize).saturating_sub(unheard.get(name).copied().unwrap_or(0));
+        let promoted = facts.promotion_of(name).and_then(|unit| facts.number(unit.acts_on()?));
+        copies.sort_by_key(|&(number, node)| {
+            let unit = &facts.units[number];
+            let ill_fitting = is_beside(facts, unit, node) || unit.is_too_large_for(&facts.nodes[node]);
+            let place = unit.prefers.iter().position(|preferred| *preferred == node).unwrap_or(usize::MAX);
+            (promoted != Some(node), ill_fitting, place, node)
+        });
+        surplus.extend(copies.into_iter().skip(most).map(|(number, _)| number));
+    }
+    // A promotion ends with its copy.
+    for (number, unit) in facts.units.iter().enumerate().filter(|(_, unit)| unit.kind == Kind::Promotion) {
+        let Some(node) = unit.acts_on().and_then(|node| facts.number(node)) else { continue };
+        let mut copies = facts.units.iter().enumerate();
+        let copy = copies.find(|(_, copy)| copy.name == unit.name && copy.kind == Kind::Copy(node));
+        if copy.is_none_or(|(copy, found)| surplus.contains(&copy) || found.acts_on().is_none()) {
+            surplus.insert(number);
+        }
+    }
+    surplus
+}
