@@ -110,7 +110,9 @@ fn succeed(next: &mut Situation, known: &Known<'_>, outcome: &Outcome, action: &
             return;
         }
         "clear_failcount" => return clear_failures(node, resource),
-        "delete" => return node.history.retain(|history| history.resource != resource),
+        "delete" | "lrm_delete" => {
+            return node.history.retain(|history| !is_called(&history.resource, resource));
+        }
         _ => return,
     }
     note(node, known, resource, done, forgets);
@@ -179,8 +181,12 @@ fn is_failure(operation: &Operation) -> bool {
 }
 
 fn of_resource<'n>(node: &'n mut NodeState, resource: &str) -> impl Iterator<Item = &'n mut ResourceHistory> {
-    let is_it = move |name: &str| name == resource || without_instance(name) == resource;
-    node.history.iter_mut().filter(move |history| is_it(&history.resource))
+    node.history.iter_mut().filter(move |history| is_called(&history.resource, resource))
+}
+
+/// Whether a history is that of what an action names. Instances that are all alike may be told of with a number.
+fn is_called(history: &str, resource: &str) -> bool {
+    history == resource || without_instance(history) == resource
 }
 
 fn clear_failures(node: &mut NodeState, resource: &str) {

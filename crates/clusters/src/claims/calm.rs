@@ -9,9 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource, Role};
-use heart_scheduler::engine::{Outcome, decide};
+use heart_scheduler::engine::{Outcome, outcome::Action, plan};
 
-use super::{Broken, Claim, broken, settles, tangle};
+use super::{Broken, Claim, broken, settles};
 use crate::{
     Situation,
     run::{self, without_instance},
@@ -36,19 +36,17 @@ impl Failures {
     }
 }
 
-/// Checks that what is unrelated rests; nothing is claimed if the cluster does not settle at all, which
-/// is another claim.
+/// Checks that what is unrelated rests, whatever is written about the rest.
 #[must_use]
 pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
-    let (broken, settled) = settles::run(situation.clone());
+    let settles::Course { broken, settled, last: quiet, .. } = settles::run(situation);
     if broken.is_some() {
         return broken;
     }
-    let quiet = decide(&settled.cluster, &settled.state);
-    if !quiet.actions.is_empty() || tangle::places_are_tangled(&situation.cluster) {
-        return None;
-    }
     let related = related(&settled);
+    // Where wishes turn in a ring, what they are about may go on moving without any failure.
+    let busy = quiet.actions.iter().filter_map(|action| action.resource.as_deref());
+    let restless: BTreeSet<usize> = busy.map(|name| whole(&related, name)).collect();
     let names: Vec<_> = quiet.before.resources.iter().map(|(name, view)| (name, &view.on)).collect();
     let active: Vec<_> = names.iter().filter_map(|(name, on)| Some((*name, &on.first()?.0))).collect();
     for (place, (name, node)) in active.iter().enumerate() {
@@ -57,7 +55,8 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         }
         let mut failed = settled.clone();
         fail(&mut failed, name, node);
-        let concerned = with_hosted(&related, &quiet, [whole(&related, name)].into());
+        let concerned = restless.iter().copied().chain([whole(&related, name)]).collect();
+        let concerned = with_hosted(&related, &quiet, concerned);
         let what = format!("{name} fails on {node}");
         if let Some(broken) = unrelated_rest(&related, &failed, &concerned, &what) {
             return Some(broken);
@@ -72,7 +71,7 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         // What waits for something was to go to some node, perhaps to that.
         let waits = quiet.decisions.iter().map(|decision| &decision.subject);
         let concerned = ran.map(|(name, _)| *name).chain(waits);
-        let wholes = concerned.map(|name| whole(&related, name)).collect();
+        let wholes = concerned.map(|name| whole(&related, name)).chain(restless.iter().copied()).collect();
         let wholes = with_hosted(&related, &quiet, wholes);
         let what = format!("{} is lost", node.name);
         if let Some(broken) = unrelated_rest(&related, &lost, &wholes, &what) {
@@ -109,13 +108,18 @@ fn unrelated_rest(
     concerned: &BTreeSet<usize>,
     what: &str,
 ) -> Option<Broken> {
-    let outcome: Outcome = decide(&situation.cluster, &situation.state);
-    let moved = outcome.actions.iter().chain(&outcome.implied).find(|action| {
-        let touches = matches!(action.name.as_str(), "stop" | "demote" | "migrate_to" | "migrate_from");
-        let whole = action.resource.as_ref().map(|name| whole(related, name));
-        touches && whole.is_some_and(|whole| !concerned.contains(&whole))
-    })?;
-    Some(broken(Claim::Calm, format!("{what}: {}", show::action(moved))))
+    // What will be then does not matter here.
+    let outcome: Outcome = plan(&situation.cluster, &situation.state);
+    let (_, unrest) = moved(&outcome).find(|(name, _)| !concerned.contains(&whole(related, name)))?;
+    Some(broken(Claim::Calm, format!("{what}: {}", show::action(unrest))))
+}
+
+/// What a plan takes from where it is, or from its role.
+fn moved(outcome: &Outcome) -> impl Iterator<Item = (&str, &Action)> {
+    let touches =
+        |action: &&Action| matches!(action.name.as_str(), "stop" | "demote" | "migrate_to" | "migrate_from");
+    let all = outcome.actions.iter().chain(&outcome.implied).filter(touches);
+    all.filter_map(|action| Some((action.resource.as_deref()?, action)))
 }
 
 /// A monitor of the resource finds that it does not run as it should.

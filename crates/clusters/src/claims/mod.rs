@@ -88,8 +88,9 @@ pub fn of_seed(seed: u64, tier: Tier) -> Result<(), Box<(Situation, Broken)>> {
 /// Checks the claims that hold in any cluster, plan after plan.
 #[must_use]
 pub fn check(situation: &Situation) -> Option<Broken> {
-    let (broken, _) = settles::run(situation.clone());
-    broken.or_else(|| same::twice(situation)).or_else(|| same::in_any_order(situation))
+    let course = settles::run(situation);
+    let broken = course.broken.or_else(|| same::twice(situation, &course.first));
+    broken.or_else(|| same::in_any_order(situation, course.first))
 }
 
 /// Checks what must hold of one plan.
