@@ -11,6 +11,7 @@ mod places;
 mod same;
 mod settles;
 mod tangle;
+mod told;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -48,6 +49,8 @@ pub enum Claim {
     Quorum,
     /// What needs another starts behind it, and stops before it.
     Needs,
+    /// Instances are told of the steps of their clone at their time.
+    Told,
     /// Nothing healthy moves because something else failed.
     Calm,
 }
@@ -104,6 +107,7 @@ pub fn of_plan(situation: &Situation, outcome: &Outcome) -> Option<Broken> {
         .or_else(|| hands::check(&plan))
         .or_else(|| places::check(&plan))
         .or_else(|| needs::check(&plan))
+        .or_else(|| told::check(&plan))
 }
 
 fn broken(claim: Claim, what: String) -> Broken {

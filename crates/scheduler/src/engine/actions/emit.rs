@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) sequence: Vec<ActionIx>,
     /// What is carried out, in the order in which it is listed.
     pub(super) listed: Vec<ActionIx>,
-    /// Pairs of places in `listed`; numbers behind its end, without those of `told`, are points.
+    /// Pairs of places in `listed`; numbers behind its end are points.
     pub(super) order: Vec<(usize, usize)>,
     /// How many points there are in the order.
     pub(super) points: usize,
@@ -57,8 +57,7 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         listed.sort_by_cached_key(|place| action(draft, chosen[*place]));
         listed
     };
-    let behind = listed.len() + draft.told.len();
-    let (order, points) = direct(&before, &sequence, &listed, behind);
+    let (order, points) = direct(&before, &sequence, &listed);
     Plan {
         points,
         sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
@@ -174,14 +173,9 @@ fn is_listed(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
 /// directly, many times many would be too much to say.
 const DIRECT_MAX: usize = 16;
 
-/// The order of what is listed, with what is between taken out. Points that stay are numbered from `behind`
-/// on; how many there are.
-fn direct(
-    before: &[Vec<loops::Edge>],
-    sequence: &[usize],
-    listed: &[usize],
-    behind: usize,
-) -> (Vec<(usize, usize)>, usize) {
+/// The order of what is listed, with what is between taken out. Points that stay are numbered behind
+/// what is listed; how many there are.
+fn direct(before: &[Vec<loops::Edge>], sequence: &[usize], listed: &[usize]) -> (Vec<(usize, usize)>, usize) {
     let mut number: Vec<Option<usize>> = vec![None; before.len()];
     for (place, action) in listed.iter().enumerate() {
         number[*action] = Some(place);
@@ -204,7 +198,7 @@ fn direct(
         firsts.sort_unstable();
         firsts.dedup();
         if number[*action].is_none() && firsts.len() > DIRECT_MAX && waiting[*action] > 1 {
-            number[*action] = Some(behind + points);
+            number[*action] = Some(listed.len() + points);
             points += 1;
         }
         match number[*action] {
@@ -218,21 +212,7 @@ fn direct(
 
 /// All that is carried out.
 pub(super) fn actions(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action> {
-    let done = plan.listed.iter().map(|listed| action(draft, *listed));
-    let told = draft.told.iter().map(|told| {
-        let when = match told.when {
-            When::Before => "pre",
-            When::After => "post",
-        };
-        outcome::Action {
-            name: "notify".to_string(),
-            resource: Some(draft.arena[told.resource].name.clone()),
-            node: draft.arena.node(told.node).name.clone(),
-            every_ms: 0,
-            kind: Some(alloc::format!("{when}-{}", word(told.verb))),
-        }
-    });
-    done.chain(told).collect()
+    plan.listed.iter().map(|listed| action(draft, *listed)).collect()
 }
 
 /// What fencing does by itself.
@@ -295,6 +275,14 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
         }
         Doing::Shutdown => "shutdown".to_string(),
         Doing::Tell(..) | Doing::Told(..) => "notify".to_string(),
+        Doing::Notify(when, verb) => {
+            let when = match when {
+                When::Before => "pre",
+                When::After => "post",
+            };
+            kind = Some(alloc::format!("{when}-{}", word(verb)));
+            "notify".to_string()
+        }
         Doing::Freed | Doing::Enough(_) => "wait".to_string(),
     };
     outcome::Action {
