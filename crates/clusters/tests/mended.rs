@@ -2,7 +2,7 @@
 
 mod small;
 
-use heart_clusters::{claims, show};
+use heart_clusters::{Situation, claims, show};
 use heart_model::policy::{AttributeSet, Body, LossPolicy, NamedOperation, OrderKind, Role, Score, Verb};
 use small::Small;
 
@@ -178,15 +178,28 @@ fn what_differs_stays_where_it_must_be_when_another_node_is_lost() {
     assert_eq!(claims::rests(&situation, claims::Failures::All), None, "{}", show::situation(&situation));
 }
 
+/// A resource was leaving a node that is lost; nobody knows whether it arrived.
+fn was_leaving(small: Small, resource: &str, from: &str, to: &str) -> Situation {
+    let mut situation = small.lost(from).did(from, resource, "migrate_to?").situation();
+    let told = situation.state.nodes.iter_mut().flat_map(|node| &mut node.history);
+    for operation in told.flat_map(|history| &mut history.operations) {
+        operation.changed_at = Some(1_779_999_000);
+        (operation.migrate_source, operation.migrate_target) = (Some(from.into()), Some(to.into()));
+    }
+    situation
+}
+
 #[test]
 fn where_a_migration_may_have_arrived_nothing_is_stopped_in_maintenance() {
     let small = Small::new(&["n3", "n7"]).set("fencing-enabled", "true").device("f", &[]);
-    let mut situation =
-        small.node("n3", "maintenance", "true").lost("n7").did("n7", "gone", "migrate_to?").situation();
-    let told = situation.state.nodes.iter_mut().flat_map(|node| &mut node.history);
-    for operation in told.flat_map(|history| &mut history.operations) {
-        (operation.migrate_source, operation.migrate_target) = (Some("n7".into()), Some("n3".into()));
-    }
+    let situation = was_leaving(small.node("n3", "maintenance", "true"), "gone", "n7", "n3");
+    assert_eq!(claims::check(&situation), None, "{}", show::situation(&situation));
+}
+
+#[test]
+fn where_a_migration_may_have_arrived_it_is_stopped_once() {
+    let small = Small::new(&["n1", "n2"]).set("fencing-enabled", "true").primitive("db", &[]);
+    let situation = was_leaving(small, "db", "n2", "n1");
     assert_eq!(claims::check(&situation), None, "{}", show::situation(&situation));
 }
 

@@ -72,7 +72,7 @@ fn bond(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> loops::Bond {
         loops::Bond::Safety
     } else if input.properties.has(P::SAME_NODE_OR_TARGET) && draft.table[then].doing == Doing::MigrateTo {
         loops::Bond::Room
-    } else if input.properties.is_order_only() {
+    } else if input.properties.is_order_only() && !is_notice(draft, input.first, then) {
         loops::Bond::Order
     } else {
         loops::Bond::Need
@@ -91,6 +91,20 @@ fn is_safety(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
     };
     let is_own = one.resource.is_some() && one.resource == other.resource;
     (is_own && ends_first) || one.doing == Doing::Fence
+}
+
+/// Whether a relation keeps what a clone's instances are told of, and its steps, in their order: told too late, or
+/// too early, it would be wrong.
+fn is_notice(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let clone = |action: ActionIx| {
+        let resource = draft.table[action].resource?;
+        let is_clone = draft.arena[resource].clone.is_some();
+        if is_clone { Some(resource) } else { draft.arena.clone_of(resource) }
+    };
+    let tells = |action: ActionIx| {
+        matches!(draft.table[action].doing, Doing::Tell(..) | Doing::Told(..) | Doing::Notify(..))
+    };
+    (tells(first) || tells(then)) && clone(first) == clone(then)
 }
 
 /// A start that a migration replaces is a point in time.

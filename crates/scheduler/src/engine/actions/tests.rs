@@ -207,3 +207,16 @@ fn who_is_stopped_is_not_told_of_starts_and_who_is_started_is_told_of_promotions
          pre-stop w n1; promote w n1 < pre-promote w n1; start w n1 < stop w n1; stop w n1 < pre-stop w n1",
     )]);
 }
+
+#[test]
+fn a_ring_of_orders_leaves_notifications_where_they_are() {
+    let outcome = outcome(
+        "nodes n1\n a\n k *(w) promotable=true notify=true\n say n1 master-w=10\n k[U] with a -INFINITY\n \
+         a then k.promote Optional one-way",
+    );
+    let names: Vec<String> = outcome.actions.iter().map(named).collect();
+    let place = |name: &str| names.iter().position(|other| other == name).unwrap();
+    for (first, then) in [("pre-promote w n1", "promote w n1"), ("promote w n1", "post-promote w n1")] {
+        assert!(outcome.order.contains(&(place(first), place(then))), "{first}, {then}: {names:?}");
+    }
+}
