@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource, Role};
 use heart_scheduler::engine::{Outcome, outcome::Action, plan};
 
-use super::{Broken, Claim, broken, settles};
+use super::{Broken, Claim, broken, settles, tangle};
 use crate::{
     Situation,
     run::{self, without_instance},
@@ -44,9 +44,11 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         return broken;
     }
     let related = related(&settled);
-    // Where wishes turn in a ring, what they are about may go on moving without any failure.
+    // What has wishes in a ring, or against one another, has no right place, and may go on moving without any
+    // failure; everything else in the cluster must rest.
     let busy = quiet.actions.iter().filter_map(|action| action.resource.as_deref());
-    let restless: BTreeSet<usize> = busy.map(|name| whole(&related, name)).collect();
+    let torn = tangle::tangled_places(&settled.cluster).into_iter();
+    let restless: BTreeSet<usize> = busy.chain(torn).map(|name| whole(&related, name)).collect();
     let names: Vec<_> = quiet.before.resources.iter().map(|(name, view)| (name, &view.on)).collect();
     let active: Vec<_> = names.iter().filter_map(|(name, on)| Some((*name, &on.first()?.0))).collect();
     for (place, (name, node)) in active.iter().enumerate() {

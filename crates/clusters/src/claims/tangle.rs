@@ -42,8 +42,12 @@ impl<'c> Ways<'c> {
         self.0.contains_key(name) || self.0.values().any(|to| to.contains(name))
     }
 
+    fn in_rings(&self) -> impl Iterator<Item = &'c str> {
+        self.0.keys().copied().filter(|from| self.leads(from, from))
+    }
+
     fn has_ring(&self) -> bool {
-        self.0.keys().any(|from| self.leads(from, from))
+        self.in_rings().next().is_some()
     }
 }
 
@@ -173,10 +177,14 @@ fn is_up(verb: Verb) -> bool {
     matches!(verb, Verb::Start | Verb::Promote)
 }
 
-/// Whether some resources have a wish about their places each about the next in a ring, or wishes that speak
-/// against one another: whatever follows whom is then decided by where they were, and they may follow one
-/// another for ever.
 fn places_are_tangled(cluster: &Cluster) -> bool {
+    !tangled_places(cluster).is_empty()
+}
+
+/// Resources that have a wish about their places each about the next in a ring, or wishes that speak against one
+/// another (with something, and never with it): whatever follows whom is then decided by where they were, and they
+/// may follow one another for ever.
+pub(super) fn tangled_places(cluster: &Cluster) -> BTreeSet<&str> {
     let known = Known::of(cluster);
     let mut ways = Ways::default();
     let mut knots = Knots::default();
@@ -187,7 +195,7 @@ fn places_are_tangled(cluster: &Cluster) -> bool {
             knots.tie(dependent, primary, score);
         }
     }
-    ways.has_ring() || knots.any_is_tight()
+    ways.in_rings().chain(knots.in_tight()).collect()
 }
 
 /// What follows what.
@@ -241,11 +249,12 @@ impl<'c> Knots<'c> {
         self.knot.entry(name).or_insert(name)
     }
 
-    /// Whether several ways lead through one knot, and not all of them say the same.
-    fn any_is_tight(&self) -> bool {
-        self.double
-            .iter()
-            .any(|knot| self.pairs.iter().any(|(one, _, apart)| *apart && self.knot.get(one) == Some(knot)))
+    /// What hangs together in several ways that do not all say the same.
+    fn in_tight(&self) -> impl Iterator<Item = &'c str> {
+        let is_apart =
+            |knot: &&str| self.pairs.iter().any(|(one, _, apart)| *apart && self.knot.get(one) == Some(knot));
+        let tight: BTreeSet<&str> = self.double.iter().copied().filter(is_apart).collect();
+        self.knot.iter().filter(move |(_, knot)| tight.contains(**knot)).map(|(name, _)| *name)
     }
 }
 
