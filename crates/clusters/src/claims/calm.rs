@@ -70,9 +70,11 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
             continue;
         }
         let ran = names.iter().filter(|(_, on)| on.iter().any(|(at, _, _)| *at == node.name));
-        // What waits for something was to go to some node, perhaps to that.
+        // What waits for something was to go to some node, perhaps to that; also if nobody says so, because it
+        // waits for another that is nowhere.
         let waits = quiet.decisions.iter().map(|decision| &decision.subject);
-        let concerned = ran.map(|(name, _)| *name).chain(waits);
+        let nowhere = names.iter().filter(|(_, on)| on.is_empty()).map(|(name, _)| *name);
+        let concerned = ran.map(|(name, _)| *name).chain(waits).chain(nowhere);
         let wholes = concerned.map(|name| whole(&related, name)).chain(restless.iter().copied()).collect();
         let wholes = with_hosted(&related, &quiet, wholes);
         let what = format!("{} is lost", node.name);
