@@ -2,8 +2,8 @@
 
 mod small;
 
-use heart_clusters::{claims, show};
-use heart_model::policy::{LossPolicy, OrderKind, Score, Verb};
+use heart_clusters::{Situation, claims, show};
+use heart_model::policy::{AttributeSet, Body, LossPolicy, NamedOperation, OrderKind, Role, Score, Verb};
 use small::Small;
 
 fn check(small: Small) {
@@ -172,10 +172,71 @@ fn what_is_not_configured_is_stopped_under_its_own_name() {
 fn what_differs_stays_where_it_must_be_when_another_node_is_lost() {
     let small = Small::new(&["n1", "n2", "n3"]).primitive("a", &[]).primitive("b", &[]);
     let small = small.clone("c", "a", &[("clone-node-max", "3"), ("globally-unique", "true")]);
-    let mut situation = small.set_default("resource-stickiness", "INFINITY").situation();
-    for node in ["n2", "n3"] {
-        situation.cluster.constraints.push(small::location("c", node, Score::INFINITY));
-    }
-    situation.cluster.constraints.push(small::location("c", "n1", Score::NEVER));
+    let small =
+        small.at("c", "n2", Score::INFINITY).at("c", "n3", Score::INFINITY).at("c", "n1", Score::NEVER);
+    let situation = small.set_default("resource-stickiness", "INFINITY").situation();
     assert_eq!(claims::rests(&situation, claims::Failures::All), None, "{}", show::situation(&situation));
+}
+
+/// A resource was leaving a node that is lost; nobody knows whether it arrived.
+fn was_leaving(small: Small, resource: &str, from: &str, to: &str) -> Situation {
+    let mut situation = small.lost(from).did(from, resource, "migrate_to?").situation();
+    let told = situation.state.nodes.iter_mut().flat_map(|node| &mut node.history);
+    for operation in told.flat_map(|history| &mut history.operations) {
+        operation.changed_at = Some(1_779_999_000);
+        (operation.migrate_source, operation.migrate_target) = (Some(from.into()), Some(to.into()));
+    }
+    situation
+}
+
+#[test]
+fn where_a_migration_may_have_arrived_nothing_is_stopped_in_maintenance() {
+    let small = Small::new(&["n3", "n7"]).set("fencing-enabled", "true").device("f", &[]);
+    let situation = was_leaving(small.node("n3", "maintenance", "true"), "gone", "n7", "n3");
+    assert_eq!(claims::check(&situation), None, "{}", show::situation(&situation));
+}
+
+#[test]
+fn where_a_migration_may_have_arrived_it_is_stopped_once() {
+    let small = Small::new(&["n1", "n2"]).set("fencing-enabled", "true").primitive("db", &[]);
+    let situation = was_leaving(small, "db", "n2", "n1");
+    assert_eq!(claims::check(&situation), None, "{}", show::situation(&situation));
+}
+
+#[test]
+fn what_is_removed_is_not_looked_at_while_it_is_stopped() {
+    let small = Small::new(&["n1"]).primitive("w", &[]);
+    let mut situation = small.clone("c", "w", &[("clone-max", "0"), ("globally-unique", "true")]).situation();
+    let Body::Clone(inner) = &mut situation.cluster.resources[0].body else { panic!("it is a clone") };
+    inner.operations.push(NamedOperation {
+        id: "while-stopped".into(),
+        name: "monitor".into(),
+        every_ms: 12_000,
+        role: Some(Role::Stopped),
+        options: AttributeSet::default(),
+        meta: vec![],
+        parameters: vec![],
+    });
+    assert_eq!(claims::check(&situation), None, "{}", show::situation(&situation));
+}
+
+#[test]
+fn what_a_migration_has_left_behind_makes_nobody_start_anew() {
+    // n2, from where a came, is on its way: what is left there cannot be stopped yet.
+    let small = Small::new(&["n1", "n2"]).group("g", &["a", "b"]).joining("n2");
+    check(small.migrated("a", "n2", "n1", true).did("n1", "b", "start=0"));
+}
+
+#[test]
+fn an_instance_stays_where_only_what_follows_its_clone_wants_it() {
+    let small = Small::new(&["n1"]).primitive("w", &[]).primitive("db", &[]);
+    let small = small.clone("c", "w", &[("clone-max", "3")]).at("c", "n1", Score::new(-52));
+    check(small.at("db", "n1", Score::INFINITY).with("db", "c", Score::INFINITY));
+}
+
+#[test]
+fn no_instance_migrates_to_where_another_one_is_stopped() {
+    let small = Small::new(&["n1", "n2"]).primitive("w", &[("allow-migrate", "true")]);
+    let small = small.clone("c", "w", &[("clone-max", "1"), ("notify", "true")]).at("c", "n1", Score::NEVER);
+    check(small.did("n1", "w", "start=0").did("n2", "w", "start=0"));
 }

@@ -144,7 +144,7 @@ fn build((states, resources, intents): (Vec<NodeState>, Vec<Resource>, Wishes)) 
         .spec
         .resources
         .iter()
-        .filter(|(_, resource)| resource.wishes.copies.is_some())
+        .filter(|(_, resource)| resource.wishes.copies.is_some() && !resource.promotable)
         .map(|(name, _)| name.to_string())
         .collect();
     for resource in world.spec.resources.values_mut().filter(|one| one.wishes.copies.is_some()) {
@@ -270,7 +270,7 @@ fn is_running(world: &World, name: &ResourceName) -> Option<NodeName> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(
@@ -319,7 +319,10 @@ proptest! {
         }
         let last = world.plan();
         prop_assert!(last.steps.is_empty(), "{:?} after {:?}", last.steps, done);
-        for (position, (name, action)) in done.iter().enumerate() {
+        // What contradicts the file at first may have to be started on the way, and stopped again.
+        let worded = |one: &heart_model::ResourceSpec| one.wishes != heart_model::Wishes::preferring(one.wishes.prefers.clone());
+        let plain = !world.spec.resources.values().any(worded);
+        for (position, (name, action)) in done.iter().enumerate().filter(|_| plain) {
             let again = done[position + 1..].contains(&(name.clone(), *action));
             prop_assert!(!again, "{action:?} {name} twice in {done:?}");
         }

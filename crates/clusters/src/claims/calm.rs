@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::policy::{Body, Constraint, JoinState, Operation, OperationStatus, Resource, Role};
-use heart_scheduler::engine::{Outcome, decide, inject};
+use heart_scheduler::engine::{Outcome, decide, inject, outcome::Action, plan};
 
 use super::{Broken, Claim, broken, foreseen, settles, tangle};
 use crate::{Situation, run::without_instance, show};
@@ -32,19 +32,19 @@ impl Failures {
     }
 }
 
-/// Checks that what is unrelated rests; nothing is claimed if the cluster does not settle at all, which
-/// is another claim.
+/// Checks that what is unrelated rests, whatever is written about the rest.
 #[must_use]
 pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
-    let (broken, settled) = settles::run(situation.clone());
+    let settles::Course { broken, settled, last: quiet, .. } = settles::run(situation);
     if broken.is_some() {
         return broken;
     }
-    let quiet = decide(&settled.cluster, &settled.state);
-    if !quiet.actions.is_empty() || tangle::places_are_tangled(&situation.cluster) {
-        return None;
-    }
     let related = related(&settled);
+    // What has wishes in a ring, or against one another, has no right place, and may go on moving without any
+    // failure; everything else in the cluster must rest.
+    let busy = quiet.actions.iter().filter_map(|action| action.resource.as_deref());
+    let torn = tangle::tangled_places(&settled.cluster).into_iter();
+    let restless: BTreeSet<usize> = busy.chain(torn).map(|name| whole(&related, name)).collect();
     let names: Vec<_> = quiet.before.resources.iter().map(|(name, view)| (name, &view.on)).collect();
     let active: Vec<_> = names.iter().filter_map(|(name, on)| Some((*name, &on.first()?.0))).collect();
     for (place, (name, node)) in active.iter().enumerate() {
@@ -53,9 +53,11 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
         }
         let mut failed = settled.clone();
         fail(&mut failed, name, node);
-        let concerned = with_hosted(&related, &quiet, [whole(&related, name)].into());
+        let concerned = restless.iter().copied().chain([whole(&related, name)]).collect();
+        let concerned = with_hosted(&related, &quiet, concerned);
         let what = format!("{name} fails on {node}");
-        let outcome = decide(&failed.cluster, &failed.state);
+        // What will be then does not matter here.
+        let outcome = plan(&failed.cluster, &failed.state);
         if let Some(broken) = unrelated_rest(&related, &outcome, &concerned, &what) {
             return Some(broken);
         }
@@ -66,10 +68,12 @@ pub fn rests(situation: &Situation, failures: Failures) -> Option<Broken> {
             continue;
         }
         let ran = names.iter().filter(|(_, on)| on.iter().any(|(at, _, _)| *at == node.name));
-        // What waits for something was to go to some node, perhaps to that.
+        // What waits for something was to go to some node, perhaps to that; also if nobody says so, because it
+        // waits for another that is nowhere.
         let waits = quiet.decisions.iter().map(|decision| &decision.subject);
-        let concerned = ran.map(|(name, _)| *name).chain(waits);
-        let wholes = concerned.map(|name| whole(&related, name)).collect();
+        let nowhere = names.iter().filter(|(_, on)| on.is_empty()).map(|(name, _)| *name);
+        let concerned = ran.map(|(name, _)| *name).chain(waits).chain(nowhere);
+        let wholes = concerned.map(|name| whole(&related, name)).chain(restless.iter().copied()).collect();
         let wholes = with_hosted(&related, &quiet, wholes);
         let what = format!("{} is lost", node.name);
         let outcome = decide(&lost.cluster, &lost.state);
@@ -108,12 +112,16 @@ fn unrelated_rest(
     concerned: &BTreeSet<usize>,
     what: &str,
 ) -> Option<Broken> {
-    let moved = outcome.actions.iter().chain(&outcome.implied).find(|action| {
-        let touches = matches!(action.name.as_str(), "stop" | "demote" | "migrate_to" | "migrate_from");
-        let whole = action.resource.as_ref().map(|name| whole(related, name));
-        touches && whole.is_some_and(|whole| !concerned.contains(&whole))
-    })?;
-    Some(broken(Claim::Calm, format!("{what}: {}", show::action(moved))))
+    let (_, unrest) = moved(outcome).find(|(name, _)| !concerned.contains(&whole(related, name)))?;
+    Some(broken(Claim::Calm, format!("{what}: {}", show::action(unrest))))
+}
+
+/// What a plan takes from where it is, or from its role.
+fn moved(outcome: &Outcome) -> impl Iterator<Item = (&str, &Action)> {
+    let touches =
+        |action: &&Action| matches!(action.name.as_str(), "stop" | "demote" | "migrate_to" | "migrate_from");
+    let all = outcome.actions.iter().chain(&outcome.implied).filter(touches);
+    all.filter_map(|action| Some((action.resource.as_deref()?, action)))
 }
 
 /// A monitor of the resource finds that it does not run as it should.

@@ -12,6 +12,7 @@ mod places;
 mod same;
 mod settles;
 mod tangle;
+mod told;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -50,6 +51,8 @@ pub enum Claim {
     Quorum,
     /// What needs another starts behind it, and stops before it.
     Needs,
+    /// Instances are told of the steps of their clone at their time.
+    Told,
     /// Nothing healthy moves because something else failed.
     Calm,
     /// Where everything ends up when a node is lost can be read from the plan alone.
@@ -92,8 +95,9 @@ pub fn of_seed(seed: u64, tier: Tier) -> Result<(), Box<(Situation, Broken)>> {
 /// Checks the claims that hold in any cluster, plan after plan.
 #[must_use]
 pub fn check(situation: &Situation) -> Option<Broken> {
-    let (broken, _) = settles::run(situation.clone());
-    broken.or_else(|| same::twice(situation)).or_else(|| same::in_any_order(situation))
+    let course = settles::run(situation);
+    let broken = course.broken.or_else(|| same::twice(situation, &course.first));
+    broken.or_else(|| same::in_any_order(situation, course.first))
 }
 
 /// Checks what must hold of one plan.
@@ -107,6 +111,7 @@ pub fn of_plan(situation: &Situation, outcome: &Outcome) -> Option<Broken> {
         .or_else(|| hands::check(&plan))
         .or_else(|| places::check(&plan))
         .or_else(|| needs::check(&plan))
+        .or_else(|| told::check(&plan))
 }
 
 fn broken(claim: Claim, what: String) -> Broken {

@@ -7,14 +7,13 @@ use heart_scheduler::engine::{Outcome, decide};
 use super::{Broken, Claim, broken};
 use crate::Situation;
 
-pub(super) fn twice(situation: &Situation) -> Option<Broken> {
-    let decide = || decide(&situation.cluster, &situation.state);
-    let differs = decide() != decide();
+pub(super) fn twice(situation: &Situation, first: &Outcome) -> Option<Broken> {
+    let differs = decide(&situation.cluster, &situation.state) != *first;
     differs.then(|| broken(Claim::SameTwice, "a second time it decides otherwise".to_owned()))
 }
 
-pub(super) fn in_any_order(situation: &Situation) -> Option<Broken> {
-    let outcome = sorted(decide(&situation.cluster, &situation.state));
+pub(super) fn in_any_order(situation: &Situation, first: Outcome) -> Option<Broken> {
+    let outcome = sorted(first);
     let other = backwards(situation);
     let turned = sorted(decide(&other.cluster, &other.state));
     if outcome == turned {

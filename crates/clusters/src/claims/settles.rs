@@ -8,26 +8,34 @@ use crate::{Situation, run, show};
 /// How many plans it may take until nothing is left to do.
 pub const ROUNDS_MAX: usize = 8;
 
-/// Plans and carries out until nothing is left to do; the claim that does not hold, and what is at the end.
-pub(super) fn run(mut situation: Situation) -> (Option<Broken>, Situation) {
-    let mut last = Outcome::default();
+/// What became of a cluster.
+pub(super) struct Course {
+    /// The claim that does not hold.
+    pub(super) broken: Option<Broken>,
+    /// What was decided first.
+    pub(super) first: Outcome,
+    /// What is at the end, and what was decided there last.
+    pub(super) settled: Situation,
+    pub(super) last: Outcome,
+}
+
+/// Plans and carries out until nothing is left to do.
+pub(super) fn run(situation: &Situation) -> Course {
+    let first = decide(&situation.cluster, &situation.state);
+    let last = first.clone();
+    let mut course = Course { broken: None, first, settled: situation.clone(), last };
     for round in 1..=ROUNDS_MAX {
-        let outcome = decide(&situation.cluster, &situation.state);
-        if let Some(mut broken) = of_plan(&situation, &outcome) {
-            broken.round = round;
-            return (Some(broken), situation);
+        course.broken = of_plan(&course.settled, &course.last).map(|broken| Broken { round, ..broken });
+        if course.broken.is_some() || course.last.actions.is_empty() {
+            return course;
         }
-        if outcome.actions.is_empty() {
-            return (None, situation);
-        }
-        situation = run::carry_out(&situation, &outcome);
-        last = outcome;
+        course.settled = run::carry_out(&course.settled, &course.last);
+        course.last = decide(&course.settled.cluster, &course.settled.state);
     }
-    if tangle::may_turn(&situation.cluster) {
-        return (None, situation);
+    if !course.last.actions.is_empty() && !tangle::may_turn(situation, &course.first) {
+        let actions: Vec<String> = course.last.actions.iter().map(show::action).collect();
+        let broken = broken(Claim::Settles, format!("still to do: {}", actions.join(", ")));
+        course.broken = Some(Broken { round: ROUNDS_MAX, ..broken });
     }
-    let actions: Vec<String> = last.actions.iter().map(show::action).collect();
-    let mut broken = broken(Claim::Settles, format!("still to do: {}", actions.join(", ")));
-    broken.round = ROUNDS_MAX;
-    (Some(broken), situation)
+    course
 }

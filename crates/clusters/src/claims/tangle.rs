@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::policy::{Cluster, Constraint, Score, Verb};
+use heart_model::policy::{Cluster, Constraint, OperationStatus, Score, Verb};
+use heart_scheduler::engine::Outcome;
 
-use crate::known::Known;
+use crate::{Situation, known::Known};
 
 /// Which leads to which.
 #[derive(Default)]
@@ -37,15 +38,84 @@ impl<'c> Ways<'c> {
         self.0.keys().any(|ring| self.leads(ring, ring) && (*ring == from || self.leads(from, ring)))
     }
 
+    fn mentions(&self, name: &str) -> bool {
+        self.0.contains_key(name) || self.0.values().any(|to| to.contains(name))
+    }
+
+    fn in_rings(&self) -> impl Iterator<Item = &'c str> {
+        self.0.keys().copied().filter(|from| self.leads(from, from))
+    }
+
     fn has_ring(&self) -> bool {
-        self.0.keys().any(|from| self.leads(from, from))
+        self.in_rings().next().is_some()
     }
 }
 
 /// Whether what is wanted may turn in a circle for ever: because of a ring, or because wishes count only
-/// while what they are about does not run.
-pub(super) fn may_turn(cluster: &Cluster) -> bool {
-    places_are_tangled(cluster) || orders_are_tangled(cluster) || some_have_no_say(cluster)
+/// while what they are about does not run; or because instances of a cloned group are torn; or because what nobody
+/// wants any more was leaving a node that is lost.
+pub(super) fn may_turn(situation: &Situation, first: &Outcome) -> bool {
+    let cluster = &situation.cluster;
+    places_are_tangled(cluster)
+        || orders_are_tangled(cluster)
+        || some_have_no_say(cluster)
+        || leans_on_what_is_left_alone(cluster)
+        || is_torn(cluster, first)
+        || was_leaving(situation)
+}
+
+/// Whether something that is not configured any more was on its way from one node to another, without an answer. As
+/// long as the first is lost and cannot be fenced, it is stopped where it may have arrived; that it was stopped is
+/// forgotten with everything else about it, and so it is stopped again.
+fn was_leaving(situation: &Situation) -> bool {
+    let known = Known::of(&situation.cluster);
+    let histories = situation.state.nodes.iter().flat_map(|node| &node.history);
+    let mut gone = histories.filter(|history| known.primitive(&history.resource).is_none());
+    gone.any(|history| {
+        history
+            .operations
+            .iter()
+            .any(|operation| operation.name == "migrate_to" && operation.status == OperationStatus::Pending)
+    })
+}
+
+/// Whether only some members of a cloned group are active on a node where they are left alone. The others may run
+/// elsewhere; histories do not tell which of them belong together, so with every plan some instance may be taken
+/// for one too many. That numbers are given to instances node by node is what the rules say.
+fn is_torn(cluster: &Cluster, first: &Outcome) -> bool {
+    let known = Known::of(cluster);
+    let mut whole: BTreeMap<(&str, &str), (usize, bool)> = BTreeMap::new();
+    for (name, view) in &first.before.resources {
+        let Some(found) = known.primitive(name) else { continue };
+        let [group, .., _clone] = found.around.as_slice() else { continue };
+        for (node, _, _) in &view.on {
+            let in_maintenance = first.before.nodes.get(node).is_some_and(|node| node.maintenance);
+            let (members, left) = whole.entry((group.id.as_str(), node.as_str())).or_default();
+            *members += 1;
+            *left |= in_maintenance || found.is_left_alone();
+        }
+    }
+    let members = |group: &str| {
+        known
+            .primitives
+            .values()
+            .filter(|found| found.around.first().is_some_and(|around| around.id == group))
+            .count()
+    };
+    whole.iter().any(|((group, _), (active, left))| *left && *active != members(group))
+}
+
+/// Whether something is ordered with a cloned group of which a member is left alone. A member before that one may
+/// have to start and not be able to, and one behind it to stop and not be able to; that this is so is found only
+/// after those who wait for the clone were told to start anew. The rules ask for no more: what is required may
+/// be found late, and a second plan may still have work.
+fn leans_on_what_is_left_alone(cluster: &Cluster) -> bool {
+    let known = Known::of(cluster);
+    let left = known.primitives.values().filter(|found| found.is_left_alone() && found.around.len() > 1);
+    let clones: BTreeSet<&str> =
+        left.filter_map(|found| found.around.last()).map(|top| top.id.as_str()).collect();
+    let orders = orders(&known);
+    clones.iter().any(|clone| orders.mentions(clone))
 }
 
 fn some_have_no_say(cluster: &Cluster) -> bool {
@@ -63,7 +133,7 @@ fn some_have_no_say(cluster: &Cluster) -> bool {
 
 /// Whether some resources are each before the next in a ring, or one whose stop others wait for comes with
 /// them: then one may be taken down for another that cannot come.
-fn orders_are_tangled(cluster: &Cluster) -> bool {
+pub(super) fn orders_are_tangled(cluster: &Cluster) -> bool {
     orders(&Known::of(cluster)).has_ring()
 }
 
@@ -107,10 +177,14 @@ fn is_up(verb: Verb) -> bool {
     matches!(verb, Verb::Start | Verb::Promote)
 }
 
-/// Whether some resources have a wish about their places each about the next in a ring, or wishes that speak
-/// against one another: whatever follows whom is then decided by where they were, and they may follow one
-/// another for ever.
-pub(super) fn places_are_tangled(cluster: &Cluster) -> bool {
+fn places_are_tangled(cluster: &Cluster) -> bool {
+    !tangled_places(cluster).is_empty()
+}
+
+/// Resources that have a wish about their places each about the next in a ring, or wishes that speak against one
+/// another (with something, and never with it): whatever follows whom is then decided by where they were, and they
+/// may follow one another for ever.
+pub(super) fn tangled_places(cluster: &Cluster) -> BTreeSet<&str> {
     let known = Known::of(cluster);
     let mut ways = Ways::default();
     let mut knots = Knots::default();
@@ -121,7 +195,7 @@ pub(super) fn places_are_tangled(cluster: &Cluster) -> bool {
             knots.tie(dependent, primary, score);
         }
     }
-    ways.has_ring() || knots.any_is_tight()
+    ways.in_rings().chain(knots.in_tight()).collect()
 }
 
 /// What follows what.
@@ -175,11 +249,12 @@ impl<'c> Knots<'c> {
         self.knot.entry(name).or_insert(name)
     }
 
-    /// Whether several ways lead through one knot, and not all of them say the same.
-    fn any_is_tight(&self) -> bool {
-        self.double
-            .iter()
-            .any(|knot| self.pairs.iter().any(|(one, _, apart)| *apart && self.knot.get(one) == Some(knot)))
+    /// What hangs together in several ways that do not all say the same.
+    fn in_tight(&self) -> impl Iterator<Item = &'c str> {
+        let is_apart =
+            |knot: &&str| self.pairs.iter().any(|(one, _, apart)| *apart && self.knot.get(one) == Some(knot));
+        let tight: BTreeSet<&str> = self.double.iter().copied().filter(is_apart).collect();
+        self.knot.iter().filter(move |(_, knot)| tight.contains(**knot)).map(|(name, _)| *name)
     }
 }
 

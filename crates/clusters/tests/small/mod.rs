@@ -190,10 +190,15 @@ impl Small {
     }
 
     /// One thing must not be where the other is.
-    pub(crate) fn apart(mut self, dependent: &str, primary: &str) -> Small {
+    pub(crate) fn apart(self, dependent: &str, primary: &str) -> Small {
+        self.with(dependent, primary, Score::NEVER)
+    }
+
+    /// One thing goes where the other is.
+    pub(crate) fn with(mut self, dependent: &str, primary: &str, score: Score) -> Small {
         self.0.cluster.constraints.push(Constraint::Colocation(Colocation {
             id: format!("{dependent} {primary}"),
-            score: Score::NEVER,
+            score,
             dependent: dependent.into(),
             dependent_role: None,
             primary: primary.into(),
@@ -201,6 +206,11 @@ impl Small {
             node_attribute: None,
             influence: None,
         }));
+        self
+    }
+
+    pub(crate) fn at(mut self, resource: &str, node: &str, score: Score) -> Small {
+        self.0.cluster.constraints.push(location(resource, node, score));
         self
     }
 
@@ -217,7 +227,7 @@ impl Small {
     }
 }
 
-pub(crate) fn location(resource: &str, node: &str, score: Score) -> Constraint {
+fn location(resource: &str, node: &str, score: Score) -> Constraint {
     Constraint::Location(Location {
         id: format!("{resource} {node}"),
         resource: resource.into(),

@@ -2,7 +2,7 @@
 
 use heart_model::{AgentInfo, AgentRef};
 
-use super::parties::Parties;
+use super::parties::{Parties, Party};
 use crate::{Code, Mistake, draft::ResourceDraft, tree::cut};
 
 /// Reports addresses that would be in several places.
@@ -35,7 +35,9 @@ pub(super) fn of_addresses(parties: &Parties<'_>, mistakes: &mut Vec<Mistake>) {
 pub(super) fn of_company(parties: &Parties<'_>, mistakes: &mut Vec<Mistake>) {
     for (number, party) in parties.all.iter().enumerate().filter(|(_, party)| party.has_copies()) {
         let own = party.shown();
-        let promotable = party.group.is_none() && party.members.iter().any(|one| is_promotable(one));
+        let has_promotion =
+            |party: &Party<'_>| party.group.is_none() && party.members.iter().any(|one| is_promotable(one));
+        let promotable = has_promotion(party);
         for (other, span) in parties.with(number) {
             let other = &parties.all[other];
             let shown = other.shown();
@@ -47,10 +49,12 @@ pub(super) fn of_company(parties: &Parties<'_>, mistakes: &mut Vec<Mistake>) {
                 )
                 .label("goes with another")
                 .hint(format!("let the other go with it: `with = [\"{own}\"]` in the table of `{shown}`"))
-            } else if !other.has_copies() {
+            } else if !other.has_copies() || has_promotion(other) {
                 let message = format!("the copies of `{own}` cannot all be where `{shown}` is");
-                Mistake::at(Code::CopiesFollow, span, message).label("runs on one node").hint(format!(
-                    "remove `copies` from `{own}`, or give `{shown}` copies, too: then each has one beside it"
+                let one = if other.has_copies() { "is promoted on one node" } else { "runs on one node" };
+                Mistake::at(Code::CopiesFollow, span, message).label(one).hint(format!(
+                    "remove `copies` from `{own}`, or let it go with something that has copies, too: then each has \
+                     one beside it"
                 ))
             } else {
                 continue;

@@ -179,7 +179,7 @@ impl Rehearsal<'_> {
                 failures::forget(node, resource);
                 node.history.retain(|history| !history.operations.is_empty());
             }
-            "delete" => node.history.retain(|history| history.resource != resource),
+            "delete" | "lrm_delete" => node.history.retain(|history| !is_meant(&history.resource, resource)),
             _ => {
                 if let Some(done) = done {
                     let agent = self.written.primitive(resource).map(|(agent, _)| agent.clone());
@@ -277,11 +277,15 @@ fn note(node: &mut NodeState, agent: Option<AgentName>, resource: &str, mut done
     history.operations.push(done);
 }
 
+/// Whether a history is that of what an action names. Instances that are all alike may be told of with a number.
+fn is_meant(history: &str, resource: &str) -> bool {
+    history == resource || without_instance(history) == resource
+}
+
 /// What recurs is ended, and nobody tells of it any more.
 fn cancel(node: &mut NodeState, resource: &str, action: &Action) {
     let name = action.kind.as_deref().unwrap_or("monitor");
-    let is_meant = |known: &str| known == resource || without_instance(known) == resource;
-    for history in node.history.iter_mut().filter(|history| is_meant(&history.resource)) {
+    for history in node.history.iter_mut().filter(|history| is_meant(&history.resource, resource)) {
         history.operations.retain(|old| old.name != name || old.every_ms != action.every_ms);
     }
 }

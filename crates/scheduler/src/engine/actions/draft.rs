@@ -9,7 +9,7 @@ use heart_model::policy::{Role, Verb};
 
 use super::{
     collective::Summaries,
-    migration, notify,
+    migration,
     relation::{End, Properties, Relation},
     table::{ActionIx, Doing, START, Table},
 };
@@ -30,6 +30,7 @@ fn is_watching(doing: Doing) -> bool {
         | Doing::ClearFailures
         | Doing::Tell(..)
         | Doing::Told(..)
+        | Doing::Notify(..)
         | Doing::Fence
         | Doing::Unfence
         | Doing::Shutdown
@@ -58,8 +59,6 @@ pub(super) struct Draft<'d, 's> {
     pub(super) continuing: BTreeSet<ResIx>,
     /// Instances that lost their node because what they pair with is not there.
     pub(super) unpaired: BTreeSet<ResIx>,
-    /// Who is told of what.
-    pub(super) told: BTreeSet<notify::Told>,
     /// The fencing of nodes that do not lead, in order.
     pub(super) fencings: Vec<ActionIx>,
     /// Those that are active several times and keep the one that is where it is meant to be.
@@ -80,7 +79,6 @@ impl<'d, 's> Draft<'d, 's> {
             ask_again: BTreeSet::new(),
             continuing: BTreeSet::new(),
             unpaired: BTreeSet::new(),
-            told: BTreeSet::new(),
             fencings: Vec::new(),
             keeps_expected: BTreeSet::new(),
         }

@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) sequence: Vec<ActionIx>,
     /// What is carried out, in the order in which it is listed.
     pub(super) listed: Vec<ActionIx>,
-    /// Pairs of places in `listed`; numbers behind its end, without those of `told`, are points.
+    /// Pairs of places in `listed`; numbers behind its end are points.
     pub(super) order: Vec<(usize, usize)>,
     /// How many points there are in the order.
     pub(super) points: usize,
@@ -57,8 +57,7 @@ pub(super) fn plan(draft: &mut Draft<'_, '_>) -> Plan {
         listed.sort_by_cached_key(|place| action(draft, chosen[*place]));
         listed
     };
-    let behind = listed.len() + draft.told.len();
-    let (order, points) = direct(&before, &sequence, &listed, behind);
+    let (order, points) = direct(&before, &sequence, &listed);
     Plan {
         points,
         sequence: sequence.into_iter().map(|place| chosen[place]).collect(),
@@ -73,7 +72,7 @@ fn bond(draft: &Draft<'_, '_>, then: ActionIx, input: &Before) -> loops::Bond {
         loops::Bond::Safety
     } else if input.properties.has(P::SAME_NODE_OR_TARGET) && draft.table[then].doing == Doing::MigrateTo {
         loops::Bond::Room
-    } else if input.properties.is_order_only() {
+    } else if input.properties.is_order_only() && !is_notice(draft, input.first, then) {
         loops::Bond::Order
     } else {
         loops::Bond::Need
@@ -92,6 +91,20 @@ fn is_safety(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
     };
     let is_own = one.resource.is_some() && one.resource == other.resource;
     (is_own && ends_first) || one.doing == Doing::Fence
+}
+
+/// Whether a relation keeps what a clone's instances are told of, and its steps, in their order: told too late, or
+/// too early, it would be wrong.
+fn is_notice(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    let clone = |action: ActionIx| {
+        let resource = draft.table[action].resource?;
+        let is_clone = draft.arena[resource].clone.is_some();
+        if is_clone { Some(resource) } else { draft.arena.clone_of(resource) }
+    };
+    let tells = |action: ActionIx| {
+        matches!(draft.table[action].doing, Doing::Tell(..) | Doing::Told(..) | Doing::Notify(..))
+    };
+    (tells(first) || tells(then)) && clone(first) == clone(then)
 }
 
 /// A start that a migration replaces is a point in time.
@@ -174,14 +187,9 @@ fn is_listed(draft: &Draft<'_, '_>, action: ActionIx) -> bool {
 /// directly, many times many would be too much to say.
 const DIRECT_MAX: usize = 16;
 
-/// The order of what is listed, with what is between taken out. Points that stay are numbered from `behind`
-/// on; how many there are.
-fn direct(
-    before: &[Vec<loops::Edge>],
-    sequence: &[usize],
-    listed: &[usize],
-    behind: usize,
-) -> (Vec<(usize, usize)>, usize) {
+/// The order of what is listed, with what is between taken out. Points that stay are numbered behind
+/// what is listed; how many there are.
+fn direct(before: &[Vec<loops::Edge>], sequence: &[usize], listed: &[usize]) -> (Vec<(usize, usize)>, usize) {
     let mut number: Vec<Option<usize>> = vec![None; before.len()];
     for (place, action) in listed.iter().enumerate() {
         number[*action] = Some(place);
@@ -204,7 +212,7 @@ fn direct(
         firsts.sort_unstable();
         firsts.dedup();
         if number[*action].is_none() && firsts.len() > DIRECT_MAX && waiting[*action] > 1 {
-            number[*action] = Some(behind + points);
+            number[*action] = Some(listed.len() + points);
             points += 1;
         }
         match number[*action] {
@@ -218,21 +226,7 @@ fn direct(
 
 /// All that is carried out.
 pub(super) fn actions(draft: &Draft<'_, '_>, plan: &Plan) -> Vec<outcome::Action> {
-    let done = plan.listed.iter().map(|listed| action(draft, *listed));
-    let told = draft.told.iter().map(|told| {
-        let when = match told.when {
-            When::Before => "pre",
-            When::After => "post",
-        };
-        outcome::Action {
-            name: "notify".to_string(),
-            resource: Some(draft.arena[told.resource].name.clone()),
-            node: draft.arena.node(told.node).name.clone(),
-            every_ms: 0,
-            kind: Some(alloc::format!("{when}-{}", word(told.verb))),
-        }
-    });
-    done.chain(told).collect()
+    plan.listed.iter().map(|listed| action(draft, *listed)).collect()
 }
 
 /// What fencing does by itself.
@@ -295,6 +289,14 @@ pub(super) fn action(draft: &Draft<'_, '_>, number: ActionIx) -> outcome::Action
         }
         Doing::Shutdown => "shutdown".to_string(),
         Doing::Tell(..) | Doing::Told(..) => "notify".to_string(),
+        Doing::Notify(when, verb) => {
+            let when = match when {
+                When::Before => "pre",
+                When::After => "post",
+            };
+            kind = Some(alloc::format!("{when}-{}", word(verb)));
+            "notify".to_string()
+        }
         Doing::Freed | Doing::Enough(_) => "wait".to_string(),
     };
     outcome::Action {

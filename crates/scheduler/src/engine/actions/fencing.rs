@@ -5,6 +5,8 @@
 
 use alloc::{string::String, vec::Vec};
 
+use heart_model::policy::Verb;
+
 use super::{
     draft::Draft,
     guests,
@@ -181,12 +183,13 @@ fn stops_are_implied(draft: &mut Draft<'_, '_>, resource: ResIx, node: NodeIx, f
                 draft.table.join(fence, of_top, P::ORDERED);
             }
         }
-        super::notify::after_fencing(draft, resource, fence);
+        super::notify::after_fencing(draft, resource, Verb::Stop, fence);
     }
     if let Some(demote) = draft.table.on(resource, DEMOTE, node) {
         let place = draft.arena.node(node);
         if !place.online || place.unclean || draft.arena[resource].failed {
             imply(draft, demote);
+            super::notify::after_fencing(draft, resource, Verb::Demote, fence);
             if in_order && !in_bundle {
                 draft.table.join(fence, demote, P::ORDERED);
             }

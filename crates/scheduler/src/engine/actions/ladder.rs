@@ -45,17 +45,18 @@ pub(super) fn climb(draft: &mut Draft<'_, '_>, resource: ResIx) {
     }
 }
 
-/// What a migration has left behind is stopped where it was left.
+/// What a migration has left behind is stopped where it was left, and where it may have arrived; but not on a
+/// node that is left alone.
 fn stop_leftovers(draft: &mut Draft<'_, '_>, resource: ResIx) {
-    for node in draft.arena[resource].dangling.clone() {
+    let (left, perhaps) = (draft.arena[resource].dangling.clone(), draft.arena[resource].perhaps_on.clone());
+    let nodes =
+        left.into_iter().map(|node| (node, true)).chain(perhaps.into_iter().map(|node| (node, false)));
+    for (node, leftover) in nodes {
         if draft.arena.node(node).maintenance {
             continue;
         }
         let stop = draft.need(resource, STOP, Some(node), true);
-        draft.table[stop].leftover = true;
-    }
-    for node in draft.arena[resource].perhaps_on.clone() {
-        draft.need(resource, STOP, Some(node), true);
+        draft.table[stop].leftover |= leftover;
     }
 }
 
@@ -69,8 +70,20 @@ fn way_of(draft: &Draft<'_, '_>, resource: ResIx) -> Way {
         assigned,
         restart: false,
         promote_anew: false,
-        migrate: found.allow_migrate,
+        migrate: found.allow_migrate && !is_taken(draft, resource),
     }
+}
+
+/// Whether another instance of the same clone is active where this one goes. Agents do not tell them apart: what is
+/// done with the one would be done with the other.
+fn is_taken(draft: &Draft<'_, '_>, resource: ResIx) -> bool {
+    let found = &draft.arena[resource];
+    let (Some(node), Some(clone)) = (found.assigned, draft.arena.clone_of(resource)) else { return false };
+    let is_there = |other: &ResIx| {
+        let other_one = &draft.arena[*other];
+        *other != resource && other_one.name == found.name && other_one.active_on.contains(&node)
+    };
+    draft.primitives(clone).iter().any(is_there)
 }
 
 /// Where it counts as running, if it is active on several nodes.

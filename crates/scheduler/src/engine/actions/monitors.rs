@@ -216,7 +216,8 @@ pub(super) fn cancel_before(
 fn while_stopped(draft: &mut Draft<'_, '_>, resource: ResIx, wanted: &Wanted) {
     let found = &draft.arena[resource];
     let is_anonymous = draft.arena.clone_of(resource).is_some() && !found.unique;
-    if is_anonymous {
+    if is_anonymous || found.removed {
+        // Of what is removed nothing is remembered: looking at it would be the next thing to forget.
         return;
     }
     let runs_on = found.assigned.filter(|_| found.next_role.is_running());

@@ -1,7 +1,9 @@
 //! Notifications: instances of a clone are told before and after something happens to any of them.
 //!
-//! Instances are told between two points in time, before and after a step of the clone. Whoever waits for the
-//! step from outside waits until all have been told.
+//! Instances are told between two points in time, before and after a step of the clone: `Tell`, then each
+//! instance, then `Told`. The step begins when all were told that it will, and whoever waits for it from outside
+//! waits until all were told that it is done. What comes first is told of first: that all demotions are done
+//! before that stops come, then starts, then promotions, as the steps themselves come.
 
 use alloc::vec::Vec;
 
@@ -15,21 +17,13 @@ use super::{
 };
 use crate::engine::arena::{NodeIx, ResIx};
 
-/// The steps that instances are told of.
-const STEPS: [Verb; 4] = [Verb::Start, Verb::Stop, Verb::Promote, Verb::Demote];
-
-/// Somebody who is told of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Told {
-    pub(super) when: When,
-    pub(super) verb: Verb,
-    pub(super) resource: ResIx,
-    pub(super) node: NodeIx,
-}
+/// The steps that instances are told of, in the order in which a clone takes them.
+const STEPS: [Verb; 4] = [Verb::Demote, Verb::Stop, Verb::Start, Verb::Promote];
 
 /// Makes the points around each step of a clone that notifies.
 pub(super) fn make_points(draft: &mut Draft<'_, '_>, clone: ResIx) {
     let Some(facts) = draft.arena[clone].clone.filter(|facts| facts.notify) else { return };
+    let mut earlier: Vec<ActionIx> = Vec::new();
     for verb in STEPS {
         if matches!(verb, Verb::Promote | Verb::Demote) && !facts.promotable {
             continue;
@@ -48,13 +42,17 @@ pub(super) fn make_points(draft: &mut Draft<'_, '_>, clone: ResIx) {
         for point in [tell, told] {
             draft.table[point].required = draft.table[begins].required;
         }
+        for done in &earlier {
+            draft.table.join(*done, tell, P::ORDERED);
+        }
+        earlier.push(told_after);
     }
 }
 
-/// What is told after a fencing has stopped an instance is told after the fencing.
-pub(super) fn after_fencing(draft: &mut Draft<'_, '_>, resource: ResIx, fence: ActionIx) {
+/// What is told after a fencing has stopped or demoted an instance is told after the fencing.
+pub(super) fn after_fencing(draft: &mut Draft<'_, '_>, resource: ResIx, verb: Verb, fence: ActionIx) {
     let Some(clone) = draft.arena.clone_of(resource) else { return };
-    if let Some(tell) = draft.table.any(clone, Doing::Tell(When::After, Verb::Stop)) {
+    if let Some(tell) = draft.table.any(clone, Doing::Tell(When::After, verb)) {
         draft.table.join(fence, tell, P::ORDERED);
     }
 }
@@ -75,29 +73,91 @@ pub(super) fn tell(draft: &mut Draft<'_, '_>) {
 }
 
 fn tell_of(draft: &mut Draft<'_, '_>, clone: ResIx, parts: &[ResIx], verb: Verb) {
-    let is_done = parts.iter().any(|part| {
-        let steps = draft.table.of(*part, Doing::Do(verb));
-        steps.iter().any(|step| draft.table[*step].is_required() && emit::is_done(draft, *step))
-    });
-    if !is_done || draft.table.any(clone, Doing::Tell(When::After, verb)).is_none() {
+    let is_done = parts.iter().any(|part| does(draft, *part, Doing::Do(verb), None));
+    if !is_done {
         return;
     }
+    let around = |when| {
+        let tell = draft.table.any(clone, Doing::Tell(when, verb))?;
+        Some((tell, draft.table.any(clone, Doing::Told(when, verb))?))
+    };
+    let (Some(before), Some(after)) = (around(When::Before), around(When::After)) else { return };
+    for point in [before.0, before.1] {
+        draft.table[point].shown = true;
+    }
+    around_steps(draft, parts, verb, before.1, after.0);
+    // What is never complete is not told of.
+    let completes = emit::is_done(draft, after.0);
     let managed: Vec<ResIx> = parts.iter().copied().filter(|part| draft.arena[*part].managed).collect();
     for part in managed {
-        for node in draft.arena[part].active_on.clone() {
-            if is_reachable(draft, node) {
-                draft.told.insert(Told { when: When::Before, verb, resource: part, node });
-            }
+        for node in runs_before(draft, part, verb) {
+            let notify = tell_one(draft, (part, node), Doing::Notify(When::Before, verb), before);
+            after_own_start(draft, part, verb, notify);
         }
-        if let Some(node) = runs_afterwards(draft, part, verb).filter(|node| is_reachable(draft, *node)) {
-            draft.told.insert(Told { when: When::After, verb, resource: part, node });
-            monitors_wait(draft, clone, part, verb);
+        if let Some(node) = runs_afterwards(draft, part, verb).filter(|_| completes) {
+            tell_one(draft, (part, node), Doing::Notify(When::After, verb), after);
+            monitors_wait(draft, part, after.1);
         }
     }
 }
 
-fn is_reachable(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
-    draft.arena.node(node).online && !draft.arena.node(node).unclean
+/// Each that takes the step waits until all were told that it comes, and all are told afterwards only when each
+/// has: also where the points in between are not reached, because a group that is cloned is not complete.
+fn around_steps(draft: &mut Draft<'_, '_>, parts: &[ResIx], verb: Verb, told: ActionIx, tell: ActionIx) {
+    for step in parts.iter().flat_map(|part| draft.table.of(*part, Doing::Do(verb))).collect::<Vec<_>>() {
+        draft.table.join(told, step, P::ORDERED);
+        draft.table.join(step, tell, P::ORDERED);
+    }
+}
+
+/// One instance is told something, between two points.
+fn tell_one(
+    draft: &mut Draft<'_, '_>,
+    (part, node): (ResIx, NodeIx),
+    what: Doing,
+    (tell, told): (ActionIx, ActionIx),
+) -> Option<ActionIx> {
+    if !hears(draft, node) {
+        return None;
+    }
+    let notify = draft.table.make(Some(part), what, Some(node));
+    draft.table[notify].required = true;
+    draft.table.join(tell, notify, P::ORDERED);
+    draft.table.join(notify, told, P::ORDERED);
+    Some(notify)
+}
+
+/// Whether somebody on a node can be told anything, and the node is not switched off in the same plan.
+fn hears(draft: &Draft<'_, '_>, node: NodeIx) -> bool {
+    let fence = draft.table.get(None, Doing::Fence, Some(node));
+    let is_fenced =
+        fence.is_some_and(|fence| draft.table[fence].is_required() && emit::is_done(draft, fence));
+    draft.arena.node(node).online && !draft.arena.node(node).unclean && !is_fenced
+}
+
+/// One that is started is told of promotions when it is there.
+fn after_own_start(draft: &mut Draft<'_, '_>, part: ResIx, verb: Verb, notify: Option<ActionIx>) {
+    let Some(notify) = notify.filter(|_| verb == Verb::Promote) else { return };
+    let node = draft.table[notify].node;
+    if let Some(start) = draft.table.get(Some(part), START, node) {
+        draft.table.join(start, notify, P::ORDERED);
+    }
+}
+
+/// Whether a step of a resource is part of the plan, on a node if that matters.
+fn does(draft: &Draft<'_, '_>, part: ResIx, step: Doing, on: Option<NodeIx>) -> bool {
+    let mut steps = draft.table.each(part, step).filter(|step| on.is_none() || draft.table[*step].node == on);
+    steps.any(|step| draft.table[step].is_required() && emit::is_done(draft, step))
+}
+
+/// Where an instance runs when a step of its clone is about to begin.
+fn runs_before(draft: &Draft<'_, '_>, part: ResIx, verb: Verb) -> Vec<NodeIx> {
+    let active = &draft.arena[part].active_on;
+    match verb {
+        Verb::Demote | Verb::Stop => active.clone(),
+        Verb::Start => active.iter().copied().filter(|node| !does(draft, part, STOP, Some(*node))).collect(),
+        Verb::Promote => runs_afterwards(draft, part, Verb::Start).into_iter().collect(),
+    }
 }
 
 /// Where an instance is when a step of its clone is complete, if it is anywhere.
@@ -118,8 +178,7 @@ fn runs_afterwards(draft: &Draft<'_, '_>, part: ResIx, verb: Verb) -> Option<Nod
 }
 
 /// Whoever is told afterwards is monitored only when everybody has been told.
-fn monitors_wait(draft: &mut Draft<'_, '_>, clone: ResIx, part: ResIx, verb: Verb) {
-    let Some(told) = draft.table.any(clone, Doing::Told(When::After, verb)) else { return };
+fn monitors_wait(draft: &mut Draft<'_, '_>, part: ResIx, told: ActionIx) {
     for action in draft.table.all_of(part) {
         if matches!(draft.table[action].doing, Doing::Recur(_)) {
             draft.table.join(told, action, P::ORDERED);

@@ -347,7 +347,7 @@ fn relation(
 fn needed(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: ActionIx) {
     let node = draft.table[first].node;
     let of_then = summary(draft, then, node);
-    if !of_then.required || draft.table[then].migratable {
+    if !of_then.required || draft.table[then].migratable || ends_leftover(draft, first, then) {
         return;
     }
     let comes = collective::brings_up(draft.table[then].doing) || draft.table[then].doing == Doing::Unfence;
@@ -365,6 +365,9 @@ fn needed(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then:
 /// What is to be taken down before something else: it has to be, if that is required, or cannot be done
 /// although it is the same resource's.
 fn restart(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then: ActionIx) {
+    if ends_leftover(draft, first, then) {
+        return;
+    }
     let (one, other) = (draft.table[first].resource, draft.table[then].resource);
     let is_managed = other.is_some_and(|resource| draft.arena[resource].managed);
     let after = &draft.table[then];
@@ -382,6 +385,12 @@ fn restart(draft: &mut Draft<'_, '_>, agenda: &mut Agenda, first: ActionIx, then
     if draft.table[first].is_required() && !draft.table[first].runnable {
         cannot(draft, agenda, then);
     }
+}
+
+/// Whether what comes then only ends what a migration of another resource has left behind: that runs elsewhere by
+/// now, and so does what needs it.
+fn ends_leftover(draft: &Draft<'_, '_>, first: ActionIx, then: ActionIx) -> bool {
+    draft.table[then].leftover && draft.table[first].resource != draft.table[then].resource
 }
 
 /// A relation that holds in one direction only: what is there already is left alone, everything else is

@@ -123,6 +123,7 @@ fn succeed(draft: &Draft<'_, '_>, action: ActionIx, told: &mut Told) {
         | Doing::ClearFailures
         | Doing::Tell(..)
         | Doing::Told(..)
+        | Doing::Notify(..)
         | Doing::Fence
         | Doing::Unfence
         | Doing::Shutdown

@@ -61,6 +61,8 @@ pub(super) enum Doing {
     Tell(When, Verb),
     /// The point at which all of them have been told.
     Told(When, Verb),
+    /// An instance is told of a step.
+    Notify(When, Verb),
     /// A node is fenced.
     Fence,
     /// A node is let in again by its fence devices.

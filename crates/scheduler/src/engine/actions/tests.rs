@@ -15,7 +15,8 @@ fn outcome(text: &str) -> Outcome {
 
 fn named(action: &outcome::Action) -> String {
     let of = action.resource.clone().unwrap_or_default();
-    [action.name.as_str(), &of, &action.node]
+    let notice = action.kind.as_deref().filter(|_| action.name == "notify");
+    [notice.unwrap_or(&action.name), of.as_str(), &action.node]
         .into_iter()
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
@@ -172,4 +173,50 @@ fn ordered_instances_take_turns_whoever_is_between_them() {
         "nodes n1 n2 n3\n k *(w @n1! @n2 @n3!) ordered=true",
         "start w n1 < stop w n1; start w n3 < start w n1; stop w n1 < stop w n3; stop w n3",
     )]);
+}
+
+#[test]
+fn instances_are_told_of_a_step_before_it_begins_and_when_it_is_done() {
+    check(&[
+        (
+            "nodes n1 n2\n k *(w @n1) notify=true",
+            "post-start w n1 < start w n2; pre-start w n1; post-start w n2 < start w n2; \
+             start w n2 < pre-start w n1",
+        ),
+        (
+            "nodes n1\n k *(w) notify=true\n a\n k then a",
+            "post-start w n1 < start w n1; start a n1 < post-start w n1; start w n1",
+        ),
+        (
+            "nodes n1 n2\n k *(w @n1+ @n2) promotable=true notify=true\n say n1 master-w=5\n say n2 master-w=10",
+            "demote w n1 < pre-demote w n1, pre-demote w n2; post-demote w n1 < demote w n1; \
+             post-promote w n1 < promote w n2; pre-demote w n1; \
+             pre-promote w n1 < post-demote w n1, post-demote w n2; post-demote w n2 < demote w n1; \
+             post-promote w n2 < promote w n2; pre-demote w n2; \
+             pre-promote w n2 < post-demote w n1, post-demote w n2; \
+             promote w n2 < pre-promote w n1, pre-promote w n2",
+        ),
+    ]);
+}
+
+#[test]
+fn who_is_stopped_is_not_told_of_starts_and_who_is_started_is_told_of_promotions() {
+    check(&[(
+        "nodes n1\n k *(w @n1!) promotable=true notify=true\n say n1 master-w=10",
+        "post-promote w n1 < promote w n1; post-start w n1 < start w n1; pre-promote w n1 < post-start w n1; \
+         pre-stop w n1; promote w n1 < pre-promote w n1; start w n1 < stop w n1; stop w n1 < pre-stop w n1",
+    )]);
+}
+
+#[test]
+fn a_ring_of_orders_leaves_notifications_where_they_are() {
+    let outcome = outcome(
+        "nodes n1\n a\n k *(w) promotable=true notify=true\n say n1 master-w=10\n k[U] with a -INFINITY\n \
+         a then k.promote Optional one-way",
+    );
+    let names: Vec<String> = outcome.actions.iter().map(named).collect();
+    let place = |name: &str| names.iter().position(|other| other == name).unwrap();
+    for (first, then) in [("pre-promote w n1", "promote w n1"), ("promote w n1", "post-promote w n1")] {
+        assert!(outcome.order.contains(&(place(first), place(then))), "{first}, {then}: {names:?}");
+    }
 }

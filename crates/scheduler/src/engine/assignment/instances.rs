@@ -212,7 +212,9 @@ impl Placing<'_, '_> {
     /// Tries to leave an instance where it is. If it would rather be elsewhere, a place there is reserved
     /// for another one and it tries again, as long as there are places.
     fn keep(&mut self, whole: ResIx, instance: ResIx, node: NodeIx, most_here: u32, places: u32) -> bool {
-        if self.arena[instance].allowed.score(node).is_negative() {
+        let unwanted = |resource: ResIx| self.arena[resource].allowed.score(node).is_negative();
+        if unwanted(instance) && unwanted(whole) {
+            // Where only what follows the clone wants it, that may be enough: it is tried.
             return false;
         }
         let parts: Vec<ResIx> = self.arena[instance].children.iter().copied().chain([instance]).collect();

@@ -130,10 +130,13 @@ pub(super) fn left(arena: &mut Arena<'_>, reading: &mut Reading<'_>, operation: 
     }
 }
 
-/// It was leaving when its node was lost: nobody knows how far it came.
+/// It was leaving when its node was lost: nobody knows how far it came, unless something was done since where it was
+/// to go.
 pub(super) fn lost(arena: &mut Arena<'_>, reading: &Reading<'_>, operation: &Operation) {
-    if let Some(target) = named(arena, operation.migrate_target.as_ref()) {
-        arena[reading.resource].perhaps_on.push(target);
+    let target = named(arena, operation.migrate_target.as_ref());
+    let resource = reading.resource;
+    if let Some(target) = target.filter(|at| !has_newer_state(arena, resource, *at, operation, false)) {
+        arena[resource].perhaps_on.push(target);
     }
 }
 
