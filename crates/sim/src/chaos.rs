@@ -5,16 +5,19 @@
 //! the healing as such.
 
 use heart_model::{
-    AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceSpec, Spec, Timing, Wishes,
+    AgentRef, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
+    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Wishes,
 };
 use heart_node::core::Request;
 use std::collections::BTreeMap;
 
 use crate::{
     Broken, Chance, Fault, Nanos, World, WorldSettings, ms,
-    rough::{RESOURCES, Rough, resource},
+    rough::{Rough, resource},
 };
+
+/// Of so many worlds, one has a service with copies.
+const COPIES_EVERY: u64 = 8;
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
@@ -91,6 +94,24 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
     }
 }
 
+/// The same cluster with a service of which every node has a copy and one is promoted, and something that goes with
+/// that one and stands on it.
+#[must_use]
+pub fn with_copies(mut spec: Spec) -> Spec {
+    let mut database = spec.resources[&resource("cache")].clone();
+    (database.promotable, database.wishes.copies) = (true, Some(Copies::All));
+    let mut follower = spec.resources[&resource("cache")].clone();
+    let promoted = Name::new("db").expect("a name");
+    (follower.wishes.with, follower.wishes.after) = (vec![promoted.clone()], vec![promoted]);
+    spec.resources.extend([(resource("db"), database), (resource("follower"), follower)]);
+    spec
+}
+
+/// What has to run somewhere when all is well.
+fn wanted(world: &World) -> Vec<ResourceName> {
+    world.spec().resources.keys().cloned().collect()
+}
+
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let voters = [1, 2, 3, 3, 3, 3, 3, 5, 5, 7][chance.below(10) as usize];
     let members = match voters {
@@ -113,8 +134,9 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     };
     let lost_after = timing.lost_after.as_nanos() as Nanos;
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
+    let spec = spec(voters, members, timing);
     let settings = WorldSettings {
-        spec: spec(voters, members, timing),
+        spec: if seed % COPIES_EVERY == 0 { with_copies(spec) } else { spec },
         odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
@@ -223,7 +245,7 @@ fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
 }
 
 fn starts(world: &World) -> Vec<u64> {
-    RESOURCES.iter().map(|one| world.starts(&resource(one))).collect()
+    wanted(world).iter().map(|one| world.starts(one)).collect()
 }
 
 fn unmoved(world: &World, before: &(Vec<u64>, u64), why: &str) -> Result<(), Broken> {
@@ -261,12 +283,20 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
 
 /// A healthy quorum has everything running.
 fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
-    for one in RESOURCES {
-        if world.owner(&resource(one)).is_none_or(|owner| away.contains(&owner)) {
+    for one in wanted(world) {
+        if world.owner(&one).is_none_or(|owner| away.contains(&owner)) {
             return Err(Broken {
                 at: world.now(),
                 what: format!("nobody runs {one}, {when}: all is well, but for that"),
             });
+        }
+    }
+    let copied = world.spec().resources.values().any(|one| one.wishes.copies.is_some());
+    for place in (0..world.size()).filter(|place| !away.contains(place)) {
+        let copy = resource("db").copy_on(&world.machine(place).name);
+        // Of a node that was taken out of the file there is none.
+        if copied && !world.was_configured_anew() && world.owner(&copy) != Some(place) {
+            return Err(Broken { at: world.now(), what: format!("{copy} does not run, {when}") });
         }
     }
     if let Some(place) = (0..world.size()).find(|place| !away.contains(place) && !world.takes_part(*place)) {

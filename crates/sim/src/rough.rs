@@ -9,7 +9,7 @@ use heart_node::core::Request;
 use crate::{Chance, Fault, Nanos, World, ms};
 
 /// What all worlds run.
-pub(crate) const RESOURCES: [&str; 3] = ["address", "site", "cache"];
+const RESOURCES: [&str; 3] = ["address", "site", "cache"];
 
 pub(crate) fn resource(text: &str) -> ResourceName {
     ResourceName::new(text).expect("a name")
@@ -184,8 +184,8 @@ impl<'a> Rough<'a> {
                 world.schedule(at + lasts, Fault::MendDisk(node));
             }
             13 => {
-                let which = RESOURCES[self.chance.below(3) as usize];
-                world.schedule(at, Fault::KillService(resource(which)));
+                let which = self.resource(world);
+                world.schedule(at, Fault::KillService(which));
             }
             14 => world.schedule(at, Fault::Loss([0, 0, 100, 300][self.chance.below(4) as usize])),
             15 => world.schedule(at, Fault::StallPulse { node, lasts }),
@@ -278,10 +278,18 @@ impl<'a> Rough<'a> {
         }
     }
 
+    /// Something that runs, copies and promotions too where there are any.
+    fn resource(&mut self, world: &World) -> ResourceName {
+        let mut all: Vec<ResourceName> = RESOURCES.iter().map(|name| resource(name)).collect();
+        let copied = |name: &ResourceName| !RESOURCES.contains(&name.as_str());
+        all.extend(world.spec().grantable().into_keys().filter(copied));
+        all.swap_remove(self.chance.below(all.len() as u64) as usize)
+    }
+
     fn ask(&mut self, world: &mut World, node: usize) {
         let target = self.node();
         let target = self.names[target].clone();
-        let which = resource(RESOURCES[self.chance.below(3) as usize]);
+        let which = self.resource(world);
         let request = match self.chance.below(4) {
             0 | 1 => Request::Move { resource: which, to: Some(target).filter(|_| self.chance.happens(700)) },
             2 => {

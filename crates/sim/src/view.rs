@@ -1,6 +1,6 @@
 //! What can be asked of a world, without changing it.
 
-use heart_model::{ResourceName, Timing};
+use heart_model::{ResourceName, Spec, Timing};
 use heart_node::{
     board::flag,
     journal::{self, Recovered},
@@ -20,6 +20,12 @@ impl World {
     pub fn owners(&self, resource: &ResourceName) -> Vec<usize> {
         let owns = |place: &usize| self.machines[*place].owns(resource, self.now).is_some();
         (0..self.machines.len()).filter(owns).collect()
+    }
+
+    /// How the world was configured at its beginning.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.settings.spec
     }
 
     /// How many machines there are.
