@@ -155,6 +155,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the resource does not run because the configuration says that it shall not, as things are.
+    #[must_use]
+    pub fn is_as_configured(&self) -> bool {
+        matches!(
+            self,
+            Reason::NotNow { .. }
+                | Reason::NoTicket { .. }
+                | Reason::EnoughCopies { .. }
+                | Reason::NotOn { refusal: Refusal::Never, .. }
+        )
+    }
+
     /// Whether the resource does not run, or waits, because of this.
     #[must_use]
     pub fn is_obstacle(&self) -> bool {

@@ -9,19 +9,19 @@
 //! the new owner is told to start only when enough voters said that their promise to the old one
 //! has run out (SAFETY rule 7).
 
+mod picture;
 mod start;
 
 use heart_model::{
-    Act, Activity, Duration, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
-    NodeStatus, Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, ResourceStatus,
-    Session, Spec, Status, StepAction, Term,
+    Act, Activity, Duration, Epoch, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
+    Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, Session, Spec, Status,
+    StepAction, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 use start::Start;
 
 use crate::{
-    board::flag,
     ledger::{Change, Ledger, NewGrant, ResourceLedger},
     ownership::{Sights, session_of},
     plant::{Bug, is_planted},
@@ -270,108 +270,6 @@ impl Conductor {
         }
     }
 
-    fn build_status(&self, now: Moment, spec: &Spec, score: &Score<'_>) -> Status {
-        let node = |(slot, name): (usize, &NodeName)| {
-            let ledger = score.ledger.nodes.get(name);
-            let session = ledger.and_then(|node| node.session);
-            let state = self.node_state(slot, name, session, score);
-            (name.clone(), NodeStatus { state, session })
-        };
-        let resource = |name: &ResourceName| {
-            let ledger = score.ledger.resources.get(name).cloned().unwrap_or_default();
-            let status = ResourceStatus {
-                state: self.resource_state(spec, name, &ledger),
-                failures: ledger.failures,
-                last_failure: ledger.last_failure,
-                last: ledger.last,
-                ended: ledger.ended,
-            };
-            (name.clone(), status)
-        };
-        let grantable = spec.grantable();
-        let known: BTreeSet<&ResourceName> = grantable.keys().chain(score.ledger.resources.keys()).collect();
-        // Who was taken out of the file is heard by nobody who goes by it.
-        let holders = score.ledger.resources.values().filter_map(|known| known.grant.as_ref());
-        let gone = holders
-            .filter(|grant| !score.names.contains(&grant.node) && !spec.nodes.contains_key(&grant.node));
-        let gone = gone.filter(|_| score.may_judge).map(|grant| {
-            let status = NodeStatus { state: NodeState::Lost, session: Some(grant.session) };
-            (grant.node.clone(), status)
-        });
-        Status {
-            nodes: score.names.iter().enumerate().map(node).chain(gone).collect(),
-            resources: known.into_iter().map(resource).collect(),
-            intents: score.ledger.intents.clone(),
-            quorum: true,
-            gathering: self.start.gathering(now, spec, score.ledger),
-            now: i64::try_from(score.wall / 1000).ok().filter(|_| !spec.times.is_empty()),
-        }
-    }
-
-    fn node_state(
-        &self,
-        slot: usize,
-        name: &NodeName,
-        session: Option<Session>,
-        score: &Score<'_>,
-    ) -> NodeState {
-        let seen = if slot == score.sights.me {
-            Some(score.session)
-        } else {
-            score.sights.heard(slot).map(session_of)
-        };
-        let Some(session) = session else {
-            let over = score.ledger.nodes.get(name).is_some_and(|node| node.taken_over.is_some());
-            return match (seen, over) {
-                (Some(_), _) => NodeState::Joining,
-                (None, true) => NodeState::Lost,
-                (None, false) => NodeState::Absent,
-            };
-        };
-        if score.may_judge && score.sights.is_lost(slot) {
-            return NodeState::Lost;
-        }
-        let leaving = if slot == score.sights.me {
-            score.leaving
-        } else {
-            score.sights.heard(slot).is_some_and(|seen| seen.flags & flag::LEAVING != 0)
-        };
-        let told = self.facts.get(name).is_some_and(|facts| facts.session == session);
-        match (seen == Some(session) && told, leaving) {
-            (true, true) => NodeState::Leaving,
-            (true, false) => NodeState::Online,
-            (false, _) => NodeState::Joining,
-        }
-    }
-
-    fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
-        let Some(grant) = &ledger.grant else {
-            let guard = spec.granted(name).map_or(Guard::None, |resource| resource.guard);
-            let last = ledger.until_gone.last().filter(|_| guard == Guard::Fence);
-            return last.map_or(ResourceState::Ungranted, |(node, session)| ResourceState::Granted {
-                node: node.clone(),
-                session: *session,
-                epoch: ledger.epoch,
-                activity: Activity::Running,
-            });
-        };
-        let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session);
-        let activity = match facts {
-            None => grant.activity.clone(),
-            Some(facts) => match facts.resources.get(name) {
-                Some(inventory) if inventory.closed >= grant.epoch => return ResourceState::Ungranted,
-                Some(inventory) if inventory.epoch == grant.epoch => inventory.activity.clone(),
-                Some(_) | None => Activity::Stopped,
-            },
-        };
-        ResourceState::Granted {
-            node: grant.node.clone(),
-            session: grant.session,
-            epoch: grant.epoch,
-            activity,
-        }
-    }
-
     /// What the log should know: failures, and how things are.
     fn tell(&self, score: &Score<'_>, work: &mut Work) {
         for (name, ledger) in &score.ledger.resources {
@@ -450,7 +348,7 @@ impl Conductor {
         for step in self.plan.steps.iter().filter(|step| step.action == StepAction::TakeOver) {
             let Some(ledger) = score.ledger.resources.get(&step.resource) else { continue };
             let Some(grant) = &ledger.grant else { continue };
-            let new = Conductor::new_grant(&step.resource, &step.node, ledger, score);
+            let new = self.new_grant(&step.resource, &step.node, ledger, score);
             from.entry(&grant.node).or_insert((grant.session, Vec::new())).1.extend(new);
         }
         for (node, (session, grants)) in from {
@@ -459,11 +357,15 @@ impl Conductor {
     }
 
     fn new_grant(
+        &self,
         resource: &ResourceName,
         node: &NodeName,
         ledger: &ResourceLedger,
         score: &Score<'_>,
     ) -> Option<NewGrant> {
+        if self.proposed_grant(resource, ledger).is_some() {
+            return None;
+        }
         let session = score.ledger.nodes.get(node)?.session?;
         Some(NewGrant { resource: resource.clone(), node: node.clone(), session, epoch: ledger.epoch.next() })
     }
@@ -479,9 +381,10 @@ impl Conductor {
             .collect();
         let mut grants = Vec::new();
         for (name, ledger) in &score.ledger.resources {
-            let new = starts.get(name).and_then(|node| Conductor::new_grant(name, node, ledger, score));
+            let new = starts.get(name).and_then(|node| self.new_grant(name, node, ledger, score));
             match &ledger.grant {
                 None => grants.extend(new),
+                Some(grant) if self.is_closing(name, grant.epoch) => {}
                 Some(grant) if self.is_closed(name, ledger) => work.proposals.push(Change::Close {
                     resource: name.clone(),
                     epoch: grant.epoch,
@@ -493,6 +396,13 @@ impl Conductor {
         if !grants.is_empty() {
             work.proposals.push(Change::Grant { grants });
         }
+    }
+
+    /// Whether it was proposed to close a grant.
+    fn is_closing(&self, name: &ResourceName, epoch: Epoch) -> bool {
+        self.proposed.iter().any(|change| {
+            matches!(change, Change::Close { resource, epoch: of, .. } if resource == name && *of == epoch)
+        })
     }
 
     fn is_closed(&self, name: &ResourceName, ledger: &ResourceLedger) -> bool {

@@ -68,6 +68,10 @@ pub(crate) fn wish(spec: &mut Spec, picks: &mut Picks) {
         let can_promote =
             agents.clone().all(|agent| matches!(agent, AgentRef::Ocf { .. })) && !party.is_group;
         let promotable = can_promote && wishes.copies.is_some() && picks.one_in(2);
+        if promotable || !matches!(wishes.copies, None | Some(Copies::Of(1))) {
+            // Several copies cannot all go where one thing is, and what is promoted follows nobody.
+            wishes.with.clear();
+        }
         for member in &party.members {
             let Some(resource) = spec.resources.get_mut(member) else { continue };
             resource.promotable = promotable;

@@ -126,6 +126,7 @@ fn resources(view: &StatusView, all: bool, look: &Look) -> String {
 
 fn resource(name: &str, it: &ResourceView, look: &Look) -> Vec<(Tone, String)> {
     let tone = match it.state.as_str() {
+        _ if it.rests => Tone::Faint,
         "running" => Tone::Good,
         "failed" | "stuck" | "stopped" => Tone::Bad,
         _ => Tone::Between,
@@ -134,9 +135,14 @@ fn resource(name: &str, it: &ResourceView, look: &Look) -> Vec<(Tone, String)> {
         Some(group) => format!("{}, group {}", plain(&it.agent), plain(group)),
         None => plain(&it.agent),
     };
+    let agent = match it.why.as_ref().filter(|_| it.rests) {
+        Some(why) => format!("{agent}: {}", plain(why)),
+        None => agent,
+    };
+    let state = if it.rests { "rests".into() } else { plain(&it.state) };
     vec![
         (Tone::Normal, plain(name)),
-        (tone, plain(&it.state)),
+        (tone, state),
         (Tone::Normal, it.node.as_ref().map(|node| format!("on {}", plain(node))).unwrap_or_default()),
         (Tone::Normal, it.since.map(|at| since(look, at)).unwrap_or_default()),
         (Tone::Faint, agent),

@@ -237,6 +237,9 @@ pub struct ResourceView {
     pub failures: std::collections::BTreeMap<String, u32>,
     /// Why it is where it is, in a sentence.
     pub why: Option<String>,
+    /// It does not run because it shall not now: that is as it should be.
+    #[serde(default)]
+    pub rests: bool,
     /// The last move that somebody asked for, if it ended before it was done: the entry of the log that
     /// ended it, and why, in a sentence.
     #[serde(default)]

@@ -318,7 +318,9 @@ impl Core {
         });
         view.failures = ledger.failures.iter().map(|(node, count)| (node.to_string(), *count)).collect();
         if let Some(conductor) = &self.conductor {
-            view.why = main_reason(&conductor.reasons(now, name)).map(ToString::to_string);
+            let reasons = conductor.reasons(now, name);
+            view.rests = ledger.grant.is_none() && reasons.iter().any(Reason::is_as_configured);
+            view.why = main_reason(&reasons).map(ToString::to_string);
         }
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
@@ -436,7 +438,7 @@ fn problems(view: &StatusView) -> Vec<String> {
         problems.push(format!("{} hears no leader", view.node));
     }
     for (name, resource) in &view.resources {
-        if resource.state != "running" {
+        if resource.state != "running" && !resource.rests {
             let why = resource.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             problems.push(format!("{name} is {}{why}", resource.state));
         }

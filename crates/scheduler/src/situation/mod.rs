@@ -42,12 +42,13 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
             pinned.push(node);
             continue;
         }
+        told.turn();
+        if let Some(node) = settled[number] {
+            told.pin(node);
+            continue;
+        }
         if waits_for_preferred(facts, unit, candidates).is_some() {
             told.option("target-role", "Stopped");
-        }
-        told.turn();
-        if settled[number].is_some() {
-            told.option("is-managed", "false");
         }
         told.refusals();
         told.activity();
@@ -56,7 +57,9 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
     }
     let stays = |id: &str, role: Option<Role>| {
         let mut units = facts.units.iter().zip(candidates);
-        units.any(|(unit, candidates)| stays(facts, unit, candidates) && is_meant(unit, id, role))
+        units.any(|(unit, candidates)| {
+            unit.asked.is_none() && stays(facts, unit, candidates) && is_meant(unit, id, role)
+        })
     };
     cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, stays));
     nodes(facts, candidates, &pinned, &mut state);

@@ -5,7 +5,7 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Copies, Other,
+    Copies, Name, Other,
     policy::{Constraint, Role, Score},
 };
 
@@ -21,17 +21,25 @@ pub(super) fn stays(facts: &Facts<'_>, unit: &Unit<'_>, candidates: &Candidates<
     home.is_some_and(|home| candidates.refusal(home).is_none())
 }
 
-/// Where a unit is that stays whatever the others do: it may stay, nobody asked for it to move, and what it must
-/// not be beside, or has to be with, is as it should be, since there is no such thing.
+/// Where a unit is that stays whatever the others do, or goes because a person said where: it may be there, and it
+/// has to be with nobody.
 pub(super) fn settled(facts: &Facts<'_>, number: usize, candidates: &Candidates<'_>) -> Option<Node> {
     let unit = &facts.units[number];
-    let home = unit.acts_on().and_then(|home| facts.number(home))?;
     let wishes = &unit.wishes;
-    let free = wishes.with.is_empty() && !is_beside(facts, unit, home);
     let runs = lower::runs_now(facts.spec, wishes, facts.now)
         && wishes.ticket.as_ref().is_none_or(|ticket| facts.tickets.contains(ticket));
-    let stays = unit.kind == Kind::Whole && unit.asked.is_none() && stays(facts, unit, candidates);
-    (free && runs && stays).then_some(home)
+    if unit.kind != Kind::Whole || !wishes.with.is_empty() || !runs {
+        return None;
+    }
+    let acts_on = unit.acts_on().and_then(|home| facts.number(home));
+    let Some(asked) = &unit.asked else {
+        return acts_on.filter(|home| stays(facts, unit, candidates) && !is_beside(facts, unit, *home));
+    };
+    let home = unit.home(facts);
+    let may_leave = home.is_none_or(|home| home == asked.from || Some(home) == asked.to);
+    let to = asked.to.filter(|_| may_leave).and_then(|to| facts.number(to))?;
+    let may = candidates.refusal(to).is_none();
+    (may && !is_kept_from(facts, unit, to) && !lacks_room(facts, unit, to)).then_some(to)
 }
 
 /// Whether something acts on a node that a unit is never to be beside of.
@@ -40,6 +48,36 @@ fn is_beside(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
     unit.wishes.never.iter().any(|other| match other {
         Other::Node(_) => false,
         Other::Unit(name) => facts.named(name.as_str()).any(|(_, one)| acts_there(one)),
+    })
+}
+
+/// Whether something acts on a node that is never to be beside a unit: what is healthy does not give way.
+pub(super) fn is_kept_from(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
+    let name = facts.nodes[node].name;
+    if unit.acts_on() == Some(name) {
+        return false;
+    }
+    let says = |one: &Unit<'_>, other: &Unit<'_>| {
+        one.wishes.never.iter().any(|never| match never {
+            Other::Node(_) => false,
+            Other::Unit(name) => facts.is_named(other, name.as_str()),
+        })
+    };
+    facts.units.iter().any(|other| other.acts_on() == Some(name) && (says(unit, other) || says(other, unit)))
+}
+
+/// Whether a node has too little room for a unit beside what acts there: what is healthy does not make room.
+pub(super) fn lacks_room(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
+    let name = facts.nodes[node].name;
+    let wants = unit.members.iter().any(|member| !member.spec.needs.is_empty());
+    if !wants || unit.acts_on() == Some(name) {
+        return false;
+    }
+    let acts = |other: &&Unit<'_>| other.kind != Kind::Promotion && other.acts_on() == Some(name);
+    let mut names = unit.members.iter().flat_map(|member| member.spec.needs.keys());
+    names.any(|name: &Name| {
+        let taken: u64 = facts.units.iter().filter(acts).map(|other| other.needs(name)).sum();
+        taken + unit.needs(name) > facts.nodes[node].capacity.get(name).copied().unwrap_or(0)
     })
 }
 

@@ -7,14 +7,14 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Copies, Name, Other, Refusal,
+    Copies, Refusal,
     policy::{
         Body, Cluster, Constraint, Discovery, Location, Operation, OperationStatus, ResourceHistory, Role,
         Score, State, Where,
     },
 };
 
-use super::peace::stays;
+use super::peace::{is_kept_from, lacks_room, stays};
 use crate::{
     candidates::{Candidates, worn_out},
     facts::{Facts, Holding, Kind, Node, Unit, is_called},
@@ -87,8 +87,8 @@ impl Told<'_, '_> {
         }));
     }
 
-    /// It may be active on a node that was not heard yet: there it is left alone. Of copies, it is one less
-    /// that is looked for a place for.
+    /// It is left alone where it is, or may be, or goes for certain. Of copies, it is one less that is looked for a
+    /// place for.
     pub(super) fn pin(&mut self, node: Node) {
         match self.unit.kind {
             Kind::Whole => self.option("is-managed", "false"),
@@ -110,7 +110,8 @@ impl Told<'_, '_> {
             (false, false) => 0,
         };
         // What fits on few nodes comes before what fits on many.
-        let full = (0..self.facts.nodes.len()).filter(|node| self.lacks_room(*node)).count();
+        let full =
+            (0..self.facts.nodes.len()).filter(|node| lacks_room(self.facts, self.unit, *node)).count();
         let priority = turn * TURN + full.min(TURN - 1);
         if priority > 0 {
             self.option("priority", &priority.to_string());
@@ -121,7 +122,8 @@ impl Told<'_, '_> {
     pub(super) fn refusals(&mut self) {
         if self.unit.kind == Kind::Promotion {
             for node in 0..self.facts.nodes.len() {
-                let refused = self.candidates.own_refusal(node).is_some() || self.is_kept_from(node);
+                let refused =
+                    self.candidates.own_refusal(node).is_some() || is_kept_from(self.facts, self.unit, node);
                 self.location(node, if refused { Score::NEVER } else { Score::new(PROMOTABLE) });
             }
             return;
@@ -134,46 +136,11 @@ impl Told<'_, '_> {
             };
             // What the configuration says never of, it says itself.
             let said = matches!(self.candidates.own_refusal(node), None | Some(Refusal::Never));
-            let taken = self.lacks_room(node) || self.is_kept_from(node);
+            let taken = lacks_room(self.facts, self.unit, node) || is_kept_from(self.facts, self.unit, node);
             if mine && (taken || !said) && kept != Some(node) {
                 self.location(node, Score::NEVER);
             }
         }
-    }
-
-    /// Whether something stays on a node that is never to be beside it: what is healthy does not give way.
-    fn is_kept_from(&self, node: Node) -> bool {
-        let name = self.facts.nodes[node].name;
-        if self.unit.acts_on() == Some(name) {
-            return false;
-        }
-        let says = |one: &Unit<'_>, other: &Unit<'_>| {
-            one.wishes.never.iter().any(|never| match never {
-                Other::Node(_) => false,
-                Other::Unit(name) => self.facts.is_named(other, name.as_str()),
-            })
-        };
-        self.facts
-            .units
-            .iter()
-            .any(|other| other.acts_on() == Some(name) && (says(self.unit, other) || says(other, self.unit)))
-    }
-
-    /// Whether a node has too little room for it beside what stays there: what is healthy does not make room.
-    fn lacks_room(&self, node: Node) -> bool {
-        let wants = self.unit.members.iter().any(|member| !member.spec.needs.is_empty());
-        if !wants || self.unit.acts_on() == Some(self.facts.nodes[node].name) {
-            return false;
-        }
-        let stay = |unit: &&Unit<'_>| {
-            unit.kind != Kind::Promotion && unit.acts_on() == Some(self.facts.nodes[node].name)
-        };
-        let capacity = self.facts.nodes[node].capacity;
-        let names = self.unit.members.iter().flat_map(|member| member.spec.needs.keys());
-        names.into_iter().any(|name: &Name| {
-            let taken: u64 = self.facts.units.iter().filter(stay).map(|unit| unit.needs(name)).sum();
-            taken + self.unit.needs(name) > capacity.get(name).copied().unwrap_or(0)
-        })
     }
 
     /// Where it is active, or would go on.

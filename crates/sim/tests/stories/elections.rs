@@ -69,12 +69,13 @@ fn an_owner_whose_core_hangs_keeps_what_it_runs() {
 fn an_owner_that_two_of_four_voters_hear_is_lost() {
     let mut story = Told::of(&["ada", "bob", "cyn", "dan"], "ada");
     story.part(&["ada"], &["cyn", "dan"]).run_for(4000);
+    // The last promises run out at the latest when lost-after is over; how long before depends on who beat when.
     story.expect(
         "
         0.4 nobody runs address
         0.4 nobody runs site
-        0.4 bob runs address
-        0.4 bob runs site
+        0.5 bob runs address
+        0.5 bob runs site
         ",
     );
 }

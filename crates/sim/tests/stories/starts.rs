@@ -3,7 +3,9 @@
 use heart_node::core::{Request, Response};
 use heart_sim::{Fault, WorldSettings};
 
-use crate::told::{Told, node, spec};
+use heart_model::{Name, Other};
+
+use crate::told::{Told, node, resource, spec};
 
 /// Four nodes of which `ada`, which the group prefers, has no vote: the others begin without her.
 fn without_a_vote() -> WorldSettings {
@@ -267,4 +269,24 @@ fn a_service_that_fails_while_the_cluster_gathers_is_started_again_at_once() {
         0.0 cyn runs cache
         ",
     );
+}
+
+/// Nodes tell what they have one after the other, and what was granted a moment ago is not in the log yet: the next
+/// plan must not decide it anew, with another place for it, and then mend what came of that.
+#[test]
+fn a_cold_start_of_what_keeps_apart_starts_each_thing_once() {
+    for seed in 1..40 {
+        let mut spec = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+        let group = spec.groups.values_mut().next().expect("a group");
+        group.wishes.prefers.clear();
+        let cache = spec.resources.get_mut(&resource("cache")).expect("a cache");
+        cache.wishes.prefers.clear();
+        cache.wishes.never = vec![Other::Unit(Name::new("web").expect("a name"))];
+        let mut story = Told::dark(WorldSettings::quiet(spec, seed));
+        story.world.boot_all();
+        story.run_for(5000);
+        for name in ["address", "site", "cache"] {
+            assert_eq!(story.world.starts(&resource(name)), 1, "{name}, seed {seed}");
+        }
+    }
 }
