@@ -187,8 +187,8 @@ fn say(world: &mut World, number: usize, said: &Word, resources: &[Resource]) {
         (!free.is_empty()).then(|| free[index.index(free.len())].as_str())
     };
     match said {
-        Word::With(index) => world.wishes(&own).with.extend(other(index).map(|name| common::word(name))),
-        Word::After(index) => world.wishes(&own).after.extend(other(index).map(|name| common::word(name))),
+        Word::With(index) => world.wishes(&own).with.extend(other(index).map(common::word)),
+        Word::After(index) => world.wishes(&own).after.extend(other(index).map(common::word)),
         Word::NeverBeside(index) => {
             world.wishes(&own).never.extend(other(index).map(|name| Other::Unit(common::word(name))));
         }

@@ -169,7 +169,7 @@ fn configure(world: &mut World, words: &[&str]) -> bool {
         [name, "avoids", others @ ..] => {
             world.wishes(name).avoids = others.iter().map(|name| world.other(name)).collect();
         }
-        [name, "is", "never", "with", others @ ..] | [name, "is", "never", "on", others @ ..] => {
+        [name, "is", "never", "with" | "on", others @ ..] => {
             world.wishes(name).never = others.iter().map(|name| world.other(name)).collect();
         }
         [name, "goes", "with", others @ ..] => world.wishes(name).with = names(others),

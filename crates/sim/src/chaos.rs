@@ -136,7 +136,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
     let spec = spec(voters, members, timing);
     let settings = WorldSettings {
-        spec: if seed % COPIES_EVERY == 0 { with_copies(spec) } else { spec },
+        spec: if seed.is_multiple_of(COPIES_EVERY) { with_copies(spec) } else { spec },
         odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],

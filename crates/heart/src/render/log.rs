@@ -119,27 +119,11 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
             format!("the failures{whose}{place} are forgotten")
         }
-        Change::Intend(intent) => match intent {
-            Intent::Ticket { ticket } => format!("somebody gave this cluster the ticket {ticket}"),
-            Intent::Standby { node } => format!("somebody put {node} in standby"),
-            Intent::Move { resource, from, to: Some(to) } => {
-                format!("somebody asked for {resource} to move from {from} to {to}")
-            }
-            Intent::Move { resource, from, to: None } => {
-                format!("somebody asked for {resource} to move away from {from}")
-            }
-        },
-        Change::Withdraw(intent) => match intent {
-            Intent::Ticket { ticket } => format!("somebody took the ticket {ticket} from this cluster"),
-            Intent::Standby { node } => format!("{node} may run things again"),
-            Intent::Move { resource, from, to } => {
-                format!("the move of {resource} {} is done", course(from, to.as_ref()))
-            }
-        },
-        Change::End { intent: Intent::Ticket { ticket }, .. } => {
-            format!("somebody took the ticket {ticket} from this cluster")
+        Change::Intend(intent) => asked(intent),
+        Change::Withdraw(intent)
+        | Change::End { intent: intent @ (Intent::Ticket { .. } | Intent::Standby { .. }), .. } => {
+            over(intent)
         }
-        Change::End { intent: Intent::Standby { node }, .. } => format!("{node} may run things again"),
         Change::End { intent: Intent::Move { resource, from, to }, because } => {
             let course = course(from, to.as_ref());
             match because {
@@ -148,6 +132,31 @@ fn sentence(change: &Change, holders: &Holders) -> String {
                     format!("the move of {resource} {course} {because}")
                 }
             }
+        }
+    }
+}
+
+/// What somebody asked for.
+fn asked(intent: &Intent) -> String {
+    match intent {
+        Intent::Ticket { ticket } => format!("somebody gave this cluster the ticket {ticket}"),
+        Intent::Standby { node } => format!("somebody put {node} in standby"),
+        Intent::Move { resource, from, to: Some(to) } => {
+            format!("somebody asked for {resource} to move from {from} to {to}")
+        }
+        Intent::Move { resource, from, to: None } => {
+            format!("somebody asked for {resource} to move away from {from}")
+        }
+    }
+}
+
+/// What somebody had asked for, and is over.
+fn over(intent: &Intent) -> String {
+    match intent {
+        Intent::Ticket { ticket } => format!("somebody took the ticket {ticket} from this cluster"),
+        Intent::Standby { node } => format!("{node} may run things again"),
+        Intent::Move { resource, from, to } => {
+            format!("the move of {resource} {} is done", course(from, to.as_ref()))
         }
     }
 }

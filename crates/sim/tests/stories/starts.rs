@@ -261,7 +261,7 @@ fn a_lost_owner_is_replaced_at_once_although_a_preferred_node_is_away() {
 fn a_service_that_fails_while_the_cluster_gathers_is_started_again_at_once() {
     let mut story = Told::dark(without_a_vote());
     story.switch_on("bob").switch_on("cyn").switch_on("dan").run_for(200).forget();
-    story.happens(Fault::KillService(crate::told::resource("cache"))).run_for(300);
+    story.happens(Fault::KillService(resource("cache"))).run_for(300);
     story.expect(
         "
         0.0 cache dies on cyn
