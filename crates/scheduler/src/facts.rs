@@ -8,8 +8,8 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, ResourceName, ResourceSpec,
-    ResourceState, ResourceStatus, Session, Spec, Status, Wishes,
+    Activity, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, ResourceName,
+    ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, Wishes,
 };
 
 use crate::lower;
@@ -34,6 +34,8 @@ pub(crate) struct Facts<'f> {
     pub(crate) removed: Vec<(&'f ResourceName, Holding<'f>)>,
     /// The cluster has just begun.
     pub(crate) gathering: Option<&'f Gathering>,
+    /// Whether anything is never to be beside something else.
+    pub(crate) some_keep_apart: bool,
 }
 
 /// What is known of a node.
@@ -56,6 +58,7 @@ pub(crate) struct Unit<'f> {
     pub(crate) group: Option<&'f GroupName>,
     /// Its resources, in the order of their start.
     pub(crate) members: Vec<Member<'f>>,
+    acts_on: Option<&'f NodeName>,
     /// What the file wishes of it, as it is now.
     pub(crate) wishes: Wishes,
     /// The nodes it prefers, best first.
@@ -129,8 +132,11 @@ impl<'f> Facts<'f> {
             units: Vec::new(),
             removed,
             gathering: status.gathering.as_ref(),
+            some_keep_apart: false,
         };
         facts.units = facts.all_units(status);
+        let keeps_apart = |unit: &Unit<'_>| unit.wishes.never.iter().any(|one| matches!(one, Other::Unit(_)));
+        facts.some_keep_apart = facts.units.iter().any(keeps_apart);
         ask(&mut facts.units, status);
         facts
     }
@@ -199,11 +205,13 @@ impl<'f> Facts<'f> {
             Some(Member { name, spec, status: known, holding })
         };
         let wishes = found.wishes.while_times(|time| lower::is_time(self.spec, time, self.now));
+        let members: Vec<Member<'f>> = found.members.iter().filter_map(member).collect();
         Unit {
             name: found.name,
             kind,
             group: found.group,
-            members: found.members.iter().filter_map(member).collect(),
+            acts_on: where_most_act(&members),
+            members,
             prefers: wishes.prefers.iter().filter_map(|name| self.number(name)).collect(),
             wishes,
             asked: None,
@@ -233,6 +241,19 @@ fn node_facts<'f>(
         standby: status.intents.iter().any(standby),
         capacity,
     }
+}
+
+/// Where most of these act; of two such nodes, where the first of them does.
+fn where_most_act<'f>(members: &[Member<'f>]) -> Option<&'f NodeName> {
+    let live = |member: &Member<'f>| match member.holding {
+        Holding::Live { node, .. } => Some(node),
+        Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
+    };
+    let mut holders: BTreeMap<&NodeName, (usize, core::cmp::Reverse<usize>)> = BTreeMap::new();
+    for (place, node) in members.iter().filter_map(live).enumerate() {
+        holders.entry(node).or_insert((0, core::cmp::Reverse(place))).0 += 1;
+    }
+    holders.into_iter().max_by_key(|(_, weight)| *weight).map(|(node, _)| node)
 }
 
 /// Gives every unit the request that concerns it.
@@ -271,15 +292,7 @@ fn holding<'f>(state: &'f ResourceState, status: &'f Status) -> Holding<'f> {
 impl<'f> Unit<'f> {
     /// Where it is: where most of its members act; of two such nodes, where the first of them does.
     pub(crate) fn acts_on(&self) -> Option<&'f NodeName> {
-        let live = |member: &Member<'f>| match member.holding {
-            Holding::Live { node, .. } => Some(node),
-            Holding::Free | Holding::Lost { .. } | Holding::Unheard { .. } => None,
-        };
-        let mut holders: BTreeMap<&NodeName, (usize, core::cmp::Reverse<usize>)> = BTreeMap::new();
-        for (place, node) in self.members.iter().filter_map(live).enumerate() {
-            holders.entry(node).or_insert((0, core::cmp::Reverse(place))).0 += 1;
-        }
-        holders.into_iter().max_by_key(|(_, weight)| *weight).map(|(node, _)| node)
+        self.acts_on
     }
 
     /// Where it is, or if none of it acts where it would go on: its last holder, as long as that

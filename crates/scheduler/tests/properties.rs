@@ -440,3 +440,32 @@ fn a_large_cluster_is_planned_at_once() {
     assert!(plan.steps.iter().any(|step| step.action == StepAction::TakeOver));
     assert!(plan.steps.iter().all(|step| step.action != StepAction::Stop), "nothing healthy stops");
 }
+
+/// A cold start is the most that there is to place: nothing stays.
+#[test]
+fn a_large_cluster_with_words_is_placed_from_nothing_in_a_moment() {
+    let names: Vec<String> = (0..32).map(|number| format!("node{number:02}")).collect();
+    let mut world = World::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    for node in world.spec.nodes.values_mut() {
+        node.capacity.insert(common::word("memory"), 100);
+    }
+    for number in 0..500 {
+        let (base, above) = (format!("r{number:04}"), format!("s{number:04}"));
+        world.add(&base, Guard::Lease, 3, &[]);
+        world.add(&above, Guard::Lease, 3, &[]);
+        let resource = world.spec.resources.get_mut(&resource(&above)).unwrap();
+        resource.needs.insert(common::word("memory"), 1);
+        resource.wishes.with.push(common::word(&base));
+        resource.wishes.after.push(common::word(&base));
+        if number % 10 == 1 {
+            let other = Other::Unit(common::word(&format!("r{:04}", number - 1)));
+            world.spec.resources.get_mut(&common::resource(&base)).unwrap().wishes.never.push(other);
+        }
+    }
+    let begin = Instant::now();
+    let plan = heart_scheduler::plan(&world.spec, &world.status);
+    // Generous: a debug build on a busy machine.
+    assert!(begin.elapsed().as_secs() < 10, "took {:?}", begin.elapsed());
+    assert!(plan.placement.values().all(Option::is_some));
+    println!("placed {} in {:?}", plan.placement.len(), begin.elapsed());
+}

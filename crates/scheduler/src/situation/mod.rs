@@ -20,7 +20,7 @@ use crate::{
     gathering::waits_for_preferred,
     lower,
 };
-use peace::{is_meant, leave_in_peace, settled, stays, surplus};
+use peace::{ids_that_stay, leave_in_peace, settled, surplus};
 use told::Told;
 
 /// The node of each unit, as the engine has it. What has to wait goes nowhere.
@@ -55,13 +55,8 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
         told.followers();
         told.request();
     }
-    let stays = |id: &str, role: Option<Role>| {
-        let mut units = facts.units.iter().zip(candidates);
-        units.any(|(unit, candidates)| {
-            unit.asked.is_none() && stays(facts, unit, candidates) && is_meant(unit, id, role)
-        })
-    };
-    cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, stays));
+    let staying = ids_that_stay(facts, candidates);
+    cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, &staying));
     nodes(facts, candidates, &pinned, &mut state);
     let places = engine::places(&cluster, &state);
     let place = |(unit, settled): (_, Option<Node>)| settled.or_else(|| place(facts, unit, &places));

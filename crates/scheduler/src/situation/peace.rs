@@ -2,6 +2,7 @@
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    string::String,
     vec::Vec,
 };
 use heart_model::{
@@ -11,7 +12,7 @@ use heart_model::{
 
 use crate::{
     candidates::Candidates,
-    facts::{Facts, Kind, Node, Unit, is_called},
+    facts::{Facts, Kind, Node, Unit},
     lower,
 };
 
@@ -54,7 +55,7 @@ fn is_beside(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
 /// Whether something acts on a node that is never to be beside a unit: what is healthy does not give way.
 pub(super) fn is_kept_from(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
     let name = facts.nodes[node].name;
-    if unit.acts_on() == Some(name) {
+    if !facts.some_keep_apart || unit.acts_on() == Some(name) {
         return false;
     }
     let says = |one: &Unit<'_>, other: &Unit<'_>| {
@@ -81,21 +82,32 @@ pub(super) fn lacks_room(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool
     })
 }
 
-/// Whether a constraint that names this id in a role means the unit, or a member of it.
-pub(super) fn is_meant(unit: &Unit<'_>, id: &str, role: Option<Role>) -> bool {
-    let promoted = role == Some(Role::Promoted);
-    match unit.kind {
-        Kind::Whole => is_called(unit, id),
-        Kind::Copy(_) => !promoted && lower::all_copies(unit.name) == id,
-        Kind::Promotion => promoted && lower::all_copies(unit.name) == id,
+/// What constraints name and what stays: the engine's ids, each with whether its promoted copy is meant.
+pub(super) fn ids_that_stay(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTreeSet<(String, bool)> {
+    let mut ids = BTreeSet::new();
+    for (unit, candidates) in facts.units.iter().zip(candidates) {
+        if unit.asked.is_some() || !stays(facts, unit, candidates) {
+            continue;
+        }
+        match unit.kind {
+            Kind::Whole => {
+                ids.insert((unit.name.into(), false));
+                ids.extend(unit.members.iter().map(|member| (member.name.as_str().into(), false)));
+            }
+            Kind::Copy(_) => drop(ids.insert((lower::all_copies(unit.name), false))),
+            Kind::Promotion => drop(ids.insert((lower::all_copies(unit.name), true))),
+        }
     }
+    ids
 }
 
 /// What stays does not go because of something that does not: neither because what goes with it cannot stay,
 /// nor because something comes that keeps apart from it.
-pub(super) fn leave_in_peace(constraint: &mut Constraint, stays: impl Fn(&str, Option<Role>) -> bool) {
+pub(super) fn leave_in_peace(constraint: &mut Constraint, ids_that_stay: &BTreeSet<(String, bool)>) {
     let Constraint::Colocation(pair) = constraint else { return };
     // To keep apart is the same from both sides, but what comes second has to give way.
+    let stays =
+        |id: &String, role: Option<Role>| ids_that_stay.contains(&(id.clone(), role == Some(Role::Promoted)));
     let primary_stays = stays(&pair.primary, pair.primary_role);
     let dependent_stays = stays(&pair.dependent, pair.dependent_role);
     if pair.score < Score::ZERO && dependent_stays && !primary_stays {
