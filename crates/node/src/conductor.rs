@@ -202,7 +202,11 @@ impl Conductor {
         }
         Conductor::join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
-        let status = self.build_status(now, spec, score);
+        let mut status = self.build_status(now, spec, score);
+        // How much is left of a wait changes nothing of the plan, and is told as it is then.
+        if let (Some(left), Some(before)) = (&mut status.gathering, &self.status.gathering) {
+            left.left_ms = before.left_ms;
+        }
         let planned = self.planned == Some(score.ledger.digest) && self.status == status;
         self.status = status;
         if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
