@@ -84,22 +84,9 @@ impl<'a> Parameters<'a> {
         match self.0.get(name) {
             None => Ok(BTreeMap::new()),
             Some(Value::Table(table)) => {
-                Ok(table.iter().map(|(key, value)| (key.clone(), plain(value))).collect())
+                Ok(table.iter().map(|(key, value)| (key.clone(), value.to_string())).collect())
             }
             Some(_) => Err(format!("`{name}` has to be a table such as {{ KEY = \"value\" }}")),
-        }
-    }
-}
-
-/// A value as agents outside of Heart are told it.
-pub(crate) fn plain(value: &Value) -> String {
-    match value {
-        Value::Boolean(value) => value.to_string(),
-        Value::Integer(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
-        Value::List(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
-        Value::Table(values) => {
-            values.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect::<Vec<_>>().join(" ")
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What should be: the configuration, checked, with every default filled in.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use core::net::{IpAddr, SocketAddr};
+use core::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentRef, Copies, Duration, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes};
@@ -267,6 +270,29 @@ pub enum Value {
     List(Vec<Value>),
     /// Named values.
     Table(BTreeMap<String, Value>),
+}
+
+/// As programs outside of Heart are told it: a list with spaces between, a table as `NAME=VALUE`.
+impl fmt::Display for Value {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Boolean(value) => write!(to, "{value}"),
+            Value::Integer(value) => write!(to, "{value}"),
+            Value::Text(value) => to.write_str(value),
+            Value::List(values) => {
+                for (place, value) in values.iter().enumerate() {
+                    write!(to, "{}{value}", if place == 0 { "" } else { " " })?;
+                }
+                Ok(())
+            }
+            Value::Table(values) => {
+                for (place, (name, value)) in values.iter().enumerate() {
+                    write!(to, "{}{name}={value}", if place == 0 { "" } else { " " })?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Value {

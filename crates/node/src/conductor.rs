@@ -90,7 +90,8 @@ pub struct Conductor {
     proposed: Vec<Change>,
     start: Start,
     plan: Plan,
-    /// The digest of the configuration that the plan was made from, with the status.
+    /// The digest of the configuration that the plan was made from, with the status; nothing if there is no plan
+    /// from these yet.
     planned: Option<u64>,
     status: Status,
     deadline: Option<Moment>,
@@ -207,18 +208,18 @@ impl Conductor {
         if let (Some(left), Some(before)) = (&mut status.gathering, &self.status.gathering) {
             left.left_ms = before.left_ms;
         }
-        let planned = self.planned == Some(score.ledger.digest) && self.status == status;
-        self.status = status;
+        // A plan is a function of what it is made from.
+        if self.planned != Some(score.ledger.digest) || self.status != status {
+            (self.planned, self.status) = (None, status);
+        }
         if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
             self.wake_at(until);
         }
         self.tell(score, &mut work);
         if self.waits_for_facts(now) {
-            self.planned = self.planned.filter(|_| planned);
             return self.finish(work);
         }
-        // A plan is a function of what it is made from.
-        if !planned {
+        if self.planned.is_none() {
             self.plan = heart_scheduler::plan(spec, &self.status);
             self.planned = Some(score.ledger.digest);
         }

@@ -21,11 +21,6 @@ impl Candidates<'_> {
         self.of_nodes[node].as_ref().or_else(|| self.own.get(&node))
     }
 
-    /// Why nothing new may run there; nothing if the node takes part.
-    pub(crate) fn refusal_of_node(&self, node: Node) -> Option<&Refusal> {
-        self.of_nodes[node].as_ref()
-    }
-
     /// Why this unit may not run there, even if the node takes part.
     pub(crate) fn own_refusal(&self, node: Node) -> Option<&Refusal> {
         self.own.get(&node)

@@ -157,9 +157,30 @@ impl<'f> Facts<'f> {
         is_called(unit, name) && (unit.kind == Kind::Promotion || self.promotion_of(name).is_none())
     }
 
+    /// How many copies of a resource or group are on nodes that were not heard yet.
+    pub(crate) fn unheard_copies(&self, name: &str) -> usize {
+        let unheard = |unit: &&Unit<'_>| {
+            unit.name == name && matches!(unit.kind, Kind::Copy(_)) && unit.unheard().is_some()
+        };
+        self.units.iter().filter(unheard).count()
+    }
+
     /// The right of one of the copies of a resource to be promoted, if it has such copies.
     pub(crate) fn promotion_of(&self, name: &str) -> Option<&Unit<'f>> {
         self.units.iter().find(|unit| unit.kind == Kind::Promotion && unit.name == name)
+    }
+
+    /// Whether one of two units is never to be beside the other.
+    pub(crate) fn keep_apart(&self, one: &Unit<'f>, other: &Unit<'f>) -> bool {
+        self.some_keep_apart && (self.is_never_beside(one, other) || self.is_never_beside(other, one))
+    }
+
+    /// Whether the file says of one unit that it is never to be beside another.
+    pub(crate) fn is_never_beside(&self, one: &Unit<'f>, other: &Unit<'f>) -> bool {
+        one.wishes.never.iter().any(|never| match never {
+            Other::Node(_) => false,
+            Other::Unit(name) => self.is_named(other, name.as_str()),
+        })
     }
 
     fn all_units(&self, status: &'f Status) -> Vec<Unit<'f>> {

@@ -46,7 +46,7 @@ pub fn plan(spec: &Spec, status: &Status) -> Plan {
     let facts = Facts::of(spec, status);
     let of_nodes = candidates::of_nodes(&facts);
     let candidates = candidates::candidates(&facts, &of_nodes);
-    let targets = situation::ask(&facts, &candidates);
+    let targets = situation::ask(&facts, &of_nodes, &candidates);
     let refusals = refusals::Refusals { facts: &facts, candidates: &candidates, targets: &targets };
     let places = placement::place(&refusals);
     let mut plan = steps::steps(&facts, &places);

@@ -7,7 +7,7 @@ use heart_model::{Name, Other, Refusal};
 
 use crate::{
     candidates::Candidates,
-    facts::{Facts, Kind, Node, Unit, is_called},
+    facts::{Facts, Kind, Node, Unit},
 };
 
 /// What is needed to say why not.
@@ -58,16 +58,9 @@ impl<'f> Refusals<'_, 'f> {
             Other::Unit(_) | Other::Node(_) => None,
         });
         let keeps_apart = || {
-            let there =
-                self.facts.units.iter().zip(self.targets).filter(|(_, target)| **target == Some(node));
-            let mut others = there.map(|(other, _)| other);
-            let other = others.find(|other| {
-                other
-                    .wishes
-                    .never
-                    .iter()
-                    .any(|never| matches!(never, Other::Unit(name) if is_called(unit, name.as_str())))
-            })?;
+            let mut others = self.facts.units.iter().zip(self.targets);
+            let is_it = |other: &Unit<'f>| self.facts.is_never_beside(other, unit);
+            let (other, _) = others.find(|(other, target)| **target == Some(node) && is_it(other))?;
             Name::new(other.name).ok()
         };
         kept_apart.or_else(keeps_apart).map(|other| Refusal::Apart { other })

@@ -16,7 +16,6 @@ use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome, Resour
 
 use crate::{
     agent::{Agent, Job, Stop},
-    parameters::plain,
     run::{self, End, Ended},
     wait::Bell,
 };
@@ -101,7 +100,7 @@ impl OcfAgent {
         let left = job.deadline.saturating_duration_since(Instant::now());
         command.env("OCF_RESKEY_CRM_meta_timeout", left.as_millis().to_string());
         for (name, value) in &job.spec.parameters {
-            command.env(format!("OCF_RESKEY_{name}"), plain(value));
+            command.env(format!("OCF_RESKEY_{name}"), value.to_string());
         }
         match run::run(command, job.deadline, job.cancel) {
             Ok(ended) if action == "monitor" && is_promotion(job) => promoted(&ended),

@@ -1,6 +1,6 @@
 //! What a configuration without errors comes to.
 
-use heart_model::{Copies, Guard, Name, ResourceName, ResourceSpec, Spec, Wishes};
+use heart_model::{Copies, Guard, Name, ResourceSpec, Spec, Wishes};
 
 use super::{
     Look,
@@ -32,7 +32,7 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
         .resources
         .iter()
         .map(|(name, resource)| {
-            let (word, text) = match copies(spec, name, resource) {
+            let (word, text) = match spec.copies_of(name) {
                 Some(copies) => meaning_for_copies(copies, resource),
                 None => meaning(resource.guard),
             };
@@ -71,12 +71,6 @@ fn condition(wishes: &Wishes) -> Option<String> {
     let ticket = wishes.ticket.as_ref().map(|ticket| format!("with the ticket {ticket}"));
     let both: Vec<String> = during.into_iter().chain(ticket).collect();
     (!both.is_empty()).then(|| both.join(", "))
-}
-
-/// On how many nodes it runs at once, by its own wish or its group's.
-fn copies(spec: &Spec, name: &ResourceName, resource: &ResourceSpec) -> Option<Copies> {
-    let of_group = spec.group_of(name).and_then(|(_, group)| group.wishes.copies);
-    resource.wishes.copies.or(of_group)
 }
 
 /// What a guard means for one copy of several.

@@ -472,9 +472,9 @@ times are UTC+01:00, by the clock of who led
     assert_text(&log(&[], 0, &LOOK), "nothing has happened yet\n");
 }
 
-#[test]
-fn what_a_configuration_comes_to() {
-    let text = br#"
+/// A cluster of three nodes with these resources.
+fn on_three_nodes(resources: &str) -> heart_model::Spec {
+    let nodes = r#"
 [cluster]
 name = "web"
 [node.ada]
@@ -483,7 +483,15 @@ addresses = ["10.0.0.1"]
 addresses = ["10.0.0.2"]
 [node.cyn]
 addresses = ["10.0.0.3"]
-[resource.address]
+"#;
+    let text = [nodes, resources].concat();
+    heart_config::read("heart.toml", text.as_bytes(), &heart_config::NoEnvironment).unwrap().spec
+}
+
+#[test]
+fn what_a_configuration_comes_to() {
+    let spec = on_three_nodes(
+        r#"[resource.address]
 agent = "ip"
 address = "10.0.0.100/24"
 [resource.db]
@@ -492,10 +500,10 @@ guard = "fence"
 [resource.report]
 agent = "ocf:heartbeat:Dummy"
 guard = "none"
-"#;
-    let checked = heart_config::read("heart.toml", text, &heart_config::NoEnvironment).unwrap();
+"#,
+    );
     assert_text(
-        &summary(&checked.spec, &LOOK),
+        &summary(&spec, &LOOK),
         "\
 Cluster web: 3 nodes, 3 voters (quorum 2), 3 resources
 a node says that it lives every 100 ms, and is lost after 600 ms of silence
@@ -510,16 +518,8 @@ If the node of a resource is lost
 
 #[test]
 fn copies_and_times_of_a_configuration_are_said() {
-    let text = br#"
-[cluster]
-name = "web"
-[node.ada]
-addresses = ["10.0.0.1"]
-[node.bob]
-addresses = ["10.0.0.2"]
-[node.cyn]
-addresses = ["10.0.0.3"]
-[time.night]
+    let spec = on_three_nodes(
+        r#"[time.night]
 hours = "22:00-06:00"
 [time.weekend]
 weekdays = "sat-sun"
@@ -544,9 +544,9 @@ members = ["cache"]
 copies = 2
 during = "night"
 ticket = "berlin"
-"#;
-    let checked = heart_config::read("heart.toml", text, &heart_config::NoEnvironment).unwrap();
-    let summary = summary(&checked.spec, &LOOK);
+"#,
+    );
+    let summary = summary(&spec, &LOOK);
     let (_, said) = summary.split_once("\n\n").unwrap();
     assert_text(
         said,

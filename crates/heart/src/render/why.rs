@@ -123,9 +123,9 @@ fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
         Refusal::NotWith { other } => {
             Some(format!("`heart why {other}` says why that does not run on {node}"))
         }
-        Refusal::NoRoom { of, .. } => {
-            Some(format!("`capacity` of {node} in the configuration says how much {of} it has"))
-        }
+        Refusal::NoRoom { of, .. } => Some(format!(
+            "`capacity` in the configuration says how much {of} each node has, `needs` who takes it"
+        )),
         Refusal::Never
         | Refusal::Apart { .. }
         | Refusal::NoCopy

@@ -164,6 +164,24 @@ pub enum OperationStatus {
     Invalid,
 }
 
+impl OperationStatus {
+    /// Whether this alone says that it failed, whatever the agent answered.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        match self {
+            OperationStatus::Pending | OperationStatus::Cancelled | OperationStatus::Done => false,
+            OperationStatus::TimedOut
+            | OperationStatus::NotSupported
+            | OperationStatus::Error
+            | OperationStatus::ErrorHard
+            | OperationStatus::ErrorFatal
+            | OperationStatus::NotInstalled
+            | OperationStatus::NotConnected
+            | OperationStatus::Invalid => true,
+        }
+    }
+}
+
 /// How a ticket stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TicketState {

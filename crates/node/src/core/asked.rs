@@ -164,7 +164,24 @@ impl Core {
                     Refusal::Failed { resource, .. } => {
                         format!("when its cause is mended, `heart forgive {resource}` forgets the failures")
                     }
-                    _ => "`heart status` shows which nodes can take it".into(),
+                    Refusal::Never => format!("`never` in the configuration keeps {resource} from {node}"),
+                    Refusal::Apart { other } => {
+                        format!("they keep apart by `never` in the configuration: move {other} away first")
+                    }
+                    Refusal::NotWith { other } => {
+                        format!("it goes with {other} by `with` in the configuration: move {other}")
+                    }
+                    Refusal::NoRoom { of, .. } => {
+                        format!("move something that needs {of} away from {node} first")
+                    }
+                    Refusal::Absent
+                    | Refusal::Joining
+                    | Refusal::Lost
+                    | Refusal::Fenced
+                    | Refusal::Leaving
+                    | Refusal::MovedAway
+                    | Refusal::NoCopy
+                    | Refusal::Outweighed => "`heart status` shows which nodes can take it".into(),
                 };
                 refused(format!("{resource} cannot move to {node}: {refusal}"), hint)
             }

@@ -270,7 +270,8 @@ impl Core {
         core
     }
 
-    /// The only way in. `wall` is the wall clock in milliseconds since 1970, for people only.
+    /// The only way in. `wall` is the wall clock in milliseconds since 1970: for people, and for
+    /// what the file says of hours and dates. No lease and no promise is judged by it.
     #[must_use]
     pub fn step(&mut self, now: Moment, wall: u64, board: &Board, event: Event) -> Vec<Action> {
         let mut out = Out::default();

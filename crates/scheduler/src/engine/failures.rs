@@ -10,25 +10,13 @@ pub(super) const LAST: &str = "last-failure-";
 
 /// Answers that are no failure by themselves: it runs, it does not, it is promoted; and the first and last not
 /// quite as it should.
-const FINE: [i32; 5] = [0, 7, 8, 190, 191];
+pub(super) const FINE: [i32; 5] = [0, 7, 8, 190, 191];
 
 /// Whether an operation ended otherwise than was hoped.
 pub(super) fn has_failed(operation: &Operation) -> bool {
-    match operation.status {
-        OperationStatus::Pending | OperationStatus::Cancelled => false,
-        OperationStatus::Done => {
-            let unexpected = operation.expected.is_some_and(|expected| expected != operation.answer);
-            unexpected || !FINE.contains(&operation.answer)
-        }
-        OperationStatus::TimedOut
-        | OperationStatus::NotSupported
-        | OperationStatus::Error
-        | OperationStatus::ErrorHard
-        | OperationStatus::ErrorFatal
-        | OperationStatus::NotInstalled
-        | OperationStatus::NotConnected
-        | OperationStatus::Invalid => true,
-    }
+    let unexpected = operation.expected.is_some_and(|expected| expected != operation.answer);
+    let answered_badly = unexpected || !FINE.contains(&operation.answer);
+    operation.status.is_failure() || (operation.status == OperationStatus::Done && answered_badly)
 }
 
 /// Whether a node counts failures of a resource in an attribute of this name.

@@ -31,7 +31,7 @@ use alloc::{
 };
 
 use heart_model::{
-    AgentRef, Copies, Duration, Name, NodeName, NodeSpec, ResourceName, ResourceSpec, Spec, Value, Wishes,
+    AgentRef, Copies, Duration, Name, NodeName, NodeSpec, ResourceName, ResourceSpec, Spec, Wishes,
     policy::{
         AgentName, AttributeSet, Body, Cluster, JoinState, NamedOperation, Node, NodeKind, NodeState,
         Resource, Score, State,
@@ -201,7 +201,7 @@ fn primitive(name: &str, spec: &ResourceSpec) -> Resource {
         }
     };
     let parameters: BTreeMap<String, String> =
-        spec.parameters.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        spec.parameters.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
     let operation = |operation: &str, every: Duration, timeout: Duration| NamedOperation {
         id: format!("{name}-{operation}"),
         name: operation.into(),
@@ -226,20 +226,6 @@ fn primitive(name: &str, spec: &ResourceSpec) -> Resource {
             operation("stop", Duration::ZERO, timeouts.stop),
             operation("monitor", timeouts.status_every, timeouts.status),
         ]),
-    }
-}
-
-/// A parameter as agents are told it.
-fn text(value: &Value) -> String {
-    match value {
-        Value::Boolean(value) => value.to_string(),
-        Value::Integer(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
-        Value::List(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
-        Value::Table(values) => {
-            let pairs = values.iter().map(|(name, value)| format!("{name}={}", text(value)));
-            pairs.collect::<Vec<_>>().join(" ")
-        }
     }
 }
 

@@ -9,7 +9,7 @@ mod told;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use heart_model::{
-    Name,
+    Name, Refusal,
     policy::{AttributeSet, Role, State, TicketState},
 };
 
@@ -24,7 +24,11 @@ use peace::{ids_that_stay, leave_in_peace, settled, surplus};
 use told::Told;
 
 /// The node of each unit, as the engine has it. What has to wait goes nowhere.
-pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Option<Node>> {
+pub(crate) fn ask(
+    facts: &Facts<'_>,
+    of_nodes: &[Option<Refusal>],
+    candidates: &[Candidates<'_>],
+) -> Vec<Option<Node>> {
     let mut cluster = lower::lower(facts.spec, facts.now);
     let mut state = State { now: facts.now, ..lower::at_rest(&cluster) };
     let held = |name: &&Name| (name.as_str().into(), TicketState { granted: true, ..TicketState::default() });
@@ -57,7 +61,7 @@ pub(crate) fn ask(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> Vec<Optio
     }
     let staying = ids_that_stay(facts, candidates);
     cluster.constraints.iter_mut().for_each(|constraint| leave_in_peace(constraint, &staying));
-    nodes(facts, candidates, &pinned, &mut state);
+    nodes(of_nodes, &pinned, &mut state);
     let places = engine::places(&cluster, &state);
     let place = |(unit, settled): (_, Option<Node>)| settled.or_else(|| place(facts, unit, &places));
     facts.units.iter().zip(settled).map(place).collect()
@@ -78,9 +82,8 @@ fn place(facts: &Facts<'_>, unit: &Unit<'_>, places: &BTreeMap<String, Vec<(Stri
 }
 
 /// Which nodes may be given anything. One that is not heard yet counts as there for what it may hold.
-fn nodes(facts: &Facts<'_>, candidates: &[Candidates<'_>], pinned: &[Node], state: &mut State) {
-    let refused = |node: Node| candidates.first().is_some_and(|one| one.refusal_of_node(node).is_some());
-    for (number, _) in facts.nodes.iter().enumerate().filter(|(number, _)| refused(*number)) {
+fn nodes(of_nodes: &[Option<Refusal>], pinned: &[Node], state: &mut State) {
+    for (number, _) in of_nodes.iter().enumerate().filter(|(_, refusal)| refusal.is_some()) {
         let node = &mut state.nodes[number];
         let values = BTreeMap::from([("standby".into(), "on".into())]);
         node.attributes.push(AttributeSet { values, ..AttributeSet::default() });

@@ -6,8 +6,8 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Copies, Name, Other,
-    policy::{Constraint, Role, Score},
+    Copies, Name,
+    policy::{Constraint, Role},
 };
 
 use crate::{
@@ -43,28 +43,18 @@ pub(super) fn settled(facts: &Facts<'_>, number: usize, candidates: &Candidates<
     (may && !is_kept_from(facts, unit, to) && !lacks_room(facts, unit, to)).then_some(to)
 }
 
-/// Whether something acts on a node that a unit is never to be beside of.
+/// Whether something acts on a node that a unit is never to be beside.
 fn is_beside(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
-    let acts_there = |unit: &Unit<'_>| unit.acts_on() == Some(facts.nodes[node].name);
-    unit.wishes.never.iter().any(|other| match other {
-        Other::Node(_) => false,
-        Other::Unit(name) => facts.named(name.as_str()).any(|(_, one)| acts_there(one)),
-    })
+    let name = facts.nodes[node].name;
+    facts.units.iter().any(|other| other.acts_on() == Some(name) && facts.is_never_beside(unit, other))
 }
 
-/// Whether something acts on a node that is never to be beside a unit: what is healthy does not give way.
+/// Whether something acts on a node from which a unit keeps apart, or that keeps apart from it: what is healthy does
+/// not give way.
 pub(super) fn is_kept_from(facts: &Facts<'_>, unit: &Unit<'_>, node: Node) -> bool {
     let name = facts.nodes[node].name;
-    if !facts.some_keep_apart || unit.acts_on() == Some(name) {
-        return false;
-    }
-    let says = |one: &Unit<'_>, other: &Unit<'_>| {
-        one.wishes.never.iter().any(|never| match never {
-            Other::Node(_) => false,
-            Other::Unit(name) => facts.is_named(other, name.as_str()),
-        })
-    };
-    facts.units.iter().any(|other| other.acts_on() == Some(name) && (says(unit, other) || says(other, unit)))
+    let is_in_the_way = |other: &Unit<'_>| other.acts_on() == Some(name) && facts.keep_apart(unit, other);
+    unit.acts_on() != Some(name) && facts.units.iter().any(is_in_the_way)
 }
 
 /// Whether a node has too little room for a unit beside what acts there: what is healthy does not make room.
@@ -101,20 +91,11 @@ pub(super) fn ids_that_stay(facts: &Facts<'_>, candidates: &[Candidates<'_>]) ->
     ids
 }
 
-/// What stays does not go because of something that does not: neither because what goes with it cannot stay,
-/// nor because something comes that keeps apart from it.
+/// What stays does not go because what goes with it cannot stay.
 pub(super) fn leave_in_peace(constraint: &mut Constraint, ids_that_stay: &BTreeSet<(String, bool)>) {
     let Constraint::Colocation(pair) = constraint else { return };
-    // To keep apart is the same from both sides, but what comes second has to give way.
-    let stays =
-        |id: &String, role: Option<Role>| ids_that_stay.contains(&(id.clone(), role == Some(Role::Promoted)));
-    let primary_stays = stays(&pair.primary, pair.primary_role);
-    let dependent_stays = stays(&pair.dependent, pair.dependent_role);
-    if pair.score < Score::ZERO && dependent_stays && !primary_stays {
-        core::mem::swap(&mut pair.primary, &mut pair.dependent);
-        core::mem::swap(&mut pair.primary_role, &mut pair.dependent_role);
-    }
-    if primary_stays || (pair.score < Score::ZERO && dependent_stays) {
+    let promoted = pair.primary_role == Some(Role::Promoted);
+    if ids_that_stay.contains(&(pair.primary.clone(), promoted)) {
         pair.influence = Some(false);
     }
 }
@@ -124,12 +105,9 @@ pub(super) fn leave_in_peace(constraint: &mut Constraint, ids_that_stay: &BTreeS
 pub(super) fn surplus(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTreeSet<usize> {
     let mut surplus = BTreeSet::new();
     let mut staying: BTreeMap<&str, Vec<(usize, Node)>> = BTreeMap::new();
-    let mut unheard: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, unit) in facts.units.iter().enumerate() {
         let Kind::Copy(node) = unit.kind else { continue };
-        if unit.unheard().is_some() {
-            *unheard.entry(unit.name).or_default() += 1;
-        } else if stays(facts, unit, &candidates[number]) {
+        if stays(facts, unit, &candidates[number]) {
             staying.entry(unit.name).or_default().push((number, node));
         } else if unit.acts_on().is_some() {
             surplus.insert(number);
@@ -138,7 +116,7 @@ pub(super) fn surplus(facts: &Facts<'_>, candidates: &[Candidates<'_>]) -> BTree
     for (name, mut copies) in staying {
         let wanted = copies.first().and_then(|(number, _)| facts.units[*number].wishes.copies);
         let Some(Copies::Of(most)) = wanted else { continue };
-        let most = (most as usize).saturating_sub(unheard.get(name).copied().unwrap_or(0));
+        let most = (most as usize).saturating_sub(facts.unheard_copies(name));
         let promoted = facts.promotion_of(name).and_then(|unit| facts.number(unit.acts_on()?));
         copies.sort_by_key(|&(number, node)| {
             let unit = &facts.units[number];

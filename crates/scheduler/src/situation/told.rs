@@ -67,12 +67,14 @@ impl Told<'_, '_> {
         }
     }
 
-    fn one_less(&mut self) {
-        let (Some(Copies::Of(_)), id) = (self.unit.wishes.copies, self.id()) else { return };
-        let Some(copies) = self.cluster.resource_mut(&id) else { return };
-        let most = copies.meta.iter().find_map(|set| set.values.get("clone-max"));
-        let most: u32 = most.and_then(|most| most.parse().ok()).unwrap_or(1);
-        lower::tell(copies, "clone-max", &most.saturating_sub(1).to_string());
+    /// Of copies that may run on nodes that are not heard yet, nobody looks for a place.
+    fn leave_out_unheard(&mut self) {
+        let Some(Copies::Of(most)) = self.unit.wishes.copies else { return };
+        let left = (most as usize).saturating_sub(self.facts.unheard_copies(self.unit.name));
+        let id = self.id();
+        if let Some(copies) = self.cluster.resource_mut(&id) {
+            lower::tell(copies, "clone-max", &left.to_string());
+        }
     }
 
     fn location(&mut self, node: Node, score: Score) {
@@ -87,13 +89,12 @@ impl Told<'_, '_> {
         }));
     }
 
-    /// It is left alone where it is, or may be, or goes for certain. Of copies, it is one less that is looked for a
-    /// place for.
+    /// It is left alone where it is, or may be, or goes for certain.
     pub(super) fn pin(&mut self, node: Node) {
         match self.unit.kind {
             Kind::Whole => self.option("is-managed", "false"),
             Kind::Promotion => return self.location(node, Score::INFINITY),
-            Kind::Copy(_) => return self.one_less(),
+            Kind::Copy(_) => return self.leave_out_unheard(),
         }
         for place in 0..self.unit.members.len() {
             self.was_started(place, node);
@@ -199,11 +200,8 @@ impl Told<'_, '_> {
         let home = self.unit.home(self.facts);
         let from = self.facts.number(asked.from);
         let may = |node: &Node| self.candidates.refusal(*node).is_none();
-        let to = match asked.to {
-            Some(to) if home.is_none_or(|home| home == asked.from) => self.facts.number(to).filter(may),
-            Some(_) => None,
-            None => None,
-        };
+        let to = asked.to.filter(|_| home.is_none_or(|home| home == asked.from));
+        let to = to.and_then(|to| self.facts.number(to)).filter(may);
         let wanted: Vec<Node> = match to {
             Some(to) => Vec::from([to]),
             None => (0..self.facts.nodes.len()).filter(|node| Some(*node) != from && may(node)).collect(),

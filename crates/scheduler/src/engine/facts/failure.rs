@@ -11,6 +11,7 @@ use heart_model::policy::{NamedOperation, Operation, OperationStatus, Role, Scor
 use super::unfold::is_connection;
 use crate::engine::{
     arena::{Arena, Failures, NodeIx, OnFail, ResIx},
+    failures::FINE,
     rules::{self, Context},
     values::{integer, score, truth},
 };
@@ -82,22 +83,10 @@ pub(super) fn waits_for_a_person(arena: &Arena<'_>, resource: ResIx, node: NodeI
 
 /// Whether an operation ended otherwise than expected, as far as its own entry tells.
 pub(super) fn is_failure(operation: &Operation) -> bool {
-    match operation.status {
-        OperationStatus::Pending | OperationStatus::Cancelled => false,
-        OperationStatus::Done => {
-            let expected = operation.expected.unwrap_or(0);
-            let is_probe = operation.name == "monitor" && operation.every_ms == 0;
-            operation.answer != expected && !(is_probe && matches!(operation.answer, 0 | 7 | 8 | 190 | 191))
-        }
-        OperationStatus::TimedOut
-        | OperationStatus::NotSupported
-        | OperationStatus::Error
-        | OperationStatus::ErrorHard
-        | OperationStatus::ErrorFatal
-        | OperationStatus::NotInstalled
-        | OperationStatus::NotConnected
-        | OperationStatus::Invalid => true,
-    }
+    let expected = operation.expected.unwrap_or(0);
+    let is_probe = operation.name == "monitor" && operation.every_ms == 0;
+    let answered_badly = operation.answer != expected && !(is_probe && FINE.contains(&operation.answer));
+    operation.status.is_failure() || (operation.status == OperationStatus::Done && answered_badly)
 }
 
 /// What was written of an operation.
