@@ -171,9 +171,10 @@ impl Core {
                     Refusal::NotWith { other } => {
                         format!("it goes with {other} by `with` in the configuration: move {other}")
                     }
-                    Refusal::NoRoom { of, .. } => {
-                        format!("move something that needs {of} away from {node} first")
-                    }
+                    Refusal::NoRoom { of, .. } => format!(
+                        "what runs on {node} leaves too little of its `capacity`: move something that needs {of} away, \
+                         or raise it"
+                    ),
                     Refusal::Absent
                     | Refusal::Joining
                     | Refusal::Lost
