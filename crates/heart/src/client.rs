@@ -146,6 +146,7 @@ pub(crate) fn unexpected(response: &Response) -> Failure {
         Response::Status(_) => "a status",
         Response::Why { .. } => "reasons",
         Response::Log { .. } => "a log",
+        Response::Picture { .. } => "a picture of the cluster",
         Response::Accepted { .. } => "consent",
         Response::Refused { .. } => "a refusal",
     };

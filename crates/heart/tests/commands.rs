@@ -433,3 +433,22 @@ fn what_if_tells_programs_why_something_stays_down() {
     assert_eq!(causes[0]["text"], "constraint `db-not-eve`: db may not run on bob");
     assert_eq!(losses[1]["because"], serde_json::json!([]));
 }
+
+#[test]
+fn what_if_knows_what_a_configuration_of_heart_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = "[cluster]\nname = \"web\"\nkey_file = \"/etc/heart/key\"\n[node.ada]\naddresses = [\"10.0.0.1\"]\n\
+        [node.bob]\naddresses = [\"10.0.0.2\"]\n[node.cyn]\naddresses = [\"10.0.0.3\"]\n\
+        [resource.db]\nagent = \"process\"\ncommand = [\"/bin/sleep\", \"infinity\"]\nprefers = \"ada\"\n";
+    let good = file(&folder, "good.toml", base);
+    let ended = heart(&["what-if", "--single", "--all", text(&good)]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert!(ended.out.contains("ada: moves: db to bob"), "{}", ended.out);
+    let pinned = file(&folder, "pinned.toml", &format!("{base}never = [\"bob\", \"cyn\"]\n"));
+    let ended = heart(&["what-if", "--single", text(&pinned)]);
+    assert_eq!(ended.code, 1);
+    let said = "db stays down because (together): not on bob: the configuration says never; not on cyn: ";
+    assert!(ended.out.split_whitespace().collect::<Vec<_>>().join(" ").contains(said), "{}", ended.out);
+    let ended = heart(&["--socket", "/nowhere/heart.sock", "what-if"]);
+    assert_eq!(ended.code, 3, "the cluster that runs is asked: {}", ended.err);
+}

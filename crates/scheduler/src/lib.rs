@@ -30,6 +30,7 @@ mod refusals;
 mod situation;
 mod stands;
 mod steps;
+pub mod survival;
 
 use alloc::{collections::BTreeMap, vec};
 

@@ -100,7 +100,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Simulate(options) => simulate::run(&options),
-        Command::WhatIf(options) => what_if::run(&options),
+        Command::WhatIf(options) => what_if::run(&options, &client),
         Command::Lab(options) => Ok(heart_lab::cli(options)),
         Command::Demo(options) => Ok(heart_lab::demo(options)),
         Command::Version(options) => version::run(options),

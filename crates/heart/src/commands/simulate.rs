@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use heart_config::cib::{CIB_BYTES_MAX, CibMistake, Imported, date};
 
-use heart_model::policy::State;
+use heart_model::{Spec, policy::State};
 use heart_scheduler::{
     engine::{
         inject::{self, Refused},
@@ -122,27 +122,38 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 /// The cluster that a file describes, at a time.
 pub(super) fn described(file: &Path, now: Option<i64>) -> Result<Imported, Failure> {
-    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
-    if file.extension().is_some_and(|extension| extension == "toml") {
-        return configured(file, &bytes, now);
+    if is_configuration(file) {
+        return Ok(at_rest(&configured(file)?, now));
     }
+    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
     let read = simulation::read(&file.to_string_lossy(), &bytes, output::now_s());
     let mut imported = read.map_err(|mistakes| of_mistakes(&mistakes))?;
     imported.state.now = now.or(imported.state.now);
     Ok(imported)
 }
 
-/// The cluster that Heart's own file describes, with all its nodes there and nothing started yet.
-fn configured(file: &Path, bytes: &[u8], now: Option<i64>) -> Result<Imported, Failure> {
-    // Paths in it belong to the machines of that cluster, which need not be this one.
-    let read = heart_config::read(&file.to_string_lossy(), bytes, &heart_config::NoEnvironment);
+/// Whether a file is one of Heart's own, by its name.
+pub(super) fn is_configuration(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// What Heart's own file configures. Paths in it belong to the machines of that cluster, which need not be this one.
+pub(super) fn configured(file: &Path) -> Result<Spec, Failure> {
+    let bytes = bytes_of(file).map_err(|error| unreadable(file, &error))?;
+    let read = heart_config::read(&file.to_string_lossy(), &bytes, &heart_config::NoEnvironment);
     let checked = read.map_err(|report| {
         let hint = format!("`heart check {}` shows every mistake at its place", file.display());
         Failure::problem(report.summary(), hint)
     })?;
-    let cluster = lower::lower(&checked.spec, now.or(Some(output::now_s())));
-    let state = State { now: now.or(Some(output::now_s())), ..lower::at_rest(&cluster) };
-    Ok(Imported { cluster, state, report: Vec::new() })
+    Ok(checked.spec)
+}
+
+/// The same in the words of the policy engine, with all its nodes there and nothing started yet.
+fn at_rest(spec: &Spec, now: Option<i64>) -> Imported {
+    let now = now.or(Some(output::now_s()));
+    let cluster = lower::lower(spec, now);
+    let state = State { now, ..lower::at_rest(&cluster) };
+    Imported { cluster, state, report: Vec::new() }
 }
 
 fn inject(options: &Options, imported: &mut Imported) -> Result<(), Failure> {

@@ -1,14 +1,10 @@
 //! What a cluster survives, in words.
 
-use heart_model::policy::Cluster;
-use heart_scheduler::engine::{
-    explain::{Cause, NodeTrouble},
-    survive::Loss,
-};
+use heart_model::Reason;
+use serde::Serialize;
 
 use super::{
     Look,
-    explanation::words,
     text::{Tone, list, paint, paragraph, plain},
 };
 
@@ -17,11 +13,70 @@ const LOSSES_MAX: usize = 40;
 /// Most names in one sentence.
 const NAMES_MAX: usize = 6;
 
+/// A loss, as programs and people are told of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lost {
+    pub(crate) nodes: Vec<String>,
+    pub(crate) survived: bool,
+    pub(crate) quorum: bool,
+    pub(crate) moved: Vec<Moved>,
+    pub(crate) down: Vec<String>,
+    pub(crate) unpromoted: Vec<String>,
+    pub(crate) fewer: Vec<String>,
+    pub(crate) because: Vec<Why>,
+}
+
+/// What goes elsewhere with a loss.
+#[derive(Debug, Serialize)]
+pub(crate) struct Moved {
+    pub(crate) resource: String,
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
+}
+
+/// Why something stays down.
+#[derive(Debug, Serialize)]
+pub(crate) struct Why {
+    pub(crate) resource: String,
+    /// Only all causes together; else each alone.
+    pub(crate) together: bool,
+    /// There may be more causes.
+    pub(crate) more: bool,
+    pub(crate) causes: Vec<Cause>,
+}
+
+/// A cause, and on which nodes the resource would be without it, where that is known.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Cause {
+    /// `constraint`, `node`, `quorum`, `option`, `default`, `cluster-option`, `failure`, `activity`, `ticket` or
+    /// `needs` of a described cluster; `reason` where Heart's planner says it.
+    pub(crate) kind: &'static str,
+    /// What is named by it: the constraint, the option, the ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<String>,
+    /// How the node is that takes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<&'static str>,
+    /// What Heart's planner says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Reason>,
+    /// The same as a sentence.
+    pub(crate) text: String,
+    pub(crate) otherwise: Vec<String>,
+    /// Whether it is said to people, too.
+    #[serde(skip)]
+    pub(crate) is_said: bool,
+}
+
 /// Single losses, then those of two nodes: which are survived, and what the others do.
-pub(crate) fn losses(losses: &[Loss], cluster: &Cluster, all: bool, look: &Look) -> String {
+pub(crate) fn losses(losses: &[Lost], all: bool, look: &Look) -> String {
     let mut out = String::new();
     for (many, title) in [(1, "If one node is lost"), (2, "If two nodes are lost at once")] {
-        let these: Vec<&Loss> = losses.iter().filter(|loss| loss.nodes.len() == many).collect();
+        let these: Vec<&Lost> = losses.iter().filter(|loss| loss.nodes.len() == many).collect();
         if these.is_empty() {
             continue;
         }
@@ -29,7 +84,7 @@ pub(crate) fn losses(losses: &[Loss], cluster: &Cluster, all: bool, look: &Look)
             out.push('\n');
         }
         out += &format!("{}\n", paint(look, Tone::Head, title));
-        let survived = these.iter().filter(|loss| loss.is_survived()).count();
+        let survived = these.iter().filter(|loss| loss.survived).count();
         let (tone, text) = match these.len() - survived {
             0 => (
                 Tone::Good,
@@ -39,9 +94,9 @@ pub(crate) fn losses(losses: &[Loss], cluster: &Cluster, all: bool, look: &Look)
             some => (Tone::Bad, format!("In {some} of {} cases something stays down.", these.len())),
         };
         out += &paragraph(look, 2, tone, &text);
-        let shown: Vec<&&Loss> = these.iter().filter(|loss| all || !loss.is_survived()).collect();
+        let shown: Vec<&&Lost> = these.iter().filter(|loss| all || !loss.survived).collect();
         for loss in shown.iter().take(LOSSES_MAX) {
-            out += &one(loss, cluster, look);
+            out += &one(loss, look);
         }
         if shown.len() > LOSSES_MAX {
             out += &format!("  and {} more: `--json` has them all\n", shown.len() - LOSSES_MAX);
@@ -53,7 +108,7 @@ pub(crate) fn losses(losses: &[Loss], cluster: &Cluster, all: bool, look: &Look)
     out
 }
 
-fn one(loss: &Loss, cluster: &Cluster, look: &Look) -> String {
+fn one(loss: &Lost, look: &Look) -> String {
     let nodes: Vec<String> = loss.nodes.iter().map(|node| plain(node)).collect();
     let mut words_of = Vec::new();
     if !loss.quorum {
@@ -68,29 +123,21 @@ fn one(loss: &Loss, cluster: &Cluster, look: &Look) -> String {
     tell("nobody is promoted of", &loss.unpromoted);
     tell("runs on fewer nodes", &loss.fewer);
     let moved: Vec<String> =
-        loss.moved.iter().map(|(resource, _, to)| format!("{resource} to {to}")).collect();
+        loss.moved.iter().map(|moved| format!("{} to {}", moved.resource, moved.to)).collect();
     tell("moves", &moved);
     if words_of.is_empty() {
         words_of.push("nothing was there that has to go anywhere".to_owned());
     }
-    let tone = if loss.is_survived() { Tone::Normal } else { Tone::Bad };
+    let tone = if loss.survived { Tone::Normal } else { Tone::Bad };
     let mut out = paragraph(look, 2, tone, &format!("{}: {}", list(&nodes), words_of.join("; ")));
-    // Without a majority that is the reason, and is said already.
-    for explanation in loss.because.iter().filter(|_| loss.quorum) {
-        let is_the_loss = |cause: &Cause| match cause {
-            Cause::Node { node, trouble: NodeTrouble::Absent } => loss.nodes.contains(node),
-            _ => false,
-        };
-        let causes = explanation.because.iter().map(|because| &because.cause);
-        let causes = causes.filter(|cause| !is_the_loss(cause)).take(NAMES_MAX);
-        let causes: Vec<String> = causes.map(|cause| words(cause, cluster)).collect();
-        let how = if explanation.together { "together" } else { "each alone" };
-        let text = match causes.as_slice() {
+    for why in &loss.because {
+        let said = why.causes.iter().filter(|cause| cause.is_said).take(NAMES_MAX);
+        let said: Vec<&str> = said.map(|cause| cause.text.as_str()).collect();
+        let how = if why.together { "together" } else { "each alone" };
+        let text = match said.as_slice() {
             [] => continue,
-            [only] => format!("{} stays down because {only}", plain(&explanation.resource)),
-            _ => {
-                format!("{} stays down because ({how}): {}", plain(&explanation.resource), causes.join("; "))
-            }
+            [only] => format!("{} stays down because {only}", plain(&why.resource)),
+            _ => format!("{} stays down because ({how}): {}", plain(&why.resource), said.join("; ")),
         };
         out += &paragraph(look, 4, Tone::Faint, &text);
     }

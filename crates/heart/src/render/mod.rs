@@ -17,7 +17,7 @@ pub(crate) use check::summary;
 pub(crate) use course::course;
 pub(crate) use explanation::{explanation, words as cause};
 pub(crate) use log::log;
-pub(crate) use losses::losses;
+pub(crate) use losses::{Cause, Lost, Moved, Why, losses};
 pub(crate) use simulation::simulation;
 pub(crate) use status::status;
 pub(crate) use why::{about_node, why};

@@ -199,3 +199,32 @@ failures_max = 2
     println!("{starts} starts, {lines} lines in all logs");
     cluster.no_overlap();
 }
+
+#[test]
+fn what_a_cluster_survives_is_asked_of_it_while_it_runs() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let others = cluster.others(&owner);
+    let asked = |node: &str| -> (bool, serde_json::Value) {
+        let output = cluster.lab.node(node).exec(&["heart", "what-if", "--single", "--json"]).unwrap();
+        (output.exit.is_success(), serde_json::from_str(&output.stdout).unwrap())
+    };
+    for node in cluster.names() {
+        let (safe, losses) = asked(&node);
+        assert!(safe, "{losses}");
+        for loss in losses.as_array().unwrap() {
+            let moved: Vec<_> =
+                loss["moved"].as_array().unwrap().iter().map(|moved| &moved["from"]).collect();
+            let gone = loss["nodes"][0] == owner.as_str();
+            assert_eq!(!moved.is_empty(), gone, "{loss}");
+            assert!(moved.iter().all(|from| **from == owner.as_str()), "{loss}");
+        }
+    }
+    others.iter().for_each(|node| cluster.stand_by(node, true));
+    let (safe, losses) = asked(&others[0]);
+    assert!(!safe, "nobody else may run it: {losses}");
+    let lost = losses.as_array().unwrap().iter().find(|loss| loss["nodes"][0] == owner.as_str()).unwrap();
+    let causes = lost["because"][0]["causes"].as_array().unwrap();
+    assert!(causes.iter().all(|cause| cause["reason"]["refusal"]["refusal"] == "standby"), "{lost}");
+    cluster.no_overlap();
+}

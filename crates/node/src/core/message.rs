@@ -1,7 +1,7 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Status,
+    Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,8 @@ pub enum Request {
         /// At most so many entries.
         limit: usize,
     },
+    /// All that planning starts from.
+    Picture,
     /// Move a resource, with its group.
     Move {
         /// Which.
@@ -123,6 +125,13 @@ pub enum Response {
         reasons: Vec<Reason>,
         /// What will be done about it, as far as planned.
         next: Vec<String>,
+    },
+    /// All that planning starts from.
+    Picture {
+        /// What should be.
+        spec: Box<Spec>,
+        /// What is.
+        status: Box<Status>,
     },
     /// What happened.
     Log {

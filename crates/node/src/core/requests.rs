@@ -163,7 +163,8 @@ impl Core {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
             Request::Why { resource } => self.why_alone(resource),
-            Request::Move { .. }
+            Request::Picture
+            | Request::Move { .. }
             | Request::Cancel { .. }
             | Request::Found { .. }
             | Request::Standby { .. }
@@ -179,6 +180,7 @@ impl Core {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(limit),
             Request::Why { resource } => self.why(now, &resource),
+            Request::Picture => self.picture(),
             Request::Move { resource, to } => self.ask_to_move(resource, to),
             Request::Cancel { resource } => self.cancel(&resource),
             Request::Standby { node } => match self.known_node(&node) {
@@ -193,6 +195,13 @@ impl Core {
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } => begun(),
         }
+    }
+
+    fn picture(&self) -> Response {
+        let (Some(conductor), Some(spec)) = (&self.conductor, &self.ledger.spec) else {
+            return self.no_leader();
+        };
+        Response::Picture { spec: Box::new(spec.clone()), status: Box::new(conductor.status().clone()) }
     }
 
     fn log(&self, limit: usize) -> Response {

@@ -24,6 +24,7 @@ use super::{
     inject,
     rehearse::{self, Places},
 };
+use crate::survival::singly_and_in_pairs;
 
 /// Most resources of one loss that it is asked of why they stay down.
 pub const EXPLAINED_MAX: usize = 3;
@@ -107,14 +108,7 @@ impl<'c> Survey<'c> {
         let nodes = self.before.before.nodes.iter();
         let there = nodes.filter(|(_, node)| node.online && !node.guest && !node.remote);
         let names: Vec<&String> = there.map(|(name, _)| name).collect();
-        let mut all: Vec<Vec<String>> = names.iter().map(|name| Vec::from([(*name).clone()])).collect();
-        if pairs {
-            for (place, one) in names.iter().enumerate() {
-                let others = names[place + 1..].iter();
-                all.extend(others.map(|other| Vec::from([(*one).clone(), (*other).clone()])));
-            }
-        }
-        all
+        singly_and_in_pairs(&names, pairs)
     }
 
     /// What becomes of the cluster when these nodes are lost.
