@@ -278,6 +278,7 @@ fn plain_spec() -> impl Strategy<Value = Spec> {
                                 addresses: vec![address(number)],
                                 voter: number < voters,
                                 capacity: BTreeMap::new(),
+                                fence: Vec::new(),
                             },
                         )
                     })

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod agent;
 mod builtin;
+mod fence;
 mod hours;
 mod id;
 mod limits;
@@ -24,6 +25,9 @@ mod wishes;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
+pub use fence::{
+    FENCE_DEVICES_MAX, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceReport, NoFenceAgent,
+};
 pub use hours::Hours;
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,

@@ -7,7 +7,10 @@
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, LogIndex, Moment, NodeId, Outcome, ResourceName, ResourceSpec, Session, Term};
+use crate::{
+    Epoch, FenceOrder, FenceReport, LogIndex, Moment, NodeId, Outcome, ResourceName, ResourceSpec, Session,
+    Term,
+};
 
 /// Names one order: who gave it, and which one of theirs it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +94,8 @@ pub enum ToExecutor {
     },
     /// Tell the whole inventory.
     Inventory,
+    /// Switch another node off. Answered by [`FromExecutor::Fenced`]; told twice, it is done once.
+    Fence(FenceOrder),
 }
 
 /// From the executor to the core of the same node.
@@ -108,6 +113,8 @@ pub enum FromExecutor {
         /// The session that was let go.
         session: Session,
     },
+    /// An attempt to switch another node off has ended.
+    Fenced(FenceReport),
 }
 
 /// How an order ended.

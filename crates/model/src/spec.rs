@@ -7,7 +7,9 @@ use core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentRef, Copies, Duration, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes};
+use crate::{
+    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes,
+};
 
 /// A whole cluster, as its administrators want it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +202,9 @@ pub struct NodeSpec {
     /// What it has to give, by name: what a resource needs and is not named here, it has none of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub capacity: BTreeMap<Name, u64>,
+    /// What can switch it off: levels, tried one after another; all devices of a level are needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fence: Vec<Vec<FenceDevice>>,
 }
 
 /// An address of a node on one link.

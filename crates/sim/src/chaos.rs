@@ -52,7 +52,10 @@ fn name(place: usize) -> NodeName {
 pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
     let node = |place: usize| {
         let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
-        (name(place), NodeSpec { addresses, voter: place < voters, capacity: BTreeMap::new() })
+        (
+            name(place),
+            NodeSpec { addresses, voter: place < voters, capacity: BTreeMap::new(), fence: Vec::new() },
+        )
     };
     let timeouts = LogicalTimeouts {
         start: Duration::from_secs(5),

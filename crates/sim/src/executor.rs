@@ -173,7 +173,10 @@ impl Machine {
             ToExecutor::Inventory => {
                 Some(FromExecutor::Inventory(self.executor.known.values().cloned().collect()))
             }
-            ToExecutor::Obey(_) | ToExecutor::LetGo { .. } | ToExecutor::Lease { .. } => None,
+            ToExecutor::Obey(_)
+            | ToExecutor::LetGo { .. }
+            | ToExecutor::Lease { .. }
+            | ToExecutor::Fence(_) => None,
         }
     }
 

@@ -481,6 +481,7 @@ impl World {
                 self.look(None)?;
                 self.tell_core(node, CoreEvent::Executor(said));
             }
+            ToExecutor::Fence(_) => {}
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));

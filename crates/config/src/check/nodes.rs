@@ -31,7 +31,7 @@ pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Node
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter, capacity });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence: Vec::new() });
     }
     uneven(&draft.nodes, mistakes);
     nodes

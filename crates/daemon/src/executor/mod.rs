@@ -34,7 +34,8 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session, ToExecutor,
+    Act, Duration, FenceOrder, FenceOutcome, FenceReport, FromExecutor, Guard, Order, Report, ResourceName,
+    ResourceSpec, Session, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -231,7 +232,14 @@ impl Executor {
                 Ok(())
             }
             ToExecutor::Inventory => self.tell_inventory(),
+            ToExecutor::Fence(order) => self.fence(order),
         }
+    }
+
+    fn fence(&mut self, order: FenceOrder) -> Result<(), ExecutorError> {
+        let outcome = FenceOutcome::Failed { message: "this executor knows no device".into() };
+        let FenceOrder { node, boot, attempt, .. } = order;
+        Ok(self.channel.send(&FromExecutor::Fenced(FenceReport { node, boot, attempt, outcome }))?)
     }
 
     fn configure(&mut self, resources: Vec<(ResourceName, ResourceSpec)>) -> Result<(), ExecutorError> {

@@ -239,6 +239,7 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
+            FromExecutor::Fenced(_) => {}
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
                 out.actions.push(Action::Execute(ToExecutor::Inventory));

@@ -48,7 +48,7 @@ impl World {
         for name in nodes {
             world.spec.nodes.insert(
                 node(name),
-                NodeSpec { addresses: Vec::new(), voter: true, capacity: BTreeMap::new() },
+                NodeSpec { addresses: Vec::new(), voter: true, capacity: BTreeMap::new(), fence: Vec::new() },
             );
             world.boot(&node(name));
         }

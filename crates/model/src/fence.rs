@@ -1,0 +1,149 @@
+//! Fencing: what can switch a node off for certain, what is ordered of it, and what came of that.
+//!
+//! A node that is lost may still run what it ran. What is guarded by [`Guard::Fence`](crate::Guard::Fence) is taken
+//! from it only when its boot is proven to be over: a device was told to switch it off, and said, when it was asked
+//! again, that it is off (SAFETY rule 11).
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+use crate::{BootId, Duration, NodeName, Value};
+
+/// Most devices that one node can have, all levels together.
+pub const FENCE_DEVICES_MAX: usize = 16;
+
+/// What can switch one node off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceDevice {
+    /// What knows how to talk to it.
+    pub agent: FenceAgent,
+    /// What the agent is told, as written: its own words.
+    pub parameters: BTreeMap<String, Value>,
+    /// How long is waited before it is used, so that two halves of a cluster do not shoot each other at once.
+    pub delay: Duration,
+    /// How long one action of it may take.
+    pub timeout: Duration,
+}
+
+/// What knows how to talk to a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum FenceAgent {
+    /// A program of fence-agents, such as `fence_ipmilan`: told on its standard input what to do.
+    Program(String),
+    /// A plug-in of cluster-glue, such as `external/ipmi`: told by its environment and one word.
+    External(String),
+}
+
+/// Why a text names no agent of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoFenceAgent(String);
+
+impl fmt::Display for NoFenceAgent {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`",
+            self.0
+        )
+    }
+}
+
+impl core::error::Error for NoFenceAgent {}
+
+impl FenceAgent {
+    /// Reads a name as it is written in a configuration.
+    ///
+    /// # Errors
+    /// When it is neither `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
+    pub fn parse(text: &str) -> Result<FenceAgent, NoFenceAgent> {
+        let is_name = |name: &str| {
+            let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+            !name.is_empty() && !name.starts_with('.') && name.bytes().all(of_names)
+        };
+        match (text.strip_prefix("fence_"), text.strip_prefix("external/")) {
+            (Some(name), _) if is_name(name) => Ok(FenceAgent::Program(text.into())),
+            (_, Some(name)) if is_name(name) => Ok(FenceAgent::External(name.into())),
+            _ => Err(NoFenceAgent(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for FenceAgent {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FenceAgent::Program(name) => to.write_str(name),
+            FenceAgent::External(name) => write!(to, "external/{name}"),
+        }
+    }
+}
+
+impl TryFrom<String> for FenceAgent {
+    type Error = NoFenceAgent;
+
+    fn try_from(text: String) -> Result<FenceAgent, NoFenceAgent> {
+        FenceAgent::parse(&text)
+    }
+}
+
+impl From<FenceAgent> for String {
+    fn from(agent: FenceAgent) -> String {
+        alloc::format!("{agent}")
+    }
+}
+
+/// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceOrder {
+    /// Which node.
+    pub node: NodeName,
+    /// Which life of it is to end.
+    pub boot: BootId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// The devices: all of them have to say that it is off.
+    pub devices: Vec<FenceDevice>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceReport {
+    /// Which node.
+    pub node: NodeName,
+    /// Which life of it was to end.
+    pub boot: BootId,
+    /// Which attempt it was.
+    pub attempt: u32,
+    /// What came of it.
+    pub outcome: FenceOutcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceOutcome {
+    /// Every device was told to switch it off and said afterwards that it is off.
+    Off,
+    /// Nothing is proven.
+    Failed {
+        /// What was tried, what was found, for people.
+        message: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString as _;
+
+    #[test]
+    fn an_agent_is_called_as_its_program_is() {
+        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi"] {
+            assert_eq!(FenceAgent::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "fence_", "ipmilan", "external/", "external/../sh", "fence_a/b", "fence_ x"] {
+            assert!(FenceAgent::parse(text).is_err(), "{text}");
+        }
+    }
+}
