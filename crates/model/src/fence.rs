@@ -93,6 +93,12 @@ impl From<FenceAgent> for String {
     }
 }
 
+/// How long an attempt with these devices may take: each is waited for, told, and asked.
+#[must_use]
+pub fn longest_fence(level: &[FenceDevice]) -> Duration {
+    level.iter().map(|device| device.delay + device.timeout * 2).sum()
+}
+
 /// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FenceOrder {

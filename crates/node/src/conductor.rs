@@ -9,6 +9,7 @@
 //! the new owner is told to start only when enough voters said that their promise to the old one
 //! has run out (SAFETY rule 7).
 
+pub(crate) mod fencing;
 mod picture;
 mod start;
 
@@ -88,6 +89,7 @@ pub struct Conductor {
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
     proposed: Vec<Change>,
+    fences: fencing::Fences,
     start: Start,
     plan: Plan,
     /// The digest of the configuration that the plan was made from, with the status; nothing if there is no plan
@@ -111,6 +113,7 @@ impl Conductor {
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),
             proposed: Vec::new(),
+            fences: fencing::Fences::default(),
             start: Start::Unseen,
             plan: Plan::default(),
             planned: None,
@@ -225,7 +228,8 @@ impl Conductor {
         }
         self.look_again(now, score);
         self.fulfil_intents(spec, &mut work);
-        self.take_over(score, &mut work);
+        self.take_over(spec, score, &mut work);
+        self.fence(now, spec, score, &mut work);
         self.grant(score, &mut work);
         self.order(now, spec, score, &mut work);
         self.finish(work)
@@ -348,7 +352,7 @@ impl Conductor {
     }
 
     /// Takes from each lost node what the plan wants elsewhere, all in one entry (SAFETY rule 7).
-    fn take_over(&self, score: &Score<'_>, work: &mut Work) {
+    fn take_over(&self, spec: &Spec, score: &Score<'_>, work: &mut Work) {
         let mut from: BTreeMap<&NodeName, (Session, Vec<NewGrant>)> = BTreeMap::new();
         for step in self.plan.steps.iter().filter(|step| step.action == StepAction::TakeOver) {
             let Some(ledger) = score.ledger.resources.get(&step.resource) else { continue };
@@ -356,6 +360,7 @@ impl Conductor {
             let new = self.new_grant(&step.resource, &step.node, ledger, score);
             from.entry(&grant.node).or_insert((grant.session, Vec::new())).1.extend(new);
         }
+        self.take_from_fenceable(spec, score, &mut from);
         for (node, (session, grants)) in from {
             work.proposals.push(Change::TakeOver { node: node.clone(), session, grants });
         }
@@ -498,7 +503,7 @@ impl Conductor {
         let guard = spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard);
         ledger.until_gone.iter().all(|(node, session)| match guard {
             Guard::None => true,
-            Guard::Fence => false,
+            Guard::Fence => is_planted(Bug::NoWaitForFence),
             Guard::Lease if is_planted(Bug::NoWaitForPromises) => true,
             Guard::Lease => {
                 let over = self.over.get(&(node.clone(), *session));

@@ -7,12 +7,17 @@
 //! Invariant: a resource has at most one live grant. It ends only by its holder's close, by a
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
+mod fencing;
+mod intents;
+
 use heart_model::{
-    Activity, BootId, Duration, Ended, EndedMove, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName,
-    Session, SessionNumber, Spec,
+    Activity, BootId, Duration, Ended, EndedMove, Epoch, FenceOutcome, Intent, LogIndex, NodeId, NodeName,
+    ResourceName, Session, SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+
+pub use fencing::{FenceLedger, Fencing};
 
 /// Version of the entries that this code writes.
 pub const VERSION: u16 = 1;
@@ -115,6 +120,44 @@ pub enum Change {
         /// What was said.
         message: String,
     },
+    /// A node that was taken over is to be switched off; who may do it.
+    Fence {
+        /// The node.
+        node: NodeName,
+        /// Which life of it.
+        boot: BootId,
+        /// Who has the right to do it.
+        by: NodeName,
+        /// In which of its sessions.
+        session: Session,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// An attempt to switch a node off has ended.
+    Fenced {
+        /// The node.
+        node: NodeName,
+        /// Which life of it.
+        boot: BootId,
+        /// Which attempt.
+        attempt: u32,
+        /// What came of it.
+        outcome: FenceOutcome,
+    },
+    /// A person says that a node is off.
+    ConfirmOff {
+        /// The node.
+        node: NodeName,
+        /// Which life of it.
+        boot: BootId,
+        /// Who says so.
+        who: String,
+    },
+    /// Attempts to switch a node off are counted anew.
+    FenceAgain {
+        /// The node.
+        node: NodeName,
+    },
     /// All voters have had this configuration for so long that no promise of an earlier one still runs.
     Rest {
         /// The digest of the configuration's file.
@@ -188,6 +231,9 @@ pub struct NodeLedger {
     pub session: Option<Session>,
     /// The last session that was taken over.
     pub taken_over: Option<Session>,
+    /// What is known of switching it off.
+    #[serde(default, flatten)]
+    pub fence: FenceLedger,
 }
 
 /// An entry of the timeline.
@@ -309,6 +355,12 @@ impl Ledger {
             Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),
             Change::Report { resource, epoch, activity } => self.report(entry.at, resource, *epoch, activity),
             Change::Failure { resource, node, epoch, message } => self.fail(resource, node, *epoch, message),
+            Change::Fence { node, boot, by, session, attempt } => {
+                self.fence(entry.at, node, *boot, by, *session, *attempt)
+            }
+            Change::Fenced { node, boot, attempt, outcome } => self.fenced(node, *boot, *attempt, outcome),
+            Change::ConfirmOff { node, boot, .. } => self.confirm_off(node, *boot),
+            Change::FenceAgain { node } => self.fence_again(node),
             Change::Rest { digest } => self.rest(*digest),
             Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
             Change::Intend(intent) => self.intend(intent),
@@ -349,9 +401,10 @@ impl Ledger {
         let old = |known: Option<Session>| {
             known.is_some_and(|known| known.boot == session.boot && known.number >= session.number)
         };
-        if old(ledger.session) || old(ledger.taken_over) {
+        if old(ledger.session) || old(ledger.taken_over) || !ledger.fence.lets_in(session.boot) {
             return false;
         }
+        ledger.fence = FenceLedger::default();
         // What failed before a boot says nothing of what works after it.
         let rebooted =
             [ledger.session, ledger.taken_over].iter().flatten().any(|known| known.boot != session.boot);
@@ -473,42 +526,6 @@ impl Ledger {
             any |= ledger.failures.len() != before;
         }
         any
-    }
-
-    fn intend(&mut self, intent: &Intent) -> bool {
-        let same_subject = |known: &Intent| match (known, intent) {
-            (Intent::Standby { node: a }, Intent::Standby { node: b }) => a == b,
-            (Intent::Move { resource: a, .. }, Intent::Move { resource: b, .. }) => a == b,
-            (Intent::Ticket { ticket: a }, Intent::Ticket { ticket: b }) => a == b,
-            (Intent::Standby { .. } | Intent::Move { .. } | Intent::Ticket { .. }, _) => false,
-        };
-        if self.intents.contains(intent) {
-            return false;
-        }
-        self.intents.retain(|known| !same_subject(known));
-        self.intents.push(intent.clone());
-        if let Intent::Move { resource, .. } = intent {
-            let group = self.spec.as_ref().map_or_else(Vec::new, |spec| spec.companions(resource));
-            let members = self.resources.iter_mut().filter(|(name, _)| group.contains(name));
-            members.for_each(|(_, ledger)| ledger.ended = None);
-        }
-        true
-    }
-
-    fn end(&mut self, at: LogIndex, intent: &Intent, because: &Ended) -> bool {
-        let held = self.withdraw(intent);
-        if let (true, Intent::Move { resource, to, .. }) = (held, intent)
-            && let Some(ledger) = self.resources.get_mut(resource)
-        {
-            ledger.ended = Some(EndedMove { at, to: to.clone(), because: because.clone() });
-        }
-        held
-    }
-
-    fn withdraw(&mut self, intent: &Intent) -> bool {
-        let before = self.intents.len();
-        self.intents.retain(|known| known != intent);
-        self.intents.len() != before
     }
 
     /// Whether `node` holds this grant in this session.

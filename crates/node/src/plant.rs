@@ -29,11 +29,15 @@ pub enum Bug {
     LostLogVotes,
     /// A quorum of voters begins a history, whatever the others may have (rule 16).
     FoundedByQuorum,
+    /// What waits for a fence is started when the lease is over (rule 9).
+    NoWaitForFence,
+    /// A node is taken in while somebody may still switch it off (rule 12).
+    TakenInUnderFire,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 13] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -45,6 +49,8 @@ impl Bug {
         Bug::SaidBeforeDurable,
         Bug::LostLogVotes,
         Bug::FoundedByQuorum,
+        Bug::NoWaitForFence,
+        Bug::TakenInUnderFire,
     ];
 }
 

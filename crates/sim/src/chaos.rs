@@ -12,16 +12,24 @@ use heart_node::core::Request;
 use std::collections::BTreeMap;
 
 use crate::{
-    Broken, Chance, Fault, Nanos, World, WorldSettings, ms,
+    Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms,
     rough::{Rough, resource},
+    with_devices,
 };
 
 /// Of so many worlds, one has a service with copies.
 const COPIES_EVERY: u64 = 8;
+/// Of so many worlds, one has devices that switch machines off, and something that waits for that.
+const FENCED_EVERY: u64 = 8;
+/// Which of these that is.
+const FENCED: u64 = 5;
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
 const CALM: u64 = 14;
+
+/// How much longer it may take where a node has to be switched off first, and nobody may be left to say that it was.
+const FENCING: Nanos = ms(8_000);
 
 /// How much longer it may take until those vote that the file says, in lost-afters: one node at a time,
 /// in the largest cluster.
@@ -110,6 +118,15 @@ pub fn with_copies(mut spec: Spec) -> Spec {
     spec
 }
 
+/// The same cluster with something that nobody takes from a node that may not be off.
+#[must_use]
+pub fn with_shared_disk(mut spec: Spec) -> Spec {
+    let mut disk = spec.resources[&resource("cache")].clone();
+    disk.guard = Guard::Fence;
+    spec.resources.insert(resource("disk"), disk);
+    spec
+}
+
 /// What has to run somewhere when all is well.
 fn wanted(world: &World) -> Vec<ResourceName> {
     world.spec().resources.keys().cloned().collect()
@@ -139,7 +156,11 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
     let spec = spec(voters, members, timing);
     let settings = WorldSettings {
-        spec: if seed.is_multiple_of(COPIES_EVERY) { with_copies(spec) } else { spec },
+        spec: match seed {
+            _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
+            _ if seed % FENCED_EVERY == FENCED => with_shared_disk(with_devices(spec)),
+            _ => spec,
+        },
         odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
@@ -200,7 +221,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     world.run(end + lost_after * 3)?;
     let away = away(world, chance);
     calm(world, &away, lost_after);
-    world.run(lost_after * CALM)?;
+    world.run(lost_after * CALM + if world.has_devices() { FENCING } else { 0 })?;
     if world.was_configured_anew() {
         world.run(lost_after * ALTERING)?;
         if !world.votes_as_configured() {
@@ -266,8 +287,14 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Loss(0));
     for node in 0..world.size() {
         world.schedule(0, Fault::MendDisk(node));
+        if world.has_devices() {
+            world.schedule(0, Fault::Device { node, device: Device::Works });
+        }
         if !away.contains(&node) {
             world.schedule(0, Fault::PowerOn(node));
+            // Who was switched off is switched on again by somebody, some time.
+            let again: &[u64] = if world.has_devices() { &[1, 3, 5] } else { &[] };
+            again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
         }
         let resume = Request::Resume { node: world.machine(node).name.clone() };
         (0..world.size()).for_each(|asked| {
@@ -286,7 +313,9 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
 
 /// A healthy quorum has everything running.
 fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
-    for one in wanted(world) {
+    // Nobody knows any more how to switch off who was taken out of the file.
+    let waits = |one: &ResourceName| *one == resource("disk") && world.forgotten().next().is_some();
+    for one in wanted(world).into_iter().filter(|one| !waits(one)) {
         if world.owner(&one).is_none_or(|owner| away.contains(&owner)) {
             return Err(Broken {
                 at: world.now(),

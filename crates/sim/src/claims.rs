@@ -1,7 +1,7 @@
 //! The standing claims, checked after every step.
 
 use heart_model::{Epoch, Guard, LogIndex, NodeName, Order, ResourceName, Session, Term, Timing};
-use heart_node::ledger::Happened;
+use heart_node::{core::Core, ledger::Happened};
 use std::collections::BTreeMap;
 
 use crate::{Machine, Nanos, Power};
@@ -120,11 +120,19 @@ impl Claims {
             return broken(format!("{name} starts {resource} in epoch {} after {}", order.epoch, last.epoch));
         }
         let holder = &machines[last.place];
-        let same_session = holder.boots == last.boots && holder.board.session() == last.session;
+        let same_boot = holder.boots == last.boots;
+        let same_session = same_boot && holder.board.session() == last.session;
         let holds = same_session
             && holder.power == Power::On
             && holder.guard(resource) == Guard::Lease
             && holder.inventory(resource).closed < last.epoch;
+        let still_runs = same_boot
+            && holder.power == Power::On
+            && holder.guard(resource) == Guard::Fence
+            && holder.inventory(resource).closed < last.epoch;
+        if last.place != place && still_runs {
+            return broken(format!("{name} starts {resource} before {} is off", holder.name));
+        }
         // A right that ends now still needs the time to let go.
         let until = holder.board.lease_until().after(timing.let_go);
         if last.place != place && holds && !holder.now(at).may_have_reached(until) {
@@ -165,5 +173,23 @@ impl Claims {
             *newest = epoch;
         }
         Ok(())
+    }
+}
+
+/// A device hits only a machine that holds nothing which was granted to the life it hits and that is still its
+/// own: a right is taken from a node before anybody may switch it off (SAFETY rule 12).
+pub(crate) fn on_shot(at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
+    let shot = &machines[target];
+    let ledgers = machines.iter().filter_map(|machine| machine.core.as_ref()).map(Core::ledger);
+    let Some(newest) = ledgers.max_by_key(|ledger| ledger.timeline.back().map(|last| last.index)) else {
+        return Ok(());
+    };
+    let session = newest.nodes.get(&shot.name).and_then(|node| node.session);
+    match session {
+        Some(session) if shot.power == Power::On && session.boot == shot.board.session().boot => {
+            let what = format!("{} is switched off while it takes part in session {session}", shot.name);
+            Err(Broken { at, what })
+        }
+        _ => Ok(()),
     }
 }

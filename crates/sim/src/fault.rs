@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use heart_model::{FromExecutor, NodeName, ResourceName, Spec, Timing};
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Nanos, Power, World, ms, world::Happening};
+use crate::{Broken, Device, Nanos, Power, World, ms, world::Happening};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +98,13 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// What switches a machine off is like that from now on.
+    Device {
+        /// Which machine it switches off.
+        node: usize,
+        /// How it is.
+        device: Device,
+    },
     /// A machine is asked to stop in an orderly way: it hands over first.
     Leave(usize),
     /// The configuration file of all machines says from now on that these vote, and only these. What runs
@@ -173,6 +180,11 @@ impl World {
                     self.broken_starts.insert(node);
                 } else {
                     self.broken_starts.remove(&node);
+                }
+            }
+            Fault::Device { node, device } => {
+                if self.devices.insert(node, device).unwrap_or_default() != device {
+                    self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
                 }
             }
             Fault::Configure { .. } | Fault::Forget(_) | Fault::Remember(_) | Fault::Retime(_) => {

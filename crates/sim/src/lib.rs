@@ -12,6 +12,8 @@ pub mod chaos;
 mod claims;
 mod executor;
 mod fault;
+mod fence;
+mod kernel;
 mod machine;
 mod rough;
 mod view;
@@ -20,6 +22,7 @@ mod world;
 pub use chance::Chance;
 pub use claims::Broken;
 pub use fault::Fault;
+pub use fence::{Device, with_devices};
 pub use machine::{Machine, Power};
 pub use world::{World, WorldSettings};
 

@@ -9,7 +9,7 @@ use heart_node::{
     journal,
     pulse::{self, Member, Pulse},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{Chance, Nanos, executor::Executor};
 
@@ -99,6 +99,8 @@ pub struct Machine {
     pub(crate) core_last: [Nanos; 3],
     /// When the last message reaches the executor.
     pub(crate) executor_last: Nanos,
+    /// What its executor tells devices at the moment: which node, which life of it, which attempt.
+    pub(crate) fencing: BTreeSet<(NodeName, BootId, u32)>,
     /// The gate thread is awake.
     pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
@@ -147,6 +149,7 @@ impl Machine {
             executor_stalled_until: 0,
             core_last: [0; 3],
             executor_last: 0,
+            fencing: BTreeSet::new(),
             gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
@@ -194,6 +197,7 @@ impl Machine {
         self.power = Power::On;
         self.kernel.clear();
         self.executor = Executor::default();
+        self.fencing.clear();
         self.gating = false;
         self.disk.waiting.clear();
         let mut chance = Chance::new(self.seed ^ self.boots << 48);

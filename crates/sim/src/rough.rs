@@ -6,7 +6,7 @@
 use heart_model::{NodeName, ResourceName, Timing};
 use heart_node::core::Request;
 
-use crate::{Chance, Fault, Nanos, World, ms};
+use crate::{Chance, Device, Fault, Nanos, World, ms};
 
 /// What all worlds run.
 const RESOURCES: [&str; 3] = ["address", "site", "cache"];
@@ -164,6 +164,9 @@ impl<'a> Rough<'a> {
     }
 
     fn trouble(&mut self, world: &mut World) {
+        if world.has_devices() && self.chance.happens(400) {
+            return self.shot(world);
+        }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
         match self.chance.below(21) {
             0 | 1 => self.power_cut(world, node),
@@ -198,6 +201,17 @@ impl<'a> Rough<'a> {
                 world.schedule(back, Fault::PowerOn(node));
             }
             _ => self.ask(world, node),
+        }
+    }
+
+    /// A device is no longer what it was, or somebody switches on what was switched off.
+    fn shot(&mut self, world: &mut World) {
+        let node = self.node();
+        let devices = [Device::Works, Device::Refuses, Device::Mute, Device::DoesNothing];
+        let device = devices[self.chance.below(4) as usize];
+        match self.chance.happens(500) {
+            true => world.schedule(self.at, Fault::Device { node, device }),
+            false => (0..self.names.len()).for_each(|node| world.schedule(self.at, Fault::PowerOn(node))),
         }
     }
 

@@ -9,6 +9,11 @@ use heart_node::{
 use crate::{Machine, Power, World};
 
 impl World {
+    /// Whether machines have devices that switch them off.
+    pub(crate) fn has_devices(&self) -> bool {
+        self.settings.spec.nodes.values().any(|node| !node.fence.is_empty())
+    }
+
     /// How many events there were.
     #[must_use]
     pub fn events(&self) -> u64 {

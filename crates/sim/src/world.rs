@@ -8,7 +8,10 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Broken, Chance, Fault, Machine, Nanos, Power, claims::Claims, executor::Obeyed, ms};
+use crate::{
+    Broken, Chance, Device, Fault, Machine, Nanos, Power, claims::Claims, executor::Obeyed, fence::Fencing,
+    ms,
+};
 
 /// Most events that a world may see in one millisecond of true time: more is a loop without an end.
 const EVENTS_PER_MS_MAX: u64 = 100_000;
@@ -97,6 +100,11 @@ pub(crate) enum Happening {
         node: usize,
         boots: u64,
     },
+    /// A device switches a machine off.
+    Shot {
+        target: usize,
+    },
+    Fenced(Fencing),
     /// A gate may have closed: see who owns what.
     Look,
     Fault(Fault),
@@ -108,7 +116,7 @@ pub struct World {
     pub(crate) settings: WorldSettings,
     pub(crate) digest: u64,
     pub(crate) now: Nanos,
-    chance: Chance,
+    pub(crate) chance: Chance,
     pub(crate) machines: Vec<Machine>,
     /// Slots as each machine counts them by its file: machine by slot.
     pub(crate) by_slot: Vec<Vec<usize>>,
@@ -120,8 +128,10 @@ pub struct World {
     /// Datagrams from one machine to another that are held up until then.
     pub(crate) held: BTreeMap<(usize, usize), Nanos>,
     pub(crate) broken_starts: BTreeSet<usize>,
+    /// How the devices are that switch machines off; those not named here work.
+    pub(crate) devices: BTreeMap<usize, Device>,
     pub(crate) claims: Claims,
-    owners: BTreeMap<ResourceName, Option<usize>>,
+    pub(crate) owners: BTreeMap<ResourceName, Option<usize>>,
     pub(crate) starts: BTreeMap<ResourceName, u64>,
     pub(crate) questions: u64,
     /// How often something ran, and then nobody ran it.
@@ -130,7 +140,7 @@ pub struct World {
     pub answers: Vec<Response>,
     told: Vec<String>,
     keep_notes: bool,
-    tolerant: bool,
+    pub(crate) tolerant: bool,
     pub(crate) events: u64,
 }
 
@@ -176,6 +186,7 @@ impl World {
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
+            devices: BTreeMap::new(),
             claims: Claims::default(),
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
@@ -315,12 +326,17 @@ impl World {
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),
+            Happening::Shot { target } => self.shoot(target),
+            Happening::Fenced(fencing) => {
+                self.fenced(fencing);
+                Ok(())
+            }
             Happening::Fault(fault) => self.on_fault(fault),
         }
     }
 
     /// When a machine that stands still can take an event.
-    fn postpone(&self, node: usize, more: impl Fn(&Machine) -> Nanos) -> Option<Nanos> {
+    pub(crate) fn postpone(&self, node: usize, more: impl Fn(&Machine) -> Nanos) -> Option<Nanos> {
         let machine = &self.machines[node];
         Some(machine.frozen_until.max(more(machine))).filter(|&at| at > self.now)
     }
@@ -481,7 +497,7 @@ impl World {
                 self.look(None)?;
                 self.tell_core(node, CoreEvent::Executor(said));
             }
-            ToExecutor::Fence(_) => {}
+            ToExecutor::Fence(order) => self.fence(node, order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));
@@ -516,32 +532,6 @@ impl World {
         Ok(())
     }
 
-    /// The gate thread wakes four times in a lease while anything is open, and more often near its end.
-    fn gate(&mut self, node: usize, boots: u64) -> Result<(), Broken> {
-        let machine = &mut self.machines[node];
-        if machine.boots != boots || machine.power == Power::Off {
-            return Ok(());
-        }
-        if machine.kernel.is_empty() {
-            machine.gating = false;
-            return Ok(());
-        }
-        if let Some(at) = self.postpone(node, |_| 0) {
-            self.push(at, Happening::Gate { node, boots });
-            return Ok(());
-        }
-        let (opened, until) = self.machines[node].refresh_gates(self.now);
-        if !opened.is_empty() {
-            self.look(None)?;
-            self.push(until, Happening::Look);
-        }
-        let every = (self.settings.spec.timing.lease() / 4).as_nanos() as Nanos;
-        let left = (until.saturating_sub(self.now) / 2).max(ms(5));
-        let wait = if opened.is_empty() { every } else { every.min(left) };
-        self.push(self.now + wait, Happening::Gate { node, boots });
-        Ok(())
-    }
-
     fn sync(&mut self, node: usize, boots: u64) -> Result<(), Broken> {
         let machine = &mut self.machines[node];
         if machine.boots != boots || machine.power == Power::Off {
@@ -553,30 +543,6 @@ impl World {
         }
         if let Some(ticket) = machine.sync() {
             self.tell_core(node, CoreEvent::Durable(ticket));
-        }
-        Ok(())
-    }
-
-    /// Checks who owns what, and tells it.
-    pub(crate) fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
-        let all: Vec<ResourceName> = match only {
-            Some(one) => vec![one.clone()],
-            None => self.settings.spec.grantable().into_keys().collect(),
-        };
-        for resource in all {
-            if !self.tolerant {
-                self.claims.on_kernel(self.now, &resource, &self.machines)?;
-            }
-            let owner = self.owner(&resource);
-            let known = self.owners.insert(resource.clone(), owner).flatten();
-            if known != owner {
-                self.outages += u64::from(owner.is_none());
-                let line = match owner {
-                    Some(place) => format!("{} runs {resource}", self.machines[place].name),
-                    None => format!("nobody runs {resource}"),
-                };
-                self.tell(line);
-            }
         }
         Ok(())
     }

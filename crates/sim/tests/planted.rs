@@ -85,6 +85,16 @@ fn a_voter_without_its_log_is_found() {
 }
 
 #[test]
+fn a_start_before_the_fence_is_found() {
+    is_found_within(Bug::NoWaitForFence, 700);
+}
+
+#[test]
+fn a_node_that_is_taken_in_while_it_may_be_shot_is_found() {
+    is_found_within(Bug::TakenInUnderFire, 700);
+}
+
+#[test]
 #[ignore = "a measurement: how many of a thousand other worlds find each bug"]
 fn how_often_each_is_found() {
     for bug in Bug::ALL {

@@ -2,7 +2,9 @@
 
 mod ask;
 mod check;
+mod confirm_off;
 mod daemon;
+mod fence;
 mod forgive;
 mod found;
 mod log;
@@ -70,6 +72,8 @@ enum Command {
     Forgive(forgive::Options),
     Ticket(ticket::Options),
     Found(found::Options),
+    Fence(fence::Options),
+    ConfirmOff(confirm_off::Options),
     Reload(reload::Options),
     Check(check::Options),
     Simulate(simulate::Options),
@@ -97,6 +101,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Forgive(options) => forgive::run(options, &client),
         Command::Ticket(options) => ticket::run(options, &client),
         Command::Found(options) => found::run(options, &client),
+        Command::Fence(options) => fence::run(options, &client),
+        Command::ConfirmOff(options) => confirm_off::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Simulate(options) => simulate::run(&options),

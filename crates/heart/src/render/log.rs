@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{Activity, Ended, Epoch, Intent, NodeName, ResourceName};
+use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, ResourceName};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -111,6 +111,15 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         Change::Failure { resource, node, message, .. } => {
             format!("a failure of {resource} counts against {node}: {message}")
         }
+        Change::Fence { node, by, attempt, .. } => {
+            format!("{by} is to switch {node} off (attempt {attempt})")
+        }
+        Change::Fenced { node, outcome: FenceOutcome::Off, .. } => format!("{node} is proven off"),
+        Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
+            format!("attempt {attempt} to switch {node} off proved nothing: {message}")
+        }
+        Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
+        Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
         Change::Rest { digest } => {
             format!("all voters have kept to the configuration with digest {digest:016x} for long enough")
         }
@@ -169,15 +178,22 @@ fn course(from: &NodeName, to: Option<&NodeName>) -> String {
 /// Red is for what went wrong.
 fn tone(change: &Change) -> Tone {
     match change {
-        Change::TakeOver { .. } | Change::Failure { .. } => Tone::Bad,
+        Change::TakeOver { .. }
+        | Change::Failure { .. }
+        | Change::Fence { .. }
+        | Change::Fenced { outcome: FenceOutcome::Failed { .. }, .. } => Tone::Bad,
+        Change::Fenced { outcome: FenceOutcome::Off, .. } => Tone::Good,
         Change::Report { activity, .. } => match activity {
             Activity::Failed(_) | Activity::Stuck(_) => Tone::Bad,
             Activity::Running => Tone::Good,
             Activity::Stopped | Activity::Starting | Activity::Stopping => Tone::Normal,
         },
-        Change::Intend(_) | Change::Withdraw(_) | Change::End { .. } | Change::Forgive { .. } => {
-            Tone::Between
-        }
+        Change::Intend(_)
+        | Change::Withdraw(_)
+        | Change::End { .. }
+        | Change::Forgive { .. }
+        | Change::ConfirmOff { .. }
+        | Change::FenceAgain { .. } => Tone::Between,
         Change::Found { .. }
         | Change::Configure { .. }
         | Change::Rest { .. }

@@ -77,7 +77,10 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
             )]
         }
         Reason::WaitsForGuard { node, guard: Guard::Fence } => {
-            vec![format!("bring {node} back; as soon as it is heard, it says what it still runs")]
+            vec![
+                format!("bring {node} back; as soon as it is heard, it says what it still runs"),
+                format!("if {node} is off for certain, `heart confirm-off {node}` lets it start elsewhere"),
+            ]
         }
         Reason::WaitsFor { resource: other } => {
             vec![format!("`heart why {other}` says why that does not run")]

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use super::{Conductor, Score};
 use crate::{
     board::flag,
-    ledger::{Change, NewGrant, ResourceLedger},
+    ledger::{Change, NewGrant, NodeLedger, ResourceLedger},
     ownership::session_of,
+    plant::{Bug, is_planted},
 };
 
 impl Conductor {
@@ -88,8 +89,10 @@ impl Conductor {
         };
         let Some(session) = session else {
             let over = score.ledger.nodes.get(name).is_some_and(|node| node.taken_over.is_some());
+            let off = score.ledger.nodes.get(name).is_some_and(NodeLedger::is_off);
             return match (seen, over) {
                 (Some(_), _) => NodeState::Joining,
+                (None, true) if off => NodeState::Fenced,
                 (None, true) => NodeState::Lost,
                 (None, false) => NodeState::Absent,
             };
@@ -113,7 +116,8 @@ impl Conductor {
     fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
         let Some(grant) = &ledger.grant else {
             let guard = spec.granted(name).map_or(Guard::None, |resource| resource.guard);
-            let last = ledger.until_gone.last().filter(|_| guard == Guard::Fence);
+            let waits = guard == Guard::Fence && !is_planted(Bug::NoWaitForFence);
+            let last = ledger.until_gone.last().filter(|_| waits);
             return last.map_or(ResourceState::Ungranted, |(node, session)| ResourceState::Granted {
                 node: node.clone(),
                 session: *session,

@@ -239,7 +239,7 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
-            FromExecutor::Fenced(_) => {}
+            FromExecutor::Fenced(report) => self.on_fenced(report, out),
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
                 out.actions.push(Action::Execute(ToExecutor::Inventory));

@@ -1,7 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Spec, Status,
+    FenceReport, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Spec,
+    Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub enum Message {
         /// Which session.
         session: Session,
     },
+    /// To the leader: how my attempt to switch a node off ended.
+    Fenced(FenceReport),
     /// A person said that the cluster shall begin without these voters.
     Found {
         /// Which.
@@ -105,6 +108,18 @@ pub enum Request {
     Found {
         /// Which.
         without: Vec<NodeName>,
+    },
+    /// Try again to switch a lost node off.
+    Fence {
+        /// Which.
+        node: NodeName,
+    },
+    /// A person answers for it that a lost node is off.
+    ConfirmOff {
+        /// Which.
+        node: NodeName,
+        /// Who.
+        who: String,
     },
     /// Forget failures.
     Forgive {

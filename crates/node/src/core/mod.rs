@@ -7,6 +7,7 @@
 
 mod asked;
 mod duties;
+mod fencing;
 mod found;
 mod lead;
 mod members;
@@ -173,6 +174,8 @@ pub struct Core {
     /// When it was asked what it has.
     executor_asked: Option<Moment>,
     orders: VecDeque<Order>,
+    /// Rights of this node to switch others off.
+    duties: BTreeMap<NodeName, fencing::Duty>,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
     promises: requests::Promises,
@@ -230,6 +233,7 @@ impl Core {
             executor_told: false,
             executor_asked: None,
             orders: VecDeque::new(),
+            duties: BTreeMap::new(),
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
             promises: requests::Promises::default(),
@@ -312,6 +316,7 @@ impl Core {
         self.elect(now, board, out);
         self.follow(now, board, out);
         self.obey(now, board, out);
+        self.fence(now, board, out);
         self.conduct(now, board, out);
         self.pump(now, board, out);
         self.compact(out);
@@ -430,6 +435,7 @@ impl Core {
     fn ask_executor(&mut self) {
         self.executor_told = false;
         self.executor_asked = None;
+        self.fence_anew();
     }
 
     /// Applies what was committed. Whether there was anything.

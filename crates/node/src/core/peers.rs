@@ -184,7 +184,11 @@ impl Core {
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
             Message::Answer { id, response } => self.on_answer(id, response),
             Message::Found { without, digest } => self.on_found_without(now, without, digest),
-            Message::Report(_) | Message::Inventory { .. } | Message::Changed(_) | Message::Over { .. } => {
+            Message::Report(_)
+            | Message::Inventory { .. }
+            | Message::Changed(_)
+            | Message::Over { .. }
+            | Message::Fenced(_) => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
                 match message {
@@ -199,6 +203,7 @@ impl Core {
                     Message::Changed(inventory) => conductor.on_changed(name, inventory),
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),
+                    Message::Fenced(report) => conductor.on_fenced(name, report),
                     Message::Order(_)
                     | Message::Ask { .. }
                     | Message::Answer { .. }

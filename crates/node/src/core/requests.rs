@@ -170,6 +170,8 @@ impl Core {
             | Request::Standby { .. }
             | Request::Resume { .. }
             | Request::Ticket { .. }
+            | Request::Fence { .. }
+            | Request::ConfirmOff { .. }
             | Request::Forgive { .. } => self.no_leader(),
         }
     }
@@ -192,6 +194,8 @@ impl Core {
                 Err(refused) => refused,
             },
             Request::Forgive { resource } => self.forgive(resource),
+            Request::Fence { node } => self.fence_again(&node),
+            Request::ConfirmOff { node, who } => self.confirm_off(&node, who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } => begun(),
         }
@@ -367,6 +371,7 @@ impl Core {
             view.problems.push(wrong);
             view.next.push(next);
         }
+        view.problems.extend(self.view_of_fencing());
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);
         let heard = |slot: usize| self.sights.heard(slot).is_some();

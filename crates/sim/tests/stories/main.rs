@@ -5,6 +5,7 @@
 
 mod elections;
 mod failover;
+mod fences;
 mod logs;
 mod people;
 mod schedules;

@@ -138,7 +138,8 @@ impl Told {
         self.since = self.world.now();
     }
 
-    fn told(&mut self) -> String {
+    /// What was told since the last time.
+    pub(crate) fn told(&mut self) -> String {
         let since = self.since as f64 / 1e9;
         let line = |line: String| {
             let (at, what) = parse(&line);

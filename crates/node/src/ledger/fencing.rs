@@ -1,0 +1,141 @@
+//! What the log says of switching nodes off.
+//!
+//! The right to fire a device is agreed on before it is used, and one node has it at a time. While somebody has it,
+//! the node that it is aimed at is not taken in: so whatever the device does, and however late, it hits a node that
+//! holds nothing (SAFETY rules 11 and 12).
+
+use heart_model::{BootId, FenceOutcome, NodeName, Session};
+use serde::{Deserialize, Serialize};
+
+use super::{Ledger, NodeLedger, clip};
+use crate::plant::{Bug, is_planted};
+
+/// A right to switch a node off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fencing {
+    /// Which life of it is to end.
+    pub boot: BootId,
+    /// Who has the right.
+    pub by: NodeName,
+    /// In which session.
+    pub session: Session,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// Since when, by the leader's wall clock, in milliseconds since 1970.
+    pub since: u64,
+}
+
+/// What the log says of switching one node off.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FenceLedger {
+    /// The attempt that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
+    /// The life of it that is proven to be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off: Option<BootId>,
+    /// How many attempts in a row proved nothing.
+    #[serde(default)]
+    pub fence_failures: u32,
+    /// What was said of the last of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence_failure: Option<String>,
+}
+
+impl FenceLedger {
+    /// Whether a boot may be taken in: nobody may switch the node off, and it was not proven off. A boot that speaks
+    /// after it was proven off shows that the proof was none.
+    #[must_use]
+    pub fn lets_in(&self, boot: BootId) -> bool {
+        (self.fencing.is_none() || is_planted(Bug::TakenInUnderFire)) && self.off != Some(boot)
+    }
+}
+
+impl NodeLedger {
+    /// Whether the last life of it that could hold anything is proven to be over.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        let last = self.taken_over.filter(|_| self.session.is_none());
+        last.is_some_and(|last| self.fence.off == Some(last.boot))
+    }
+}
+
+impl Ledger {
+    pub(super) fn fence(
+        &mut self,
+        at: u64,
+        node: &NodeName,
+        boot: BootId,
+        by: &NodeName,
+        session: Session,
+        attempt: u32,
+    ) -> bool {
+        let may = self.nodes.get(by).and_then(|by| by.session) == Some(session) && by != node;
+        let Some(ledger) = self.nodes.get_mut(node).filter(|_| may) else { return false };
+        let is_over = ledger.session.is_none() && ledger.taken_over.is_some_and(|over| over.boot == boot);
+        let fence = &mut ledger.fence;
+        let is_open = fence.fencing.is_none() && fence.off != Some(boot);
+        if !is_over || !is_open || attempt != fence.fence_failures.saturating_add(1) {
+            return false;
+        }
+        fence.fencing = Some(Fencing { boot, by: by.clone(), session, attempt, since: at });
+        true
+    }
+
+    pub(super) fn fenced(
+        &mut self,
+        node: &NodeName,
+        boot: BootId,
+        attempt: u32,
+        outcome: &FenceOutcome,
+    ) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let fence = &mut ledger.fence;
+        let is_meant = |fencing: &Fencing| fencing.boot == boot && fencing.attempt == attempt;
+        if !fence.fencing.as_ref().is_some_and(is_meant) {
+            return false;
+        }
+        fence.fencing = None;
+        match outcome {
+            FenceOutcome::Off => self.is_off(node, boot),
+            FenceOutcome::Failed { message } => {
+                fence.fence_failures = fence.fence_failures.saturating_add(1);
+                fence.fence_failure = Some(clip(message));
+            }
+        }
+        true
+    }
+
+    /// A person answers for it that the node is off; an attempt that is under way goes on, and hits what is off.
+    pub(super) fn confirm_off(&mut self, node: &NodeName, boot: BootId) -> bool {
+        let is_over = |node: &NodeLedger| {
+            node.session.is_none() && node.taken_over.is_some_and(|over| over.boot == boot)
+        };
+        if !self.nodes.get(node).is_some_and(|node| is_over(node) && node.fence.off != Some(boot)) {
+            return false;
+        }
+        self.is_off(node, boot);
+        true
+    }
+
+    pub(super) fn fence_again(&mut self, node: &NodeName) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let again = ledger.fence.fencing.is_none() && ledger.fence.fence_failures > 0;
+        if again {
+            (ledger.fence.fence_failures, ledger.fence.fence_failure) = (0, None);
+        }
+        again
+    }
+
+    /// What this life of the node held is free.
+    fn is_off(&mut self, node: &NodeName, boot: BootId) {
+        if let Some(ledger) = self.nodes.get_mut(node) {
+            let fence = &mut ledger.fence;
+            (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
+        }
+        for resource in self.resources.values_mut() {
+            resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);
+        }
+        self.forget_removed();
+    }
+}

@@ -1,0 +1,108 @@
+//! What switches machines off: one device for each, which works, refuses, is late or does nothing.
+//!
+//! What a device does, it does after it was told, whatever has become of who told it. A device that says *off* and
+//! lies is caught when it is asked again, so to the executor it is one that did nothing.
+
+use heart_model::{FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FromExecutor, Spec};
+use heart_node::core::Event as CoreEvent;
+use std::collections::BTreeMap;
+
+use crate::{Broken, Nanos, World, claims, ms, world::Happening};
+
+/// How a device is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// It switches off, and says so.
+    #[default]
+    Works,
+    /// It refuses at once.
+    Refuses,
+    /// It switches off, but nobody hears of it before the patience is over.
+    Mute,
+    /// It does nothing, and says something else when it is asked again.
+    DoesNothing,
+}
+
+/// How long a simulated device is given.
+const PATIENCE: heart_model::Duration = heart_model::Duration::from_millis(500);
+
+/// The same cluster with a device for each node.
+#[must_use]
+pub fn with_devices(mut spec: Spec) -> Spec {
+    for node in spec.nodes.values_mut() {
+        node.fence = vec![vec![FenceDevice {
+            agent: FenceAgent::Program("fence_simulated".into()),
+            parameters: BTreeMap::new(),
+            delay: heart_model::Duration::ZERO,
+            timeout: PATIENCE,
+        }]];
+    }
+    spec
+}
+
+/// What an executor has begun.
+#[derive(Debug)]
+pub(crate) struct Fencing {
+    /// Who tells the device.
+    pub(crate) by: usize,
+    pub(crate) boots: u64,
+    pub(crate) order: FenceOrder,
+    pub(crate) works: bool,
+}
+
+impl World {
+    /// An executor tells a device to switch a machine off.
+    pub(crate) fn fence(&mut self, by: usize, order: FenceOrder) {
+        let Some(target) = self.machines.iter().position(|machine| machine.name == order.node) else {
+            return;
+        };
+        let boots = self.machines[by].boots;
+        if !self.machines[by].fencing.insert((order.node.clone(), order.boot, order.attempt)) {
+            // Told twice, it is done once.
+            return;
+        }
+        let device = self.devices.get(&target).copied().unwrap_or_default();
+        let patience = PATIENCE.as_nanos() as Nanos;
+        let soon = self.chance.between(ms(1), patience / 2);
+        let (cut, end) = match device {
+            Device::Works => (Some(soon), soon + ms(1)),
+            Device::Refuses => (None, ms(1)),
+            Device::DoesNothing => (None, patience * 2),
+            Device::Mute => (Some(self.chance.between(ms(1), patience * 2)), patience * 2),
+        };
+        self.tell(format!("{} tells the device of {} to switch it off", self.machines[by].name, order.node));
+        if let Some(wait) = cut {
+            self.push(self.now + wait, Happening::Shot { target });
+        }
+        let works = device == Device::Works;
+        self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
+    }
+
+    /// A device acts.
+    pub(crate) fn shoot(&mut self, target: usize) -> Result<(), Broken> {
+        claims::on_shot(self.now, target, &self.machines)?;
+        self.tell(format!("{} is switched off", self.machines[target].name));
+        self.machines[target].cut_power();
+        self.look(None)
+    }
+
+    /// The executor says how it ended, if it is still there.
+    pub(crate) fn fenced(&mut self, fencing: Fencing) {
+        let Fencing { by, boots, order, works } = fencing;
+        if self.machines[by].boots != boots || self.machines[by].power == crate::Power::Off {
+            return;
+        }
+        if let Some(at) = self.postpone(by, |machine| machine.executor_stalled_until) {
+            self.push(at, Happening::Fenced(Fencing { by, boots, order, works }));
+            return;
+        }
+        let outcome = match works {
+            true => FenceOutcome::Off,
+            false => FenceOutcome::Failed { message: "the device does not say that it is off".into() },
+        };
+        let FenceOrder { node, boot, attempt, .. } = order;
+        self.machines[by].fencing.remove(&(node.clone(), boot, attempt));
+        let report = FenceReport { node, boot, attempt, outcome };
+        self.tell_core(by, CoreEvent::Executor(FromExecutor::Fenced(report)));
+    }
+}
