@@ -4,7 +4,8 @@
 //! A node that is new, or lost its log, gets an identity it never had and follows until it has caught
 //! up; then it takes the place of its old identity in one change (SAFETY rule 16). Which *nodes* vote
 //! is changed one node at a time and not faster than promises run out (rule 5): so what one
-//! configuration promised is over before the next but one can decide anything.
+//! configuration promised is over before the next but one can decide anything. A node that is proven off does not
+//! vote before it is back, so that a cluster that shrinks can lose more of what is left.
 
 use heart_model::{LogIndex, Moment, NodeId, Spec, Timing};
 use raft::eraftpb::{ConfChangeType, ConfChangeV2};
@@ -14,6 +15,7 @@ use super::Core;
 use crate::{
     agreement::{Agreement, Change, RaftId},
     board::flag,
+    ledger::NodeLedger,
 };
 
 /// Time between two changes of who votes, in percent of lost-after (SAFETY rule 5).
@@ -131,9 +133,15 @@ impl Core {
         voters.iter().filter(heard).count() > voters.len() / 2
     }
 
+    /// Whether a node is off for certain. It votes again as soon as it was taken in: until then it would only be
+    /// missed, and of those that are left fewer could be.
+    fn is_proven_off(&self, slot: usize) -> bool {
+        self.ledger.nodes.get(&self.names[slot]).is_some_and(NodeLedger::is_off)
+    }
+
     fn change_of(&self, now: Moment, slot: usize, spec: &Spec, agreement: &Agreement) -> Option<Due> {
         let node = self.ids[slot];
-        let votes = spec.nodes.get(&self.names[slot])?.voter;
+        let votes = spec.nodes.get(&self.names[slot])?.voter && !self.is_proven_off(slot);
         let (voters, learners) = agreement.members();
         let own = |id: &&RaftId| id.node() == node;
         if let Some(&id) = voters.iter().find(own).filter(|_| !votes) {

@@ -137,3 +137,23 @@ fn an_attempt_ends_although_the_one_who_made_it_is_gone() {
     story.cut_power("bob").run_for(300).switch_on("bob").run_for(12_000);
     assert_ne!(story.owner("disk"), None);
 }
+
+/// Of five nodes two are proven off, one after the other; the three that are left can lose one more.
+#[test]
+fn who_is_proven_off_is_not_counted_any_more() {
+    let mut spec = with_devices(spec(&["ada", "bob", "cyn", "dan", "eve"], "ada", "cyn"));
+    let address = spec.resources[&resource("address")].clone();
+    spec.resources.insert(resource("disk"), ResourceSpec { guard: Guard::Fence, ..address });
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    for _ in 0..3 {
+        let owner = story.owner("disk").expect("somebody runs it").to_owned();
+        story.cut_power(&owner).run_for(6000);
+        assert_ne!(story.owner("disk"), None, "{owner} is proven off");
+    }
+    for name in ["ada", "bob", "cyn", "dan", "eve"] {
+        story.switch_on(name);
+    }
+    story.run_for(20_000);
+    let leader = story.place(story.leader().expect("somebody leads"));
+    assert_eq!(story.world.machine(leader).core().map(|core| core.voters().len()), Some(5), "all vote again");
+}
