@@ -4,10 +4,10 @@
 //! A node that is new, or lost its log, gets an identity it never had and follows until it has caught
 //! up; then it takes the place of its old identity in one change (SAFETY rule 16). Which *nodes* vote
 //! is changed one node at a time and not faster than promises run out (rule 5): so what one
-//! configuration promised is over before the next but one can decide anything. A node that is proven off does not
-//! vote before it is back, so that a cluster that shrinks can lose more of what is left.
+//! configuration promised is over before the next but one can decide anything. Nodes that are
+//! proven off do not vote before they are back, so that a cluster that shrinks can lose more of what is left.
 
-use heart_model::{LogIndex, Moment, NodeId, Spec, Timing};
+use heart_model::{LogIndex, Moment, NodeId, NodeName, Spec, Timing};
 use raft::eraftpb::{ConfChangeType, ConfChangeV2};
 use std::collections::BTreeSet;
 
@@ -133,16 +133,25 @@ impl Core {
         voters.iter().filter(heard).count() > voters.len() / 2
     }
 
-    /// Whether a node is off for certain. It votes again as soon as it was taken in: until then it would only be
-    /// missed, and of those that are left fewer could be.
-    fn is_proven_off(&self, slot: usize) -> bool {
-        self.ledger.nodes.get(&self.names[slot]).is_some_and(NodeLedger::is_off)
+    /// Whether a node does not have to vote, because it is off for certain: until it is back it would only be
+    /// missed, and of those that are left fewer could be. An odd number is left: an even one can lose no more than
+    /// the odd one below it, and needs one more log that is whole.
+    fn is_spared(&self, slot: usize, spec: &Spec, voters: &[RaftId]) -> bool {
+        let configured = |name: &NodeName| spec.nodes.get(name).is_some_and(|node| node.voter);
+        let is_off = |name: &NodeName| self.ledger.nodes.get(name).is_some_and(NodeLedger::is_off);
+        let all = (0..self.ids.len()).filter(|&slot| configured(&self.names[slot]));
+        let mut off: Vec<usize> = all.clone().filter(|&slot| is_off(&self.names[slot])).collect();
+        // Who does not vote already is spared first, so that nothing is changed without need.
+        off.sort_by_key(|&slot| (voters.iter().any(|id| id.node() == self.ids[slot]), slot));
+        let left = all.count() - off.len();
+        off.truncate(off.len().saturating_sub(usize::from(left.is_multiple_of(2))));
+        off.contains(&slot)
     }
 
     fn change_of(&self, now: Moment, slot: usize, spec: &Spec, agreement: &Agreement) -> Option<Due> {
         let node = self.ids[slot];
-        let votes = spec.nodes.get(&self.names[slot])?.voter && !self.is_proven_off(slot);
         let (voters, learners) = agreement.members();
+        let votes = spec.nodes.get(&self.names[slot])?.voter && !self.is_spared(slot, spec, &voters);
         let own = |id: &&RaftId| id.node() == node;
         if let Some(&id) = voters.iter().find(own).filter(|_| !votes) {
             return Some(vec![(id, Change::AddLearner)]);
