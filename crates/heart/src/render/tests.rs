@@ -1,8 +1,8 @@
 //! Whole outputs, as people see them. Change the words there, and review them here.
 
 use heart_model::{
-    Activity, BootId, Epoch, Guard, Intent, LogIndex, NodeName, Reason, Refusal, ResourceName, Session,
-    SessionNumber,
+    Activity, BootId, Epoch, FenceOutcome, Guard, Intent, LogIndex, NodeName, Reason, Refusal, ResourceName,
+    Session, SessionNumber,
 };
 use heart_node::{
     core::{NodeView, ResourceView, StatusView},
@@ -349,6 +349,7 @@ Next
   nothing, as long as that holds
 
 hint: bring ada back; as soon as it is heard, it says what it still runs
+hint: if ada is off for certain, `heart confirm-off ada` lets it start elsewhere
 ",
     );
 }
@@ -400,6 +401,33 @@ times are UTC+01:00, by the clock of who led
 14:15:21.190  cyn votes
 ",
     );
+}
+
+#[test]
+fn the_log_of_a_node_that_is_switched_off() {
+    let boot = session().boot;
+    let fence = |attempt| Change::Fence { node: ada(), boot, by: bob(), session: session(), attempt };
+    let ended = |attempt, outcome| Change::Fenced { node: ada(), boot, attempt, outcome };
+    let story = timeline(vec![
+        Change::TakeOver { node: ada(), session: session(), grants: Vec::new() },
+        fence(1),
+        ended(1, FenceOutcome::Failed { message: "fence_ipmilan: no answer from 10.2.0.1".into() }),
+        fence(2),
+        ended(2, FenceOutcome::Off),
+        Change::FenceAgain { node: ada() },
+        Change::ConfirmOff { node: ada(), boot, who: "eve".into() },
+    ]);
+    let told = log(&story, 0, &LOOK);
+    for line in [
+        "bob is to switch ada off (attempt 1)",
+        "attempt 1 to switch ada off proved nothing: fence_ipmilan: no answer from 10.2.0.1",
+        "bob is to switch ada off (attempt 2)",
+        "ada is proven off",
+        "somebody asked to try again to switch ada off",
+        "eve says that ada is off",
+    ] {
+        assert!(told.lines().any(|told| told.ends_with(line)), "{line}:\n{told}");
+    }
 }
 
 #[test]

@@ -182,20 +182,8 @@ impl Core {
 
     /// What is wrong with switching nodes off, and what a person can do.
     pub(super) fn view_of_fencing(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        for (node, known) in self.ledger.nodes.iter().filter(|(_, known)| known.session.is_none()) {
-            let failure = known.fence.fence_failure.as_ref();
-            let failed = failure.map(|why| format!("; attempt {} failed: {why}", known.fence.fence_failures));
-            let failed = failed.unwrap_or_default();
-            if let Some(fencing) = &known.fence.fencing {
-                said.push(format!("{} switches {node} off, attempt {}{failed}", fencing.by, fencing.attempt));
-            } else if known.fence.fence_failures > 0 {
-                said.push(format!(
-                    "{node} may not be off{failed}; `heart fence {node}` tries again, `heart confirm-off {node}` \
-                     says that it is off for certain"
-                ));
-            }
-        }
+        let mut said: Vec<String> =
+            self.ledger.nodes.keys().filter_map(|node| self.attempts_against(node)).collect();
         for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
             let name = &self.names[seen.slot];
             let off = self.ledger.nodes.get(name).and_then(|known| known.fence.off);
@@ -207,5 +195,24 @@ impl Core {
             }
         }
         said
+    }
+
+    /// How far it is with switching a node off.
+    pub(super) fn attempts_against(&self, node: &NodeName) -> Option<String> {
+        let known = self.ledger.nodes.get(node).filter(|known| known.session.is_none())?;
+        let fence = &known.fence;
+        let failures = fence.fence_failures;
+        let failed = fence.fence_failure.as_ref().map(|why| format!("; attempt {failures} failed: {why}"));
+        let failed = failed.unwrap_or_default();
+        match &fence.fencing {
+            Some(fencing) => {
+                Some(format!("{} switches {node} off, attempt {}{failed}", fencing.by, fencing.attempt))
+            }
+            None if failures > 0 => Some(format!(
+                "{node} may not be off{failed}; `heart fence {node}` tries again, `heart confirm-off {node}` says \
+                 that it is off for certain"
+            )),
+            None => None,
+        }
     }
 }

@@ -249,7 +249,11 @@ impl Core {
             return self.no_resource(resource);
         }
         let reasons = conductor.reasons(now, resource);
-        let next = next_steps(conductor.plan(), Some(resource));
+        let mut next = next_steps(conductor.plan(), Some(resource));
+        next.extend(reasons.iter().filter_map(|reason| match reason {
+            Reason::WaitsForGuard { node, .. } => self.attempts_against(node),
+            _ => None,
+        }));
         Response::Why { reasons, next }
     }
 
