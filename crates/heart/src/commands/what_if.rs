@@ -189,6 +189,8 @@ impl<'l> Cause<'l> {
             C::ClusterOption { name } => ("cluster-option", Some(name), None, None),
             C::Failed { resource, node } => ("failure", None, Some(resource), Some(node)),
             C::Active { resource, node } => ("activity", None, Some(resource), Some(node)),
+            C::Changed { resource, node } => ("change", None, Some(resource), Some(node)),
+            C::PromotionScore { resource, node } => ("promotion-score", None, Some(resource), Some(node)),
             C::Ticket { ticket } => ("ticket", Some(ticket), None, None),
             C::Needs { resource } => ("needs", None, Some(resource), None),
         };
