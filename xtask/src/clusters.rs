@@ -11,7 +11,7 @@ use crate::metadata;
 const COUNT: &str = "20000";
 const PROGRAM: &str = "heart-clusters";
 
-/// Obeys `clusters [--count N] [--seed S] [--tier T]` and `clusters --replay SEED [--tier T]`.
+/// Obeys `clusters [--count N] [--seed S] [--tier T] [--asked-each N]` and `clusters --replay SEED [--tier T]`.
 pub(crate) fn run(options: &[&str]) -> Result<bool> {
     let words = words(options)?;
     let mut command = Command::new("cargo");
@@ -28,9 +28,12 @@ fn words(options: &[&str]) -> Result<Vec<String>> {
         match option {
             ["--count", number] if is_number(number) => count = number,
             ["--replay", number] if is_number(number) => replay = Some(*number),
-            ["--seed" | "--tier", number] if is_number(number) => more.extend(option),
+            ["--seed" | "--tier" | "--asked-each", number] if is_number(number) => more.extend(option),
             other => {
-                bail!("`{}` is no option: --count N, --seed S, --tier T, --replay S are", other.join(" "))
+                bail!(
+                    "`{}` is no option: --count N, --seed S, --tier T, --asked-each N, --replay S are",
+                    other.join(" ")
+                )
             }
         }
     }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask test [--quick]
        cargo xtask tidy
        cargo xtask sim [--worlds N] [--seed S]
-       cargo xtask clusters [--count N] [--seed S] [--tier T]
+       cargo xtask clusters [--count N] [--seed S] [--tier T] [--asked-each N]
        cargo xtask clusters --replay SEED [--tier T]
        cargo xtask fuzz [TARGET] [--seconds N]
        cargo xtask demo [--script] [--keep]";

@@ -1,4 +1,4 @@
-//! `heart-clusters run --count N [--seed FIRST] [--tier T]` and `heart-clusters replay SEED [--tier T]`.
+//! `heart-clusters run --count N [--seed FIRST] [--tier T] [--asked-each N]` and `heart-clusters replay SEED [--tier T]`.
 
 use std::{
     collections::BTreeMap,
@@ -10,12 +10,12 @@ use std::{
 
 use heart_clusters::{
     Situation,
-    claims::{self, Broken, Claim, Failures},
+    claims::{self, ASKED_EACH, Broken, Claim, Failures, Questions},
     grow::{self, Tier},
     show, shrink,
 };
 
-const USAGE: &str = "usage: heart-clusters run --count N [--seed FIRST] [--tier 1..4] [--keep-going]
+const USAGE: &str = "usage: heart-clusters run --count N [--seed FIRST] [--tier 1..4] [--asked-each N]
        heart-clusters replay SEED [--tier 1..4] [--whole]";
 /// How many failures are told of one claim.
 const TOLD_MAX: usize = 5;
@@ -28,11 +28,12 @@ fn main() -> ExitCode {
         words.get(place + 1)?.parse::<u64>().ok()
     };
     let tier = number("--tier").and_then(Tier::numbered);
+    let asked_each = number("--asked-each").unwrap_or(ASKED_EACH);
     // A panic is a claim that does not hold; it is told of as one.
     panic::set_hook(Box::new(|_| {}));
     match words.as_slice() {
         ["run", ..] => match number("--count") {
-            Some(count) => run(count, number("--seed").unwrap_or(1), tier),
+            Some(count) => run(count, number("--seed").unwrap_or(1), tier, asked_each),
             None => usage(),
         },
         ["replay", seed, ..] => match seed.parse() {
@@ -49,30 +50,43 @@ fn usage() -> ExitCode {
 }
 
 /// Checks one seed; which cluster it was, if a claim does not hold.
-fn check(seed: u64, tier: Tier) -> Result<(), Box<(Situation, Broken)>> {
-    panic::catch_unwind(|| claims::of_seed(seed, tier)).unwrap_or_else(|_| {
+fn check(seed: u64, tier: Tier, asked_each: u64) -> Result<(), Box<(Situation, Broken)>> {
+    panic::catch_unwind(|| claims::of_seed(seed, tier, asked_each)).unwrap_or_else(|_| {
         let wild = grow::wild(seed, tier);
-        let panics = is_broken(&wild, Claim::Decides, false);
+        let panics = is_broken(&wild, Claim::Decides, Looked::Wild);
         let situation = if panics { wild } else { grow::calm(seed, tier) };
         let what = "it panics".to_owned();
         Err(Box::new((situation, Broken { claim: Claim::Decides, round: 1, what })))
     })
 }
 
-/// Whether this claim does not hold in a cluster.
-fn is_broken(situation: &Situation, claim: Claim, calm: bool) -> bool {
-    broken(situation, calm).is_some_and(|broken| broken.claim == claim)
+/// What is looked at in a cluster.
+#[derive(Clone, Copy, PartialEq)]
+enum Looked {
+    /// The claims that hold in any.
+    Wild,
+    /// Those of clusters in which nothing was in trouble.
+    Calm,
+    /// What is named as the cause of something.
+    Causes,
 }
 
-fn broken(situation: &Situation, calm: bool) -> Option<Broken> {
-    let checked = panic::catch_unwind(|| {
-        if calm { claims::rests(situation, Failures::All) } else { claims::check(situation) }
+/// Whether this claim does not hold in a cluster.
+fn is_broken(situation: &Situation, claim: Claim, looked: Looked) -> bool {
+    broken(situation, looked).is_some_and(|broken| broken.claim == claim)
+}
+
+fn broken(situation: &Situation, looked: Looked) -> Option<Broken> {
+    let checked = panic::catch_unwind(|| match looked {
+        Looked::Wild => claims::check(situation),
+        Looked::Calm => claims::rests(situation, Failures::All),
+        Looked::Causes => claims::explained(situation, Questions::All),
     });
     checked.unwrap_or_else(|_| Some(Broken { claim: Claim::Decides, round: 1, what: "it panics".to_owned() }))
 }
 
 fn replay(seed: u64, tier: Tier, whole: bool) -> ExitCode {
-    let Err(found) = check(seed, tier) else {
+    let Err(found) = check(seed, tier, 1) else {
         println!("cluster {seed}, {tier:?}: every claim holds");
         if whole {
             tell(&grow::wild(seed, tier));
@@ -81,13 +95,17 @@ fn replay(seed: u64, tier: Tier, whole: bool) -> ExitCode {
     };
     let (situation, found) = *found;
     println!("cluster {seed}, {tier:?}: {found}");
-    let calm = situation == grow::calm(seed, tier);
+    let looked = match found.claim {
+        Claim::Explained => Looked::Causes,
+        _ if situation == grow::calm(seed, tier) => Looked::Calm,
+        _ => Looked::Wild,
+    };
     if whole {
         tell(&situation);
         return ExitCode::FAILURE;
     }
-    let smaller = shrink::shrink(&situation, |smaller| is_broken(smaller, found.claim, calm));
-    if let Some(broken) = broken(&smaller, calm) {
+    let smaller = shrink::shrink(&situation, |smaller| is_broken(smaller, found.claim, looked));
+    if let Some(broken) = broken(&smaller, looked) {
         println!("made smaller: {broken}");
     }
     tell(&smaller);
@@ -113,7 +131,7 @@ fn tell(situation: &Situation) {
     }
 }
 
-fn run(count: u64, first: u64, tier: Option<Tier>) -> ExitCode {
+fn run(count: u64, first: u64, tier: Option<Tier>, asked_each: u64) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -127,7 +145,7 @@ fn run(count: u64, first: u64, tier: Option<Tier>) -> ExitCode {
                     return seen;
                 }
                 let tier = tier.unwrap_or_else(|| Tier::of_seed(seed));
-                if let Err(found) = check(seed, tier) {
+                if let Err(found) = check(seed, tier, asked_each) {
                     seen.push((found.1.claim, (seed, tier, found.1.to_string())));
                 }
             }

@@ -2,8 +2,13 @@
 
 mod small;
 
-use heart_clusters::{Situation, claims, show};
+use heart_clusters::{
+    Situation,
+    claims::{self, Questions},
+    show,
+};
 use heart_model::policy::{AttributeSet, Body, LossPolicy, NamedOperation, OrderKind, Role, Score, Verb};
+use heart_scheduler::engine::explain;
 use small::Small;
 
 fn check(small: Small) {
@@ -239,4 +244,15 @@ fn no_instance_migrates_to_where_another_one_is_stopped() {
     let small = Small::new(&["n1", "n2"]).primitive("w", &[("allow-migrate", "true")]);
     let small = small.clone("c", "w", &[("clone-max", "1"), ("notify", "true")]).at("c", "n1", Score::NEVER);
     check(small.did("n1", "w", "start=0").did("n2", "w", "start=0"));
+}
+
+#[test]
+fn of_what_keeps_something_off_together_nothing_is_too_many() {
+    // The wish for n1 counts only once a may go there; what forbids that plays no part.
+    let small = Small::new(&["n1", "n2"]).node("n2", "standby", "on").primitive("b", &[("priority", "10")]);
+    let small = small.primitive("a", &[]).at("b", "n1", Score::new(100)).at("a", "n1", Score::new(100));
+    let situation = small.at("a", "n1", Score::NEVER).at("a", "n2", Score::NEVER).situation();
+    let explanation = explain::why(&situation.cluster, &situation.state, "a", Some("n2")).unwrap();
+    assert_eq!((explanation.together, explanation.because.len()), (true, 2), "{:?}", explanation.because);
+    assert_eq!(claims::explained(&situation, Questions::All), None, "{}", show::situation(&situation));
 }

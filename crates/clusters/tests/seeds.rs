@@ -7,7 +7,7 @@ const SEEDS: u64 = 500;
 
 fn check(tier: Tier) {
     for seed in 1..=SEEDS {
-        if let Err(found) = claims::of_seed(seed, tier) {
+        if let Err(found) = claims::of_seed(seed, tier, claims::ASKED_EACH) {
             let (situation, broken) = *found;
             panic!("cluster {seed}, {tier:?}: {broken}\n{}", show::situation(&situation));
         }

@@ -1,9 +1,11 @@
 //! What must hold in every cluster, whatever was written and whatever is known.
 //!
 //! Claims look at what the engine has decided from outside, and judge by what was written: no claim asks the
-//! engine how it came to a decision. Where the words leave a choice, a claim is silent.
+//! engine how it came to a decision, but the one about causes, which tries what it is told. Where the words leave a
+//! choice, a claim is silent.
 
 mod calm;
+mod causes;
 mod foreseen;
 mod hands;
 mod needs;
@@ -26,6 +28,7 @@ use heart_scheduler::engine::{
 use crate::{Situation, grow, grow::Tier, known::Known};
 
 pub use calm::{Failures, rests};
+pub use causes::{Questions, explained};
 pub use settles::ROUNDS_MAX;
 
 /// What must hold.
@@ -57,7 +60,13 @@ pub enum Claim {
     Calm,
     /// Where everything ends up when a node is lost can be read from the plan alone.
     Foreseen,
+    /// What is named as a cause is one: without it something else is decided, and just what was said.
+    Explained,
 }
+
+/// Of how many clusters one is asked for causes. An answer takes a decision for everything that could be a cause;
+/// so these take about half as long as all other claims.
+pub const ASKED_EACH: u64 = 16;
 
 /// A claim that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,18 +85,23 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Checks all claims in the cluster of a seed: in a wild one, and in a calm one in which something fails.
+/// Checks all claims in the cluster of a seed: in a wild one, and in a calm one in which something fails. One wild
+/// cluster of `asked_each` is asked for causes.
 ///
 /// # Errors
 /// The first claim that does not hold, and in which cluster.
-pub fn of_seed(seed: u64, tier: Tier) -> Result<(), Box<(Situation, Broken)>> {
+pub fn of_seed(seed: u64, tier: Tier, asked_each: u64) -> Result<(), Box<(Situation, Broken)>> {
     let wild = grow::wild(seed, tier);
     if let Some(broken) = check(&wild) {
         return Err(Box::new((wild, broken)));
     }
     let calm = grow::calm(seed, tier);
-    match rests(&calm, Failures::OneOfEach(seed / 3)) {
-        Some(broken) => Err(Box::new((calm, broken))),
+    if let Some(broken) = rests(&calm, Failures::OneOfEach(seed / 3)) {
+        return Err(Box::new((calm, broken)));
+    }
+    let is_asked = seed.is_multiple_of(asked_each);
+    match is_asked.then(|| explained(&wild, Questions::OneOfEach(seed / 3))).flatten() {
+        Some(broken) => Err(Box::new((wild, broken))),
         None => Ok(()),
     }
 }

@@ -126,6 +126,12 @@ pub(crate) fn words(cause: &Cause, cluster: &Cluster) -> String {
         Cause::Active { resource, node } => {
             format!("what was done with {} on {}: it runs there, or did", plain(resource), plain(node))
         }
+        Cause::Changed { resource, node } => {
+            format!("{} was begun on {} otherwise than it is written now", plain(resource), plain(node))
+        }
+        Cause::PromotionScore { resource, node } => {
+            format!("{} says how gladly {} would be promoted there", plain(node), plain(resource))
+        }
         Cause::Ticket { ticket } => format!("ticket `{}` is not here", plain(ticket)),
         Cause::Needs { resource } => {
             format!("what {} needs of a node, which not every node has left", plain(resource))

@@ -48,8 +48,8 @@ pub(crate) struct Why {
 /// A cause, and on which nodes the resource would be without it, where that is known.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Cause {
-    /// `constraint`, `node`, `quorum`, `option`, `default`, `cluster-option`, `failure`, `activity`, `ticket` or
-    /// `needs` of a described cluster; `reason` where Heart's planner says it.
+    /// `constraint`, `node`, `quorum`, `option`, `default`, `cluster-option`, `failure`, `activity`, `ticket`,
+    /// `change`, `promotion-score` or `needs` of a described cluster; `reason` where Heart's planner says it.
     pub(crate) kind: &'static str,
     /// What is named by it: the constraint, the option, the ticket.
     #[serde(skip_serializing_if = "Option::is_none")]

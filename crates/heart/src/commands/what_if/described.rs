@@ -85,6 +85,8 @@ fn cause(because: &Because, cluster: &Cluster) -> Cause {
         C::Failed { resource, node } => ("failure", None, Some(resource), Some(node)),
         C::Active { resource, node } => ("activity", None, Some(resource), Some(node)),
         C::Ticket { ticket } => ("ticket", Some(ticket), None, None),
+        C::Changed { resource, node } => ("change", None, Some(resource), Some(node)),
+        C::PromotionScore { resource, node } => ("promotion-score", None, Some(resource), Some(node)),
         C::Needs { resource } => ("needs", None, Some(resource), None),
     };
     let trouble = match &because.cause {

@@ -1,9 +1,9 @@
 //! What can be taken away by itself.
 
-use alloc::{borrow::Cow, collections::BTreeSet, string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use heart_model::policy::{
-    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus,
+    AttributeSet, Body, Cluster, Constraint, JoinState, NodeState, Operation, OperationStatus, Resource,
     ResourceHistory, State,
 };
 
@@ -11,7 +11,7 @@ use super::{
     LEVERS_MAX,
     related::{Family, Related, related},
 };
-use crate::engine::{facts::without_instance, failures, inject};
+use crate::engine::{Outcome, facts::without_instance, failures, values};
 
 /// Something that decides, and that could be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,20 @@ pub enum Cause {
         /// Where.
         node: String,
     },
+    /// A resource was begun on a node otherwise than it is written now.
+    Changed {
+        /// Which.
+        resource: String,
+        /// Where.
+        node: String,
+    },
+    /// A node says how gladly a resource would be promoted there.
+    PromotionScore {
+        /// Which.
+        resource: String,
+        /// Where.
+        node: String,
+    },
     /// A ticket is not here.
     Ticket {
         /// Which.
@@ -93,11 +107,11 @@ const RESOURCE_OPTIONS: [&str; 13] = [
     "target-role",
     "is-managed",
     "maintenance",
-    "resource-stickiness",
+    STICKINESS,
     "migration-threshold",
     "priority",
-    "clone-max",
-    "clone-node-max",
+    INSTANCES,
+    PER_NODE,
     "promoted-max",
     "promoted-node-max",
     "multiple-active",
@@ -105,13 +119,27 @@ const RESOURCE_OPTIONS: [&str; 13] = [
     "critical",
 ];
 
+/// How many instances a clone has: as many as there are nodes, where it is not written.
+const INSTANCES: &str = "clone-max";
 /// How many instances of a clone a node may have: one, also where it is not written.
-const PER_NODE: &str = "clone-node-max";
-/// As many instances as nobody has.
-const MANY: &str = "1000";
+pub(super) const PER_NODE: &str = "clone-node-max";
+/// What says that instances are not alike: only of such may a node have several.
+const UNIQUE: &str = "globally-unique";
+
+/// What holds something where it runs; also where it is not written.
+pub(super) const STICKINESS: &str = "resource-stickiness";
+
+/// How attributes begin in which a node says how gladly something would be promoted there; the resource follows.
+const PROMOTION: &str = "master-";
+
+/// What decides whether it matters how much something needs of a node, and when it does not.
+const STRATEGY: (&str, &str) = ("placement-strategy", "default");
+
+/// What a node says, or others say of it, when it leaves.
+pub(super) const SHUTDOWN: &str = "shutdown";
 
 /// Options of the cluster that hinder, each with the value with which it does not.
-const CLUSTER_OPTIONS: [(&str, &str); 12] = [
+pub(super) const CLUSTER_OPTIONS: [(&str, &str); 12] = [
     ("stop-all-resources", "false"),
     ("maintenance-mode", "false"),
     ("is-managed-default", "true"),
@@ -120,7 +148,7 @@ const CLUSTER_OPTIONS: [(&str, &str); 12] = [
     ("stonith-enabled", "false"),
     ("stop-orphan-resources", "false"),
     ("stop-removed-resources", "false"),
-    ("placement-strategy", "default"),
+    STRATEGY,
     ("node-health-strategy", "none"),
     ("default-resource-stickiness", "0"),
     ("shutdown-lock", "false"),
@@ -132,22 +160,29 @@ const FENCING: [&str; 2] = ["fencing-enabled", "stonith-enabled"];
 const NOT_RUNNING: i32 = 7;
 
 /// Everything that could be taken away and has to do with a resource, the nearest first; and whether
-/// there was more.
+/// there was more. What is done anyway is known by `outcome`.
 pub(super) fn levers(
     cluster: &Cluster,
     state: &State,
     family: &Family<'_>,
-    resource: &str,
-    node: Option<&str>,
+    (resource, node): (&str, Option<&str>),
+    outcome: &Outcome,
 ) -> (Vec<Cause>, bool) {
-    let related = related(cluster, family, resource);
+    let ran = state.nodes.iter().filter(|known| {
+        known.history.iter().any(|history| without_instance(&history.resource) == without_instance(resource))
+    });
+    let nodes: Vec<String> = ran.map(|known| name_of(cluster, known)).chain(node.map(String::from)).collect();
+    let related = related(cluster, family, resource, &nodes);
     let mut levers = Vec::new();
     if !state.quorum {
         levers.push(Cause::Quorum);
     }
     of_nodes(cluster, state, node, &mut levers);
     of_options(cluster, &related, &mut levers);
+    of_needs(cluster, &related, &mut levers);
+    of_promotion(cluster, state, &related, &mut levers);
     of_histories(cluster, state, &related, &mut levers);
+    of_changes(cluster, state, &related, outcome, &mut levers);
     for place in &related.constraints {
         let constraint = &cluster.constraints[*place];
         if let Constraint::Ticket(ticket) = constraint
@@ -164,6 +199,13 @@ pub(super) fn levers(
     (levers, cut)
 }
 
+/// What is asked where nothing that is there is a cause: that nothing holds it where it runs.
+pub(super) fn holds(cluster: &Cluster, family: &Family<'_>, resource: &str) -> Vec<Cause> {
+    let written = family.line(without_instance(resource)).into_iter();
+    let written = written.filter_map(|name| cluster.resource(name));
+    written.map(|here| Cause::ResourceOption { resource: here.id.clone(), name: STICKINESS.into() }).collect()
+}
+
 fn id_of(constraint: &Constraint) -> &str {
     match constraint {
         Constraint::Location(it) => &it.id,
@@ -175,30 +217,34 @@ fn id_of(constraint: &Constraint) -> &str {
     }
 }
 
-/// The troubles of nodes, that of the one that was asked about first.
+/// The troubles of nodes, also of guests, that of the one that was asked about first.
 fn of_nodes(cluster: &Cluster, state: &State, asked: Option<&str>, levers: &mut Vec<Cause>) {
-    let mut nodes: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
-    nodes.sort_by_key(|name| Some(*name) != asked);
-    for node in nodes {
-        let says = |wanted: &dyn Fn(&str) -> bool| {
-            let known = state.nodes.iter().filter(|known| is_node(cluster, known, node));
-            let configured = cluster.nodes.iter().filter(|known| known.name == node);
-            let of_state = known.flat_map(|known| &known.attributes);
-            let sets = configured.flat_map(|known| &known.attributes).chain(of_state);
-            sets.flat_map(|set| set.values.keys()).any(|name| wanted(name))
-        };
-        let mut push = |trouble| levers.push(Cause::Node { node: node.into(), trouble });
-        let known = state.nodes.iter().find(|known| is_node(cluster, known, node));
-        if !known.is_some_and(is_there) {
+    let written = cluster.nodes.iter().map(|node| node.name.clone());
+    let told = state.nodes.iter().map(|known| name_of(cluster, known));
+    let mut seen = BTreeSet::new();
+    let mut nodes: Vec<String> = written.chain(told).filter(|name| seen.insert(name.clone())).collect();
+    nodes.sort_by_key(|name| Some(name.as_str()) != asked);
+    for node in &nodes {
+        let configured = cluster.nodes.iter().find(|known| known.name == *node);
+        let known = state.nodes.iter().filter(|known| is_node(cluster, known, node));
+        let of_state = || known.clone().flat_map(|known| &known.attributes);
+        let sets = configured.into_iter().flat_map(|known| &known.attributes).chain(of_state());
+        let names: BTreeSet<&String> = sets.flat_map(|set| set.values.keys()).collect();
+        let says = |wanted: &str| names.iter().any(|name| *name == wanted);
+        let mut push = |trouble| levers.push(Cause::Node { node: node.clone(), trouble });
+        let is_there = known.clone().next().is_some_and(is_there);
+        let mut asked_to_leave = of_state().filter_map(|set| set.values.get(SHUTDOWN));
+        let leaves = asked_to_leave.any(|since| !since.is_empty() && since != "0");
+        if !is_there || leaves {
             push(NodeTrouble::Absent);
         }
-        if says(&|name| name == "standby") {
+        if says("standby") {
             push(NodeTrouble::Standby);
         }
-        if says(&|name| name == "maintenance") {
+        if says("maintenance") || known.clone().any(|known| known.in_maintenance) {
             push(NodeTrouble::Maintenance);
         }
-        if says(&|name| name.starts_with("#health")) {
+        if names.iter().any(|name| name.starts_with("#health")) {
             push(NodeTrouble::Health);
         }
     }
@@ -215,15 +261,15 @@ fn of_options(cluster: &Cluster, related: &Related<'_>, levers: &mut Vec<Cause>)
     let has = |sets: &[AttributeSet], name: &str| sets.iter().any(|set| set.values.contains_key(name));
     for name in &related.resources {
         let Some(here) = cluster.resource(name) else { continue };
+        let has_several = may_have_several(cluster, here);
         let said = RESOURCE_OPTIONS.iter().filter(|name| has(&here.meta, name));
+        // An anonymous clone has one instance on a node, whatever is written.
+        let said = said.filter(|name| **name != PER_NODE || has_several);
         levers.extend(
             said.map(|option| Cause::ResourceOption { resource: (*name).into(), name: (*option).into() }),
         );
-        if matches!(here.body, Body::Clone(_)) && !has(&here.meta, PER_NODE) {
+        if has_several && !has(&here.meta, PER_NODE) {
             levers.push(Cause::ResourceOption { resource: (*name).into(), name: PER_NODE.into() });
-        }
-        if here.utilization.iter().any(|set| !set.values.is_empty()) {
-            levers.push(Cause::Needs { resource: (*name).into() });
         }
     }
     let of_all = RESOURCE_OPTIONS.iter().filter(|name| has(&cluster.resource_defaults, name));
@@ -233,6 +279,62 @@ fn of_options(cluster: &Cluster, related: &Related<'_>, levers: &mut Vec<Cause>)
     let of_cluster = CLUSTER_OPTIONS.iter().filter(hinders).map(|(name, _)| *name);
     let unsaid = FENCING.iter().all(|name| said(name).is_none()).then_some(FENCING[0]);
     levers.extend(of_cluster.chain(unsaid).map(|name| Cause::ClusterOption { name: name.into() }));
+}
+
+/// What is needed of a node: by what is related, and by all others where they compete for it.
+fn of_needs(cluster: &Cluster, related: &Related<'_>, levers: &mut Vec<Cause>) {
+    let mut written: Vec<&str> = related.resources.clone();
+    let (name, free) = STRATEGY;
+    if cluster.options.iter().filter_map(|set| set.values.get(name)).any(|said| said != free) {
+        let mut open: Vec<&Resource> = cluster.resources.iter().collect();
+        while let Some(resource) = open.pop() {
+            written.push(&resource.id);
+            open.extend(resource.parts());
+        }
+    }
+    let needs = |name: &&str| {
+        let here = cluster.resource(name);
+        here.is_some_and(|here| here.utilization.iter().any(|set| !set.values.is_empty()))
+    };
+    levers.extend(written.into_iter().filter(needs).map(|name| Cause::Needs { resource: name.into() }));
+}
+
+/// What nodes say of promotion.
+fn of_promotion(cluster: &Cluster, state: &State, related: &Related<'_>, levers: &mut Vec<Cause>) {
+    let of_state = state.nodes.iter().map(|node| (name_of(cluster, node), &node.attributes));
+    let written = cluster.nodes.iter().map(|node| (node.name.clone(), &node.attributes));
+    for (node, said) in of_state.chain(written) {
+        let names = said.iter().flat_map(|set| set.values.keys());
+        let promoted: BTreeSet<&str> = names.filter_map(|name| promotes(name)).collect();
+        let known = related.resources.iter().filter(|resource| promoted.contains(**resource));
+        levers.extend(
+            known.map(|resource| Cause::PromotionScore { resource: (*resource).into(), node: node.clone() }),
+        );
+    }
+}
+
+/// Of which resource an attribute says how gladly it would be promoted.
+pub(super) fn promotes(attribute: &str) -> Option<&str> {
+    attribute.strip_prefix(PROMOTION).map(without_instance)
+}
+
+/// Whether a clone may have more instances than there are nodes: to take that away leaves it fewer.
+pub(super) fn gives_more(cluster: &Cluster, cause: &Cause) -> bool {
+    let Cause::ResourceOption { resource, name } = cause else { return false };
+    let said = cluster.resource(resource).into_iter().flat_map(|here| &here.meta);
+    let mut said = said.filter_map(|set| set.values.get(name));
+    name == INSTANCES && said.any(|said| said.parse::<usize>().is_ok_and(|count| count > cluster.nodes.len()))
+}
+
+/// Whether a node may have several instances of this.
+fn may_have_several(cluster: &Cluster, here: &Resource) -> bool {
+    let says = |name: &str, one: &dyn Fn(&str) -> bool| {
+        let sets = here.meta.iter().chain(&cluster.resource_defaults);
+        sets.filter_map(|set| set.values.get(name)).any(|value| one(value))
+    };
+    let is_clone = matches!(here.body, Body::Clone(_));
+    let is_many = |value: &str| value.parse::<u32>().is_ok_and(|count| count > 1);
+    is_clone && (says(UNIQUE, &|value| values::truth(value) == Some(true)) || says(PER_NODE, &is_many))
 }
 
 /// Failures before activity: what failed is also, or was, active.
@@ -257,6 +359,27 @@ fn of_histories(cluster: &Cluster, state: &State, related: &Related<'_>, levers:
     }
 }
 
+/// What is done anew, or anything else that is done with it where it runs, may be for what is written of it now.
+fn of_changes(
+    cluster: &Cluster,
+    state: &State,
+    related: &Related<'_>,
+    outcome: &Outcome,
+    levers: &mut Vec<Cause>,
+) {
+    let busy: BTreeSet<&str> =
+        outcome.decisions.iter().map(|decision| without_instance(&decision.subject)).collect();
+    for resource in related.resources.iter().filter(|resource| busy.contains(**resource)) {
+        for node in &state.nodes {
+            let mut histories =
+                node.history.iter().filter(|history| without_instance(&history.resource) == *resource);
+            if histories.any(tells_of_more_than_absence) {
+                levers.push(Cause::Changed { resource: (*resource).into(), node: name_of(cluster, node) });
+            }
+        }
+    }
+}
+
 /// Whether a history says more than that somebody looked and found nothing.
 fn tells_of_more_than_absence(history: &ResourceHistory) -> bool {
     let found_nothing = |operation: &Operation| {
@@ -266,7 +389,7 @@ fn tells_of_more_than_absence(history: &ResourceHistory) -> bool {
     !history.operations.iter().all(found_nothing)
 }
 
-fn is_node(cluster: &Cluster, known: &NodeState, name: &str) -> bool {
+pub(super) fn is_node(cluster: &Cluster, known: &NodeState, name: &str) -> bool {
     name_of(cluster, known) == name
 }
 
@@ -277,108 +400,5 @@ fn name_of(cluster: &Cluster, known: &NodeState) -> String {
         (Some(node), _) => node.name.clone(),
         (None, Some(name)) => name.clone(),
         (None, None) => known.id.clone(),
-    }
-}
-
-/// The same cluster with these causes gone: what an [`Explanation`](super::Explanation) was proven with.
-#[must_use]
-pub fn without(cluster: &Cluster, state: &State, causes: &[&Cause]) -> (Cluster, State) {
-    let (cluster, state) = taken(cluster, state, causes);
-    (cluster, state.into_owned())
-}
-
-/// The same. What is known is large, and most causes have nothing to do with it.
-pub(super) fn taken<'s>(cluster: &Cluster, state: &'s State, causes: &[&Cause]) -> (Cluster, Cow<'s, State>) {
-    let (mut cluster, mut state) = (cluster.clone(), Cow::Borrowed(state));
-    let mut gone = BTreeSet::new();
-    for cause in causes {
-        match cause {
-            Cause::Constraint { place, .. } => {
-                gone.insert(*place);
-            }
-            Cause::Node { node, trouble } => mend_node(&mut cluster, state.to_mut(), node, *trouble),
-            Cause::Quorum => state.to_mut().quorum = true,
-            Cause::ResourceOption { resource, name } => {
-                let Some(resource) = cluster.resource_mut(resource) else { continue };
-                remove(&mut resource.meta, &|known| known == name);
-                if name == PER_NODE {
-                    say(&mut resource.meta, name, MANY);
-                }
-            }
-            Cause::Default { name } => remove(&mut cluster.resource_defaults, &|known| known == name),
-            Cause::ClusterOption { name } => free_option(&mut cluster, name),
-            Cause::Failed { resource, node } => forget_failures(&cluster, state.to_mut(), resource, node),
-            Cause::Active { resource, node } => {
-                let known = state.to_mut().nodes.iter_mut();
-                for known in known.filter(|known| is_node(&cluster, known, node)) {
-                    known.history.retain(|history| without_instance(&history.resource) != resource);
-                }
-            }
-            Cause::Ticket { ticket } => {
-                let ticket = state.to_mut().tickets.entry(ticket.clone()).or_default();
-                (ticket.granted, ticket.standby) = (true, false);
-            }
-            Cause::Needs { resource } => {
-                if let Some(resource) = cluster.resource_mut(resource) {
-                    resource.utilization.clear();
-                }
-            }
-        }
-    }
-    let mut place = 0;
-    cluster.constraints.retain(|_| {
-        place += 1;
-        !gone.contains(&(place - 1))
-    });
-    (cluster, state)
-}
-
-fn remove(sets: &mut [AttributeSet], which: &dyn Fn(&str) -> bool) {
-    for set in sets {
-        set.values.retain(|name, _| !which(name));
-    }
-}
-
-/// Gives an option of the cluster the value with which it hinders nothing.
-fn free_option(cluster: &mut Cluster, name: &str) {
-    let Some((_, free)) = CLUSTER_OPTIONS.iter().find(|(known, _)| *known == name) else { return };
-    remove(&mut cluster.options, &|known| known == name);
-    say(&mut cluster.options, name, free);
-}
-
-fn say(sets: &mut Vec<AttributeSet>, name: &str, value: &str) {
-    if sets.is_empty() {
-        sets.push(AttributeSet::default());
-    }
-    sets[0].values.insert(name.into(), value.into());
-}
-
-fn mend_node(cluster: &mut Cluster, state: &mut State, name: &str, trouble: NodeTrouble) {
-    let says: &dyn Fn(&str) -> bool = match trouble {
-        NodeTrouble::Absent => return bring_back(cluster, state, name),
-        NodeTrouble::Standby => &|attribute| attribute == "standby",
-        NodeTrouble::Maintenance => &|attribute| attribute == "maintenance",
-        NodeTrouble::Health => &|attribute| attribute.starts_with("#health"),
-    };
-    for known in state.nodes.iter_mut().filter(|known| is_node(cluster, known, name)) {
-        remove(&mut known.attributes, says);
-        known.in_maintenance &= trouble != NodeTrouble::Maintenance;
-    }
-    for known in cluster.nodes.iter_mut().filter(|known| known.name == name) {
-        remove(&mut known.attributes, says);
-    }
-}
-
-fn bring_back(cluster: &Cluster, state: &mut State, name: &str) {
-    inject::recover(cluster, state, name);
-    for node in state.nodes.iter_mut().filter(|known| is_node(cluster, known, name)) {
-        node.fenced = false;
-        remove(&mut node.attributes, &|attribute| attribute == "shutdown");
-    }
-}
-
-fn forget_failures(cluster: &Cluster, state: &mut State, resource: &str, node: &str) {
-    for known in state.nodes.iter_mut().filter(|known| is_node(cluster, known, node)) {
-        failures::forget(known, resource);
     }
 }

@@ -7,11 +7,15 @@
 //!
 //! 1. *levers*: everything that could be taken away and has to do with the resource, what is nearest
 //!    first;
-//! 2. *search*: which of them alone changes the decision; if none does, the fewest that do together.
+//! 2. *search*: which of them alone changes the decision; if none does, the fewest that do together;
+//! 3. *mend*: the cluster without one, which the engine is asked about.
+//!
+//! What moves although nothing drives it away moves because nothing holds it: that is asked last.
 //!
 //! The price is one decision for each lever. Levers and rounds are bounded by [`LEVERS_MAX`].
 
 mod lever;
+mod mend;
 mod related;
 mod search;
 #[cfg(test)]
@@ -22,7 +26,8 @@ use alloc::{string::String, vec::Vec};
 use heart_model::policy::{Cluster, Role, State};
 
 use super::outcome::Decision;
-pub use lever::{Cause, NodeTrouble, without};
+pub use lever::{Cause, NodeTrouble};
+pub use mend::without;
 use search::Asked;
 pub(super) use search::How;
 

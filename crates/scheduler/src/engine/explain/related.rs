@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use heart_model::policy::{Cluster, Constraint, Resource, ResourceSet};
+use heart_model::policy::{Body, Cluster, Constraint, Resource, ResourceSet};
 
 use crate::engine::facts::without_instance;
 
@@ -14,21 +14,39 @@ use crate::engine::facts::without_instance;
 const STEPS_MAX: usize = 3;
 
 /// How resources contain one another.
+#[derive(Default)]
 pub(super) struct Family<'c> {
     /// For each resource what contains it.
     parents: BTreeMap<&'c str, &'c str>,
     /// For each resource what it contains, in order.
     children: BTreeMap<&'c str, Vec<&'c str>>,
+    /// What has parts that nobody has written: they are called after it.
+    bundles: Vec<&'c str>,
+    /// What runs in what else, and is of one fate with it.
+    contained: Vec<[&'c str; 2]>,
+    /// Nodes, and what there is of them: a guest is as long there as what it runs in.
+    hosts: BTreeMap<&'c str, &'c str>,
 }
 
 impl<'c> Family<'c> {
     pub(super) fn of(cluster: &'c Cluster) -> Family<'c> {
-        let mut family = Family { parents: BTreeMap::new(), children: BTreeMap::new() };
+        let mut family = Family::default();
         let mut open: Vec<&Resource> = cluster.resources.iter().collect();
         while let Some(resource) = open.pop() {
             let parts: Vec<&Resource> = resource.parts().collect();
             for part in &parts {
                 family.parents.insert(&part.id, &resource.id);
+            }
+            if matches!(resource.body, Body::Bundle(_)) {
+                family.bundles.push(&resource.id);
+            }
+            for set in &resource.meta {
+                if let Some(container) = set.values.get("container") {
+                    family.contained.push([&resource.id, container]);
+                }
+                if let Some(guest) = set.values.get("remote-node") {
+                    family.hosts.insert(guest, &resource.id);
+                }
             }
             family.children.insert(&resource.id, parts.iter().map(|part| part.id.as_str()).collect());
             open.extend(parts);
@@ -54,10 +72,28 @@ impl<'c> Family<'c> {
         found
     }
 
+    /// The bundle that has this part, which nobody has written.
+    fn bundle_of(&self, name: &str) -> Option<&'c str> {
+        let called_after =
+            |bundle: &&str| name.strip_prefix(*bundle).is_some_and(|rest| rest.starts_with('-'));
+        let bundles = self.bundles.iter().copied().filter(|_| !self.children.contains_key(name));
+        bundles.filter(called_after).max_by_key(|bundle| bundle.len())
+    }
+
+    /// What a node is made by: what runs it as a guest, or the connection to it.
+    fn host(&self, node: &str) -> Option<&'c str> {
+        let connection = || self.children.get_key_value(node).map(|(id, _)| *id);
+        self.hosts.get(node).copied().or_else(connection).or_else(|| self.bundle_of(node))
+    }
+
     /// A resource and all that contains it, from within.
-    fn line(&self, name: &'c str) -> Vec<&'c str> {
+    pub(super) fn line(&self, name: &'c str) -> Vec<&'c str> {
         let mut line = Vec::from([name]);
         let mut at = name;
+        if let Some(bundle) = self.bundle_of(name) {
+            line.push(bundle);
+            at = bundle;
+        }
         // Bounded by how deep resources are nested.
         while let Some(parent) = self.parents.get(at) {
             line.push(parent);
@@ -88,9 +124,19 @@ pub(super) struct Related<'c> {
     pub(super) constraints: Vec<usize>,
 }
 
-/// Follows constraints and containment from a resource.
-pub(super) fn related<'c>(cluster: &'c Cluster, family: &Family<'c>, resource: &'c str) -> Related<'c> {
+/// Follows constraints and containment from a resource, and from what makes these nodes.
+pub(super) fn related<'c>(
+    cluster: &'c Cluster,
+    family: &Family<'c>,
+    resource: &'c str,
+    nodes: &[String],
+) -> Related<'c> {
     let mut resources = family.line(without_instance(resource));
+    for host in nodes.iter().filter_map(|node| family.host(node)).flat_map(|host| family.line(host)) {
+        if !resources.contains(&host) {
+            resources.push(host);
+        }
+    }
     let mut known: BTreeSet<&str> = resources.iter().copied().collect();
     let mut constraints = Vec::new();
     let mut taken = BTreeSet::new();
@@ -104,6 +150,9 @@ pub(super) fn related<'c>(cluster: &'c Cluster, family: &Family<'c>, resource: &
                 constraints.push(place);
                 next.extend(names.iter().flat_map(|name| family.clan(name)));
             }
+        }
+        for pair in family.contained.iter().filter(|pair| pair.iter().any(|name| known.contains(name))) {
+            next.extend(pair.iter().flat_map(|name| family.clan(name)));
         }
         for name in next {
             if known.insert(name) {

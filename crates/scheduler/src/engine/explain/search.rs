@@ -6,7 +6,8 @@ use heart_model::policy::{Cluster, Role, State};
 
 use super::{
     Because, Explanation, Places,
-    lever::{Cause, NodeTrouble, levers, taken},
+    lever::{Cause, NodeTrouble, gives_more, holds, levers},
+    mend::taken,
     related::Family,
 };
 use crate::engine::{self, Outcome, facts::without_instance, outcome::Decision, rehearse};
@@ -66,15 +67,18 @@ pub(super) fn search(
         return None;
     }
     let mut inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource, how), how };
-    let (mut levers, cut) = levers(cluster, state, family, resource, node);
+    let (mut levers, cut) = levers(cluster, state, family, (resource, node), &outcome);
     levers.retain(|lever| match lever {
         Cause::Node { node, trouble: NodeTrouble::Absent } => !lost.contains(node),
         _ => true,
     });
     let mut because = inquiry.alone(&levers, most);
-    let together = because.is_empty();
+    let mut together = because.is_empty();
     if together {
         because = inquiry.together(&levers);
+    }
+    if because.is_empty() && inquiry.is_moved() {
+        (because, together) = inquiry.at_last(&levers, &holds(cluster, family, resource));
     }
     let elsewhere = because.is_empty() && node.is_some() && !inquiry.first.places.is_empty();
     if elsewhere {
@@ -92,6 +96,11 @@ pub(super) fn search(
         because,
         elsewhere,
     })
+}
+
+/// That something runs is no obstacle to itself; to take it away mostly hides only what it is.
+fn is_activity(cause: &Cause) -> bool {
+    matches!(cause, Cause::Active { .. })
 }
 
 fn decide(cluster: &Cluster, state: &State, how: How) -> Outcome {
@@ -116,22 +125,52 @@ fn stand(outcome: &Outcome, resource: &str, how: How) -> Stand {
 }
 
 impl Inquiry<'_> {
+    /// Whether it is asked why something moves.
+    fn is_moved(&self) -> bool {
+        self.node.is_none() && !self.first.places.is_empty() && !self.first.decisions.is_empty()
+    }
+
     /// The levers that change the answer by themselves: the first so many.
     fn alone(&self, levers: &[Cause], most: usize) -> Vec<Because> {
         let answer = |cause: &Cause| {
             let then = self.ask(&[cause]);
-            let differs = self.differs(&then, matches!(cause, Cause::Active { .. }));
+            let differs = self.differs(&then, is_activity(cause));
             differs.then(|| Because { cause: cause.clone(), otherwise: then.places })
         };
         levers.iter().filter_map(answer).take(most).collect()
     }
 
+    /// What is found where nothing that is there drives something away: that nothing holds it, alone or together
+    /// with what is there; or that it runs in several places. And whether only together.
+    fn at_last(&self, levers: &[Cause], holds: &[Cause]) -> (Vec<Because>, bool) {
+        let alone = self.alone(holds, 1);
+        if !alone.is_empty() {
+            return (alone, false);
+        }
+        let all: Vec<Cause> = holds.iter().chain(levers).cloned().collect();
+        let together = self.together(&all);
+        if !together.is_empty() {
+            return (together, true);
+        }
+        let is_own = |lever: &&Cause| match lever {
+            Cause::Active { resource, .. } => resource == without_instance(self.resource),
+            _ => false,
+        };
+        let runs: Vec<&Cause> = levers.iter().filter(is_own).collect();
+        let answer = |cause: &&Cause| {
+            let then = self.ask(&[*cause]);
+            let differs = self.differs(&then, false);
+            differs.then(|| Because { cause: (*cause).clone(), otherwise: then.places })
+        };
+        (runs.iter().filter(|_| runs.len() > 1).filter_map(answer).collect(), false)
+    }
+
     /// The fewest levers that change it together: of the levers in their order as few as it takes, and of
     /// those again as few as it takes.
     fn together(&self, levers: &[Cause]) -> Vec<Because> {
-        // That something runs is no obstacle to itself; to take it away would only hide what it is.
-        let levers: Vec<&Cause> =
-            levers.iter().filter(|lever| !matches!(lever, Cause::Active { .. })).collect();
+        // What gives a clone more instances would take away some that were asked about.
+        let hinders = |lever: &&Cause| !is_activity(lever) && !gives_more(self.cluster, lever);
+        let levers: Vec<&Cause> = levers.iter().filter(hinders).collect();
         if levers.len() < 2 || !self.differs(&self.ask(&levers), false) {
             return Vec::new();
         }
@@ -151,11 +190,13 @@ impl Inquiry<'_> {
             .collect()
     }
 
-    /// Puts back what is not needed: in halves, in quarters, and so on down to one by one.
+    /// Puts back what is not needed: in halves, in quarters, and so on down to one by one, until none can be
+    /// put back: what was needed beside another may not be any more when that is back.
     fn fewest<'c>(&self, mut taken: Vec<&'c Cause>) -> Vec<&'c Cause> {
         let mut size = taken.len().div_ceil(2);
+        // Bounded: each turn has a smaller size, or fewer causes, than the one before.
         loop {
-            let mut from = 0;
+            let (mut from, before) = (0, taken.len());
             while from < taken.len() && taken.len() > 1 {
                 let to = (from + size).min(taken.len());
                 let fewer: Vec<&Cause> = taken[..from].iter().chain(&taken[to..]).copied().collect();
@@ -164,7 +205,7 @@ impl Inquiry<'_> {
                     false => from = to,
                 }
             }
-            if size <= 1 {
+            if size <= 1 && taken.len() == before {
                 return taken;
             }
             size = size.div_ceil(2);

@@ -27,6 +27,8 @@ fn word(cause: &Cause) -> String {
         Cause::ClusterOption { name } => format!("option {name}"),
         Cause::Failed { resource, node } => format!("{resource} failed on {node}"),
         Cause::Active { resource, node } => format!("{resource} runs on {node}"),
+        Cause::Changed { resource, node } => format!("{resource} has changed since on {node}"),
+        Cause::PromotionScore { resource, node } => format!("promotion of {resource} on {node}"),
         Cause::Ticket { ticket } => format!("ticket {ticket}"),
         Cause::Needs { resource } => format!("needs of {resource}"),
     }
@@ -94,6 +96,48 @@ fn what_runs_nowhere_is_kept_from_it() {
 #[test]
 fn where_all_is_equal_nothing_decides() {
     check(&[("nodes n1 n2\n a", "a on n2", "n1: ")]);
+}
+
+#[test]
+fn what_moves_although_nothing_drives_it_away_is_held_by_nothing() {
+    check(&[("nodes n1 n2\n a @n1\n b @n1", "b", "n2: resource-stickiness of b")]);
+}
+
+#[test]
+fn what_a_node_that_leaves_had_is_gone_because_it_leaves() {
+    check(&[("nodes n1 n2\n say n1 shutdown=1780000000\n a @n1", "a", "n2: n1 is absent")]);
+}
+
+#[test]
+fn what_is_promoted_is_where_it_would_be_most_gladly() {
+    check(&[(
+        "nodes n1 n2\n say n2 master-w=10\n k *(w @n1+ @n2) promotable=true",
+        "w",
+        "n1 n2: promotion of w on n2",
+    )]);
+}
+
+#[test]
+fn that_a_node_has_one_instance_of_an_anonymous_clone_is_no_cause() {
+    check(&[("nodes n1 n2\n k *(w @n1 @n2)", "w", "n1 n2: ")]);
+}
+
+#[test]
+fn what_is_in_a_container_has_the_fate_of_what_else_is_there() {
+    check(&[(
+        "nodes n1 n2\n c target-role=Stopped\n a container=c\n b container=c",
+        "a",
+        "nowhere: target-role of c",
+    )]);
+}
+
+#[test]
+fn what_is_written_otherwise_by_now_is_why_it_is_begun_anew() {
+    let (cluster, mut state) = cluster("nodes n1 n2\n a @n1 resource-stickiness=5");
+    let histories = state.nodes.iter_mut().flat_map(|node| &mut node.history);
+    histories.for_each(|history| history.agent.agent_type = "Former".into());
+    let explanation = why(&cluster, &state, "a", None).expect("it is known");
+    assert_eq!(told(&explanation), "n1: a has changed since on n1");
 }
 
 #[test]
