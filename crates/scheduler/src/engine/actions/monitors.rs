@@ -7,7 +7,7 @@ use alloc::{
     vec::Vec,
 };
 
-use heart_model::policy::{OperationStatus, Role, Verb};
+use heart_model::policy::{NamedOperation, OperationStatus, Role, Verb};
 
 use super::{
     draft::Draft,
@@ -17,7 +17,7 @@ use super::{
 use crate::engine::{
     arena::{History, Kind, NodeIx, ResIx},
     facts,
-    values::flag,
+    values::truth,
 };
 
 /// How often a container, or the address of one, is looked at if nobody says so.
@@ -47,12 +47,7 @@ fn wanted(draft: &Draft<'_, '_>, resource: ResIx) -> Vec<Wanted> {
     };
     let mut all = Vec::new();
     for operation in &source.operations {
-        let is_step = matches!(operation.name.as_str(), "start" | "stop" | "promote" | "demote");
-        if operation.every_ms == 0 || is_step {
-            continue;
-        }
-        let options = facts::operation_options(draft.arena, resource, &operation.name, operation.every_ms);
-        if flag(&options, "enabled", true) {
+        if is_enabled(draft, resource, operation) {
             let role = operation.role;
             all.push(Wanted { name: operation.name.clone(), every_ms: operation.every_ms, role });
         }
@@ -60,9 +55,30 @@ fn wanted(draft: &Draft<'_, '_>, resource: ResIx) -> Vec<Wanted> {
     all
 }
 
+/// Whether an operation recurs and is enabled.
+fn is_enabled(draft: &Draft<'_, '_>, resource: ResIx, operation: &NamedOperation) -> bool {
+    let (name, every_ms) = (operation.name.as_str(), operation.every_ms);
+    let is_step = matches!(name, "start" | "stop" | "promote" | "demote");
+    let enabled = || facts::operation_option(draft.arena, resource, name, every_ms, "enabled");
+    every_ms > 0 && !is_step && enabled().and_then(truth).unwrap_or(true)
+}
+
 /// Whether a recurring operation is configured and enabled.
 pub(super) fn is_wanted(draft: &Draft<'_, '_>, resource: ResIx, name: &str, every_ms: u64) -> bool {
-    wanted(draft, resource).iter().any(|wanted| wanted.name == name && wanted.every_ms == every_ms)
+    match draft.arena[resource].source {
+        Some(source) => {
+            let mut operations = source.operations.iter();
+            operations.any(|operation| {
+                operation.name == name
+                    && operation.every_ms == every_ms
+                    && is_enabled(draft, resource, operation)
+            })
+        }
+        None => {
+            let all = wanted(draft, resource);
+            all.iter().any(|wanted| wanted.name == name && wanted.every_ms == every_ms)
+        }
+    }
 }
 
 /// Where in a history the last run begins; None if what was begun last has been stopped.

@@ -24,7 +24,7 @@ use heart_model::policy::{Cluster, NodeState, Role, Score, State};
 
 pub(crate) use active::{STAYS, clean_places, has_reconnect_interval};
 pub(crate) use failure::without_instance;
-pub(crate) use failure::{options as operation_options, written as written_operation};
+pub(crate) use failure::{option as operation_option, written as written_operation};
 pub(crate) use nodes::{attribute, fence as fence_node};
 pub(crate) use unfold::is_connection;
 
