@@ -15,6 +15,7 @@ use heart_model::policy::{self, AgentName, Discovery, Role, Score};
 pub(crate) use super::node_table::{NodeSet, NodeTable};
 pub(crate) use super::settings::{NoQuorum, Options, Placement};
 use super::{
+    absences::Absences,
     names::Names,
     trace::{Given, Standing, Turn},
 };
@@ -73,6 +74,8 @@ pub(crate) struct Arena<'s> {
     pub(crate) unfencing: bool,
     /// What is given from outside, where this is a part of a cluster.
     pub(crate) given: &'s Given,
+    /// Which histories say no more than that something is not there, as far as that was noted.
+    pub(crate) absences: &'s Absences,
     /// How nodes stood before anything was read of resources. (facts)
     pub(crate) standings: Vec<Standing>,
     /// Whether a resource has changed how a node stands. (actions)
@@ -309,9 +312,39 @@ pub(crate) struct History<'s> {
     /// What the history itself says: agent, container.
     pub(crate) entry: &'s policy::ResourceHistory,
     /// Its operations in the order in which they count.
-    pub(crate) operations: Vec<&'s policy::Operation>,
+    pub(crate) operations: Operations<'s>,
     /// Some operations recur.
     pub(crate) recurs: bool,
+    /// It says no more than that the resource was looked for and not found, by the agent that it has today.
+    pub(crate) is_absence: bool,
+}
+
+/// The operations of a history in the order in which they count. That is the order in which they were told, nearly
+/// always; then nothing is looked at before somebody asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Operations<'s> {
+    AsTold(&'s policy::ResourceHistory),
+    Sorted(Vec<&'s policy::Operation>),
+}
+
+impl<'s> Operations<'s> {
+    pub(crate) fn get(&self, place: usize) -> Option<&'s policy::Operation> {
+        match self {
+            Operations::AsTold(entry) => entry.operations.get(place),
+            Operations::Sorted(sorted) => sorted.get(place).copied(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Operations::AsTold(entry) => entry.operations.len(),
+            Operations::Sorted(sorted) => sorted.len(),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &'s policy::Operation> + Clone {
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
 }
 
 /// A resource, a group, a clone, an instance.

@@ -90,8 +90,8 @@ fn compare(
     };
     let parameters = parameters(arena, resource, node, task, operation.every_ms);
     let timeout_ms = recurs.then(|| {
-        let options = facts::operation_options(arena, resource, task, operation.every_ms);
-        options.get("timeout").and_then(|text| milliseconds(text)).unwrap_or(TIMEOUT_MS)
+        let said = facts::operation_option(arena, resource, task, operation.every_ms, "timeout");
+        said.and_then(milliseconds).unwrap_or(TIMEOUT_MS)
     });
     let fence_device = arena[resource].fence_device;
     let told = Told { parameters: &parameters, timeout_ms, fence_device };
@@ -112,13 +112,16 @@ fn compare(
 }
 
 /// What an operation is told today.
-fn parameters(
-    arena: &Arena<'_>,
+fn parameters<'a>(
+    arena: &'a Arena<'_>,
     resource: ResIx,
     node: NodeIx,
     task: &str,
     every_ms: u64,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<&'a str, &'a str> {
+    if let Some(implied) = &arena[resource].implied {
+        return implied.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    }
     let attribute = |name: &str| facts::attribute(arena.node(node), name);
     let context = Context {
         now: arena.state.now,
@@ -127,19 +130,17 @@ fn parameters(
         operation: Some((task, every_ms)),
         ..Context::default()
     };
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
-    if let Some(implied) = &arena[resource].implied {
-        return implied.clone();
-    }
-    if let Some(written) = facts::written_operation(arena, resource, task, every_ms) {
-        all.extend(rules::values(&written.parameters, &context));
-    }
+    let written = facts::written_operation(arena, resource, task, every_ms);
+    let mut all = written.map(|written| rules::chosen(&written.parameters, &context)).unwrap_or_default();
     let mut at = Some(resource);
     // Bounded by how deep resources are nested.
     while let Some(of) = at {
-        if let Some(source) = arena[of].source {
-            for (name, value) in rules::values(&source.parameters, &context) {
-                all.entry(name).or_insert(value);
+        if let Some(source) = arena[of].source.filter(|source| !source.parameters.is_empty()) {
+            let chosen = rules::chosen(&source.parameters, &context);
+            if all.is_empty() {
+                all = chosen;
+            } else {
+                chosen.into_iter().for_each(|(name, value)| _ = all.entry(name).or_insert(value));
             }
         }
         at = arena[of].parent;

@@ -15,13 +15,17 @@
 //! MD5 protects nothing here: it is what these histories have.
 
 use alloc::{collections::BTreeMap, string::String};
-use core::fmt::Write;
 
 use heart_model::policy::Digests;
 use md5::{Digest, Md5};
 
 /// Under which name the timeout of a recurring operation counts.
 const TIMEOUT: &str = "CRM_meta_timeout";
+
+/// Room for what most operations are told.
+const TEXT_BYTES: usize = 256;
+
+const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
 
 /// Since this version of the executor, timeouts count in public digests, too.
 const TIMEOUT_IS_PUBLIC_SINCE: (u32, u32) = (3, 16);
@@ -30,7 +34,7 @@ const TIMEOUT_IS_PUBLIC_SINCE: (u32, u32) = (3, 16);
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'p> {
     /// The parameters of the resource, with those of the operation.
-    pub(crate) parameters: &'p BTreeMap<String, String>,
+    pub(crate) parameters: &'p BTreeMap<&'p str, &'p str>,
     /// The timeout in milliseconds, if the operation recurs.
     pub(crate) timeout_ms: Option<u64>,
     /// It is told to a fence device.
@@ -69,7 +73,7 @@ impl Told<'_> {
     }
 
     fn where_name(&self, counts: impl Fn(&str) -> bool, timeout_ms: Option<u64>) -> String {
-        let parameters = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters = self.parameters.iter().map(|(name, value)| (*name, *value));
         digest(parameters.filter(|(name, _)| counts(name)), timeout_ms)
     }
 }
@@ -82,7 +86,8 @@ fn version(text: &str) -> (u32, u32) {
 
 /// The digest of sorted parameters and a timeout among them.
 fn digest<'p>(parameters: impl Iterator<Item = (&'p str, &'p str)>, timeout_ms: Option<u64>) -> String {
-    let mut text = String::from(" <parameters");
+    let mut text = String::with_capacity(TEXT_BYTES);
+    text.push_str(" <parameters");
     let mut timeout = timeout_ms.map(|milliseconds| alloc::format!("{milliseconds}"));
     for (name, value) in parameters {
         if name >= TIMEOUT
@@ -99,11 +104,8 @@ fn digest<'p>(parameters: impl Iterator<Item = (&'p str, &'p str)>, timeout_ms: 
     }
     text.push_str("/>\n");
     let sum = Md5::digest(text.as_bytes());
-    sum.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digits = sum.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(HEXADECIMAL[usize::from(digit)])).collect()
 }
 
 fn attribute(text: &mut String, name: &str, value: &str) {
@@ -131,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    fn parameters(named: &[(&str, &str)]) -> BTreeMap<String, String> {
-        named.iter().map(|&(name, value)| (name.to_string(), value.to_string())).collect()
+    fn parameters<'n>(named: &[(&'n str, &'n str)]) -> BTreeMap<&'n str, &'n str> {
+        named.iter().copied().collect()
     }
 
     fn names(names: &[&str]) -> Vec<String> {

@@ -9,6 +9,7 @@
 //! 3. *assignment*: where each resource goes, and in which role;
 //! 4. *actions*: what has to be done for that, and what waits for what.
 
+mod absences;
 mod actions;
 mod arena;
 mod assignment;
@@ -40,6 +41,7 @@ use heart_model::policy::{Cluster, Role, State};
 pub use outcome::Outcome;
 pub use planner::Planner;
 
+use absences::Absences;
 use trace::{Given, Trace};
 
 /// Decides what has to be done in a cluster.
@@ -57,6 +59,22 @@ pub fn plan(spec: &Cluster, state: &State) -> Outcome {
     let mut arena = facts::gather(spec, state);
     arena.foresees = false;
     decide_in(&mut arena)
+}
+
+/// The same as [`decide`], where it was noted which histories say no more than that something is not there.
+fn decide_noted(spec: &Cluster, state: &State, absences: &Absences) -> Outcome {
+    let outcome = decide_in(&mut facts::gather_noted(spec, state, absences));
+    debug_assert_eq!(outcome, decide(spec, state), "what is noted decides nothing");
+    outcome
+}
+
+/// The same as [`plan`], where that was noted.
+fn plan_noted(spec: &Cluster, state: &State, absences: &Absences) -> Outcome {
+    let mut arena = facts::gather_noted(spec, state, absences);
+    arena.foresees = false;
+    let outcome = decide_in(&mut arena);
+    debug_assert_eq!(outcome, plan(spec, state), "what is noted decides nothing");
+    outcome
 }
 
 /// Where each primitive goes, by its id; instances of anonymous clones under the id that they share. For who

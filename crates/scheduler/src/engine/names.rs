@@ -49,6 +49,11 @@ impl<T> Names<T> {
         }
     }
 
+    /// How many names there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether anything has this name.
     pub(crate) fn contains_key(&self, name: &str) -> bool {
         self.get(name).is_some()

@@ -48,18 +48,37 @@ pub(crate) fn holds(rule: &Rule, context: &Context<'_>) -> bool {
 
 /// All values of sets that apply: sets of higher score first, the first value of a name wins.
 pub(crate) fn values(sets: &[AttributeSet], context: &Context<'_>) -> BTreeMap<String, String> {
-    let applies = |set: &&AttributeSet| set.rule.as_ref().is_none_or(|rule| holds(rule, context));
-    let mut sets: Vec<&AttributeSet> = sets.iter().filter(applies).collect();
-    sets.sort_by_key(|set| Reverse(set.score));
-    let mut values: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in sets.into_iter().flat_map(|set| &set.values) {
+    let values = chosen(sets, context).into_iter();
+    values.map(|(name, value)| (String::from(name), String::from(value))).collect()
+}
+
+/// The same, to be looked at.
+pub(crate) fn chosen<'s>(sets: &'s [AttributeSet], context: &Context<'_>) -> BTreeMap<&'s str, &'s str> {
+    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in that_apply(sets, context).into_iter().flat_map(|set| &set.values) {
         if value.eq_ignore_ascii_case(TAKEN_BACK) {
-            values.remove(name);
-        } else if !values.contains_key(name) {
-            values.insert(name.clone(), value.clone());
+            values.remove(name.as_str());
+        } else {
+            values.entry(name).or_insert(value);
         }
     }
     values
+}
+
+/// One of them.
+pub(crate) fn value<'s>(sets: &'s [AttributeSet], context: &Context<'_>, name: &str) -> Option<&'s str> {
+    let said = that_apply(sets, context).into_iter().filter_map(|set| set.values.get(name));
+    said.fold(None, |value, said| match said.eq_ignore_ascii_case(TAKEN_BACK) {
+        true => None,
+        false => value.or(Some(said)),
+    })
+}
+
+fn that_apply<'s>(sets: &'s [AttributeSet], context: &Context<'_>) -> Vec<&'s AttributeSet> {
+    let applies = |set: &&AttributeSet| set.rule.as_ref().is_none_or(|rule| holds(rule, context));
+    let mut sets: Vec<&AttributeSet> = sets.iter().filter(applies).collect();
+    sets.sort_by_key(|set| Reverse(set.score));
+    sets
 }
 
 /// The next time after `now` at which the answer of a rule may change.

@@ -1,7 +1,8 @@
 //! What a cluster survives: nodes are lost, one or two at a time, and the engine says what becomes of
 //! everything that would run otherwise.
 //!
-//! Each loss is decided by itself, so that losses can be looked at in parallel. Of each only the plan is made:
+//! Each loss is decided by itself, so that losses can be looked at in parallel. What was looked for and not found,
+//! nearly all of what is known, is the same in each, and noted once (`absences`). Of each only the plan is made:
 //! where everything would be is read from that ([`rehearse::places`]), unless there are guests or bundles, of
 //! which a plan does not say what goes with what, or unless so much is wrong already that plan and look ahead do
 //! not agree even without a loss.
@@ -20,6 +21,7 @@ use heart_model::policy::{Body, Cluster, JoinState, NodeKind, NodeState, Resourc
 
 use super::{
     Outcome,
+    absences::Absences,
     explain::{self, Explanation, How},
     inject,
     rehearse::{self, Places},
@@ -76,6 +78,8 @@ pub struct Survey<'c> {
     cluster: &'c Cluster,
     /// What is known; while a loss is looked at, with that loss.
     state: State,
+    /// Which histories need not be read for each loss: a loss changes none.
+    absences: Absences,
     enough: Enough,
     before: Outcome,
     /// Whether a plan says where everything ends up.
@@ -95,11 +99,12 @@ impl<'c> Survey<'c> {
     /// Decides what would be without any loss.
     #[must_use]
     pub fn new(cluster: &'c Cluster, state: &State, enough: Enough) -> Survey<'c> {
-        let before = super::decide(cluster, state);
+        let absences = Absences::of(state);
+        let before = super::decide_noted(cluster, state, &absences);
         let has_bundles = cluster.resources.iter().any(|resource| matches!(resource.body, Body::Bundle(_)));
         let has_guests = before.before.nodes.values().any(|node| node.guest || node.remote);
         let is_plain = !has_bundles && !has_guests && agree(&ahead(&before), &rehearse::places(&before));
-        Survey { cluster, state: state.clone(), enough, before, is_plain }
+        Survey { cluster, state: state.clone(), absences, enough, before, is_plain }
     }
 
     /// All single losses of the nodes that can be lost, then all of two at a time if `pairs` are wanted.
@@ -117,9 +122,9 @@ impl<'c> Survey<'c> {
         let quorum = self.has_quorum_without(nodes);
         let mut loss = Loss { nodes: nodes.to_vec(), quorum, ..Loss::default() };
         let (cluster, is_plain) = (self.cluster, self.is_plain);
-        let after = self.without(nodes, |state| match is_plain {
-            true => super::plan(cluster, state),
-            false => super::decide(cluster, state),
+        let after = self.without(nodes, |state, absences| match is_plain {
+            true => super::plan_noted(cluster, state, absences),
+            false => super::decide_noted(cluster, state, absences),
         });
         let now = self.standing(&after);
         for (resource, then) in self.standing(&self.before) {
@@ -162,18 +167,21 @@ impl<'c> Survey<'c> {
     pub fn why(&mut self, nodes: &[String], resource: &str) -> Option<Explanation> {
         let cluster = self.cluster;
         let how = if self.is_plain { How::ByPlan } else { How::Ahead };
-        self.without(nodes, |state| explain::some(cluster, state, resource, nodes, CAUSES_MAX, how)).ok()
+        let why = |state: &mut State, _: &Absences| {
+            explain::some(cluster, state, resource, nodes, CAUSES_MAX, how)
+        };
+        self.without(nodes, why).ok()
     }
 
     /// Asks something of the state without these nodes.
-    fn without<T>(&mut self, nodes: &[String], ask: impl FnOnce(&State) -> T) -> T {
+    fn without<T>(&mut self, nodes: &[String], ask: impl FnOnce(&mut State, &Absences) -> T) -> T {
         let quorum = self.state.quorum;
         let known: Vec<_> = self.state.nodes.iter().map(Presence::of).collect();
         for node in nodes {
             inject::fail(self.cluster, &mut self.state, node);
         }
         self.state.quorum &= self.has_quorum_without(nodes);
-        let answer = ask(&self.state);
+        let answer = ask(&mut self.state, &self.absences);
         self.state.quorum = quorum;
         self.state.nodes.truncate(known.len());
         self.state.nodes.iter_mut().zip(known).for_each(|(node, known)| known.give_back(node));

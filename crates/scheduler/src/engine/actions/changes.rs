@@ -31,24 +31,24 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
         .resource_numbers()
         .filter(|resource| draft.arena[*resource].kind == Kind::Primitive)
         .collect();
-    let mut called: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
-    for resource in &primitives {
-        monitors::note_running(draft, *resource);
-        let found = &draft.arena[*resource];
-        called.entry(found.id.clone()).or_default().push(*resource);
-        if let Some(name) = found.known_as {
-            called.entry(name.to_string()).or_default().push(*resource);
-        }
-    }
+    primitives.iter().for_each(|resource| monitors::note_running(draft, *resource));
+    let also_called = also_called(draft, &primitives);
     for owner in primitives {
-        for history in draft.arena[owner].history.clone() {
-            let node = history.node;
-            if !draft.arena.node(node).heard {
+        for place in 0..draft.arena[owner].history.len() {
+            let history = &draft.arena[owner].history[place];
+            let is_of_no_use = history.is_absence && !has_to_be_absent(draft, owner, history.node);
+            if is_of_no_use || !draft.arena.node(history.node).heard {
                 continue;
             }
+            let (name, history) = (&history.entry.resource, history.clone());
             // Instances that changed their numbers may have a name in common: whoever is called so is meant.
-            for resource in called.get(&history.entry.resource).into_iter().flatten() {
-                compare_one(draft, *resource, &history);
+            let own = draft.arena.by_id.get(name).copied();
+            let own = own.filter(|own| draft.arena[*own].kind == Kind::Primitive);
+            let mut meant = also_called.get(name.as_str()).cloned().unwrap_or_default();
+            meant.extend(own);
+            meant.sort_unstable();
+            for resource in meant {
+                compare_one(draft, resource, &history);
             }
         }
     }
@@ -64,6 +64,24 @@ pub(super) fn compare(draft: &mut Draft<'_, '_>) {
         let operation = draft.table.operation(&name, every_ms);
         monitors::cancel_before(draft, resource, node, operation, None);
     }
+}
+
+/// What has a name beside the one that leads to it: under which a history knows it, or which it shares.
+fn also_called(draft: &Draft<'_, '_>, primitives: &[ResIx]) -> BTreeMap<String, Vec<ResIx>> {
+    let mut called: BTreeMap<String, Vec<ResIx>> = BTreeMap::new();
+    for resource in primitives {
+        let found = &draft.arena[*resource];
+        let is_shared = draft.arena.by_id.get(&found.id) != Some(resource);
+        for name in found.known_as.into_iter().chain(is_shared.then_some(found.id.as_str())) {
+            called.entry(name.to_string()).or_default().push(*resource);
+        }
+    }
+    called
+}
+
+/// Whether it makes a difference that something was not found on a node.
+fn has_to_be_absent(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx) -> bool {
+    draft.arena[resource].removed || draft.arena[resource].active_on.contains(&node)
 }
 
 fn compare_one(draft: &mut Draft<'_, '_>, resource: ResIx, history: &History<'_>) {

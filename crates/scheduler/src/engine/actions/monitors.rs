@@ -7,7 +7,7 @@ use alloc::{
     vec::Vec,
 };
 
-use heart_model::policy::{OperationStatus, Role, Verb};
+use heart_model::policy::{NamedOperation, Operation, OperationStatus, Role, Verb};
 
 use super::{
     draft::Draft,
@@ -17,7 +17,7 @@ use super::{
 use crate::engine::{
     arena::{History, Kind, NodeIx, ResIx},
     facts,
-    values::flag,
+    values::truth,
 };
 
 /// How often a container, or the address of one, is looked at if nobody says so.
@@ -47,12 +47,7 @@ fn wanted(draft: &Draft<'_, '_>, resource: ResIx) -> Vec<Wanted> {
     };
     let mut all = Vec::new();
     for operation in &source.operations {
-        let is_step = matches!(operation.name.as_str(), "start" | "stop" | "promote" | "demote");
-        if operation.every_ms == 0 || is_step {
-            continue;
-        }
-        let options = facts::operation_options(draft.arena, resource, &operation.name, operation.every_ms);
-        if flag(&options, "enabled", true) {
+        if is_enabled(draft, resource, operation) {
             let role = operation.role;
             all.push(Wanted { name: operation.name.clone(), every_ms: operation.every_ms, role });
         }
@@ -60,13 +55,36 @@ fn wanted(draft: &Draft<'_, '_>, resource: ResIx) -> Vec<Wanted> {
     all
 }
 
-/// Whether a recurring operation is configured and enabled.
-pub(super) fn is_wanted(draft: &Draft<'_, '_>, resource: ResIx, name: &str, every_ms: u64) -> bool {
-    wanted(draft, resource).iter().any(|wanted| wanted.name == name && wanted.every_ms == every_ms)
+/// Whether an operation recurs and is enabled.
+fn is_enabled(draft: &Draft<'_, '_>, resource: ResIx, operation: &NamedOperation) -> bool {
+    let (name, every_ms) = (operation.name.as_str(), operation.every_ms);
+    let is_step = matches!(name, "start" | "stop" | "promote" | "demote");
+    let enabled = || facts::operation_option(draft.arena, resource, name, every_ms, "enabled");
+    every_ms > 0 && !is_step && enabled().and_then(truth).unwrap_or(true)
 }
 
-/// Where in a history the last run begins; None if what was begun last has been stopped.
-pub(super) fn current_run<'h, 's>(history: &'h History<'s>) -> &'h [&'s heart_model::policy::Operation] {
+/// Whether a recurring operation is configured and enabled.
+pub(super) fn is_wanted(draft: &Draft<'_, '_>, resource: ResIx, name: &str, every_ms: u64) -> bool {
+    match draft.arena[resource].source {
+        Some(source) => {
+            let mut operations = source.operations.iter();
+            operations.any(|operation| {
+                operation.name == name
+                    && operation.every_ms == every_ms
+                    && is_enabled(draft, resource, operation)
+            })
+        }
+        None => {
+            let all = wanted(draft, resource);
+            all.iter().any(|wanted| wanted.name == name && wanted.every_ms == every_ms)
+        }
+    }
+}
+
+/// What a history tells of the last run; nothing if what was begun last has been stopped.
+pub(super) fn current_run<'h, 's>(
+    history: &'h History<'s>,
+) -> impl Iterator<Item = &'s Operation> + use<'h, 's> {
     let (mut stopped, mut started, mut seen, mut changed) = (None, None, None, None);
     for (place, operation) in history.operations.iter().enumerate() {
         let succeeded = operation.status == OperationStatus::Done && operation.answer == 0;
@@ -78,14 +96,12 @@ pub(super) fn current_run<'h, 's>(history: &'h History<'s>) -> &'h [&'s heart_mo
             _ => {}
         }
     }
-    let begin = started.or(changed).or(seen);
-    match (begin, stopped) {
-        (Some(begin), stopped) if stopped.is_none_or(|stopped| stopped < begin) => {
-            &history.operations[begin..]
-        }
-        (None, None) => &history.operations[..],
-        (Some(_) | None, _) => &[],
-    }
+    let begin = match (started.or(changed).or(seen), stopped) {
+        (Some(begin), stopped) if stopped.is_none_or(|stopped| stopped < begin) => begin,
+        (None, None) => 0,
+        (Some(_) | None, _) => usize::MAX,
+    };
+    history.operations.iter().skip(begin)
 }
 
 /// Notes which recurring operations run where.
@@ -95,18 +111,21 @@ pub(super) fn note_running(draft: &mut Draft<'_, '_>, resource: ResIx) {
         if !draft.arena.node(history.node).was_online {
             continue;
         }
-        let stopped = history.operations.iter().rposition(|operation| {
+        let is_stop = |operation: &Operation| {
             operation.name == "stop" && operation.status == OperationStatus::Done && operation.answer == 0
-        });
-        let run = current_run(history);
-        let is_running = !run.is_empty();
-        let behind_stop = stopped.map_or(0, |stopped| stopped + 1);
-        // What is looked at while it is stopped goes on behind the stop.
-        let counted = if is_running { run } else { &history.operations[behind_stop..] };
-        for operation in counted {
+        };
+        let stops = history.operations.iter().enumerate().filter(|(_, operation)| is_stop(operation));
+        let behind_stop = stops.last().map_or(0, |(stopped, _)| stopped + 1);
+        let mut note = |operation: &Operation| {
             if operation.every_ms > 0 && operation.status != OperationStatus::Pending {
                 running.push((history.node, operation.name.clone(), operation.every_ms));
             }
+        };
+        let mut run = current_run(history).peekable();
+        match run.peek() {
+            Some(_) => run.for_each(&mut note),
+            // What is looked at while it is stopped goes on behind the stop.
+            None => history.operations.iter().skip(behind_stop).for_each(&mut note),
         }
     }
     for (node, name, every_ms) in running {
@@ -123,7 +142,7 @@ fn runs(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -
 fn succeeded_last(draft: &Draft<'_, '_>, resource: ResIx, node: NodeIx, wanted: &Wanted) -> bool {
     let there = draft.arena[resource].history.iter().filter(|history| history.node == node);
     let same = there
-        .flat_map(|history| &history.operations)
+        .flat_map(|history| history.operations.iter())
         .filter(|operation| operation.name == wanted.name && operation.every_ms == wanted.every_ms);
     let last = same.max_by_key(|operation| operation.call);
     last.is_some_and(|last| last.status == OperationStatus::Done && last.answer == last.expected.unwrap_or(0))

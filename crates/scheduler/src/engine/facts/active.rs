@@ -132,7 +132,7 @@ fn doubt(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx, role: Role) {
 }
 
 /// Notes that the state on a node is known, also of what the resource is an anonymous part of.
-fn know(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx) {
+pub(super) fn know(arena: &mut Arena<'_>, resource: ResIx, node: NodeIx) {
     let mut at = Some(resource);
     // Bounded by how deep resources are nested.
     while let Some(number) = at {

@@ -6,7 +6,7 @@ use alloc::{
     string::{String, ToString as _},
 };
 
-use heart_model::policy::{NamedOperation, Operation, OperationStatus, Role, Score};
+use heart_model::policy::{AttributeSet, NamedOperation, Operation, OperationStatus, Role, Score};
 
 use super::unfold::is_connection;
 use crate::engine::{
@@ -100,38 +100,32 @@ pub(crate) fn written<'s>(
     source.operations.iter().find(|operation| operation.name == name && operation.every_ms == every_ms)
 }
 
-/// Everything that is said of an operation: what was written directly, under conditions, and the defaults.
-pub(crate) fn options(
-    arena: &Arena<'_>,
+/// What is said of an option of an operation: what was written directly, else under conditions, else the defaults.
+pub(crate) fn option<'s>(
+    arena: &Arena<'s>,
     resource: ResIx,
     name: &str,
     every_ms: u64,
-) -> BTreeMap<String, String> {
+    option: &str,
+) -> Option<&'s str> {
     let context = Context {
         now: arena.state.now,
         agent: Some(&arena[resource].agent),
         operation: Some((name, every_ms)),
         ..Context::default()
     };
-    let mut all = BTreeMap::new();
-    if let Some(operation) = written(arena, resource, name, every_ms) {
-        all.extend(operation.options.values.clone());
-        for (option, value) in rules::values(&operation.meta, &context) {
-            all.entry(option).or_insert(value);
-        }
-    }
-    for (option, value) in rules::values(&arena.spec.operation_defaults, &context) {
-        all.entry(option).or_insert(value);
-    }
-    all
+    let said = |sets: &'s [AttributeSet]| rules::value(sets, &context, option);
+    let written = written(arena, resource, name, every_ms);
+    let directly = written.and_then(|written| written.options.values.get(option).map(String::as_str));
+    directly.or_else(|| said(&written?.meta)).or_else(|| said(&arena.spec.operation_defaults))
 }
 
 /// How the failure of an operation is answered.
 pub(super) fn answer(arena: &Arena<'_>, resource: ResIx, operation: &Operation) -> OnFail {
     let (name, every) = (operation.name.as_str(), operation.every_ms);
-    let said = options(arena, resource, name, every).remove("on-fail");
+    let said = option(arena, resource, name, every, "on-fail");
     let fencing = arena.options.fencing;
-    let said = said.as_deref().and_then(|word| on_fail(word, fencing));
+    let said = said.and_then(|word| on_fail(word, fencing));
     let is_stop = name == "stop";
     let fits = |answer: &OnFail| {
         let means_nothing = matches!(answer, OnFail::Standby | OnFail::Demote | OnFail::Stop);
@@ -192,9 +186,9 @@ fn of_promoted_monitor(arena: &Arena<'_>, resource: ResIx, fencing: bool) -> Opt
         operation.name == "monitor" && operation.every_ms > 0 && operation.role == Some(Role::Promoted)
     });
     let mut answers = monitors.filter_map(|monitor| {
-        let options = options(arena, resource, &monitor.name, monitor.every_ms);
-        let enabled = options.get("enabled").and_then(|text| truth(text)) != Some(false);
-        options.get("on-fail").filter(|_| enabled).and_then(|word| on_fail(word, fencing))
+        let said = |name| option(arena, resource, &monitor.name, monitor.every_ms, name);
+        let enabled = said("enabled").and_then(truth) != Some(false);
+        said("on-fail").filter(|_| enabled).and_then(|word| on_fail(word, fencing))
     });
     answers.next().filter(|answer| *answer != OnFail::Demote)
 }

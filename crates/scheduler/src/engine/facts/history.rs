@@ -14,7 +14,7 @@ use super::{
     migration,
 };
 use crate::engine::{
-    arena::{Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, ResIx},
+    arena::{Arena, Cause, ClearWhy, History, Kind, NoQuorum, NodeIx, NodeKind, OnFail, Operations, ResIx},
     compare,
 };
 
@@ -59,38 +59,67 @@ enum Ending {
     Nothing,
 }
 
-/// Reads everything that was done on a node.
-pub(super) fn read<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entries: &'s [ResourceHistory]) {
-    for entry in entries.iter().filter(|entry| !entry.operations.is_empty()) {
-        let resource = locate(arena, node, entry);
-        let history = History {
-            node,
-            entry,
-            operations: in_order(&entry.operations),
-            recurs: entry.operations.iter().any(|operation| operation.every_ms > 0),
-        };
-        arena[resource].history.push(history);
-        if entry.resource != arena[resource].id {
-            arena[resource].known_as = Some(entry.resource.as_str());
+/// Reads everything that was done on a node: histories, each with the resource of which it is known that it says no
+/// more than that this is not there.
+pub(super) fn read<'s>(
+    arena: &mut Arena<'s>,
+    counts: &Counts,
+    node: NodeIx,
+    entries: impl Iterator<Item = (&'s ResourceHistory, Option<ResIx>)>,
+) {
+    for (entry, absent) in entries {
+        match absent {
+            Some(resource) => note_absence(arena, resource, node, entry),
+            None if entry.operations.is_empty() => {}
+            None => read_entry(arena, counts, node, entry),
         }
-        let runs = read_one(arena, counts, resource, node);
-        if !runs && arena[resource].known_as.is_some_and(|name| name.contains(':')) {
-            // What is stopped has left the number that it had then.
-            arena[resource].known_as = None;
-        }
+    }
+}
+
+/// What is not there is known not to be there; nothing else follows.
+fn note_absence<'s>(arena: &mut Arena<'s>, resource: ResIx, node: NodeIx, entry: &'s ResourceHistory) {
+    // There is one only.
+    let operations = Operations::AsTold(entry);
+    let history = History { node, entry, operations, recurs: false, is_absence: true };
+    arena[resource].history.push(history);
+    active::know(arena, resource, node);
+}
+
+fn read_entry<'s>(arena: &mut Arena<'s>, counts: &Counts, node: NodeIx, entry: &'s ResourceHistory) {
+    let resource = locate(arena, node, entry);
+    let history = History {
+        node,
+        entry,
+        operations: in_order(entry),
+        recurs: entry.operations.iter().any(|operation| operation.every_ms > 0),
+        is_absence: false,
+    };
+    arena[resource].history.push(history);
+    if entry.resource != arena[resource].id {
+        arena[resource].known_as = Some(entry.resource.as_str());
+    }
+    let runs = read_one(arena, counts, resource, node);
+    if !runs && arena[resource].known_as.is_some_and(|name| name.contains(':')) {
+        // What is stopped has left the number that it had then.
+        arena[resource].known_as = None;
     }
 }
 
 /// Operations count in the order in which they were asked for. One that has no number yet has the place
 /// that its transition has among those of the same scheduler, and is last where that cannot be told. What is
 /// part of no transition comes after everything that is.
-fn in_order(operations: &[Operation]) -> Vec<&Operation> {
-    if let [operation] = operations {
-        return alloc::vec![operation];
+fn in_order(entry: &ResourceHistory) -> Operations<'_> {
+    let place = |operation: &Operation| (operation.call, operation.changed_at);
+    let operations = entry.operations.as_slice();
+    if let [_] = operations {
+        return Operations::AsTold(entry);
+    }
+    if operations.iter().all(|operation| operation.call >= 0) && operations.is_sorted_by_key(place) {
+        return Operations::AsTold(entry);
     }
     let (mut ordered, open): (Vec<&Operation>, Vec<&Operation>) =
         operations.iter().partition(|operation| operation.call >= 0);
-    ordered.sort_by_key(|operation| (operation.call, operation.changed_at));
+    ordered.sort_by_key(|operation| place(operation));
     for operation in open {
         let is_behind = |numbered: &&Operation| match (&numbered.transition, &operation.transition) {
             (Some((later, _, whose)), Some((transition, _, same))) if whose == same => {
@@ -101,7 +130,7 @@ fn in_order(operations: &[Operation]) -> Vec<&Operation> {
         let place = ordered.iter().position(is_behind).unwrap_or(ordered.len());
         ordered.insert(place, operation);
     }
-    ordered
+    Operations::Sorted(ordered)
 }
 
 /// Reads the last history of a resource; whether it is active there.
@@ -111,7 +140,7 @@ fn read_one(arena: &mut Arena<'_>, counts: &Counts, resource: ResIx, node: NodeI
     let mut place = 0;
     // Bounded: nothing adds to a history that is being read.
     while let Some(operation) =
-        arena[resource].history.get(last).and_then(|history| history.operations.get(place)).copied()
+        arena[resource].history.get(last).and_then(|history| history.operations.get(place))
     {
         take(arena, counts, &mut reading, operation);
         place += 1;

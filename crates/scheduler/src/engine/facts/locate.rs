@@ -148,7 +148,7 @@ fn make_up(arena: &mut Arena<'_>, entry: &ResourceHistory) -> ResIx {
 }
 
 /// Binds removed resources to the containers that held them, as soon as those are known, too.
-pub(super) fn bind_removed(arena: &mut Arena<'_>, entries: &[ResourceHistory]) {
+pub(super) fn bind_removed<'s>(arena: &mut Arena<'_>, entries: impl Iterator<Item = &'s ResourceHistory>) {
     for entry in entries {
         let Some(container) = entry.container.as_ref().and_then(|name| arena.by_id.get(name)).copied() else {
             continue;

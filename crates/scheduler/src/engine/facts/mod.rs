@@ -19,16 +19,18 @@ use alloc::{
     string::{String, ToString as _},
     vec::Vec,
 };
+use core::iter;
 
 use heart_model::policy::{Cluster, NodeState, Role, Score, State};
 
 pub(crate) use active::{STAYS, clean_places, has_reconnect_interval};
 pub(crate) use failure::without_instance;
-pub(crate) use failure::{options as operation_options, written as written_operation};
+pub(crate) use failure::{option as operation_option, written as written_operation};
 pub(crate) use nodes::{attribute, fence as fence_node};
 pub(crate) use unfold::is_connection;
 
 use super::{
+    absences::{self, Absences, Meanings},
     arena::{Arena, ClearWhy, NodeIx, NodeKind, NodeTable, ResIx},
     names::{Names, NodeNames},
     rules::{self, Context},
@@ -40,8 +42,22 @@ pub(crate) fn gather<'s>(spec: &'s Cluster, state: &'s State) -> Arena<'s> {
     gather_part(spec, state, &trace::NOTHING)
 }
 
+/// The same, where it was noted which histories say no more than that something is not there.
+pub(crate) fn gather_noted<'s>(spec: &'s Cluster, state: &'s State, absences: &'s Absences) -> Arena<'s> {
+    gather_all(spec, state, &trace::NOTHING, absences)
+}
+
 /// Gathers what is known of a part of a cluster.
 pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Given) -> Arena<'s> {
+    gather_all(spec, state, given, &absences::NONE)
+}
+
+fn gather_all<'s>(
+    spec: &'s Cluster,
+    state: &'s State,
+    given: &'s Given,
+    absences: &'s Absences,
+) -> Arena<'s> {
     let now = state.now;
     let context = Context { now, ..Context::default() };
     let options = options::read(&rules::values(&spec.options, &context), state);
@@ -67,6 +83,7 @@ pub(crate) fn gather_part<'s>(spec: &'s Cluster, state: &'s State, given: &'s Gi
         look_again: None,
         unfencing: false,
         given,
+        absences,
         standings: Vec::new(),
         nodes_changed: false,
         foresees: true,
@@ -120,11 +137,12 @@ fn see_nodes(arena: &mut Arena<'_>) -> BTreeSet<NodeIx> {
 /// Reads the histories of all nodes. What runs on a node that is reached through a connection is read only
 /// when it is known that the connection is there, so this goes on until no more can be read.
 fn read_histories(arena: &mut Arena<'_>, seen: &mut BTreeSet<NodeIx>) {
+    let meanings = Meanings::of(arena);
     let mut read: BTreeSet<usize> = BTreeSet::new();
     // Bounded: each turn but the last reads at least one of the entries.
-    while read_some(arena, &mut read, seen, history::is_readable) {}
+    while read_some(arena, &meanings, &mut read, seen, history::is_readable) {}
     if arena.options.fencing {
-        read_some(arena, &mut read, seen, |_, _| true);
+        read_some(arena, &meanings, &mut read, seen, |_, _| true);
     }
     for node in arena.node_numbers().filter(|node| !is_full(arena, *node)).collect::<Vec<_>>() {
         stop_connection_of_leaving(arena, node);
@@ -138,6 +156,7 @@ fn read_histories(arena: &mut Arena<'_>, seen: &mut BTreeSet<NodeIx>) {
 /// while others are read, so the entries are looked up again each time.
 fn read_some(
     arena: &mut Arena<'_>,
+    meanings: &Meanings,
     read: &mut BTreeSet<usize>,
     seen: &mut BTreeSet<NodeIx>,
     is_readable: impl Fn(&Arena<'_>, NodeIx) -> bool,
@@ -161,8 +180,11 @@ fn read_some(
             }
             nodes::judge_remote(arena, node);
         }
-        history::read(arena, &counts, node, &entry.history);
-        locate::bind_removed(arena, &entry.history);
+        let absent = arena.absences.on(place, entry).iter();
+        let absent = absent.map(|absence| absence.and_then(|absence| meanings.of_one(absence)));
+        let all = entry.history.iter().zip(absent.chain(iter::repeat(None)));
+        history::read(arena, &counts, node, all.clone());
+        locate::bind_removed(arena, all.filter(|(_, absent)| absent.is_none()).map(|(entry, _)| entry));
     }
     read.len() > before
 }
