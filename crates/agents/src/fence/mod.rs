@@ -6,7 +6,7 @@
 //! cannot be found out from here. A node that is still heard afterwards can.
 //!
 //! Nothing is kept between two attempts but how programs describe themselves. Whoever carries one out may die at
-//! any time: the programs it started die with it.
+//! any time: the program that it runs dies with it.
 
 mod description;
 mod switch;
