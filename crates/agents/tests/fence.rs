@@ -1,5 +1,5 @@
 //! Attempts to switch nodes off, with a power switch whose outlets are files; and with `fence_dummy` of the Debian
-//! package `fence-agents`, unmodified.
+//! package `fence-agents` and `external/ipmi` of `cluster-glue`, both unmodified.
 
 use std::{
     fs,
@@ -304,6 +304,27 @@ fn a_plug_in_is_believed_if_its_device_is_well_afterwards() {
 }
 
 #[test]
+fn ipmi_of_cluster_glue_switches_a_machine_off() {
+    let places = Places::default();
+    if !places.external.join("ipmi").exists() {
+        eprintln!("skipped: the Debian package cluster-glue is not installed");
+        return;
+    }
+    let rack = Rack { fencing: Fencing::new(places), ..Rack::new() };
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ipmitool");
+    let ipmi = |secret: &str| {
+        let told = [("hostname", "ada"), ("ipaddr", "10.2.0.1"), ("userid", "ha"), ("passwd", secret)];
+        rack.device("external/ipmi", &[told.as_slice(), &[("ipmitool", tool)]].concat())
+    };
+    assert_eq!(rack.prove(&ipmi("open sesame")), Finding::Ready(Power::Unsaid));
+    let message = rack.refuses(&[ipmi("friend")]);
+    assert!(message.contains("Unable to establish LAN session"), "{message}");
+    assert_eq!(rack.outlet("ada"), "on");
+    assert_eq!(rack.off(&[ipmi("open sesame")]), FenceOutcome::Off);
+    assert_eq!(rack.outlet("ada"), "off");
+}
+
+#[test]
 fn fence_dummy_of_debian_switches_a_file_off() {
     if !Path::new("/usr/sbin/fence_dummy").exists() {
         eprintln!("skipped: the Debian package fence-agents is not installed");
@@ -317,7 +338,9 @@ fn fence_dummy_of_debian_switches_a_file_off() {
     // It has a parameter of this name, so what is told is the path.
     let dummy = device("fence_dummy", &[("status_file", state.to_str().unwrap())]);
     assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::On));
+    let begun = Instant::now();
     assert_eq!(fencing.carry_out(&order("ada", std::slice::from_ref(&dummy)), &never), FenceOutcome::Off);
+    eprintln!("fence_dummy: off and read back in {:?}", begun.elapsed());
     assert_eq!(fs::read_to_string(&state).unwrap(), "off");
     assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::Off));
     // It forgets at once what it was told.

@@ -32,6 +32,9 @@ const LAST_WORDS_MAX: usize = AGENT_MESSAGE_MAX / 8;
 const SECRET_MAX: u64 = 4096;
 /// Where plug-ins of cluster-glue have helpers of theirs.
 const GLUE_PATH: &str = "/usr/share/cluster-glue";
+/// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
+const GLUE_SAYS: [(&str, &str); 3] =
+    [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
 /// By what a program of fence-agents is told the outlet: today's name, and the former one.
 const OUTLET: [&str; 2] = ["plug", "port"];
 /// What only we say.
@@ -228,7 +231,7 @@ impl<'a> Switch<'a> {
             }
             Told::Variables(variables) => {
                 command.envs(variables.iter().map(|(name, value)| (name, value)));
-                command.env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
+                command.envs(GLUE_SAYS).env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
                 if action == "off" {
                     command.arg(self.node.as_str());
                 }
