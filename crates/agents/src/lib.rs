@@ -7,11 +7,14 @@
 //! happens between operations, a process that dies or an address that somebody removes, is told
 //! as an event.
 //!
+//! What switches another node off is no agent of a resource: see [`fence`].
+//!
 //! Beside the agents stand the things that let go without them: the [`gate`] in the kernel for
 //! addresses, and the [`process::keeper`] for processes.
 
 mod agent;
 pub mod clock;
+pub mod fence;
 pub mod gate;
 pub mod ip;
 pub mod lease;

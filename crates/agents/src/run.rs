@@ -1,7 +1,8 @@
 //! Running a command that has to come to an end.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Seek as _, Write as _},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -10,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 use crate::{sys, wait, wait::Bell};
 
@@ -18,6 +22,9 @@ use crate::{sys, wait, wait::Bell};
 pub(crate) const OUTPUT_MAX: usize = 512 * 1024;
 /// How long a command that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Where the programs are that agents call.
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +45,55 @@ pub(crate) struct Ended {
     pub(crate) errors: String,
 }
 
+impl Ended {
+    /// The last thing it said, errors first, with at most `most` characters.
+    pub(crate) fn last_words(&self, most: usize) -> Option<String> {
+        let last = |text: &str| text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned);
+        let said = last(&self.errors).or_else(|| last(&self.output))?;
+        Some(said.trim().chars().take(most).collect())
+    }
+}
+
+/// What becomes of the processes that a command leaves in the background.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leftovers {
+    /// They keep running: a start may leave a service.
+    Stay,
+    /// They end with it.
+    Go,
+}
+
 /// Runs a command in a process group of its own, until it ends, or until the deadline or the bell.
 /// What it leaves in the background keeps running.
 pub(crate) fn run(mut command: Command, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(Stdio::null());
+    finish(command, Leftovers::Stay, deadline, cancel)
+}
+
+/// The same for a command that reads `input`, and of which nothing goes on: nothing in the background once it has
+/// ended, and it ends with the thread that calls this.
+pub(crate) fn run_whole(
+    mut command: Command,
+    input: &str,
+    deadline: Instant,
+    cancel: &Bell,
+) -> io::Result<Ended> {
+    // In memory, so that what is secret touches no disk, and no reader can make us wait.
+    let mut told = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    told.write_all(input.as_bytes())?;
+    told.rewind()?;
+    command.stdin(Stdio::from(told));
+    sys::end_with_thread(&mut command);
+    finish(command, Leftovers::Go, deadline, cancel)
+}
+
+fn finish(mut command: Command, left: Leftovers, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
     let watched = watch(&mut child, group);
     let (end, pipes) = match watched {
-        Ok((pidfd, pipes)) => follow(&mut child, group, &pidfd, pipes, deadline, cancel)?,
+        Ok((pidfd, pipes)) => follow(&mut child, (group, left), &pidfd, pipes, deadline, cancel)?,
         Err(error) => {
             sys::kill_group(group, libc::SIGKILL).ok();
             child.wait().ok();
@@ -106,7 +153,7 @@ enum Patience {
 
 fn follow(
     child: &mut Child,
-    group: i32,
+    (group, left): (i32, Leftovers),
     pidfd: &OwnedFd,
     mut pipes: [Pipe; 2],
     deadline: Instant,
@@ -139,6 +186,10 @@ fn follow(
             // Nothing is left to do but wait for the kernel.
             Patience::Told | Patience::Killed => (Patience::Killed, None),
         };
+    }
+    if left == Leftovers::Go {
+        // Before its number is given back: nobody else's group can have it yet.
+        sys::kill_group(group, libc::SIGKILL).ok();
     }
     let status = child.wait()?;
     if patience != Patience::Waiting {

@@ -311,6 +311,14 @@ pub(crate) fn prepare_service(
     unsafe { command.pre_exec(become_service) };
 }
 
+/// Lets a command be killed when the thread that starts it ends.
+pub(crate) fn end_with_thread(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let bind = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    unsafe { command.pre_exec(bind) };
+}
+
 /// Sends a signal to a process.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // Negative and small numbers mean groups, everybody, or ourselves.

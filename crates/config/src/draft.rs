@@ -62,6 +62,8 @@ pub(crate) struct NodeDraft {
     pub(crate) addresses: Option<Written<Vec<Written<String>>>>,
     pub(crate) voter: Option<Written<bool>>,
     pub(crate) capacity: Option<Written<Amounts>>,
+    /// What switches it off, whatever it is: devices, lists of them, lists of lists.
+    pub(crate) fence: Option<Value>,
     pub(crate) present: Vec<String>,
 }
 
@@ -260,7 +262,7 @@ fn link(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> Li
 
 fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> NodeDraft {
     let mut present = present(table);
-    let is_unknown = |entry: &&Entry| words::meant(&entry.key, &["capacity"]).is_none();
+    let is_unknown = |entry: &&Entry| words::meant(&entry.key, &["capacity", "fence"]).is_none();
     if table.entries.iter().filter(is_unknown).any(|entry| matches!(entry.value.kind, Kind::Table(_))) {
         // Its name is cut short by a point; whatever it needs is further down.
         present.push("addresses".into());
@@ -270,6 +272,7 @@ fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> No
         addresses: keys.texts("addresses"),
         voter: keys.boolean("voter"),
         capacity: keys.amounts("capacity"),
+        fence: keys.value("fence").cloned(),
         present,
         name,
     };

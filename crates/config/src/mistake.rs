@@ -217,6 +217,12 @@ codes! {
     MissingFile "missing-file" Error;
     /// The file of a command is not on this machine.
     MissingCommand "missing-command" Warning;
+    /// Something that an agent is told by the cluster and not by the file.
+    ReservedParameter "reserved-parameter" Error;
+    /// A secret that stands in the configuration itself.
+    ClearPassword "clear-password" Warning;
+    /// The file of a secret is not on this machine.
+    MissingSecret "missing-secret" Warning;
     /// A secret that others can read.
     ExposedFile "exposed-file" Warning;
 }

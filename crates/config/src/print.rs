@@ -6,7 +6,8 @@ use std::{
 };
 
 use heart_model::{
-    AgentRef, Copies, Duration, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec, Value, Wishes,
+    AgentRef, Copies, Duration, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec, Value,
+    Wishes,
 };
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
@@ -39,6 +40,7 @@ pub fn print(spec: &Spec) -> String {
         text.entry("addresses", &list(addresses));
         text.entry("voter", &node.voter.to_string());
         text.amounts("capacity", &node.capacity);
+        print_fence(&mut text, &node.fence);
     }
     for (name, hours) in &spec.times {
         print_time(&mut text, name.as_str(), hours);
@@ -53,6 +55,37 @@ pub fn print(spec: &Spec) -> String {
         print_instead(&mut text, &["group", name.as_str()], &group.wishes);
     }
     text.0
+}
+
+/// One device alone stands without lists around it, as most people write it.
+fn print_fence(text: &mut Text, levels: &[Vec<FenceDevice>]) {
+    match levels {
+        [] => {}
+        [level] if level.len() == 1 => text.entry("fence", &print_level(level)),
+        levels => {
+            let lines = levels.iter().map(|level| format!("    {},\n", print_level(level)));
+            text.entry("fence", &format!("[\n{}]", lines.collect::<String>()));
+        }
+    }
+}
+
+fn print_level(level: &[FenceDevice]) -> String {
+    match level {
+        [device] => print_device(device),
+        devices => list(devices.iter().map(print_device)),
+    }
+}
+
+fn print_device(device: &FenceDevice) -> String {
+    let ours = [
+        ("agent", quoted(&device.agent.to_string())),
+        ("delay", quoted(&duration::print(device.delay))),
+        ("timeout", quoted(&duration::print(device.timeout))),
+    ];
+    let ours = ours.into_iter().map(|(key, value)| format!("{key} = {value}"));
+    let told =
+        device.parameters.iter().map(|(key, value)| format!("{} = {}", plain_key(key), print_value(value)));
+    format!("{{ {} }}", ours.chain(told).collect::<Vec<_>>().join(", "))
 }
 
 fn print_link(text: &mut Text, number: usize, link: &Link, port: u16) {

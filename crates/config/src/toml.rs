@@ -16,7 +16,7 @@ use crate::{
     tree::{Entry, Kind, Table, Value, cut},
 };
 
-/// How many tables and lists may lie in one another. A configuration needs four.
+/// How many tables and lists may lie in one another. A configuration needs five.
 pub(crate) const DEPTH_MAX: usize = 16;
 /// Most mistakes of form that are reported; after so many, the text is something else.
 const REPORTED_MAX: usize = 50;
@@ -164,7 +164,7 @@ impl<'t> Builder<'t> {
                 format!("more than {DEPTH_MAX} tables or lists lie in one another"),
             )
             .label("this is one too many")
-            .hint("a configuration needs four levels at most: is this the right file?"),
+            .hint("a configuration needs five levels at most: is this the right file?"),
         );
     }
 

@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use heart_config::{NoEnvironment, print, read};
 use heart_model::{
-    AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, Link, LinkAddress, LinkKind,
-    LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Value,
-    Wishes,
+    AgentRef, ClusterSpec, Duration, FenceAgent, FenceDevice, GroupName, GroupSpec, Guard, Link, LinkAddress,
+    LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
+    Value, Wishes,
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
@@ -83,6 +83,9 @@ const PIECES: &[&str] = &[
     "\"22:00-06:00\"",
     "[resource.x.at.night]",
     "needs = { memory = 1 }",
+    "fence = { agent = \"fence_x\" }",
+    "fence = [",
+    "{ agent = \"external/x\", delay = \"2s\" }",
 ];
 
 proptest! {
@@ -177,18 +180,41 @@ fn kind(number: u8) -> impl Strategy<Value = (AgentRef, BTreeMap<String, Value>,
             let parameters = parameters.map(|(key, value)| (key.to_owned(), value));
             (AgentRef::BuiltIn("process".into()), parameters.into_iter().collect())
         });
-    let value = prop_oneof![
-        text().prop_map(Value::Text),
-        any::<i64>().prop_map(Value::Integer),
-        any::<bool>().prop_map(Value::Boolean)
-    ];
-    let ocf = collection::btree_map(text(), value, 0..4).prop_map(|parameters| {
+    let ocf = collection::btree_map(text(), told(), 0..4).prop_map(|parameters| {
         (AgentRef::Ocf { provider: "heartbeat".into(), kind: "Dummy".into() }, parameters)
     });
     (prop_oneof![ip, process, ocf], guard).prop_map(|((agent, parameters), guard)| {
         let other = matches!(agent, AgentRef::Ocf { .. }) && guard == Guard::Lease;
         (agent, parameters, if other { Guard::Fence } else { guard })
     })
+}
+
+/// What an agent that is not built in can be told.
+fn told() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        text().prop_map(Value::Text),
+        any::<i64>().prop_map(Value::Integer),
+        any::<bool>().prop_map(Value::Boolean)
+    ]
+}
+
+/// Levels of devices that switch a node off.
+fn fence() -> impl Strategy<Value = Vec<Vec<FenceDevice>>> {
+    let agent = sample::select(vec!["fence_ipmilan", "fence_apc-snmp", "external/ipmi"]);
+    let parameters = collection::btree_map("(plug|ip|[A-Z0-9_-]{1,9}[a-z]_file)", told(), 0..4);
+    let delay = (0_u64..600_000_000).prop_map(Duration::from_micros);
+    let timeout = (1_000_000_u64..600_000_000).prop_map(Duration::from_micros);
+    let device = (agent, parameters, delay, timeout).prop_map(|(agent, mut parameters, delay, timeout)| {
+        for (key, value) in &mut parameters {
+            if let Value::Text(path) = value
+                && key.ends_with("_file")
+            {
+                path.insert(0, '/');
+            }
+        }
+        FenceDevice { agent: FenceAgent::parse(agent).unwrap(), parameters, delay, timeout }
+    });
+    collection::vec(collection::vec(device, 1..4), 0..4)
 }
 
 fn resource(number: u8, nodes: usize) -> impl Strategy<Value = ResourceSpec> {
@@ -220,6 +246,15 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn plain_spec() -> impl Strategy<Value = Spec> {
+    (bare_spec(), collection::vec(fence(), 9)).prop_map(|(mut spec, fences)| {
+        for (node, fence) in spec.nodes.values_mut().zip(fences) {
+            node.fence = fence;
+        }
+        spec
+    })
+}
+
+fn bare_spec() -> impl Strategy<Value = Spec> {
     let sizes = (1_usize..9, 0_u8..12, 0_usize..3);
     let rest = (word(), "/[a-z/]{0,20}", 1_u16.., timing(), 0_usize..4);
     (sizes, rest)

@@ -109,6 +109,7 @@ fn run_executor(setup: &Setup) -> anyhow::Result<()> {
         board,
         wake: None,
         ocf_root: heart_agents::ocf::OCF_ROOT.into(),
+        fence: heart_agents::fence::Places::default(),
     };
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }

@@ -20,17 +20,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_agents::{LeaseView, clock, ocf::OCF_ROOT, process::keeper::keeper_main, wait};
+use heart_agents::{LeaseView, clock, fence::Places, ocf::OCF_ROOT, process::keeper::keeper_main, wait};
 use heart_daemon::{
     channel::{self, Channel, Incoming},
     executor::{self, Options},
 };
 use heart_model::{
-    Act, Activity, AgentRef, BootId, Epoch, FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts,
-    NodeId, Order, OrderId, Outcome, Report, ResourceName, ResourceSpec, Session, SessionNumber, Term,
-    ToExecutor, Value, Wishes,
+    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FromExecutor,
+    Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order, OrderId, Outcome, Report,
+    ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor, Value, Wishes,
 };
 use support::World;
+
+/// Where the power switch is.
+const SUPPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../agents/tests/support");
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 8] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
         ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
         (
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         ("an_address_survives_its_executor", an_address_survives_its_executor),
         ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
+        ("another_node_is_switched_off_once", another_node_is_switched_off_once),
+        ("an_attempt_ends_with_its_executor", an_attempt_ends_with_its_executor),
     ];
     runner::run_tests(&tests)
 }
@@ -69,6 +74,7 @@ fn be_executor(dir: &Path) -> ExitCode {
         lease: Some(lease),
         wake: None,
         ocf_root: OCF_ROOT.into(),
+        fence: Places { programs: vec![SUPPORT.into()], external: SUPPORT.into() },
     };
     match executor::run(connection, options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -431,4 +437,71 @@ fn an_ocf_agent_is_run_and_asked() {
     fs::remove_file(state).unwrap();
     assert!(matches!(core.changed("dummy"), Activity::Failed(_)), "the second opinion notices");
     assert_eq!(core.does("dummy", 5, Act::Stop).0, Outcome::Done);
+}
+
+/// An attempt at ada, with the switch whose outlets are files in `dir`.
+fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
+    let told = [("dir", dir.to_str().unwrap()), ("password", "open sesame"), ("mode", mode)];
+    let text = |(name, text): (&str, &str)| (name.to_owned(), Value::Text(text.to_owned()));
+    let device = FenceDevice {
+        agent: FenceAgent::parse("fence_switch").unwrap(),
+        parameters: told.into_iter().map(text).collect(),
+        delay: Duration::ZERO,
+        timeout: ms(10_000),
+    };
+    FenceOrder { node: NodeName::new("ada").unwrap(), boot: BootId(7), attempt, devices: vec![device] }
+}
+
+impl Core {
+    fn fence(&mut self, order: &FenceOrder) {
+        self.channel.send(&ToExecutor::Fence(order.clone())).unwrap();
+    }
+
+    fn fenced(&mut self, attempt: u32) -> FenceOutcome {
+        self.expect("the end of an attempt", |message| match message {
+            FromExecutor::Fenced(report) if report.attempt == attempt => Some(report.outcome.clone()),
+            _ => None,
+        })
+    }
+}
+
+fn another_node_is_switched_off_once() {
+    let outlets = tempfile::tempdir().unwrap();
+    fs::write(outlets.path().join("ada"), "on\n").unwrap();
+    let mut core = Core::new(World::new().unwrap(), &[]);
+    let (first, second) = (attempt(outlets.path(), 1, "refuses"), attempt(outlets.path(), 2, "good"));
+    core.fence(&first);
+    core.fence(&second);
+    core.fence(&second);
+    assert!(matches!(core.fenced(1), FenceOutcome::Failed { message } if message.contains("busy")));
+    assert_eq!(core.fenced(2), FenceOutcome::Off);
+    core.fence(&second);
+    assert_eq!(core.fenced(2), FenceOutcome::Off);
+    let log = fs::read_to_string(outlets.path().join("log")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.starts_with("off ada")).count(), 2, "once each: {log}");
+    core.replace_executor();
+    core.fence(&second);
+    assert_eq!(core.fenced(2), FenceOutcome::Off, "the next executor knows nothing of it, and does it again");
+}
+
+fn an_attempt_ends_with_its_executor() {
+    let outlets = tempfile::tempdir().unwrap();
+    let mut core = Core::new(World::new().unwrap(), &[]);
+    core.fence(&attempt(outlets.path(), 1, "dead"));
+    // It says that it hangs by this file.
+    let (lingers, end) = (outlets.path().join("lingers"), Instant::now() + ms(10_000));
+    while !lingers.exists() {
+        assert!(Instant::now() < end, "the switch was not told");
+        core.inventory();
+    }
+    let agent = fs::read_to_string(format!("/proc/{}/stat", fs::read_to_string(&lingers).unwrap().trim()));
+    let parent: i32 = agent.unwrap().split(' ').nth(3).unwrap().parse().unwrap();
+    core.replace_executor();
+    let end = Instant::now() + ms(10_000);
+    let line = || fs::read_to_string(format!("/proc/{parent}/cmdline"));
+    while line().is_ok_and(|line| line.contains("fence_switch")) {
+        assert!(Instant::now() < end, "the program goes on without its executor");
+        core.inventory();
+    }
+    kill(fs::read_to_string(&lingers).unwrap().trim().parse().unwrap());
 }

@@ -12,6 +12,25 @@ const PARAMETERS_MAX: usize = 512;
 
 /// Reads the answer to `meta-data`.
 pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
+    let document = parse(text)?;
+    let root = document.root_element();
+    Ok(AgentInfo {
+        agent,
+        summary: words(root, "shortdesc"),
+        description: words(root, "longdesc"),
+        parameters: parameters(root),
+        // What it does is not known, so nothing less than proof will do.
+        guard: Guard::Fence,
+        promotes: promotes(root),
+    })
+}
+
+/// What somebody else's agent can be told that describes itself in the same words, such as a fence agent.
+pub(crate) fn read_parameters(text: &str) -> Result<Vec<ParameterInfo>, String> {
+    parse(text).map(|document| parameters(document.root_element()))
+}
+
+fn parse(text: &str) -> Result<Document<'_>, String> {
     if text.len() > TEXT_MAX {
         return Err(format!("its description is longer than {TEXT_MAX} bytes"));
     }
@@ -23,23 +42,17 @@ pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
     if !root.has_tag_name("resource-agent") {
         return Err(format!("its description is about a `{}`", root.tag_name().name()));
     }
-    let parameters = root
-        .children()
+    Ok(document)
+}
+
+fn parameters(root: Node<'_, '_>) -> Vec<ParameterInfo> {
+    root.children()
         .filter(|node| node.has_tag_name("parameters"))
         .flat_map(|node| node.children())
         .filter(|node| node.has_tag_name("parameter"))
         .take(PARAMETERS_MAX)
         .filter_map(parameter)
-        .collect();
-    Ok(AgentInfo {
-        agent,
-        summary: words(root, "shortdesc"),
-        description: words(root, "longdesc"),
-        parameters,
-        // What it does is not known, so nothing less than proof will do.
-        guard: Guard::Fence,
-        promotes: promotes(root),
-    })
+        .collect()
 }
 
 /// Whether one of its actions is to promote.

@@ -4,7 +4,7 @@
 //! variables, the answer is an exit code, and a line on standard error says why. We set what
 //! version 1.1 of the interface asks for, and what agents have come to expect from Pacemaker.
 
-mod metadata;
+pub(crate) mod metadata;
 
 use std::{
     path::PathBuf,
@@ -16,7 +16,7 @@ use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome, Resour
 
 use crate::{
     agent::{Agent, Job, Stop},
-    run::{self, End, Ended},
+    run::{self, End, Ended, SEARCH_PATH},
     wait::Bell,
 };
 
@@ -26,8 +26,6 @@ pub const OCF_ROOT: &str = "/usr/lib/ocf";
 const REASON: &str = "ocf-exit-reason:";
 /// How long an agent may take to describe itself.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(20);
-/// Where the programs are that agents call.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One OCF agent.
 #[derive(Clone, Debug)]
@@ -147,9 +145,9 @@ fn outcome(ended: &Ended) -> Outcome {
 /// Why: the reason the agent gave, else the last thing it said, else its exit code.
 fn reason(ended: &Ended) -> String {
     let given = ended.errors.lines().rev().find_map(|line| line.split_once(REASON)).map(|(_, reason)| reason);
-    let said = || ended.errors.lines().chain(ended.output.lines()).rfind(|line| !line.trim().is_empty());
-    let text = given.or_else(said).unwrap_or("it did not say why").trim();
-    let text: String = text.chars().take(AGENT_MESSAGE_MAX / 4).collect();
+    let short = |text: &str| text.trim().chars().take(AGENT_MESSAGE_MAX / 4).collect();
+    let text: Option<String> = given.map(short).or_else(|| ended.last_words(AGENT_MESSAGE_MAX / 4));
+    let text = text.unwrap_or_else(|| "it did not say why".to_owned());
     match ended.end {
         End::Exit(code) => format!("{text} (exit code {code})"),
         End::Signal(signal) => format!("{text} (killed by signal {signal})"),

@@ -10,6 +10,7 @@ mod circles;
 mod cluster;
 mod company;
 mod copies;
+mod fence;
 mod groups;
 mod names;
 mod nodes;
@@ -32,7 +33,7 @@ pub(crate) fn check(
 ) -> Option<Spec> {
     let cluster = cluster::cluster(draft, environment, mistakes);
     let timing = cluster::timing(&draft.timing, mistakes);
-    let nodes = nodes::nodes(draft, mistakes);
+    let nodes = nodes::nodes(draft, environment, mistakes);
     let agents = resources::Agents::new(environment);
     let names = names::Names::of(draft);
     let resources = resources::resources(draft, &names, &agents, mistakes);

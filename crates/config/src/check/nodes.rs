@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, VOTERS_MAX};
 
-use super::{absent, addresses, missing_key, name, room, too_many};
+use super::{absent, addresses, fence, missing_key, name, room, too_many};
 use crate::{
-    Code, Mistake, Span,
+    Code, Environment, Mistake, Span,
     draft::{Draft, NodeDraft},
     tree::cut,
     words,
 };
 
-pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<NodeName, NodeSpec> {
+pub(super) fn nodes(
+    draft: &Draft,
+    environment: &dyn Environment,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<NodeName, NodeSpec> {
     if draft.nodes.is_empty() && absent("node", &draft.present) {
         let none = Mistake::of_file(Code::NoNodes, "there are no nodes");
         mistakes.push(none.hint("write a table such as `[node.ada]` with `addresses = [\"10.0.0.1\"]`"));
@@ -26,12 +30,13 @@ pub(super) fn nodes(draft: &Draft, mistakes: &mut Vec<Mistake>) -> BTreeMap<Node
     for (node, voter) in draft.nodes.iter().zip(voters) {
         let addresses = addresses_of(node, mistakes);
         let capacity = room::amounts("capacity", node.capacity.as_ref(), mistakes);
+        let fence = fence::levels(node, environment, mistakes);
         let Some(name) = name(&node.name, "node", NodeName::new, mistakes) else { continue };
         let taken = numbers.insert(name.id(), (name.clone(), node.name.span));
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence: Vec::new() });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence });
     }
     uneven(&draft.nodes, mistakes);
     nodes

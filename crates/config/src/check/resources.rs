@@ -7,7 +7,13 @@ use heart_model::{
     builtin_agents,
 };
 
-use super::{copies, length, missing_key, name, names::Names, parameters, room, too_many, wishes, word};
+use super::{
+    copies,
+    fence::{self, Unfenced},
+    length, missing_key, name,
+    names::Names,
+    parameters, room, too_many, wishes, word,
+};
 use crate::{
     Code, Environment, Found, Mistake, Written,
     draft::{Draft, GroupDraft, ResourceDraft},
@@ -67,10 +73,11 @@ pub(super) fn resources(
             group.members.iter().flat_map(|list| &list.value).map(move |name| (name.value.as_str(), group))
         })
         .collect();
+    let unfenced = fence::unfenced(draft);
     let mut resources = BTreeMap::new();
     for resource in &draft.resources {
         let group = grouped.get(resource.name.value.as_str()).copied();
-        let spec = spec(resource, group, names, agents, mistakes);
+        let spec = spec(resource, group, names, agents, &unfenced, mistakes);
         let named = name(&resource.name, "resource", ResourceName::new, mistakes);
         if let (Some(name), Some(spec)) = (named, spec) {
             resources.insert(name, spec);
@@ -84,6 +91,7 @@ fn spec(
     group: Option<&GroupDraft>,
     names: &Names<'_>,
     agents: &Agents<'_>,
+    unfenced: &Unfenced<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<ResourceSpec> {
     let timeouts = timeouts(resource, mistakes);
@@ -122,7 +130,11 @@ fn spec(
     let promotable = copies::promotable(resource, &agent, info.as_ref(), group.is_some(), mistakes);
     let has_copies = wishes.copies.is_some() || group.is_some_and(|group| group.wishes.copies.is_some());
     let stays = has_copies && !promotable;
-    let guard = guard(resource, &agent, wanted.unwrap_or(default), stays, mistakes);
+    let guard = guard(resource, &agent, wanted.unwrap_or(default), mistakes);
+    // Each copy stays on its node, and nobody takes it over.
+    if guard == Guard::Fence && !stays {
+        unfenced.judge(resource, group, mistakes);
+    }
     Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, needs, promotable, wishes })
 }
 
@@ -152,38 +164,17 @@ fn no_agent(written: &Written<String>, names: &[String]) -> Mistake {
     refused.label("unknown agent").hint(hint)
 }
 
-/// What guards it. Copies that stay where they are need no proof that another node is off.
-fn guard(
-    resource: &ResourceDraft,
-    agent: &AgentRef,
-    guard: Guard,
-    stays: bool,
-    mistakes: &mut Vec<Mistake>,
-) -> Guard {
-    let name = cut(&resource.name.value, 40);
-    match (agent, guard, &resource.guard) {
-        (AgentRef::Ocf { .. }, Guard::Lease, Some(at)) => mistakes.push(
+/// What guards it.
+fn guard(resource: &ResourceDraft, agent: &AgentRef, guard: Guard, mistakes: &mut Vec<Mistake>) -> Guard {
+    if let (AgentRef::Ocf { .. }, Guard::Lease, Some(at)) = (agent, guard, &resource.guard) {
+        mistakes.push(
             Mistake::at(Code::ImpossibleGuard, at.span, format!("`{agent}` cannot be guarded by a lease"))
                 .label("the kernel cannot take away what this agent does")
                 .hint(
                     "leave `guard` away, and it is taken over only once its node is proven off; or write \
                      `guard = \"none\"` if running twice does no harm",
                 ),
-        ),
-        // Each copy stays on its node, and nobody takes it over.
-        (_, Guard::Fence, _) if stays => {}
-        (_, Guard::Fence, written) => {
-            let at = written.as_ref().or(resource.agent.as_ref()).map_or(resource.name.span, |at| at.span);
-            mistakes.push(
-                Mistake::at(Code::NoFencing, at, format!("`{name}` stays down when its node is lost"))
-                    .label("needs proof that the node is off, and nothing here can give it")
-                    .hint(
-                        "then it runs again only once that node is back. If running twice does no harm, write \
-                         `guard = \"none\"`",
-                    ),
-            );
-        }
-        (_, Guard::Lease | Guard::None, _) => {}
+        );
     }
     guard
 }

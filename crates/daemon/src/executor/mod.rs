@@ -9,7 +9,10 @@
 //!                     ▲                                   │
 //!                     └── ends of operations, deaths, notices ◀──┘
 //! ```
+//!
+//! It also switches other nodes off when the core says so; see `attempts`.
 
+mod attempts;
 mod crew;
 mod records;
 mod terms;
@@ -29,13 +32,15 @@ use std::{
 };
 
 use heart_agents::{
-    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, lease, memory,
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease,
+    fence::{Fencing, Places},
+    lease, memory,
     process::KeeperSetup,
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceOutcome, FenceReport, FromExecutor, Guard, Order, Report, ResourceName,
-    ResourceSpec, Session, ToExecutor,
+    Act, Duration, FenceOrder, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session,
+    ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -43,6 +48,7 @@ use rustix::{
 };
 
 use crate::channel::{Channel, ChannelError, Incoming};
+use attempts::Attempts;
 use crew::{Crew, Task};
 use records::Records;
 use terms::{Action, Event, Operation};
@@ -64,6 +70,8 @@ pub struct Options {
     pub wake: Option<OwnedFd>,
     /// Where OCF agents are: [`heart_agents::ocf::OCF_ROOT`].
     pub ocf_root: PathBuf,
+    /// Where the programs are that switch nodes off.
+    pub fence: Places,
 }
 
 /// Why an executor ended. Nothing was stopped.
@@ -117,6 +125,7 @@ struct Executor {
     records: Records,
     run_dir: PathBuf,
     crew: Crew,
+    attempts: Attempts,
     units: BTreeMap<ResourceName, Unit>,
     due: BTreeMap<ResourceName, Instant>,
     watches: BTreeMap<ResourceName, OwnedFd>,
@@ -145,10 +154,13 @@ impl Executor {
             keeper,
             ocf_root: options.ocf_root,
         })?);
+        let fencing = Fencing::new(options.fence);
+        let carry_out = move |order: &FenceOrder, cancel: &Bell| fencing.carry_out(order, cancel);
         let over = records.session();
         let mut executor = Executor {
             channel: Channel::new(connection)?,
             crew: Crew::new(Arc::clone(&agents))?,
+            attempts: Attempts::new(Arc::new(carry_out))?,
             agents,
             lease,
             told,
@@ -196,6 +208,9 @@ impl Executor {
         for done in self.crew.finished() {
             self.step(&done.resource, Event::Ended { ticket: done.ticket, outcome: done.outcome })?;
         }
+        for report in self.attempts.finished() {
+            self.channel.send(&FromExecutor::Fenced(report))?;
+        }
         self.on_notices()?;
         self.on_time()?;
         self.go_on_letting_go()
@@ -210,13 +225,15 @@ impl Executor {
             PollFd::new(&self.channel, PollFlags::IN | writing),
             PollFd::new(&self.crew, PollFlags::IN),
             PollFd::new(self.agents.notices(), PollFlags::IN),
+            PollFd::new(&self.attempts, PollFlags::IN),
         ];
+        let ours = fds.len();
         fds.extend(self.watches.values().map(|fd| PollFd::new(fd, PollFlags::IN)));
         match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(ExecutorError::Wait(error.into())),
         }
-        let ended = self.watches.keys().zip(&fds[3..]).filter(|(_, fd)| !fd.revents().is_empty());
+        let ended = self.watches.keys().zip(&fds[ours..]).filter(|(_, fd)| !fd.revents().is_empty());
         Ok(ended.map(|(name, _)| name.clone()).collect())
     }
 
@@ -232,14 +249,11 @@ impl Executor {
                 Ok(())
             }
             ToExecutor::Inventory => self.tell_inventory(),
-            ToExecutor::Fence(order) => self.fence(order),
+            ToExecutor::Fence(order) => {
+                self.attempts.take(order);
+                Ok(())
+            }
         }
-    }
-
-    fn fence(&mut self, order: FenceOrder) -> Result<(), ExecutorError> {
-        let outcome = FenceOutcome::Failed { message: "this executor knows no device".into() };
-        let FenceOrder { node, boot, attempt, .. } = order;
-        Ok(self.channel.send(&FromExecutor::Fenced(FenceReport { node, boot, attempt, outcome }))?)
     }
 
     fn configure(&mut self, resources: Vec<(ResourceName, ResourceSpec)>) -> Result<(), ExecutorError> {

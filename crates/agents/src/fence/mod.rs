@@ -1,0 +1,191 @@
+//! Switching another node off, for certain: devices, through programs that other people wrote for them.
+//!
+//! An attempt tells every device of a level to switch the node off, and then asks each whether it is, again and
+//! again, until it says so or its time is over. Only what was read back after the request counts (SAFETY rule 11).
+//! A program is believed in what it says: one that switches the wrong outlet off, and reports on that one too,
+//! cannot be found out from here. A node that is still heard afterwards can.
+//!
+//! Nothing is kept between two attempts but how programs describe themselves. Whoever carries one out may die at
+//! any time: the program that it runs dies with it.
+
+mod description;
+mod switch;
+
+use std::{
+    os::fd::AsFd as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use heart_model::{AGENT_MESSAGE_MAX, FenceDevice, FenceOrder, FenceOutcome, NodeName};
+
+use crate::{wait, wait::Bell};
+use description::Descriptions;
+use switch::{Answer, Switch};
+
+/// How long is waited before a device is asked again.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where programs that talk to devices are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Where those of fence-agents are: the first that has one is taken.
+    pub programs: Vec<PathBuf>,
+    /// Where the plug-ins of cluster-glue are.
+    pub external: PathBuf,
+}
+
+impl Default for Places {
+    /// Where distributions put them.
+    fn default() -> Places {
+        Places {
+            programs: vec!["/usr/sbin".into(), "/sbin".into()],
+            external: "/usr/lib/stonith/plugins/external".into(),
+        }
+    }
+}
+
+/// What a device was found to be, when it was tried without doing anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It answers, lets us in and knows the node.
+    Ready(Power),
+    /// It answers and lets us in, but does not know the node; what it said of it.
+    WithoutNode(String),
+    /// It is of no use: not there, not reachable, or it does not let us in; what was tried and found.
+    Unusable(String),
+}
+
+/// Whether a node has power, as a device says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+    /// This kind of device cannot say.
+    Unsaid,
+}
+
+/// What carries out attempts to switch nodes off.
+#[derive(Debug, Default)]
+pub struct Fencing {
+    places: Places,
+    descriptions: Descriptions,
+}
+
+impl Fencing {
+    /// With programs from these places.
+    #[must_use]
+    pub fn new(places: Places) -> Fencing {
+        Fencing { places, descriptions: Descriptions::default() }
+    }
+
+    /// Carries out one attempt; blocks until it is over, which is when the delays and the timeouts of its devices
+    /// are at the latest, and what killing a program takes. Ends soon after `cancel` was rung.
+    #[must_use]
+    pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell) -> FenceOutcome {
+        match self.attempt(order, cancel) {
+            Ok(()) => FenceOutcome::Off,
+            Err(message) => {
+                FenceOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
+            }
+        }
+    }
+
+    /// Looks whether a device could be used on a node, without doing anything to it.
+    #[must_use]
+    pub fn prove(&self, device: &FenceDevice, node: &NodeName, cancel: &Bell) -> Finding {
+        let mut switch = match self.switch(device, node, cancel) {
+            Ok(switch) => switch,
+            Err(why) => return Finding::Unusable(why),
+        };
+        let refused = match switch.ask() {
+            Answer::On => return Finding::Ready(Power::On),
+            Answer::Off => return Finding::Ready(Power::Off),
+            Answer::Well => match switch.knows_node() {
+                Ok(()) => return Finding::Ready(Power::Unsaid),
+                Err(why) => return Finding::WithoutNode(why),
+            },
+            Answer::Unclear(why) => {
+                format!("{device} was asked how {node} is, and {why}", device = device.agent)
+            }
+        };
+        // Devices with many outlets can be well, and not know this one.
+        if switch.is_well() { Finding::WithoutNode(refused) } else { Finding::Unusable(refused) }
+    }
+
+    fn attempt(&self, order: &FenceOrder, cancel: &Bell) -> Result<(), String> {
+        let node = &order.node;
+        if order.devices.is_empty() {
+            return Err(format!("nothing can switch {node} off: write a `fence` for it into the file"));
+        }
+        let mut told: Vec<Switch<'_>> = Vec::new();
+        for device in &order.devices {
+            pause(device.delay, cancel);
+            let switched = self.switch(device, node, cancel).and_then(|mut switch| {
+                switch_off(&mut switch)?;
+                Ok(switch)
+            });
+            match switched {
+                Ok(switch) => told.push(switch),
+                Err(why) => return Err(why + &left_off(&told)),
+            }
+        }
+        told.iter_mut().try_for_each(read_back)
+    }
+
+    /// Gets a device ready to be used on a node.
+    fn switch<'a>(
+        &self,
+        device: &'a FenceDevice,
+        node: &'a NodeName,
+        cancel: &'a Bell,
+    ) -> Result<Switch<'a>, String> {
+        if cancel.is_rung() {
+            return Err(format!("{} was not used on {node}: nobody wants it any more", device.agent));
+        }
+        Switch::new(device, node, &self.places, &self.descriptions, cancel)
+    }
+}
+
+/// Waits, unless nobody wants the attempt any more. Returns how long.
+fn pause(length: Duration, cancel: &Bell) -> Duration {
+    let begun = Instant::now();
+    // If the kernel does not let us wait, it is only earlier.
+    wait::any(&[cancel.as_fd()], Some(begun + length)).ok();
+    begun.elapsed()
+}
+
+/// Tells a device. One that refuses is asked once: it may be off already, or may have gone with the node.
+fn switch_off(switch: &mut Switch<'_>) -> Result<(), String> {
+    let Err(why) = switch.off() else { return Ok(()) };
+    if switch.has_time() && switch.ask() == Answer::Off { Ok(()) } else { Err(why) }
+}
+
+/// What was done before a level failed, and stays so.
+fn left_off(told: &[Switch<'_>]) -> String {
+    let names: Vec<String> = told.iter().map(Switch::name).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => {
+            format!("; before that, {} was told to switch it off, and may have done so", names.join(" and "))
+        }
+    }
+}
+
+/// Asks a device until it says that the node is off, or until its time is over.
+fn read_back(switch: &mut Switch<'_>) -> Result<(), String> {
+    // Bounded by the time that the device has left: each round takes some of it.
+    loop {
+        let said = switch.ask();
+        let why = match said {
+            Answer::Off | Answer::Well => return Ok(()),
+            Answer::On => "said afterwards that it is still on".to_owned(),
+            Answer::Unclear(why) => format!("asked whether it is, it {why}"),
+        };
+        if !switch.pause(ASK_EVERY) {
+            return Err(switch.unproven(&why));
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! One device, ready to be used on one node.
+//!
+//! There are two kinds of programs. Those of fence-agents read lines `name=value` from their standard input, what to
+//! do among them, and answer with an exit code: 0 for done or *on*, 2 for *off*, anything else for *I do not know*.
+//! Plug-ins of cluster-glue get their parameters as environment variables, and what to do as a word. They can say
+//! whether the device is well, but not whether a node is off: after an `off` that they say has been done, this has
+//! to do.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use heart_model::{AGENT_MESSAGE_MAX, FenceAgent, FenceDevice, NodeName, Value};
+
+use super::{
+    Places,
+    description::{Description, Descriptions},
+    pause,
+};
+use crate::{
+    run::{self, End, Ended, SEARCH_PATH},
+    wait::Bell,
+};
+
+/// Longest last line of a program that is repeated to people.
+const LAST_WORDS_MAX: usize = AGENT_MESSAGE_MAX / 8;
+/// Longest secret, in bytes.
+const SECRET_MAX: u64 = 4096;
+/// Where plug-ins of cluster-glue have helpers of theirs.
+const GLUE_PATH: &str = "/usr/share/cluster-glue";
+/// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
+const GLUE_SAYS: [(&str, &str); 3] =
+    [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
+/// By what a program of fence-agents is told the outlet: today's name, and the former one.
+const OUTLET: [&str; 2] = ["plug", "port"];
+/// What only we say.
+const OURS: [&str; 3] = ["action", "option", "nodename"];
+
+/// What a device answered when it was asked how the node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    On,
+    Off,
+    /// It is of a kind that cannot say, and it is well.
+    Well,
+    /// Anything else; what, as the end of a sentence.
+    Unclear(String),
+}
+
+/// How a program is told what it has to know.
+enum Told {
+    /// Lines on its standard input.
+    Lines(String),
+    /// Variables of its environment.
+    Variables(Vec<(String, String)>),
+}
+
+/// One device, ready to be used on one node.
+pub(super) struct Switch<'a> {
+    device: &'a FenceDevice,
+    node: &'a NodeName,
+    cancel: &'a Bell,
+    program: PathBuf,
+    told: Told,
+    /// What must not be repeated, whatever a program says.
+    secrets: Vec<String>,
+    /// What is left of the device's time.
+    left: Duration,
+}
+
+impl<'a> Switch<'a> {
+    /// Finds the program and all that it has to be told.
+    pub(super) fn new(
+        device: &'a FenceDevice,
+        node: &'a NodeName,
+        places: &Places,
+        descriptions: &Descriptions,
+        cancel: &'a Bell,
+    ) -> Result<Switch<'a>, String> {
+        let program = find(&device.agent, places)?;
+        let (told, secrets, left) = (Told::Lines(String::new()), Vec::new(), device.timeout);
+        let mut switch = Switch { device, node, cancel, program, told, secrets, left };
+        for (name, value) in &device.parameters {
+            can_be_told(&device.agent, name, value)?;
+        }
+        let parameters = device.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
+        switch.told = match device.agent {
+            FenceAgent::External(_) => Told::Variables(parameters.collect()),
+            FenceAgent::Program(_) => Told::Lines(switch.lines(descriptions)?),
+        };
+        Ok(switch)
+    }
+
+    /// The device and its outlet, for people.
+    pub(super) fn name(&self) -> String {
+        let outlet = OUTLET.iter().find_map(|name| self.device.parameters.get(*name));
+        match outlet {
+            Some(outlet) => format!("{} (outlet {outlet})", self.device.agent),
+            None => self.device.agent.to_string(),
+        }
+    }
+
+    /// Tells it to switch the node off; why that was of no use, for people.
+    pub(super) fn off(&mut self) -> Result<(), String> {
+        if matches!(self.told, Told::Variables(_)) {
+            self.knows_node()?;
+        }
+        let why = match self.act("off") {
+            Ok(ended) if ended.end == End::Exit(0) => return Ok(()),
+            Ok(ended) => self.ended(&ended),
+            Err(why) => why,
+        };
+        let (name, node) = (self.name(), self.node);
+        Err(format!("{name} was told to switch {node} off, and {why}; {}", self.way_out()))
+    }
+
+    /// Asks it how the node is.
+    pub(super) fn ask(&mut self) -> Answer {
+        match (self.act("status"), &self.told) {
+            (Ok(Ended { end: End::Exit(0), .. }), Told::Lines(_)) => Answer::On,
+            (Ok(Ended { end: End::Exit(2), .. }), Told::Lines(_)) => Answer::Off,
+            (Ok(Ended { end: End::Exit(0), .. }), Told::Variables(_)) => Answer::Well,
+            (Ok(ended), _) => Answer::Unclear(self.ended(&ended)),
+            (Err(why), _) => Answer::Unclear(why),
+        }
+    }
+
+    /// Whether it answers and lets us in, whatever it knows of the node.
+    pub(super) fn is_well(&mut self) -> bool {
+        let asked = match self.told {
+            Told::Lines(_) => "monitor",
+            Told::Variables(_) => "status",
+        };
+        self.has_time() && self.act(asked).is_ok_and(|ended| ended.end == End::Exit(0))
+    }
+
+    /// Asks a plug-in which nodes it can switch: some use what they were told, whoever is meant.
+    pub(super) fn knows_node(&mut self) -> Result<(), String> {
+        let (agent, node) = (&self.device.agent, self.node);
+        let why = match self.act("gethosts") {
+            Ok(ended) if ended.end == End::Exit(0) => {
+                let hosts = || ended.output.split_whitespace();
+                if hosts().any(|host| host.eq_ignore_ascii_case(node.as_str())) {
+                    return Ok(());
+                }
+                let hosts: String =
+                    hosts().collect::<Vec<_>>().join(", ").chars().take(LAST_WORDS_MAX).collect();
+                format!("named {}", if hosts.is_empty() { "none" } else { &hosts })
+            }
+            Ok(ended) => self.ended(&ended),
+            Err(why) => why,
+        };
+        Err(format!(
+            "{agent} was asked which nodes it can switch off, and {why}: tell it that it is for {node}, as \
+             `hostname = \"{node}\"` or `hostlist = \"{node}\"`"
+        ))
+    }
+
+    /// Whether something is left of its time.
+    pub(super) fn has_time(&self) -> bool {
+        !self.left.is_zero() && !self.cancel.is_rung()
+    }
+
+    /// Waits before it is asked again; false if there is no time for another question.
+    pub(super) fn pause(&mut self, length: Duration) -> bool {
+        if self.left <= length {
+            self.left = Duration::ZERO;
+        } else {
+            self.left = self.left.saturating_sub(pause(length, self.cancel).max(length));
+        }
+        self.has_time()
+    }
+
+    /// Why nothing is proven although it was told, for people.
+    pub(super) fn unproven(&self, why: &str) -> String {
+        let (name, node) = (self.name(), self.node);
+        if self.cancel.is_rung() {
+            return format!("{name} was told to switch {node} off, and nobody waited for what came of it");
+        }
+        format!(
+            "{name} said that it had switched {node} off, but {why}, until its {:?} were over; {}",
+            self.device.timeout,
+            self.way_out()
+        )
+    }
+
+    fn way_out(&self) -> String {
+        match &self.device.agent {
+            FenceAgent::Program(name) => format!(
+                "see that the device is reachable from here, lets us in and has {} on this outlet (try `{name} \
+                 --action=status …` by hand), or raise its `timeout`",
+                self.node
+            ),
+            FenceAgent::External(name) => format!(
+                "see that the device is reachable from here and lets us in (try `stonith -t external/{name} … -lS` \
+                 by hand), or raise its `timeout`"
+            ),
+        }
+    }
+
+    /// What became of a program, as the end of a sentence.
+    fn ended(&self, ended: &Ended) -> String {
+        let said = match ended.last_words(LAST_WORDS_MAX) {
+            Some(said) => format!("answered `{}`", self.without_secrets(said)),
+            None => "did not say why".to_owned(),
+        };
+        match ended.end {
+            End::Exit(code) => format!("{said} (exit code {code})"),
+            End::Signal(signal) => format!("{said} (killed by signal {signal})"),
+            End::Cut if self.cancel.is_rung() => "nobody waited for its answer".to_owned(),
+            End::Cut => format!("gave no answer within its {:?}", self.device.timeout),
+        }
+    }
+
+    fn without_secrets(&self, said: String) -> String {
+        self.secrets.iter().fold(said, |said, secret| said.replace(secret, "***"))
+    }
+
+    /// Lets the program do one thing, within what is left of the device's time.
+    fn act(&mut self, action: &str) -> Result<Ended, String> {
+        let mut command = Command::new(&self.program);
+        command.env_clear().current_dir("/");
+        let input = match &self.told {
+            Told::Lines(lines) => {
+                command.env("PATH", SEARCH_PATH);
+                format!("action={action}\n{lines}")
+            }
+            Told::Variables(variables) => {
+                command.envs(variables.iter().map(|(name, value)| (name, value)));
+                command.envs(GLUE_SAYS).env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
+                if action == "off" {
+                    command.arg(self.node.as_str());
+                }
+                String::new()
+            }
+        };
+        command.env("LC_ALL", "C");
+        let begun = Instant::now();
+        let ended = run::run_whole(command, &input, begun + self.left, self.cancel);
+        self.left = self.left.saturating_sub(begun.elapsed());
+        ended.map_err(|error| format!("{} cannot be run: {error}", self.program.display()))
+    }
+
+    /// What a program of fence-agents is told beside what to do.
+    fn lines(&mut self, descriptions: &Descriptions) -> Result<String, String> {
+        let parameters = &self.device.parameters;
+        let has_outlet = OUTLET.iter().any(|name| parameters.contains_key(*name));
+        let known = match has_outlet && !parameters.keys().any(|name| name.ends_with("_file")) {
+            true => Description::default(),
+            false => self.description(descriptions)?,
+        };
+        let mut lines = String::new();
+        for (name, value) in parameters {
+            let is_its_own = known.iter().any(|one| one.name == *name);
+            let (name, value) = match (name.strip_suffix("_file"), value) {
+                (Some(plain), Value::Text(path)) if !is_its_own => {
+                    let secret = first_line(Path::new(path), plain)?;
+                    self.secrets.push(secret.clone());
+                    (plain, secret)
+                }
+                (_, value) => (name.as_str(), value.to_string()),
+            };
+            lines += &format!("{name}={value}\n");
+        }
+        let wanted = OUTLET.iter().find(|name| known.iter().any(|one| one.name == **name && one.required));
+        if let Some(outlet) = wanted.filter(|_| !has_outlet) {
+            lines += &format!("{outlet}={}\n", self.node);
+        }
+        Ok(lines)
+    }
+
+    fn description(&mut self, descriptions: &Descriptions) -> Result<Description, String> {
+        let program = self.program.clone();
+        descriptions.of(&program, || {
+            let why = match self.act("metadata") {
+                Ok(ended) if ended.end == End::Exit(0) => return Ok(ended.output),
+                Ok(ended) => self.ended(&ended),
+                Err(why) => why,
+            };
+            Err(format!(
+                "{} was asked to describe itself, and {why}: see that it is whole on this node",
+                program.display()
+            ))
+        })
+    }
+}
+
+/// Where the program of an agent is.
+fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
+    let (folders, name, package) = match agent {
+        FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
+        FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),
+    };
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!(
+            "{agent} is not on this node: it is not in {} (Debian: package {package})",
+            folders.join(", ")
+        )
+    })
+}
+
+/// Checks again what was checked when the file was read, perhaps by another version: whoever can smuggle in a line
+/// says what is done.
+fn can_be_told(agent: &FenceAgent, name: &str, value: &Value) -> Result<(), String> {
+    let of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let is_name = !name.is_empty() && name.chars().all(of_names) && !OURS.contains(&name);
+    let is_line = match value {
+        Value::Text(text) => !text.contains(char::is_control),
+        Value::Integer(_) | Value::Boolean(_) => true,
+        Value::List(_) | Value::Table(_) => false,
+    };
+    match (is_name, is_line) {
+        (true, true) => Ok(()),
+        (false, _) => Err(format!("{agent} cannot be told `{}`: remove it", name.escape_debug())),
+        (true, false) => Err(format!("{agent} cannot be told this `{name}`: write one line, or a number")),
+    }
+}
+
+/// The first line of the file of a secret.
+fn first_line(path: &Path, name: &str) -> Result<String, String> {
+    let wrong = |why: String| {
+        format!(
+            "cannot take `{name}` from {}: {why}; write it into the first line of this file, on this node too, \
+             readable by root alone",
+            path.display()
+        )
+    };
+    // What is no file may never come to its end.
+    let is_file = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.is_file();
+    if !is_file {
+        return Err(wrong("it is no file".to_owned()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(SECRET_MAX + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    let line = text.lines().next().unwrap_or_default();
+    match line {
+        "" => Err(wrong("its first line is empty".to_owned())),
+        line if line.len() as u64 > SECRET_MAX => {
+            Err(wrong(format!("its first line is longer than {SECRET_MAX} bytes")))
+        }
+        line if line.contains(char::is_control) => Err(wrong("it has a control character in it".to_owned())),
+        line => Ok(line.to_owned()),
+    }
+}

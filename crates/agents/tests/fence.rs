@@ -1,0 +1,350 @@
+//! Attempts to switch nodes off, with a power switch whose outlets are files; and with `fence_dummy` of the Debian
+//! package `fence-agents` and `external/ipmi` of `cluster-glue`, both unmodified.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use heart_agents::{
+    fence::{Fencing, Finding, Places, Power},
+    wait::Bell,
+};
+use heart_model::{BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, NodeName, Value};
+
+/// Longest that a test waits for what has to happen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A folder with the outlets of a switch.
+struct Rack {
+    dir: tempfile::TempDir,
+    fencing: Fencing,
+}
+
+impl Rack {
+    fn new() -> Rack {
+        let dir = tempfile::tempdir().unwrap();
+        for outlet in ["ada", "neighbour", "3", "4"] {
+            fs::write(dir.path().join(outlet), "on\n").unwrap();
+        }
+        fs::write(dir.path().join("secret"), "open sesame\nand more\n").unwrap();
+        // Where they are: one that was just written may be busy while another test starts a program.
+        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
+        let places =
+            Places { programs: vec!["/nowhere".into(), support.clone()], external: support.join("external") };
+        Rack { dir, fencing: Fencing::new(places) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn device(&self, agent: &str, told: &[(&str, &str)]) -> FenceDevice {
+        let dir = ("dir", self.dir.path().to_str().unwrap());
+        device(agent, &[&[dir], told].concat())
+    }
+
+    /// The switch as it should be used, and what else it is told.
+    fn switch(&self, told: &[(&str, &str)]) -> FenceDevice {
+        let secret = self.path("secret");
+        self.device("fence_switch", &[&[("password_file", secret.to_str().unwrap())], told].concat())
+    }
+
+    /// Switches ada off.
+    fn off(&self, devices: &[FenceDevice]) -> FenceOutcome {
+        self.fencing.carry_out(&order("ada", devices), &Bell::new().unwrap())
+    }
+
+    /// Why ada could not be switched off.
+    fn refuses(&self, devices: &[FenceDevice]) -> String {
+        match self.off(devices) {
+            FenceOutcome::Off => panic!("it is said to be off"),
+            FenceOutcome::Failed { message } => message,
+        }
+    }
+
+    fn prove(&self, device: &FenceDevice) -> Finding {
+        self.fencing.prove(device, &node("ada"), &Bell::new().unwrap())
+    }
+
+    fn outlet(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap().trim().to_owned()
+    }
+
+    fn log(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+        log.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// Waits for the end of what the switch has left.
+    fn nothing_lingers(&self) {
+        let pid = fs::read_to_string(self.path("lingers")).unwrap();
+        let end = Instant::now() + PATIENCE;
+        let line = || fs::read_to_string(format!("/proc/{}/cmdline", pid.trim()));
+        while line().is_ok_and(|line| line.contains("73.01")) {
+            assert!(Instant::now() < end, "it is still there");
+            thread::yield_now();
+        }
+    }
+}
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+fn device(agent: &str, told: &[(&str, &str)]) -> FenceDevice {
+    let text = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::Text((*text).to_owned()));
+    FenceDevice {
+        agent: FenceAgent::parse(agent).unwrap(),
+        parameters: told.iter().map(text).collect(),
+        delay: Duration::ZERO,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+fn within(timeout: u64, device: FenceDevice) -> FenceDevice {
+    FenceDevice { timeout: Duration::from_millis(timeout), ..device }
+}
+
+fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
+    FenceOrder { node: node(name), boot: BootId(7), attempt: 1, devices: devices.to_vec() }
+}
+
+#[test]
+fn what_was_told_and_says_so_is_off() {
+    let rack = Rack::new();
+    assert_eq!(rack.off(&[rack.switch(&[])]), FenceOutcome::Off);
+    assert_eq!((rack.outlet("ada").as_str(), rack.outlet("neighbour").as_str()), ("off", "on"));
+    assert_eq!(rack.log(), ["off ada", "status ada"], "the outlet has the node's name if none is written");
+    let environment = fs::read_to_string(rack.path("environment")).unwrap();
+    let names: Vec<&str> =
+        environment.lines().filter_map(|line| line.split_once('=')).map(|one| one.0).collect();
+    for name in names {
+        assert!(
+            ["LC_ALL", "PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name),
+            "{name} is none of its business"
+        );
+    }
+    assert_eq!(rack.off(&[rack.switch(&[("plug", "3")])]), FenceOutcome::Off);
+    assert_eq!(rack.outlet("3"), "off");
+}
+
+#[test]
+fn a_file_is_the_agents_own_if_it_says_so() {
+    let rack = Rack::new();
+    assert_eq!(rack.off(&[rack.switch(&[("identity_file", "/root/key")])]), FenceOutcome::Off);
+    assert_eq!(rack.log(), ["off ada /root/key", "status ada /root/key"]);
+}
+
+#[test]
+fn a_slow_device_is_asked_until_it_is_off() {
+    let rack = Rack::new();
+    assert_eq!(rack.off(&[rack.switch(&[("mode", "slow")])]), FenceOutcome::Off);
+    assert_eq!(rack.log().iter().filter(|line| *line == "status ada").count(), 4);
+}
+
+#[test]
+fn what_is_still_on_is_not_off_whatever_was_said() {
+    for mode in ["lying", "neighbour"] {
+        let rack = Rack::new();
+        let message = rack.refuses(&[within(1500, rack.switch(&[("mode", mode)]))]);
+        for part in ["fence_switch said that it had switched ada off", "still on", "1.5s", "--action=status"]
+        {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(rack.log().len() > 2, "it is asked more than once");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_told_without_the_password() {
+    let rack = Rack::new();
+    fs::write(rack.path("secret"), "friend").unwrap();
+    let message = rack.refuses(&[rack.switch(&[])]);
+    assert!(message.contains("answered `ERROR: Unable to connect with '***'` (exit code 1)"), "{message}");
+    assert_eq!(rack.log(), ["off ada", "status ada"], "the rest of its time is for another level");
+    assert_eq!(rack.outlet("ada"), "on");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_an_error() {
+    let rack = Rack::new();
+    for (name, text, said) in
+        [("none", None, "No such file"), ("empty", Some("\n"), "is empty"), (".", None, "no file")]
+    {
+        let path = rack.path(name);
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        let message =
+            rack.refuses(&[rack.device("fence_switch", &[("password_file", path.to_str().unwrap())])]);
+        assert!(message.contains(said) && message.contains("`password`"), "{message}");
+    }
+    assert!(rack.log().is_empty(), "nothing was tried");
+}
+
+#[test]
+fn a_device_that_hangs_is_given_up_with_all_it_started() {
+    let rack = Rack::new();
+    let begun = Instant::now();
+    let message = rack.refuses(&[within(1000, rack.switch(&[("mode", "dead"), ("plug", "3")]))]);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(message.contains("(outlet 3)") && message.contains("no answer within its 1s"), "{message}");
+    rack.nothing_lingers();
+}
+
+#[test]
+fn nothing_goes_on_in_the_background() {
+    let rack = Rack::new();
+    assert_eq!(rack.off(&[rack.switch(&[("mode", "lingers")])]), FenceOutcome::Off);
+    rack.nothing_lingers();
+}
+
+#[test]
+fn one_that_lost_its_connection_may_have_done_it() {
+    let rack = Rack::new();
+    assert_eq!(rack.off(&[rack.switch(&[("mode", "hasty")])]), FenceOutcome::Off);
+    let message = rack.refuses(&[rack.switch(&[("mode", "refuses"), ("plug", "3")])]);
+    assert!(message.contains("`ERROR: busy`"), "{message}");
+}
+
+#[test]
+fn two_power_supplies_are_both_told_before_either_is_asked() {
+    let rack = Rack::new();
+    let both = [rack.switch(&[("plug", "3")]), rack.switch(&[("plug", "4"), ("mode", "slow")])];
+    assert_eq!(rack.off(&both), FenceOutcome::Off);
+    assert_eq!(rack.log()[..3], ["off 3", "off 4", "status 3"]);
+    assert_eq!((rack.outlet("3").as_str(), rack.outlet("4").as_str()), ("off", "off"));
+
+    let rack = Rack::new();
+    let second = within(1000, rack.switch(&[("plug", "4"), ("mode", "lying")]));
+    let message = rack.refuses(&[rack.switch(&[("plug", "3")]), second]);
+    assert!(message.contains("(outlet 4) said"), "{message}");
+    let second = rack.switch(&[("plug", "4"), ("mode", "refuses")]);
+    let message = rack.refuses(&[rack.switch(&[("plug", "3")]), second]);
+    assert!(message.contains("before that, fence_switch (outlet 3) was told"), "{message}");
+}
+
+#[test]
+fn what_is_not_there_is_said_with_the_package_that_has_it() {
+    let rack = Rack::new();
+    let message = rack.refuses(&[device("fence_nothing", &[])]);
+    assert!(message.contains("/nowhere") && message.contains("package fence-agents"), "{message}");
+    let message = rack.refuses(&[device("external/nothing", &[])]);
+    assert!(message.contains("package cluster-glue"), "{message}");
+    assert!(rack.refuses(&[]).contains("write a `fence`"));
+}
+
+#[test]
+fn nobody_smuggles_in_an_action() {
+    let rack = Rack::new();
+    for (name, text) in
+        [("action", "on"), ("nodename", "bob"), ("plug", "ada\naction=on"), ("plug=ada\nx", "")]
+    {
+        let message = rack.refuses(&[rack.switch(&[(name, text)])]);
+        assert!(message.contains("cannot be told"), "{message}");
+    }
+    assert!(rack.log().is_empty(), "nothing was tried");
+}
+
+#[test]
+fn a_delay_is_waited_for_and_can_be_cut_short() {
+    let rack = Rack::new();
+    let late = FenceDevice { delay: Duration::from_millis(300), ..rack.switch(&[]) };
+    let begun = Instant::now();
+    assert_eq!(rack.off(std::slice::from_ref(&late)), FenceOutcome::Off);
+    assert!(begun.elapsed() >= late.delay);
+    let never = FenceDevice { delay: Duration::from_secs(600), ..rack.switch(&[("plug", "3")]) };
+    let cancel = Bell::new().unwrap();
+    cancel.ring();
+    let outcome = rack.fencing.carry_out(&order("ada", &[never]), &cancel);
+    assert!(matches!(outcome, FenceOutcome::Failed { message } if message.contains("nobody wants it")));
+    assert_eq!(rack.outlet("3"), "on");
+}
+
+#[test]
+fn a_device_can_be_tried_without_doing_anything() {
+    let rack = Rack::new();
+    assert_eq!(rack.prove(&rack.switch(&[])), Finding::Ready(Power::On));
+    fs::write(rack.path("4"), "off\n").unwrap();
+    assert_eq!(rack.prove(&rack.switch(&[("plug", "4")])), Finding::Ready(Power::Off));
+    let unknown = rack.prove(&rack.switch(&[("plug", "99")]));
+    assert!(
+        matches!(&unknown, Finding::WithoutNode(why) if why.contains("there is no outlet 99")),
+        "{unknown:?}"
+    );
+    let locked = rack.prove(&rack.device("fence_switch", &[("password", "friend")]));
+    assert!(matches!(&locked, Finding::Unusable(why) if why.contains("Unable to connect")), "{locked:?}");
+    let dead = rack.prove(&within(500, rack.switch(&[("mode", "dead")])));
+    assert!(matches!(&dead, Finding::Unusable(why) if why.contains("no answer")), "{dead:?}");
+    let absent = rack.prove(&device("fence_nothing", &[]));
+    assert!(matches!(absent, Finding::Unusable(_)), "{absent:?}");
+    assert!(rack.log().iter().all(|line| !line.starts_with("off") && !line.starts_with("on")));
+}
+
+#[test]
+fn a_plug_in_is_believed_if_its_device_is_well_afterwards() {
+    let rack = Rack::new();
+    let plug_in = |told: &[(&str, &str)]| rack.device("external/switch", told);
+    assert_eq!(rack.off(&[plug_in(&[("hostlist", "bob Ada")])]), FenceOutcome::Off);
+    assert_eq!(rack.log(), ["gethosts", "off ada", "status"]);
+    assert_eq!(rack.outlet("ada"), "off");
+    let message = rack.refuses(&[plug_in(&[("hostlist", "bob cyn")])]);
+    assert!(message.contains("named bob, cyn") && message.contains("`hostlist = \"ada\"`"), "{message}");
+    let message = rack.refuses(&[plug_in(&[("hostlist", "ada"), ("mode", "refuses")])]);
+    assert!(message.contains("answered `cannot do that` (exit code 1)"), "{message}");
+    let message = rack.refuses(&[within(1000, plug_in(&[("hostlist", "ada"), ("mode", "sick")]))]);
+    assert!(message.contains("no answer from the device"), "{message}");
+
+    assert_eq!(rack.prove(&plug_in(&[("hostlist", "ada")])), Finding::Ready(Power::Unsaid));
+    assert!(matches!(rack.prove(&plug_in(&[("hostlist", "bob")])), Finding::WithoutNode(_)));
+    assert!(matches!(rack.prove(&plug_in(&[("mode", "sick")])), Finding::Unusable(_)));
+}
+
+#[test]
+fn ipmi_of_cluster_glue_switches_a_machine_off() {
+    let places = Places::default();
+    if !places.external.join("ipmi").exists() {
+        eprintln!("skipped: the Debian package cluster-glue is not installed");
+        return;
+    }
+    let rack = Rack { fencing: Fencing::new(places), ..Rack::new() };
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/ipmitool");
+    let ipmi = |secret: &str| {
+        let told = [("hostname", "ada"), ("ipaddr", "10.2.0.1"), ("userid", "ha"), ("passwd", secret)];
+        rack.device("external/ipmi", &[told.as_slice(), &[("ipmitool", tool)]].concat())
+    };
+    assert_eq!(rack.prove(&ipmi("open sesame")), Finding::Ready(Power::Unsaid));
+    let message = rack.refuses(&[ipmi("friend")]);
+    assert!(message.contains("Unable to establish LAN session"), "{message}");
+    assert_eq!(rack.outlet("ada"), "on");
+    assert_eq!(rack.off(&[ipmi("open sesame")]), FenceOutcome::Off);
+    assert_eq!(rack.outlet("ada"), "off");
+}
+
+#[test]
+fn fence_dummy_of_debian_switches_a_file_off() {
+    if !Path::new("/usr/sbin/fence_dummy").exists() {
+        eprintln!("skipped: the Debian package fence-agents is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    fs::write(&state, "on").unwrap();
+    let fencing = Fencing::new(Places::default());
+    let never = Bell::new().unwrap();
+    // It has a parameter of this name, so what is told is the path.
+    let dummy = device("fence_dummy", &[("status_file", state.to_str().unwrap())]);
+    assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::On));
+    let begun = Instant::now();
+    assert_eq!(fencing.carry_out(&order("ada", std::slice::from_ref(&dummy)), &never), FenceOutcome::Off);
+    eprintln!("fence_dummy: off and read back in {:?}", begun.elapsed());
+    assert_eq!(fs::read_to_string(&state).unwrap(), "off");
+    assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::Off));
+    // It forgets at once what it was told.
+    let fails = within(10_000, device("fence_dummy", &[("type", "fail"), ("power_timeout", "2")]));
+    let outcome = fencing.carry_out(&order("ada", &[fails]), &never);
+    assert!(matches!(outcome, FenceOutcome::Failed { .. }), "{outcome:?}");
+}
