@@ -167,8 +167,8 @@ impl<'c> Survey<'c> {
     pub fn why(&mut self, nodes: &[String], resource: &str) -> Option<Explanation> {
         let cluster = self.cluster;
         let how = if self.is_plain { How::ByPlan } else { How::Ahead };
-        let why = |state: &mut State, _: &Absences| {
-            explain::some(cluster, state, resource, nodes, CAUSES_MAX, how)
+        let why = |state: &mut State, absences: &Absences| {
+            explain::some(cluster, state, absences, (resource, how), nodes, CAUSES_MAX)
         };
         self.without(nodes, why).ok()
     }

@@ -5,7 +5,7 @@
 
 use alloc::{borrow::Cow, collections::BTreeSet, vec::Vec};
 
-use heart_model::policy::{AttributeSet, Body, Cluster, Digests, Resource, State};
+use heart_model::policy::{AttributeSet, Body, Cluster, Digests, NodeState, Resource, State};
 
 use super::lever::{CLUSTER_OPTIONS, Cause, NodeTrouble, PER_NODE, SHUTDOWN, STICKINESS, is_node, promotes};
 use crate::engine::{facts::without_instance, failures, inject};
@@ -71,6 +71,31 @@ pub(super) fn taken<'s>(cluster: &Cluster, state: &'s State, causes: &[&Cause]) 
         !gone.contains(&(place - 1))
     });
     (cluster, state)
+}
+
+/// The places of the nodes of the state of which something else is known with these causes gone.
+pub(super) fn touched(cluster: &Cluster, state: &State, causes: &[&Cause]) -> Vec<usize> {
+    let of = |cause: &&Cause| match cause {
+        Cause::Node { node, .. }
+        | Cause::Failed { node, .. }
+        | Cause::Active { node, .. }
+        | Cause::Changed { node, .. }
+        | Cause::PromotionScore { node, .. } => Some(node.clone()),
+        Cause::Constraint { .. }
+        | Cause::Quorum
+        | Cause::ResourceOption { .. }
+        | Cause::Default { .. }
+        | Cause::ClusterOption { .. }
+        | Cause::Ticket { .. }
+        | Cause::Needs { .. } => None,
+    };
+    let names: BTreeSet<_> = causes.iter().filter_map(of).collect();
+    let is_called = |known: &NodeState| {
+        let written = cluster.nodes.iter().find(|node| node.id == known.id).map(|node| &node.name);
+        [Some(&known.id), known.name.as_ref(), written].into_iter().flatten().any(|name| names.contains(name))
+    };
+    let all = state.nodes.iter().enumerate().filter(|_| !names.is_empty());
+    all.filter(|(_, known)| is_called(known)).map(|(place, _)| place).collect()
 }
 
 fn remove(sets: &mut [AttributeSet], which: &dyn Fn(&str) -> bool) {

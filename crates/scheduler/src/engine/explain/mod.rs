@@ -25,7 +25,7 @@ use alloc::{string::String, vec::Vec};
 
 use heart_model::policy::{Cluster, Role, State};
 
-use super::outcome::Decision;
+use super::{absences::Absences, outcome::Decision};
 pub use lever::{Cause, NodeTrouble};
 pub use mend::without;
 use search::Asked;
@@ -101,7 +101,8 @@ pub fn why(
     resource: &str,
     node: Option<&str>,
 ) -> Result<Explanation, Unknown> {
-    ask(cluster, state, Asked { resource, node, most: LEVERS_MAX, how: How::Ahead, lost: &[] })
+    let asked = Asked { resource, node, most: LEVERS_MAX, how: How::Ahead, lost: &[] };
+    ask(cluster, state, &Absences::of(state), asked)
 }
 
 /// Some of the causes why a primitive is where it will be when nodes are lost, beside that they are: the first so
@@ -109,18 +110,23 @@ pub fn why(
 pub(super) fn some(
     cluster: &Cluster,
     state: &State,
-    resource: &str,
+    absences: &Absences,
+    (resource, how): (&str, How),
     lost: &[String],
     most: usize,
-    how: How,
 ) -> Result<Explanation, Unknown> {
-    ask(cluster, state, Asked { resource, node: None, most, how, lost })
+    ask(cluster, state, absences, Asked { resource, node: None, most, how, lost })
 }
 
-fn ask(cluster: &Cluster, state: &State, asked: Asked<'_>) -> Result<Explanation, Unknown> {
+fn ask(
+    cluster: &Cluster,
+    state: &State,
+    absences: &Absences,
+    asked: Asked<'_>,
+) -> Result<Explanation, Unknown> {
     let known = |name: &str| cluster.nodes.iter().any(|node| node.name == name);
     let family = related::Family::of(cluster);
-    search::search(cluster, state, &family, asked).ok_or_else(|| match asked.node {
+    search::search(cluster, state, absences, &family, asked).ok_or_else(|| match asked.node {
         Some(node) if family.is_primitive(asked.resource) && !known(node) => Unknown::Node(node.into()),
         _ => Unknown::Resource(asked.resource.into()),
     })

@@ -7,10 +7,12 @@ use heart_model::policy::{Cluster, Role, State};
 use super::{
     Because, Explanation, Places,
     lever::{Cause, NodeTrouble, gives_more, holds, levers},
-    mend::taken,
+    mend::{taken, touched},
     related::Family,
 };
-use crate::engine::{self, Outcome, facts::without_instance, outcome::Decision, rehearse};
+use crate::engine::{
+    self, Outcome, absences::Absences, facts::without_instance, outcome::Decision, rehearse,
+};
 
 /// How a resource stands in a decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +25,8 @@ struct Stand {
 struct Inquiry<'q> {
     cluster: &'q Cluster,
     state: &'q State,
+    /// What that state says was looked for and not found.
+    absences: &'q Absences,
     resource: &'q str,
     node: Option<&'q str>,
     first: Stand,
@@ -54,11 +58,12 @@ pub(super) struct Asked<'q> {
 pub(super) fn search(
     cluster: &Cluster,
     state: &State,
+    absences: &Absences,
     family: &Family<'_>,
     asked: Asked<'_>,
 ) -> Option<Explanation> {
     let Asked { resource, node, most, how, lost } = asked;
-    let outcome = decide(cluster, state, how);
+    let outcome = decide(cluster, state, absences, how);
     let is_node = |name: &str| outcome.before.nodes.contains_key(name);
     if !family.is_primitive(resource) && !outcome.before.resources.contains_key(resource) {
         return None;
@@ -66,7 +71,8 @@ pub(super) fn search(
     if node.is_some_and(|node| !is_node(node)) {
         return None;
     }
-    let mut inquiry = Inquiry { cluster, state, resource, node, first: stand(&outcome, resource, how), how };
+    let first = stand(&outcome, resource, how);
+    let mut inquiry = Inquiry { cluster, state, absences, resource, node, first, how };
     let (mut levers, cut) = levers(cluster, state, family, (resource, node), &outcome);
     levers.retain(|lever| match lever {
         Cause::Node { node, trouble: NodeTrouble::Absent } => !lost.contains(node),
@@ -103,10 +109,10 @@ fn is_activity(cause: &Cause) -> bool {
     matches!(cause, Cause::Active { .. })
 }
 
-fn decide(cluster: &Cluster, state: &State, how: How) -> Outcome {
+fn decide(cluster: &Cluster, state: &State, absences: &Absences, how: How) -> Outcome {
     match how {
-        How::Ahead => engine::decide(cluster, state),
-        How::ByPlan => engine::plan(cluster, state),
+        How::Ahead => engine::decide_noted(cluster, state, absences),
+        How::ByPlan => engine::plan_noted(cluster, state, absences),
     }
 }
 
@@ -214,7 +220,8 @@ impl Inquiry<'_> {
 
     fn ask(&self, gone: &[&Cause]) -> Stand {
         let (cluster, state) = taken(self.cluster, self.state, gone);
-        stand(&decide(&cluster, &state, self.how), self.resource, self.how)
+        let absences = self.absences.without(&touched(self.cluster, self.state, gone));
+        stand(&decide(&cluster, &state, &absences, self.how), self.resource, self.how)
     }
 
     /// Whether this is another answer to the question.
