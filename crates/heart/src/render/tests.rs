@@ -349,7 +349,7 @@ Next
   nothing, as long as that holds
 
 hint: bring ada back; as soon as it is heard, it says what it still runs
-hint: if ada is off for certain, `heart confirm-off ada` lets it start elsewhere
+hint: if it is off for certain, say so: `heart confirm-off ada`
 ",
     );
 }

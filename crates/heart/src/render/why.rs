@@ -79,7 +79,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         Reason::WaitsForGuard { node, guard: Guard::Fence } => {
             vec![
                 format!("bring {node} back; as soon as it is heard, it says what it still runs"),
-                format!("if {node} is off for certain, `heart confirm-off {node}` lets it start elsewhere"),
+                format!("if it is off for certain, say so: `heart confirm-off {node}`"),
             ]
         }
         Reason::WaitsFor { resource: other } => {

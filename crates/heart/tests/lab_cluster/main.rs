@@ -10,6 +10,7 @@
 
 mod cluster;
 mod copies;
+mod fences;
 mod hands;
 mod hosts;
 mod kills;

@@ -1,0 +1,188 @@
+//! Nodes that are switched off by a power switch: what is guarded by `fence` goes on elsewhere only then.
+//!
+//! The switch is a fence agent on every node that writes what it is told into a pipe. Somebody at its other end
+//! takes a node's power, or not, and writes down how the outlet is.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Result, ensure};
+use heart_lab::Lab;
+use heart_model::NodeName;
+use heart_node::core::{Request, Response, StatusView};
+
+use crate::cluster::{Cluster, plan};
+
+/// The agent, in the place where programs of fence-agents are.
+const PROGRAM: &str = "/usr/sbin/fence_lab";
+/// Outlets are files, a word in each, beside the two pipes.
+const AGENT: &str = r#"#!/bin/sh
+dir=/var/lib/switch
+while read -r line; do
+    case $line in action=*) action=${line#*=};; plug=*) plug=${line#*=};; esac
+done
+case $action in
+metadata)
+    cat <<END
+<?xml version="1.0" ?>
+<resource-agent name="fence_lab"><parameters>
+<parameter name="plug" required="1"><content type="string"/></parameter>
+</parameters></resource-agent>
+END
+    exit 0;;
+off)
+    [ "$(cat $dir/mode)" = refuses ] && { echo "ERROR: the switch does not let us in" >&2; exit 1; }
+    echo "$plug" > $dir/orders
+    # Whoever is at the other end opens this when it is done, whatever that was.
+    read -r _ < $dir/done
+    exit 0;;
+status) [ "$(cat $dir/$plug)" = off ] && exit 2; exit 0;;
+esac
+exit 1
+"#;
+
+/// What is kept running: beside the usual, a service that nobody starts while it may still run elsewhere.
+const DISK: &str = r#"
+[resource.disk]
+agent = "process"
+guard = "fence"
+command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/disk-starts; exec sleep infinity"]
+"#;
+
+/// How long somebody sits at the other end of the pipes: longer than any test.
+const SITS: Duration = Duration::from_secs(120);
+
+/// Sits at the other end of a node's pipes until the lab ends: takes the power of whom it names, unless the switch
+/// only says so.
+fn work(lab: &str, node: &str) {
+    let (lab, node) = (Lab::attach(lab).unwrap(), node.to_owned());
+    thread::spawn(move || {
+        let node = lab.node(&node);
+        let next = || {
+            let order = node.spawn(&["cat", "/var/lib/switch/orders"]).ok()?.output(SITS).ok()?;
+            order.exit.is_success().then_some(order.stdout.trim().to_owned())
+        };
+        while let Some(target) = next() {
+            if node.read("/var/lib/switch/mode").is_ok_and(|mode| mode.trim() == "works") {
+                // That it is off already is no mistake.
+                lab.power_cut(&target).ok();
+                node.write(&format!("/var/lib/switch/{target}"), "off\n").unwrap();
+            }
+            node.shell("echo done > /var/lib/switch/done").unwrap();
+        }
+    });
+}
+
+fn set(cluster: &Cluster, mode: &str, except: &str) {
+    for name in cluster.names().iter().filter(|name| *name != except) {
+        cluster.lab.node(name).write("/var/lib/switch/mode", &format!("{mode}\n")).unwrap();
+    }
+}
+
+fn start() -> Option<Cluster> {
+    let fence = "fence = { agent = \"fence_lab\", timeout = \"1s\" }\n";
+    let mut cluster = plan(3).tables(DISK);
+    for number in 1..=3 {
+        cluster = cluster.of_node(number, fence);
+    }
+    let cluster = cluster.prepare()?;
+    for name in cluster.names() {
+        let node = cluster.lab.node(&name);
+        node.shell(&format!(
+            "mkdir /var/lib/switch; cd /var/lib/switch; mkfifo orders done; : > mode; : > {PROGRAM}"
+        ))
+        .unwrap();
+        node.shell(&format!(
+            "chmod 755 {PROGRAM}; cd /var/lib/switch; for n in n1 n2 n3; do echo on > $n; done"
+        ))
+        .unwrap();
+        node.write(PROGRAM, AGENT).unwrap();
+        work(cluster.lab.name(), &name);
+        cluster.start_daemon(&name);
+    }
+    set(&cluster, "works", "");
+    await_disk(&cluster, "");
+    Some(cluster)
+}
+
+/// How often `disk` was started, on all nodes together.
+fn starts(cluster: &Cluster) -> usize {
+    let on = |name: &String| {
+        let text = cluster.lab.node(name).shell("cat /var/log/disk-starts 2>/dev/null || true").unwrap();
+        text.lines().count()
+    };
+    cluster.names().iter().map(on).sum()
+}
+
+/// Who runs `disk`, once that is not `than`.
+fn await_disk(cluster: &Cluster, than: &str) -> String {
+    Cluster::until("disk runs elsewhere", || {
+        let disk = disk(&cluster.view()?)?;
+        ensure!(disk != than, "it is on {disk}");
+        Ok(disk)
+    })
+}
+
+fn disk(view: &StatusView) -> Result<String> {
+    let disk = &view.resources["disk"];
+    ensure!(disk.state == "running", "disk is {}: {:?}", disk.state, disk.why);
+    Ok(disk.node.clone().unwrap_or_default())
+}
+
+fn ask(cluster: &Cluster, request: &Request) -> Response {
+    let names = cluster.names();
+    let up = names.iter().find(|name| cluster.view_of(name).is_ok()).unwrap();
+    cluster.ask(up, request).unwrap()
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_switched_off_before_its_disk_is_used_elsewhere() {
+    let Some(cluster) = start() else { return };
+    let first = await_disk(&cluster, "");
+    let others = cluster.others(&first);
+    let rest: Vec<&str> = others.iter().map(String::as_str).collect();
+    cluster.lab.partition(&[&[&first], &rest]).unwrap();
+    let second = await_disk(&cluster, &first);
+    let status = cluster.view().unwrap();
+    assert_eq!(status.nodes[&first].state, "fenced");
+    // It comes back with power and a network, and nothing moves.
+    cluster.lab.heal().unwrap();
+    cluster.lab.boot(&first).unwrap();
+    Cluster::until("it is online again", || {
+        let view = cluster.view()?;
+        ensure!(view.nodes[&first].state == "online", "{first} is {}", view.nodes[&first].state);
+        Ok(())
+    });
+    assert_eq!(disk(&cluster.view().unwrap()).unwrap(), second);
+    assert_eq!(starts(&cluster), 2, "once here and once there");
+    cluster.no_overlap();
+}
+
+#[test]
+fn a_switch_that_proves_nothing_is_given_up_and_a_person_goes_on() {
+    let Some(cluster) = start() else { return };
+    let first = await_disk(&cluster, "");
+    // It says that it did it, and the outlet is still on: read-back finds that out.
+    set(&cluster, "lies", "");
+    cluster.lab.power_cut(&first).unwrap();
+    let status = |words: &str| {
+        Cluster::until(words, || {
+            let view = cluster.view()?;
+            ensure!(view.problems.iter().any(|problem| problem.contains(words)), "{:?}", view.problems);
+            Ok(view)
+        })
+    };
+    let view = status("`heart confirm-off");
+    assert!(disk(&view).is_err(), "nobody knows whether it is off: {:?}", view.resources["disk"]);
+    set(&cluster, "refuses", &first);
+    let node = NodeName::new(&first).unwrap();
+    let again = ask(&cluster, &Request::Fence { node: node.clone() });
+    assert!(matches!(again, Response::Accepted { .. }), "{again:?}");
+    status("the switch does not let us in");
+    // A person looks, and says so.
+    status("`heart confirm-off");
+    let confirmed = ask(&cluster, &Request::ConfirmOff { node, who: "somebody".into() });
+    assert!(matches!(confirmed, Response::Accepted { .. }), "{confirmed:?}");
+    let second = await_disk(&cluster, &first);
+    assert_ne!(second, first);
+    cluster.no_overlap();
+}
