@@ -54,7 +54,7 @@ impl Rack {
 
     /// Switches ada off.
     fn off(&self, devices: &[FenceDevice]) -> FenceOutcome {
-        self.fencing.carry_out(&order("ada", devices), &Bell::new().unwrap())
+        self.fencing.carry_out(&order("ada", devices), &Bell::new().unwrap(), &|| true)
     }
 
     /// Why ada could not be switched off.
@@ -259,8 +259,21 @@ fn a_delay_is_waited_for_and_can_be_cut_short() {
     let never = FenceDevice { delay: Duration::from_secs(600), ..rack.switch(&[("plug", "3")]) };
     let cancel = Bell::new().unwrap();
     cancel.ring();
-    let outcome = rack.fencing.carry_out(&order("ada", &[never]), &cancel);
+    let outcome = rack.fencing.carry_out(&order("ada", &[never]), &cancel, &|| true);
     assert!(matches!(outcome, FenceOutcome::Failed { message } if message.contains("nobody wants it")));
+    assert_eq!(rack.outlet("3"), "on");
+}
+
+/// The second power supply is not switched off by somebody whose right ended with the first (SAFETY rule 12).
+#[test]
+fn who_has_the_right_no_more_does_not_use_it() {
+    let rack = Rack::new();
+    let asked = std::cell::Cell::new(0);
+    let once = || asked.replace(asked.get() + 1) == 0;
+    let devices = [rack.switch(&[]), rack.switch(&[("plug", "3")])];
+    let outcome = rack.fencing.carry_out(&order("ada", &devices), &Bell::new().unwrap(), &once);
+    let FenceOutcome::Failed { message } = outcome else { panic!("it is not off") };
+    assert!(message.contains("another may have the right; before that, fence_switch"), "{message}");
     assert_eq!(rack.outlet("3"), "on");
 }
 
@@ -339,12 +352,15 @@ fn fence_dummy_of_debian_switches_a_file_off() {
     let dummy = device("fence_dummy", &[("status_file", state.to_str().unwrap())]);
     assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::On));
     let begun = Instant::now();
-    assert_eq!(fencing.carry_out(&order("ada", std::slice::from_ref(&dummy)), &never), FenceOutcome::Off);
+    assert_eq!(
+        fencing.carry_out(&order("ada", std::slice::from_ref(&dummy)), &never, &|| true),
+        FenceOutcome::Off
+    );
     eprintln!("fence_dummy: off and read back in {:?}", begun.elapsed());
     assert_eq!(fs::read_to_string(&state).unwrap(), "off");
     assert_eq!(fencing.prove(&dummy, &node("ada"), &never), Finding::Ready(Power::Off));
     // It forgets at once what it was told.
     let fails = within(10_000, device("fence_dummy", &[("type", "fail"), ("power_timeout", "2")]));
-    let outcome = fencing.carry_out(&order("ada", &[fails]), &never);
+    let outcome = fencing.carry_out(&order("ada", &[fails]), &never, &|| true);
     assert!(matches!(outcome, FenceOutcome::Failed { .. }), "{outcome:?}");
 }

@@ -93,10 +93,13 @@ impl From<FenceAgent> for String {
     }
 }
 
-/// How long an attempt with these devices may take: each is waited for, told, and asked.
+/// How long it takes at most to end a program that does not end by itself.
+const KILL_PROGRAM_MAX: Duration = Duration::from_secs(2);
+
+/// How long an attempt with these devices may take: each is waited for, told, and asked, and its program killed.
 #[must_use]
 pub fn longest_fence(level: &[FenceDevice]) -> Duration {
-    level.iter().map(|device| device.delay + device.timeout * 2).sum()
+    level.iter().map(|device| device.delay + device.timeout * 2 + KILL_PROGRAM_MAX).sum()
 }
 
 /// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).

@@ -404,7 +404,7 @@ impl Ledger {
         if old(ledger.session) || old(ledger.taken_over) || !ledger.fence.lets_in(session.boot) {
             return false;
         }
-        ledger.fence = FenceLedger::default();
+        ledger.fence = FenceLedger { attempts: ledger.fence.attempts, ..FenceLedger::default() };
         // What failed before a boot says nothing of what works after it.
         let rebooted =
             [ledger.session, ledger.taken_over].iter().flatten().any(|known| known.boot != session.boot);

@@ -61,6 +61,11 @@ impl World {
             // Told twice, it is done once.
             return;
         }
+        let machine = &self.machines[by];
+        if machine.now(self.now).at_least_until(machine.board.lease_until()).is_zero() {
+            // It was stopped between the word of its core and now: the right may be another's.
+            return self.fenced(Fencing { by, boots, order, works: false });
+        }
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let patience = PATIENCE.as_nanos() as Nanos;
         let soon = self.chance.between(ms(1), patience / 2);

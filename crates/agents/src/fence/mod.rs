@@ -83,9 +83,12 @@ impl Fencing {
 
     /// Carries out one attempt; blocks until it is over, which is when the delays and the timeouts of its devices
     /// are at the latest, and what killing a program takes. Ends soon after `cancel` was rung.
+    ///
+    /// `has_right` is asked just before each device is told to switch off: whoever was stopped for so long that the
+    /// right is another's by now must not use it (SAFETY rule 12).
     #[must_use]
-    pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell) -> FenceOutcome {
-        match self.attempt(order, cancel) {
+    pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell, has_right: &dyn Fn() -> bool) -> FenceOutcome {
+        match self.attempt(order, cancel, has_right) {
             Ok(()) => FenceOutcome::Off,
             Err(message) => {
                 FenceOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
@@ -115,7 +118,7 @@ impl Fencing {
         if switch.is_well() { Finding::WithoutNode(refused) } else { Finding::Unusable(refused) }
     }
 
-    fn attempt(&self, order: &FenceOrder, cancel: &Bell) -> Result<(), String> {
+    fn attempt(&self, order: &FenceOrder, cancel: &Bell, has_right: &dyn Fn() -> bool) -> Result<(), String> {
         let node = &order.node;
         if order.devices.is_empty() {
             return Err(format!("nothing can switch {node} off: write a `fence` for it into the file"));
@@ -124,6 +127,12 @@ impl Fencing {
         for device in &order.devices {
             pause(device.delay, cancel);
             let switched = self.switch(device, node, cancel).and_then(|mut switch| {
+                if !has_right() {
+                    return Err(format!(
+                        "{} was not used on {node}: this node has no lease any more, and another may have the right",
+                        device.agent
+                    ));
+                }
                 switch_off(&mut switch)?;
                 Ok(switch)
             });

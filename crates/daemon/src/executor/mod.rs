@@ -155,7 +155,10 @@ impl Executor {
             ocf_root: options.ocf_root,
         })?);
         let fencing = Fencing::new(options.fence);
-        let carry_out = move |order: &FenceOrder, cancel: &Bell| fencing.carry_out(order, cancel);
+        let right = Arc::clone(&lease);
+        let carry_out = move |order: &FenceOrder, cancel: &Bell| {
+            fencing.carry_out(order, cancel, &|| !lease::remaining(&*right).is_zero())
+        };
         let over = records.session();
         let mut executor = Executor {
             channel: Channel::new(connection)?,

@@ -15,7 +15,7 @@ use super::{Conductor, Score, Work};
 use crate::ledger::{Change, Fencing, NewGrant, NodeLedger};
 
 /// How often each level of devices is tried.
-pub(crate) const ROUNDS_MAX: u32 = 3;
+const ROUNDS_MAX: u32 = 3;
 /// How long is waited after an attempt that proved nothing.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -113,12 +113,12 @@ impl Conductor {
         ledger: &NodeLedger,
     ) -> Option<Change> {
         let over = ledger.taken_over.filter(|_| ledger.session.is_none())?;
-        let levels = u32::try_from(devices(spec, node).len()).unwrap_or(u32::MAX);
+        let levels = devices(spec, node).len();
         let failures = ledger.fence.fence_failures;
         let waits = score.ledger.resources.iter().any(|(name, resource)| {
             is_fence_guarded(spec, name) && resource.until_gone.contains(&(node.clone(), over))
         });
-        if !waits || ledger.fence.off == Some(over.boot) || failures >= levels.saturating_mul(ROUNDS_MAX) {
+        if !waits || ledger.fence.off == Some(over.boot) || failures >= attempts_max(levels) {
             return None;
         }
         if failures > 0 {
@@ -133,19 +133,31 @@ impl Conductor {
                 return None;
             }
         }
-        let (by, session) = self.who_fences(score, node, failures / levels)?;
-        Some(Change::Fence { node: node.clone(), boot: over.boot, by, session, attempt: failures + 1 })
+        let round = failures as usize / levels;
+        let (by, session) = self.who_fences(score, node, round)?;
+        Some(Change::Fence {
+            node: node.clone(),
+            boot: over.boot,
+            by,
+            session,
+            attempt: ledger.fence.attempts + 1,
+        })
     }
 
     /// Who makes an attempt of this round: the leader first, then the others in turn.
-    fn who_fences(&self, score: &Score<'_>, node: &NodeName, round: u32) -> Option<(NodeName, Session)> {
+    fn who_fences(&self, score: &Score<'_>, node: &NodeName, round: usize) -> Option<(NodeName, Session)> {
         let me = &score.names[score.sights.me];
         let online = self.status.nodes.iter().filter(|(_, status)| status.state == NodeState::Online);
         let others = online.map(|(name, _)| name).filter(|name| *name != me);
         let all: Vec<&NodeName> = [me].into_iter().chain(others).filter(|name| *name != node).collect();
-        let who = *all.get(round as usize % all.len().max(1))?;
+        let who = *all.get(round % all.len().max(1))?;
         Some((who.clone(), score.ledger.nodes.get(who)?.session?))
     }
+}
+
+/// How many attempts are made with so many levels of devices, before a person is asked.
+pub(crate) fn attempts_max(levels: usize) -> u32 {
+    u32::try_from(levels).unwrap_or(u32::MAX).saturating_mul(ROUNDS_MAX)
 }
 
 /// What can switch a node off, level by level.

@@ -10,7 +10,7 @@ use heart_model::{
 use super::{Action, Core, Message, Out, Response, requests::refused};
 use crate::{
     board::Board,
-    conductor::fencing::devices,
+    conductor::fencing::{attempts_max, devices},
     ledger::{Change, Fencing, NodeLedger},
 };
 
@@ -71,7 +71,8 @@ impl Core {
         let failed = |message: String| {
             Some(FenceReport { node: node.clone(), boot, attempt, outcome: FenceOutcome::Failed { message } })
         };
-        let level = (attempt.saturating_sub(1) as usize).checked_rem(levels.len());
+        let failures = self.ledger.nodes.get(node).map_or(0, |known| known.fence.fence_failures);
+        let level = (failures as usize).checked_rem(levels.len());
         match level {
             _ if heard.is_some() => duty.report = failed(format!("{node} is heard again")),
             None => duty.report = failed(format!("no device is configured that switches {node} off")),
@@ -197,16 +198,26 @@ impl Core {
         said
     }
 
+    /// Whether no attempt follows by itself.
+    fn is_given_up(&self, node: &NodeName, failures: u32) -> bool {
+        let levels = self.ledger.spec.as_ref().map_or(0, |spec| devices(spec, node).len());
+        attempts_max(levels) <= failures
+    }
+
     /// How far it is with switching a node off.
     pub(super) fn attempts_against(&self, node: &NodeName) -> Option<String> {
         let known = self.ledger.nodes.get(node).filter(|known| known.session.is_none())?;
         let fence = &known.fence;
         let failures = fence.fence_failures;
-        let failed = fence.fence_failure.as_ref().map(|why| format!("; attempt {failures} failed: {why}"));
+        let last = fence.attempts.saturating_sub(u32::from(fence.fencing.is_some()));
+        let failed = fence.fence_failure.as_ref().map(|why| format!("; attempt {last} failed: {why}"));
         let failed = failed.unwrap_or_default();
         match &fence.fencing {
             Some(fencing) => {
                 Some(format!("{} switches {node} off, attempt {}{failed}", fencing.by, fencing.attempt))
+            }
+            None if !self.is_given_up(node, failures) && failures > 0 => {
+                Some(format!("{node} may not be off{failed}; the next attempt follows"))
             }
             None if failures > 0 => Some(format!(
                 "{node} may not be off{failed}; `heart fence {node}` tries again, `heart confirm-off {node}` says \

@@ -34,6 +34,9 @@ pub struct FenceLedger {
     /// The life of it that is proven to be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub off: Option<BootId>,
+    /// How many attempts were made against it, in all its lives: each has a number of its own.
+    #[serde(default)]
+    pub attempts: u32,
     /// How many attempts in a row proved nothing.
     #[serde(default)]
     pub fence_failures: u32,
@@ -75,9 +78,10 @@ impl Ledger {
         let is_over = ledger.session.is_none() && ledger.taken_over.is_some_and(|over| over.boot == boot);
         let fence = &mut ledger.fence;
         let is_open = fence.fencing.is_none() && fence.off != Some(boot);
-        if !is_over || !is_open || attempt != fence.fence_failures.saturating_add(1) {
+        if !is_over || !is_open || attempt != fence.attempts.saturating_add(1) {
             return false;
         }
+        fence.attempts = attempt;
         fence.fencing = Some(Fencing { boot, by: by.clone(), session, attempt, since: at });
         true
     }
