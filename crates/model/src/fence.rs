@@ -93,6 +93,16 @@ impl From<FenceAgent> for String {
     }
 }
 
+/// How many nodes vote of those that the configuration names, when so many of these are proven off.
+///
+/// Who is off would only be missed, and of those that are left fewer could be. An odd number is left: an even one can
+/// lose no more than the odd one below it, and needs one more log that is whole.
+#[must_use]
+pub fn voters_left(configured: usize, off: usize) -> usize {
+    let left = configured.saturating_sub(off);
+    if off > 0 && left.is_multiple_of(2) { left + 1 } else { left }
+}
+
 /// How long it takes at most to end a program that does not end by itself.
 const KILL_PROGRAM_MAX: Duration = Duration::from_secs(2);
 
@@ -145,6 +155,15 @@ pub enum FenceOutcome {
 mod tests {
     use super::*;
     use alloc::string::ToString as _;
+
+    #[test]
+    fn an_odd_number_of_voters_is_left() {
+        for (configured, off, left) in
+            [(3, 0, 3), (3, 1, 3), (5, 1, 5), (5, 2, 3), (4, 1, 3), (4, 0, 4), (7, 4, 3)]
+        {
+            assert_eq!(voters_left(configured, off), left, "{configured}, {off} of them off");
+        }
+    }
 
     #[test]
     fn an_agent_is_called_as_its_program_is() {

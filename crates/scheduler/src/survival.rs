@@ -13,7 +13,7 @@ use alloc::{
 
 use heart_model::{
     Activity, BootId, Epoch, NodeName, NodeState, NodeStatus, Reason, ResourceName, ResourceState, Session,
-    SessionNumber, Spec, Status,
+    SessionNumber, Spec, Status, voters_left,
 };
 
 use crate::{engine::survive::Enough, plan};
@@ -103,7 +103,10 @@ impl<'s> Survival<'s> {
     }
 
     fn has_quorum(&self, lost: &[NodeName]) -> bool {
-        let voters = self.spec.voters().count();
+        let is_off = |name: &&NodeName| {
+            self.settled.nodes.get(*name).is_some_and(|node| node.state == NodeState::Fenced)
+        };
+        let voters = voters_left(self.spec.voters().count(), self.spec.voters().filter(is_off).count());
         let is_left =
             |name: &&NodeName| self.settled.nodes.get(*name).is_some_and(takes_part) && !lost.contains(name);
         let left = self.spec.voters().filter(is_left).count();

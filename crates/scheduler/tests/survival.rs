@@ -111,6 +111,18 @@ fn what_follows_something_stays_down_with_it() {
     assert_eq!(loss.down[1].1, [Reason::WithoutOther { other: word("db") }]);
 }
 
+/// Of five nodes two are proven off, and do not vote any more.
+#[test]
+fn who_is_proven_off_is_not_needed_for_a_majority() {
+    let mut world = World::new(&["ada", "bob", "cyn", "dan", "eve"]);
+    world.add("db", Guard::Lease, 3, &[node("ada")]);
+    for name in ["dan", "eve"] {
+        world.set(&node(name), heart_model::NodeState::Fenced);
+    }
+    assert_eq!(moved(&lose(&world, &["ada"])), ["db: ada to bob"]);
+    assert!(!lose(&world, &["ada", "bob"]).quorum);
+}
+
 #[test]
 fn each_node_that_takes_part_can_be_lost_and_each_two_of_them() {
     let mut world = World::new(&["ada", "bob", "cyn"]);

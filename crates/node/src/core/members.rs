@@ -7,7 +7,7 @@
 //! configuration promised is over before the next but one can decide anything. Nodes that are
 //! proven off do not vote before they are back, so that a cluster that shrinks can lose more of what is left.
 
-use heart_model::{LogIndex, Moment, NodeId, NodeName, Spec, Timing};
+use heart_model::{LogIndex, Moment, NodeId, NodeName, Spec, Timing, voters_left};
 use raft::eraftpb::{ConfChangeType, ConfChangeV2};
 use std::collections::BTreeSet;
 
@@ -133,9 +133,7 @@ impl Core {
         voters.iter().filter(heard).count() > voters.len() / 2
     }
 
-    /// Whether a node does not have to vote, because it is off for certain: until it is back it would only be
-    /// missed, and of those that are left fewer could be. An odd number is left: an even one can lose no more than
-    /// the odd one below it, and needs one more log that is whole.
+    /// Whether a node does not have to vote, because it is proven off.
     fn is_spared(&self, slot: usize, spec: &Spec, voters: &[RaftId]) -> bool {
         let configured = |name: &NodeName| spec.nodes.get(name).is_some_and(|node| node.voter);
         let is_off = |name: &NodeName| self.ledger.nodes.get(name).is_some_and(NodeLedger::is_off);
@@ -143,8 +141,8 @@ impl Core {
         let mut off: Vec<usize> = all.clone().filter(|&slot| is_off(&self.names[slot])).collect();
         // Who does not vote already is spared first, so that nothing is changed without need.
         off.sort_by_key(|&slot| (voters.iter().any(|id| id.node() == self.ids[slot]), slot));
-        let left = all.count() - off.len();
-        off.truncate(off.len().saturating_sub(usize::from(left.is_multiple_of(2))));
+        let count = all.count();
+        off.truncate(count - voters_left(count, off.len()));
         off.contains(&slot)
     }
 
