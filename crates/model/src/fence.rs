@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BootId, Duration, NodeName, Value};
 
+/// Where distributions put the programs of fence-agents: the first that has one is taken.
+pub const FENCE_PROGRAM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+/// Where they put the plug-ins of cluster-glue.
+pub const FENCE_PLUGIN_FOLDER: &str = "/usr/lib/stonith/plugins/external";
 /// Most devices that one node can have, all levels together.
 pub const FENCE_DEVICES_MAX: usize = 16;
 

@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_model::{AGENT_MESSAGE_MAX, FenceDevice, FenceOrder, FenceOutcome, NodeName};
+use heart_model::{
+    AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceDevice, FenceOrder, FenceOutcome,
+    NodeName,
+};
 
 use crate::{wait, wait::Bell};
 use description::Descriptions;
@@ -39,8 +42,8 @@ impl Default for Places {
     /// Where distributions put them.
     fn default() -> Places {
         Places {
-            programs: vec!["/usr/sbin".into(), "/sbin".into()],
-            external: "/usr/lib/stonith/plugins/external".into(),
+            programs: FENCE_PROGRAM_FOLDERS.map(PathBuf::from).into(),
+            external: FENCE_PLUGIN_FOLDER.into(),
         }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{Duration, FENCE_DEVICES_MAX, FenceAgent, FenceDevice, Value as Model};
+use heart_model::{
+    Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice,
+    Value as Model,
+};
 
 use super::{length, missing_key};
 use crate::{
@@ -22,10 +25,6 @@ const DELAY_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(
 /// How long one action of a device may take, unless written.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const TIMEOUT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
-/// Where programs of fence-agents are.
-const PROGRAM_FOLDERS: &[&str] = &["/usr/sbin", "/sbin"];
-/// Where plug-ins of cluster-glue are.
-const EXTERNAL_FOLDERS: &[&str] = &["/usr/lib/stonith/plugins/external"];
 /// What an agent is told by us, whatever the file says.
 const OURS: &[(&str, &str)] = &[
     ("action", "what is to be done is said when it is: remove it"),
@@ -161,8 +160,8 @@ fn agent(
         return None;
     };
     let (folders, name, package) = match &agent {
-        FenceAgent::Program(name) => (PROGRAM_FOLDERS, name, "fence-agents"),
-        FenceAgent::External(name) => (EXTERNAL_FOLDERS, name, "cluster-glue"),
+        FenceAgent::Program(name) => (&FENCE_PROGRAM_FOLDERS[..], name, "fence-agents"),
+        FenceAgent::External(name) => (&[FENCE_PLUGIN_FOLDER][..], name, "cluster-glue"),
     };
     let mut here = folders.iter().map(|folder| environment.file(&format!("{folder}/{name}")));
     if here.all(|found| matches!(found, Found::Missing)) {
