@@ -6,8 +6,8 @@
 //! what is broken. After [`ROUNDS_MAX`] rounds nothing is tried any more until a person asks for it.
 
 use heart_model::{
-    Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Moment, NodeName, NodeState, Session, Spec,
-    longest_fence,
+    Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Moment, NodeName, NodeState, ResourceName,
+    Session, Spec, longest_fence,
 };
 use std::collections::BTreeMap;
 
@@ -43,16 +43,19 @@ impl Conductor {
         score: &Score<'s>,
         from: &mut BTreeMap<&'s NodeName, (Session, Vec<NewGrant>)>,
     ) {
-        for grant in
-            score.ledger.resources.iter().filter_map(|(name, resource)| {
-                resource.grant.as_ref().filter(|_| is_fence_guarded(spec, name))
-            })
-        {
+        let guarded = score.ledger.resources.iter().filter(|(name, _)| is_fence_guarded(spec, name));
+        for (name, grant) in guarded.filter_map(|(name, resource)| Some((name, resource.grant.as_ref()?))) {
             let lost = self.status.nodes.get(&grant.node).is_some_and(|node| node.state == NodeState::Lost);
-            if lost && !devices(spec, &grant.node).is_empty() {
+            if lost && !devices(spec, &grant.node).is_empty() && self.goes_elsewhere(name, &grant.node) {
                 from.entry(&grant.node).or_insert((grant.session, Vec::new()));
             }
         }
+    }
+
+    /// Whether another node is to run it: where none can, nobody has to be switched off for it.
+    fn goes_elsewhere(&self, name: &ResourceName, node: &NodeName) -> bool {
+        let place = self.plan.placement.get(name).and_then(Option::as_ref);
+        place.is_some_and(|place| place != node)
     }
 
     /// Begins attempts, and ends them.
@@ -116,7 +119,9 @@ impl Conductor {
         let levels = devices(spec, node).len();
         let failures = ledger.fence.fence_failures;
         let waits = score.ledger.resources.iter().any(|(name, resource)| {
-            is_fence_guarded(spec, name) && resource.until_gone.contains(&(node.clone(), over))
+            is_fence_guarded(spec, name)
+                && resource.until_gone.contains(&(node.clone(), over))
+                && self.goes_elsewhere(name, node)
         });
         if !waits || ledger.fence.off == Some(over.boot) || failures >= attempts_max(levels) {
             return None;
@@ -165,6 +170,6 @@ pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevi
     spec.nodes.get(node).map_or(&[], |node| &node.fence)
 }
 
-fn is_fence_guarded(spec: &Spec, name: &heart_model::ResourceName) -> bool {
+fn is_fence_guarded(spec: &Spec, name: &ResourceName) -> bool {
     spec.granted(name).is_none_or(|resource| resource.guard == Guard::Fence)
 }

@@ -3,7 +3,7 @@
 //! `ada` runs `disk`, which nobody takes from a node that may not be off. Each node has a device that switches it
 //! off within a quarter of a second.
 
-use heart_model::{Guard, ResourceSpec};
+use heart_model::{Guard, Other, ResourceSpec};
 use heart_node::core::{Request, Response};
 use heart_sim::{Device, Fault, WorldSettings, with_devices};
 
@@ -68,6 +68,20 @@ fn nobody_is_switched_off_for_what_nobody_waits_for() {
     assert!(!story.told().contains("tells the device"));
     story.switch_on("cyn").run_for(4000);
     assert!(takes_part(&story, "cyn"));
+}
+
+/// Nobody else may run it, so to switch ada off would help nobody.
+#[test]
+fn nobody_is_switched_off_for_what_could_go_nowhere() {
+    let mut spec = with_devices(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    let mut disk = ResourceSpec { guard: Guard::Fence, ..spec.resources[&resource("address")].clone() };
+    disk.wishes.never = ["bob", "cyn"].map(|name| Other::Node(node(name))).into();
+    spec.resources.insert(resource("disk"), disk);
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    story.part(&["ada"], &["bob", "cyn"]).run_for(8000);
+    assert!(!story.told().contains("tells the device"));
+    story.heal().run_for(5000);
+    assert_eq!(story.owner("disk"), Some("ada"));
 }
 
 #[test]
