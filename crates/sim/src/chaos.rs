@@ -296,12 +296,19 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             let again: &[u64] = if world.has_devices() { &[1, 3, 5] } else { &[] };
             again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
         }
-        let resume = Request::Resume { node: world.machine(node).name.clone() };
-        (0..world.size()).for_each(|asked| {
+        let name = world.machine(node).name.clone();
+        let mut requests = vec![Request::Resume { node: name.clone() }];
+        if world.has_devices() {
+            // What was given up while the device did not work.
+            requests.push(Request::Fence { node: name });
+        }
+        for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {
-                world.schedule(wait, Fault::Ask { node: asked, request: resume.clone() });
+                for request in requests.clone() {
+                    world.schedule(wait, Fault::Ask { node: asked, request });
+                }
             }
-        });
+        }
     }
     for &from in away {
         for to in (0..world.size()).filter(|&to| to != from) {
