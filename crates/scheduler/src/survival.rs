@@ -68,7 +68,7 @@ impl<'s> Survival<'s> {
     #[must_use]
     pub fn new(spec: &'s Spec, status: &Status, enough: Enough) -> Survival<'s> {
         let mut settled = Status { quorum: true, gathering: None, ..status.clone() };
-        let places = settle(spec, &mut settled, &Placement::new()).0;
+        let places = settle(spec, &mut settled, None).0;
         Survival { spec, enough, settled, places }
     }
 
@@ -97,7 +97,7 @@ impl<'s> Survival<'s> {
                 resource.state = ResourceState::Ungranted;
             }
         }
-        let (places, reasons) = settle(self.spec, &mut status, &self.places);
+        let (places, reasons) = settle(self.spec, &mut status, Some(&self.places));
         self.compare(&places, &reasons, &mut loss);
         loss
     }
@@ -196,13 +196,13 @@ fn takes_part(node: &NodeStatus) -> bool {
 
 /// Plans, and takes it that all of it is done, until nothing changes any more: where everything is then, and why.
 /// Nothing healthy moves, so where everything that is `wanted` has a place, the first plan is the last.
-fn settle(spec: &Spec, status: &mut Status, wanted: &Placement) -> (Placement, Reasons) {
+fn settle(spec: &Spec, status: &mut Status, wanted: Option<&Placement>) -> (Placement, Reasons) {
     let mut last = plan(spec, status);
     for _ in 1..PLANS_MAX {
         let is_placed = |(name, place): (&ResourceName, &Option<NodeName>)| {
             place.is_none() || last.placement.get(name).is_some_and(Option::is_some)
         };
-        if !wanted.is_empty() && wanted.iter().all(is_placed) {
+        if wanted.is_some_and(|wanted| wanted.iter().all(is_placed)) {
             break;
         }
         carry_out(&last.placement, status);

@@ -8,18 +8,16 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     os::fd::{AsFd, BorrowedFd},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
 };
 
 use heart_agents::wait::Bell;
 use heart_model::{BootId, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName};
 
+use super::work::Work;
+
 /// Most attempts that are made at once: each may be a program with an interpreter of its own.
 const AT_ONCE_MAX: usize = 16;
-/// Enough for parsing what a program says of itself.
-const STACK: usize = 512 * 1024;
 
 /// What carries out an attempt; gives up soon after the bell was rung.
 pub(super) type CarryOut = dyn Fn(&FenceOrder, &Bell) -> FenceOutcome + Send + Sync;
@@ -30,9 +28,7 @@ type Which = (BootId, u32);
 /// All attempts: under way, waiting, and the last of each node.
 pub(super) struct Attempts {
     carry_out: Arc<CarryOut>,
-    done: mpsc::Receiver<FenceReport>,
-    finished: mpsc::Sender<FenceReport>,
-    bell: Arc<Bell>,
+    work: Work<FenceReport>,
     /// Rung when this executor ends.
     cancel: Arc<Bell>,
     /// At most one for each node, in the order in which they were told.
@@ -45,7 +41,7 @@ pub(super) struct Attempts {
 
 impl AsFd for Attempts {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.work.as_fd()
     }
 }
 
@@ -57,13 +53,9 @@ impl Drop for Attempts {
 
 impl Attempts {
     pub(super) fn new(carry_out: Arc<CarryOut>) -> io::Result<Attempts> {
-        // Bounded by the attempts under way.
-        let (finished, done) = mpsc::channel();
         Ok(Attempts {
             carry_out,
-            done,
-            finished,
-            bell: Arc::new(Bell::new()?),
+            work: Work::new()?,
             cancel: Arc::new(Bell::new()?),
             waiting: VecDeque::new(),
             under_way: BTreeMap::new(),
@@ -104,9 +96,8 @@ impl Attempts {
 
     /// The attempts that have ended since the last call.
     pub(super) fn finished(&mut self) -> Vec<FenceReport> {
-        self.bell.silence();
         let mut all = std::mem::take(&mut self.answers);
-        while let Ok(report) = self.done.try_recv() {
+        for report in self.work.ended() {
             self.under_way.remove(&report.node);
             if self.ended.len() >= NODES_MAX {
                 // Nodes that are no more: what is forgotten is at most done once again.
@@ -121,7 +112,7 @@ impl Attempts {
 
     fn answer(&mut self, report: FenceReport) {
         self.answers.push(report);
-        self.bell.ring();
+        self.work.ring();
     }
 
     /// Begins what there are places for.
@@ -140,29 +131,21 @@ impl Attempts {
     fn spawn(&mut self, order: FenceOrder) {
         self.under_way.insert(order.node.clone(), (order.boot, order.attempt));
         let (carry_out, cancel) = (Arc::clone(&self.carry_out), Arc::clone(&self.cancel));
-        let (finished, bell) = (self.finished.clone(), Arc::clone(&self.bell));
-        let kept = order.clone();
+        let message = "what carries it out broke down; the log says where".to_owned();
+        let (broken, kept) = (failed(order.clone(), message), order.clone());
         let work = move || {
             tracing::info!("attempt {} to switch {} off begins", order.attempt, order.node);
-            let outcome =
-                catch_unwind(AssertUnwindSafe(|| carry_out(&order, &cancel))).unwrap_or_else(|_| {
-                    FenceOutcome::Failed {
-                        message: "what carries it out broke down; the log says where".to_owned(),
-                    }
-                });
+            let outcome = carry_out(&order, &cancel);
             match &outcome {
                 FenceOutcome::Off => tracing::info!("{} is off", order.node),
                 FenceOutcome::Failed { message } => {
                     tracing::warn!("{} is not proven off: {message}", order.node);
                 }
             }
-            finished.send(report(order, outcome)).ok();
-            bell.ring();
+            report(order, outcome)
         };
-        if let Err(error) = thread::Builder::new().name("heart-fence".into()).stack_size(STACK).spawn(work) {
-            let message = format!("the executor has no thread for it: {error}");
-            self.finished.send(failed(kept, message)).ok();
-            self.bell.ring();
+        if let Err(error) = self.work.begin("heart-fence", work, || broken) {
+            self.work.end(failed(kept, format!("the executor has no thread for it: {error}")));
         }
     }
 }
@@ -184,7 +167,7 @@ mod tests {
     use super::*;
     use heart_agents::wait;
     use std::{
-        sync::Mutex,
+        sync::{Mutex, mpsc},
         time::{Duration, Instant},
     };
 

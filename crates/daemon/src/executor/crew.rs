@@ -4,21 +4,20 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     os::fd::{AsFd, BorrowedFd},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
-    thread,
+    sync::Arc,
     time::Instant,
 };
 
 use heart_agents::{Agents, Job, wait::Bell};
 use heart_model::{Duration, ORDERS_IN_FLIGHT_MAX, Outcome, ResourceName};
 
-use super::terms::{Held, Operation, Ticket};
+use super::{
+    terms::{Held, Operation, Ticket},
+    work::Work,
+};
 
 /// Stops never wait for starts and questions: they have places of their own.
 const STOPS_MAX: usize = ORDERS_IN_FLIGHT_MAX;
-/// Enough for parsing an agent's description.
-const STACK: usize = 512 * 1024;
 
 /// One operation that is to be done.
 #[derive(Clone, Debug)]
@@ -57,9 +56,8 @@ pub(super) struct Done {
 /// Everybody who works, and what waits for them.
 pub(super) struct Crew {
     agents: Arc<Agents>,
-    done: mpsc::Receiver<(Done, bool)>,
-    finished: mpsc::Sender<(Done, bool)>,
-    bell: Arc<Bell>,
+    /// What ends, and whether it was a stop.
+    work: Work<(Done, bool)>,
     waiting: VecDeque<Task>,
     cancels: BTreeMap<(ResourceName, Ticket), Arc<Bell>>,
     busy: usize,
@@ -68,19 +66,15 @@ pub(super) struct Crew {
 
 impl AsFd for Crew {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.work.as_fd()
     }
 }
 
 impl Crew {
     pub(super) fn new(agents: Arc<Agents>) -> io::Result<Crew> {
-        // Bounded by the operations under way.
-        let (finished, done) = mpsc::channel();
         Ok(Crew {
             agents,
-            done,
-            finished,
-            bell: Arc::new(Bell::new()?),
+            work: Work::new()?,
             waiting: VecDeque::new(),
             cancels: BTreeMap::new(),
             busy: 0,
@@ -106,16 +100,14 @@ impl Crew {
             let done = Done { resource: task.resource.clone(), ticket, outcome };
             self.waiting.retain(|task| task.resource != *resource || task.ticket != ticket);
             self.busy += 1;
-            self.finished.send((done, false)).ok();
-            self.bell.ring();
+            self.work.end((done, false));
         }
     }
 
     /// What has ended since the last call.
     pub(super) fn finished(&mut self) -> Vec<Done> {
-        self.bell.silence();
         let mut all = Vec::new();
-        while let Ok((done, was_stop)) = self.done.try_recv() {
+        for (done, was_stop) in self.work.ended() {
             *if was_stop { &mut self.stopping } else { &mut self.busy } -= 1;
             self.cancels.remove(&(done.resource.clone(), done.ticket));
             all.push(done);
@@ -143,30 +135,22 @@ impl Crew {
     fn spawn(&mut self, task: Task) {
         let is_stop = task.is_stop();
         let (resource, ticket) = (task.resource.clone(), task.ticket);
-        let failed = |why: io::Error| {
-            let outcome = Outcome::Failed(format!("the executor has no thread for it: {why}"));
-            (Done { resource: resource.clone(), ticket, outcome }, is_stop)
-        };
+        let ended = |outcome| (Done { resource: resource.clone(), ticket, outcome }, is_stop);
+        let failed =
+            |why: io::Error| ended(Outcome::Failed(format!("the executor has no thread for it: {why}")));
         let cancel = match Bell::new() {
             Ok(bell) => Arc::new(bell),
-            Err(error) => {
-                self.finished.send(failed(error)).ok();
-                return self.bell.ring();
-            }
+            Err(error) => return self.work.end(failed(error)),
         };
         self.cancels.insert((resource.clone(), ticket), Arc::clone(&cancel));
-        let (agents, finished, bell) =
-            (Arc::clone(&self.agents), self.finished.clone(), Arc::clone(&self.bell));
+        let agents = Arc::clone(&self.agents);
+        let broken = ended(Outcome::Failed("its agent broke down; the log says where".to_owned()));
         let work = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| operate(&agents, &task, &cancel)))
-                .unwrap_or_else(|_| Outcome::Failed("its agent broke down; the log says where".to_owned()));
-            let done = Done { resource: task.resource, ticket: task.ticket, outcome };
-            finished.send((done, is_stop)).ok();
-            bell.ring();
+            let outcome = operate(&agents, &task, &cancel);
+            (Done { resource: task.resource, ticket: task.ticket, outcome }, is_stop)
         };
-        if let Err(error) = thread::Builder::new().name("heart-agent".into()).stack_size(STACK).spawn(work) {
-            self.finished.send(failed(error)).ok();
-            self.bell.ring();
+        if let Err(error) = self.work.begin("heart-agent", work, || broken) {
+            self.work.end(failed(error));
         }
     }
 }

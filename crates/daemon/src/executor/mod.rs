@@ -17,6 +17,7 @@ mod crew;
 mod records;
 mod terms;
 mod unit;
+mod work;
 
 #[cfg(test)]
 mod unit_tests;

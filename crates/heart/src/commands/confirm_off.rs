@@ -8,9 +8,6 @@ use heart_node::core::Request;
 
 use crate::{client::Client, failure::Failure, output};
 
-/// Longest name of a person that is kept, in characters.
-const WHO_MAX: usize = 100;
-
 /// Say that a lost node is off for certain, so that what it ran may be started elsewhere
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -42,5 +39,5 @@ pub(crate) fn run(options: Options, client: &Client) -> Result<ExitCode, Failure
 /// Who sits there, as far as the environment says.
 fn who() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into()).chars().take(WHO_MAX).collect()
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into())
 }

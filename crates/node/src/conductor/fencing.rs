@@ -26,8 +26,17 @@ pub(super) struct Fences {
     reports: BTreeMap<NodeName, (NodeName, FenceReport)>,
     /// Since when the one who has the right is gone, by attempt.
     gone: BTreeMap<NodeName, (u32, Moment)>,
-    /// When the next attempt may be made, by how many have failed.
-    again: BTreeMap<NodeName, (u32, Moment)>,
+    /// Since when so many attempts have failed.
+    failed: BTreeMap<NodeName, (u32, Moment)>,
+}
+
+/// Since when this number is known of a node; from now on, if it is new.
+fn since(known: &mut BTreeMap<NodeName, (u32, Moment)>, node: &NodeName, number: u32, now: Moment) -> Moment {
+    let (of, since) = known.entry(node.clone()).or_insert((number, now));
+    if *of != number {
+        (*of, *since) = (number, now);
+    }
+    *since
 }
 
 impl Conductor {
@@ -93,10 +102,7 @@ impl Conductor {
             self.fences.gone.remove(node);
             return None;
         }
-        let (of, since) = self.fences.gone.entry(node.clone()).or_insert((attempt, now));
-        if *of != attempt {
-            (*of, *since) = (attempt, now);
-        }
+        let since = since(&mut self.fences.gone, node, attempt, now);
         let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max();
         let until = since.after(longest.unwrap_or_default() + self.lost_after);
         if now.has_surely_reached(until) {
@@ -127,12 +133,7 @@ impl Conductor {
             return None;
         }
         if failures > 0 {
-            let next = (failures, now.after(AGAIN_AFTER));
-            let (of, at) = self.fences.again.entry(node.clone()).or_insert(next);
-            if *of != failures {
-                (*of, *at) = next;
-            }
-            let at = *at;
+            let at = since(&mut self.fences.failed, node, failures, now).after(AGAIN_AFTER);
             if !now.has_surely_reached(at) {
                 self.wake_at(at);
                 return None;

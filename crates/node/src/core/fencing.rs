@@ -14,6 +14,9 @@ use crate::{
     ledger::{Change, Fencing, NodeLedger},
 };
 
+/// Longest name of a person that is kept, in characters.
+const WHO_MAX: usize = 100;
+
 /// One right of this node.
 #[derive(Debug)]
 pub(super) struct Duty {
@@ -140,7 +143,7 @@ impl Core {
     }
 
     /// A person answers for it that a node is off.
-    pub(super) fn confirm_off(&mut self, node: &NodeName, who: String) -> Response {
+    pub(super) fn confirm_off(&mut self, node: &NodeName, who: &str) -> Response {
         let known = match self.lost_node(node) {
             Ok(known) => known.clone(),
             Err(refused) => return refused,
@@ -158,6 +161,7 @@ impl Core {
                 return taken;
             }
         }
+        let who = who.chars().take(WHO_MAX).collect();
         let confirm = Change::ConfirmOff { node: node.clone(), boot: session.boot, who };
         self.intend(confirm, format!("{node} counts as off: what it ran may be started elsewhere"))
     }

@@ -195,7 +195,7 @@ impl Core {
             },
             Request::Forgive { resource } => self.forgive(resource),
             Request::Fence { node } => self.fence_again(&node),
-            Request::ConfirmOff { node, who } => self.confirm_off(&node, who),
+            Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } => begun(),
         }
