@@ -13,6 +13,12 @@ use crate::clock;
 pub trait LeaseView: Send + Sync {
     /// When the lease ends, on both clocks of this boot. A moment in the past: there is none.
     fn until(&self) -> Moment;
+
+    /// Until when this node may switch others off because nothing can be agreed on before they are. A moment in the
+    /// past: it may not.
+    fn half_until(&self) -> Moment {
+        Moment::default()
+    }
 }
 
 /// What may still be counted on, at this moment.

@@ -12,7 +12,7 @@ use heart_agents::{
     fence::{Fencing, Finding, Places, Power},
     wait::Bell,
 };
-use heart_model::{BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, NodeName, Value};
+use heart_model::{BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, NodeName, Value};
 
 /// Longest that a test waits for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -109,7 +109,7 @@ fn within(timeout: u64, device: FenceDevice) -> FenceDevice {
 }
 
 fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
-    FenceOrder { node: node(name), boot: BootId(7), attempt: 1, devices: devices.to_vec() }
+    FenceOrder { node: node(name), boot: BootId(7), attempt: 1, devices: devices.to_vec(), right: FenceRight::Agreed, hesitation: Duration::ZERO }
 }
 
 #[test]

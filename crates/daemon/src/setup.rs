@@ -288,6 +288,10 @@ impl LeaseView for BoardLease {
     fn until(&self) -> Moment {
         self.0.board().lease_until()
     }
+
+    fn half_until(&self) -> Moment {
+        self.0.board().half_until()
+    }
 }
 
 /// The machine this runs on, as far as a configuration is concerned.

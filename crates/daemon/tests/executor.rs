@@ -26,7 +26,7 @@ use heart_daemon::{
     executor::{self, Options},
 };
 use heart_model::{
-    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FromExecutor,
+    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, FromExecutor,
     Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order, OrderId, Outcome, Report,
     ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor, Value, Wishes,
 };
@@ -449,7 +449,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         delay: Duration::ZERO,
         timeout: ms(10_000),
     };
-    FenceOrder { node: NodeName::new("ada").unwrap(), boot: BootId(7), attempt, devices: vec![device] }
+    FenceOrder { node: NodeName::new("ada").unwrap(), boot: BootId(7), attempt, devices: vec![device], right: FenceRight::Agreed, hesitation: Duration::ZERO }
 }
 
 impl Core {

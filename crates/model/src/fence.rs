@@ -127,6 +127,25 @@ pub struct FenceOrder {
     pub attempt: u32,
     /// The devices: all of them have to say that it is off.
     pub devices: Vec<FenceDevice>,
+    /// By which right.
+    #[serde(default)]
+    pub right: FenceRight,
+    /// How long is waited before a node is switched off that has power: it may be about to switch this one off, and
+    /// should not be hit by both.
+    #[serde(default)]
+    pub hesitation: Duration,
+}
+
+/// By which right a node is switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceRight {
+    /// It stands in the log; whoever uses it has a lease.
+    #[default]
+    Agreed,
+    /// Half of the voters are here, the others are not heard: nothing can be agreed on before they are off
+    /// (SAFETY rules 17 and 18).
+    Half,
 }
 
 /// How an attempt ended.

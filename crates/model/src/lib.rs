@@ -26,7 +26,7 @@ mod wishes;
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use fence::{
-    FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
+    FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder, FenceRight,
     FenceOutcome, FenceReport, NoFenceAgent, longest_fence, voters_left,
 };
 pub use hours::Hours;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0004;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0005;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -94,6 +94,9 @@ pub struct Board {
     forged: [AtomicU64; NODES_MAX],
     filtered: AtomicU64,
     others_until: Stamp,
+    half_until: Stamp,
+    firing_until: Stamp,
+    forced_until: Stamp,
 }
 
 /// Datagrams that were not taken in this boot, by reason.
@@ -146,6 +149,9 @@ impl Default for Board {
             forged: ::core::array::from_fn(|_| AtomicU64::new(0)),
             filtered: AtomicU64::new(0),
             others_until: Stamp::default(),
+            half_until: Stamp::default(),
+            firing_until: Stamp::default(),
+            forced_until: Stamp::default(),
         }
     }
 }
@@ -218,6 +224,9 @@ impl Board {
             entry.promised_until.store(if forgotten { Moment::default() } else { promised_until });
         }
         self.others_until.store(promised_until);
+        self.half_until.store(Moment::default());
+        self.firing_until.store(Moment::default());
+        self.forced_until.store(Moment::default());
         self.layout.store(LAYOUT, SeqCst);
     }
 
@@ -254,7 +263,36 @@ impl Board {
     /// or by one that knew another configuration file.
     #[must_use]
     pub fn others_until(&self) -> Moment {
-        self.others_until.load()
+        self.others_until.load().later(self.forced_until.load())
+    }
+
+    /// Until when this node may switch others off because nothing can be agreed on before they are: half of the
+    /// voters are here, and the others are not heard.
+    #[must_use]
+    pub fn half_until(&self) -> Moment {
+        self.half_until.load()
+    }
+
+    /// Says until when. Written by the core, which says it again as long as it is so.
+    pub fn set_half_until(&self, until: Moment) {
+        self.half_until.store(until);
+    }
+
+    /// Until when a device that this node had told without an agreement may still act. Outlasts the core.
+    #[must_use]
+    pub fn firing_until(&self) -> Moment {
+        self.firing_until.load()
+    }
+
+    /// Says until when. Written by the core.
+    pub fn set_firing_until(&self, until: Moment) {
+        self.firing_until.store(until);
+    }
+
+    /// What others promised, who are no voters any more, may bind until then: it counts as promised by this voter.
+    /// Written by the core.
+    pub fn take_on_promises(&self, until: Moment) {
+        self.forced_until.store(self.forced_until.load().later(until));
     }
 
     /// Counts a datagram that was not taken. Written by the pulse.
@@ -520,7 +558,7 @@ impl Board {
             entry.revoked_number.store(session.number.0, SeqCst);
             entry.revoked_boot.store(session.boot.0 as u64, SeqCst);
         }
-        entry.promised_until.load()
+        entry.promised_until.load().later(self.forced_until.load())
     }
 }
 

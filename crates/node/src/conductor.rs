@@ -52,6 +52,8 @@ pub struct Score<'a> {
     pub left_out: &'a [NodeName],
     /// This node was asked to stop.
     pub leaving: bool,
+    /// Nodes that have let everything go, and of which nothing more is needed before they leave.
+    pub leaves: &'a [usize],
     /// This node has listened long enough to say that another is lost.
     pub may_judge: bool,
 }
@@ -264,6 +266,14 @@ impl Conductor {
         }
         if score.ledger.spec.is_none() || (score.ledger.digest != digest && agreed) {
             work.proposals.push(Change::Configure { digest, spec: Box::new(spec.clone()) });
+        }
+        for &slot in score.leaves {
+            let name = &score.names[slot];
+            let session = score.ledger.nodes.get(name).and_then(|node| node.session);
+            let seen = score.sights.heard(slot).map(session_of);
+            if let Some(session) = session.filter(|session| seen == Some(*session)) {
+                work.proposals.push(Change::Leave { node: name.clone(), session });
+            }
         }
         let own = (score.sights.me, score.session);
         let sessions = others.filter(|seen| seen.both_ways).map(|seen| (seen.slot, session_of(seen)));

@@ -7,8 +7,10 @@
 //! Invariant: a resource has at most one live grant. It ends only by its holder's close, by a
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
+mod eras;
 mod fencing;
 mod intents;
+mod timeline;
 
 use heart_model::{
     Activity, BootId, Duration, Ended, EndedMove, Epoch, FenceOutcome, Intent, LogIndex, NodeId, NodeName,
@@ -17,12 +19,12 @@ use heart_model::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
+pub use eras::{Forced, Without};
 pub use fencing::{FenceLedger, Fencing};
+pub use timeline::{Happened, TIMELINE_MAX, What};
 
 /// Version of the entries that this code writes.
 pub const VERSION: u16 = 1;
-/// How many entries of the timeline are kept.
-pub const TIMELINE_MAX: usize = 1000;
 /// Longest message that is kept with a failure, in bytes.
 pub const MESSAGE_MAX: usize = 500;
 
@@ -75,6 +77,13 @@ pub enum Change {
         /// Whose.
         node: NodeName,
         /// Which.
+        session: Session,
+    },
+    /// A node has let everything go and leaves: nobody waits for it, and nobody has to switch it off.
+    Leave {
+        /// Which.
+        node: NodeName,
+        /// The session that is over.
         session: Session,
     },
     /// A lost node loses what it held; who appends this promises nothing more to that session.
@@ -158,6 +167,13 @@ pub enum Change {
         /// The node.
         node: NodeName,
     },
+    /// Every voter has durably applied who votes.
+    Settle {
+        /// The configuration of voters.
+        configuration: u64,
+    },
+    /// The history goes on without voters that are off, under another number.
+    Force(Forced),
     /// All voters have had this configuration for so long that no promise of an earlier one still runs.
     Rest {
         /// The digest of the configuration's file.
@@ -231,38 +247,12 @@ pub struct NodeLedger {
     pub session: Option<Session>,
     /// The last session that was taken over.
     pub taken_over: Option<Session>,
+    /// The session in which it left in order, if it has not been back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Session>,
     /// What is known of switching it off.
     #[serde(default, flatten)]
     pub fence: FenceLedger,
-}
-
-/// An entry of the timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Happened {
-    /// Where it stands in the log.
-    pub index: LogIndex,
-    /// The entry; a configuration without its text.
-    pub at: u64,
-    /// What it changed.
-    pub what: What,
-}
-
-/// What the timeline keeps of a change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// A configuration came into force.
-    Configured {
-        /// Its digest.
-        digest: u64,
-    },
-    /// Any other change, whole.
-    Changed(Change),
-    /// A voter or member came, went or changed its part.
-    Members {
-        /// What was changed, for people.
-        text: String,
-    },
 }
 
 /// See the module.
@@ -270,6 +260,12 @@ pub enum What {
 pub struct Ledger {
     /// The history this is the state of; zero before its first entry.
     pub era: u64,
+    /// The histories that this one went on from, without some of their voters; oldest first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub parents: VecDeque<u64>,
+    /// The last configuration of voters that every one of them has durably applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<u64>,
     /// The configuration in force.
     pub spec: Option<Spec>,
     /// The digest of the file it came from.
@@ -315,7 +311,7 @@ impl Ledger {
                 Change::Configure { digest, .. } => {
                     self.note(index, entry.at, What::Configured { digest: *digest });
                 }
-                Change::Rest { .. } => {}
+                Change::Rest { .. } | Change::Settle { .. } => {}
                 change => self.note(index, entry.at, What::Changed(change.clone())),
             }
         }
@@ -337,19 +333,12 @@ impl Ledger {
         self.note(index, 0, What::Members { text });
     }
 
-    /// Adds to the timeline.
-    pub fn note(&mut self, index: LogIndex, at: u64, what: What) {
-        self.timeline.push_back(Happened { index, at, what });
-        if self.timeline.len() > TIMELINE_MAX {
-            self.timeline.pop_front();
-        }
-    }
-
     fn change(&mut self, index: LogIndex, entry: &Entry) -> bool {
         match &entry.change {
             Change::Found { era, .. } => self.found(*era),
             Change::Configure { digest, spec } => self.configure(*digest, spec),
             Change::Admit { node, session } => self.admit(node, *session),
+            Change::Leave { node, session } => self.leave(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
             Change::Grant { grants } => self.grant_all(entry.at, grants),
             Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),
@@ -362,6 +351,8 @@ impl Ledger {
             Change::ConfirmOff { node, boot, .. } => self.confirm_off(node, *boot),
             Change::FenceAgain { node } => self.fence_again(node),
             Change::Rest { digest } => self.rest(*digest),
+            Change::Settle { configuration } => self.settle(*configuration),
+            Change::Force(forced) => self.force(entry.at, forced),
             Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
             Change::Intend(intent) => self.intend(intent),
             Change::Withdraw(intent) => self.withdraw(intent),
@@ -401,14 +392,17 @@ impl Ledger {
         let old = |known: Option<Session>| {
             known.is_some_and(|known| known.boot == session.boot && known.number >= session.number)
         };
-        if old(ledger.session) || old(ledger.taken_over) || !ledger.fence.lets_in(session.boot) {
+        if old(ledger.session)
+            || old(ledger.taken_over)
+            || old(ledger.left)
+            || !ledger.fence.lets_in(session.boot) {
             return false;
         }
         ledger.fence = FenceLedger { attempts: ledger.fence.attempts, ..FenceLedger::default() };
         // What failed before a boot says nothing of what works after it.
         let rebooted =
-            [ledger.session, ledger.taken_over].iter().flatten().any(|known| known.boot != session.boot);
-        ledger.session = Some(session);
+            [ledger.session, ledger.taken_over, ledger.left].iter().flatten().any(|known| known.boot != session.boot);
+        (ledger.session, ledger.left) = (Some(session), None);
         for resource in self.resources.values_mut() {
             if rebooted {
                 resource.failures.remove(node);
@@ -547,7 +541,9 @@ impl Ledger {
         let of_boot = |session: Option<Session>| {
             session.filter(|session| session.boot == boot).map(|session| session.number)
         };
-        let last = known.and_then(|node| of_boot(node.session).max(of_boot(node.taken_over)));
+        let last = known.and_then(|node| {
+            of_boot(node.session).max(of_boot(node.taken_over)).max(of_boot(node.left))
+        });
         last.unwrap_or_default().next()
     }
 

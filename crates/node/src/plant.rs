@@ -33,11 +33,15 @@ pub enum Bug {
     NoWaitForFence,
     /// A node is taken in while somebody may still switch it off (rule 12).
     TakenInUnderFire,
+    /// Half of the voters goes on although nothing proves that the others are off (rule 17 d).
+    HalfWithoutProof,
+    /// Half of the voters goes on although it has not taken part since it was started (rule 17 c).
+    FreshHalfFires,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 13] = [
+    pub const ALL: [Bug; 15] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -51,6 +55,8 @@ impl Bug {
         Bug::FoundedByQuorum,
         Bug::NoWaitForFence,
         Bug::TakenInUnderFire,
+        Bug::HalfWithoutProof,
+        Bug::FreshHalfFires,
     ];
 }
 

@@ -193,3 +193,21 @@ pub(crate) fn on_shot(at: Nanos, target: usize, machines: &[Machine]) -> Result<
         _ => Ok(()),
     }
 }
+
+/// A device that half of the voters had told hits nobody who takes part with a quorum: while it may act, that half
+/// agrees to nothing.
+pub(crate) fn on_shot_by_half(at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
+    let shot = &machines[target];
+    let backed = |machine: &&Machine| {
+        let leads = machine.power == Power::On && machine.board.leading().is_some();
+        leads && !machine.now(at).has_surely_reached(machine.board.backed_until())
+    };
+    for leader in machines.iter().filter(backed) {
+        let known = leader.core.as_ref().and_then(|core| core.ledger().nodes.get(&shot.name)?.session);
+        if shot.power == Power::On && known == Some(shot.board.session()) {
+            let what = format!("{} is switched off by half of the voters, and {} leads", shot.name, leader.name);
+            return Err(Broken { at, what });
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,9 @@
 //! What a device does, it does after it was told, whatever has become of who told it. A device that says *off* and
 //! lies is caught when it is asked again, so to the executor it is one that did nothing.
 
-use heart_model::{FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FromExecutor, Spec};
+use heart_model::{
+    FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, FromExecutor, Spec,
+};
 use heart_node::core::Event as CoreEvent;
 use std::collections::BTreeMap;
 
@@ -51,8 +53,21 @@ pub(crate) struct Fencing {
 }
 
 impl World {
-    /// An executor tells a device to switch a machine off.
+    /// An executor is to have a machine switched off: at once, or after it was given time to go first.
     pub(crate) fn fence(&mut self, by: usize, order: FenceOrder) {
+        let target = self.machines.iter().position(|machine| machine.name == order.node);
+        let is_on = target.is_some_and(|target| self.machines[target].power == crate::Power::On);
+        let boots = self.machines[by].boots;
+        if order.hesitation.is_zero() || !is_on {
+            return self.tell_device(by, order);
+        }
+        let wait = order.hesitation.as_nanos() as Nanos;
+        let told = FenceOrder { hesitation: heart_model::Duration::ZERO, ..order };
+        self.push(self.now + wait, Happening::Hesitated { by, boots, order: told });
+    }
+
+    /// An executor tells a device to switch a machine off.
+    pub(crate) fn tell_device(&mut self, by: usize, order: FenceOrder) {
         let Some(target) = self.machines.iter().position(|machine| machine.name == order.node) else {
             return;
         };
@@ -62,7 +77,11 @@ impl World {
             return;
         }
         let machine = &self.machines[by];
-        if machine.now(self.now).at_least_until(machine.board.lease_until()).is_zero() {
+        let until = match order.right {
+            FenceRight::Agreed => machine.board.lease_until(),
+            FenceRight::Half => machine.board.half_until(),
+        };
+        if machine.now(self.now).at_least_until(until).is_zero() {
             // It was stopped between the word of its core and now: the right may be another's.
             return self.fenced(Fencing { by, boots, order, works: false });
         }
@@ -77,15 +96,23 @@ impl World {
         };
         self.tell(format!("{} tells the device of {} to switch it off", self.machines[by].name, order.node));
         if let Some(wait) = cut {
-            self.push(self.now + wait, Happening::Shot { target });
+            let by_half = (order.right == FenceRight::Half).then_some((by, boots));
+            self.push(self.now + wait, Happening::Shot { target, by_half });
         }
         let works = device == Device::Works;
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
     }
 
     /// A device acts.
-    pub(crate) fn shoot(&mut self, target: usize) -> Result<(), Broken> {
-        claims::on_shot(self.now, target, &self.machines)?;
+    pub(crate) fn shoot(&mut self, target: usize, by_half: Option<(usize, u64)>) -> Result<(), Broken> {
+        match by_half {
+            None => claims::on_shot(self.now, target, &self.machines)?,
+            // What a device does late for somebody who lost power, nobody knows of.
+            Some((by, boots)) if self.machines[by].boots == boots => {
+                claims::on_shot_by_half(self.now, target, &self.machines)?;
+            }
+            Some(_) => {}
+        }
         self.tell(format!("{} is switched off", self.machines[target].name));
         self.machines[target].cut_power();
         self.look(None)

@@ -1,6 +1,6 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{NodeId, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
+use heart_model::{FenceOrder, NodeId, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
 use heart_node::{
     core::{Action as CoreAction, Event as CoreEvent, Response},
     frame::Kind,
@@ -103,8 +103,16 @@ pub(crate) enum Happening {
     /// A device switches a machine off.
     Shot {
         target: usize,
+        /// Who had it told without an agreement, and in which life.
+        by_half: Option<(usize, u64)>,
     },
     Fenced(Fencing),
+    /// An executor has waited before it tells a device.
+    Hesitated {
+        by: usize,
+        boots: u64,
+        order: FenceOrder,
+    },
     /// A gate may have closed: see who owns what.
     Look,
     Fault(Fault),
@@ -326,9 +334,19 @@ impl World {
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),
-            Happening::Shot { target } => self.shoot(target),
+            Happening::Shot { target, by_half } => self.shoot(target, by_half),
             Happening::Fenced(fencing) => {
                 self.fenced(fencing);
+                Ok(())
+            }
+            Happening::Hesitated { by, boots, order } => {
+                if self.machines[by].boots != boots || self.machines[by].power == Power::Off {
+                    return Ok(());
+                }
+                match self.postpone(by, |machine| machine.executor_stalled_until) {
+                    Some(at) => self.push(at, Happening::Hesitated { by, boots, order }),
+                    None => self.tell_device(by, order),
+                }
                 Ok(())
             }
             Happening::Fault(fault) => self.on_fault(fault),

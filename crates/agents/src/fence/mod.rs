@@ -127,6 +127,7 @@ impl Fencing {
             return Err(format!("nothing can switch {node} off: write a `fence` for it into the file"));
         }
         let mut told: Vec<Switch<'_>> = Vec::new();
+        self.hesitate(order, cancel);
         for device in &order.devices {
             pause(device.delay, cancel);
             let switched = self.switch(device, node, cancel).and_then(|mut switch| {
@@ -145,6 +146,20 @@ impl Fencing {
             }
         }
         told.iter_mut().try_for_each(read_back)
+    }
+
+    /// Lets a node that has power go first, if that was ordered: one that has none can switch nobody off.
+    fn hesitate(&self, order: &FenceOrder, cancel: &Bell) {
+        if order.hesitation.is_zero() {
+            return;
+        }
+        let is_off = |device| {
+            let switch = self.switch(device, &order.node, cancel);
+            switch.is_ok_and(|mut switch| switch.ask() == Answer::Off)
+        };
+        if !order.devices.iter().all(is_off) {
+            pause(order.hesitation, cancel);
+        }
     }
 
     /// Gets a device ready to be used on a node.

@@ -40,7 +40,7 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session,
+    Act, Duration, FenceOrder, FenceRight, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session,
     ToExecutor,
 };
 use rustix::{
@@ -158,7 +158,14 @@ impl Executor {
         let fencing = Fencing::new(options.fence);
         let right = Arc::clone(&lease);
         let carry_out = move |order: &FenceOrder, cancel: &Bell| {
-            fencing.carry_out(order, cancel, &|| !lease::remaining(&*right).is_zero())
+            let has_right = || {
+                let until = match order.right {
+                    FenceRight::Agreed => right.until(),
+                    FenceRight::Half => right.half_until(),
+                };
+                !clock::remaining(until).is_zero()
+            };
+            fencing.carry_out(order, cancel, &has_right)
         };
         let over = records.session();
         let mut executor = Executor {

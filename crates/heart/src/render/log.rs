@@ -111,6 +111,16 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         Change::Failure { resource, node, message, .. } => {
             format!("a failure of {resource} counts against {node}: {message}")
         }
+        Change::Leave { node, .. } => format!("{node} has left in order"),
+        Change::Settle { .. } => "every voter knows who votes".into(),
+        Change::Force(forced) => {
+            let names: Vec<String> = forced.without.iter().map(|one| one.node.to_string()).collect();
+            let because = match &forced.who {
+                Some(who) => format!("{who} says that it is off"),
+                None => "proven off".into(),
+            };
+            format!("the cluster goes on without {} ({because})", list(&names))
+        }
         Change::Fence { node, by, attempt, .. } => {
             format!("{by} is to switch {node} off (attempt {attempt})")
         }
@@ -179,6 +189,7 @@ fn course(from: &NodeName, to: Option<&NodeName>) -> String {
 fn tone(change: &Change) -> Tone {
     match change {
         Change::TakeOver { .. }
+        | Change::Force(_)
         | Change::Failure { .. }
         | Change::Fence { .. }
         | Change::Fenced { outcome: FenceOutcome::Failed { .. }, .. } => Tone::Bad,
@@ -197,6 +208,8 @@ fn tone(change: &Change) -> Tone {
         Change::Found { .. }
         | Change::Configure { .. }
         | Change::Rest { .. }
+        | Change::Settle { .. }
+        | Change::Leave { .. }
         | Change::Admit { .. }
         | Change::Grant { .. }
         | Change::Close { .. } => Tone::Normal,

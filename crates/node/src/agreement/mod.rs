@@ -21,10 +21,12 @@ use raft::{
 use std::collections::{BTreeSet, VecDeque};
 
 mod envelope;
+mod force;
 mod store;
 mod words;
 
 pub use envelope::{Envelope, envelope, nothing_here};
+pub use force::Beginning;
 use store::Store;
 pub use words::{Change, ConfigurationId, Founders, Output, Pace, RaftId, Refused, Ticket, Write};
 
@@ -68,6 +70,7 @@ pub struct Agreement {
     origin: ConfigurationId,
     /// What this log begins with, until it is on its way to the disk.
     founders: Option<ConfState>,
+    pace: Pace,
     ticks: u64,
 }
 
@@ -129,6 +132,7 @@ impl Agreement {
             configured_at,
             origin,
             founders,
+            pace,
             ticks: 0,
         }
     }

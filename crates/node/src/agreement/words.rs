@@ -42,6 +42,12 @@ impl ConfigurationId {
         self.0 & ((1 << ConfigurationId::PLACE_BITS) - 1)
     }
 
+    /// The place in the log from which on it is known: the first one, for one that a log begins with.
+    #[must_use]
+    pub fn index(self) -> u64 {
+        if self.0 >> ConfigurationId::PLACE_BITS == 0 { 1 } else { self.place() }
+    }
+
     /// The configuration that a log begins with: by its voters, in any order. No entry has the term zero.
     #[must_use]
     pub fn of_founders(voters: &[u64]) -> ConfigurationId {
@@ -54,7 +60,13 @@ impl ConfigurationId {
     /// The configuration that came with this entry.
     #[must_use]
     pub fn of(entry: &Entry) -> ConfigurationId {
-        ConfigurationId(entry.term << ConfigurationId::PLACE_BITS | entry.index)
+        ConfigurationId::at(entry.term, entry.index)
+    }
+
+    /// The configuration that came with what stands at this place of the log.
+    #[must_use]
+    pub fn at(term: u64, index: u64) -> ConfigurationId {
+        ConfigurationId(term << ConfigurationId::PLACE_BITS | index)
     }
 }
 

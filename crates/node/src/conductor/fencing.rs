@@ -17,7 +17,7 @@ use crate::ledger::{Change, Fencing, NewGrant, NodeLedger};
 /// How often each level of devices is tried.
 const ROUNDS_MAX: u32 = 3;
 /// How long is waited after an attempt that proved nothing.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the leader remembers of attempts.
 #[derive(Debug, Default)]

@@ -52,12 +52,20 @@ impl Core {
         let me = (&self.settings.me, board.session());
         let granted = self.ledger.resources.values().filter_map(|resource| resource.grant.as_ref());
         let is_granted = granted.into_iter().any(|grant| (&grant.node, grant.session) == me);
-        let free = !is_granted && !self.is_handing_over(now, board);
+        let own = self.ledger.nodes.get(me.0);
+        let leads = self.agreement.as_ref().is_some_and(Agreement::leads);
+        let takes_part = own.is_some_and(|own| own.session == Some(me.1)) && !leads;
+        let has_left = own.is_some_and(|own| own.left == Some(me.1));
+        let free = !is_granted && !takes_part && !self.is_handing_over(now, board);
         if !self.holds().anything && (lone || free) {
             if let Some(agreement) = &mut self.agreement {
                 agreement.step_down();
             }
             board.set_leading(None);
+            if has_left {
+                // A later life of the daemon in this boot begins another one.
+                self.begin_session(board, out);
+            }
             out.actions.push(Action::Poke);
             out.left = true;
         } else if lone && !self.holder.is_letting_go() {
@@ -84,7 +92,7 @@ impl Core {
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.hand_over(out);
         let backed = !now.may_have_reached(board.backed_until());
-        let may_begin = self.may_begin();
+        let may_begin = self.may_begin() && !self.half.is_at_work();
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;
@@ -239,6 +247,7 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
+            FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
             FromExecutor::Fenced(report) => self.on_fenced(report, out),
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);

@@ -4,7 +4,7 @@
 //! was given to and with a lease, as a start is, and not on a node that is heard again (SAFETY rules 10 to 12).
 
 use heart_model::{
-    BootId, FenceOrder, FenceOutcome, FenceReport, Moment, NodeId, NodeName, Term, ToExecutor,
+    BootId, Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId, NodeName, Term, ToExecutor,
 };
 
 use super::{Action, Core, Message, Out, Response, requests::refused};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest name of a person that is kept, in characters.
-const WHO_MAX: usize = 100;
+pub(super) const WHO_MAX: usize = 100;
 
 /// One right of this node.
 #[derive(Debug)]
@@ -85,7 +85,14 @@ impl Core {
                 }
                 duty.begun = true;
                 let devices = levels[level].clone();
-                let order = FenceOrder { node: node.clone(), boot, attempt, devices };
+                let order = FenceOrder {
+                    node: node.clone(),
+                    boot,
+                    attempt,
+                    devices,
+                    right: FenceRight::Agreed,
+                    hesitation: Duration::ZERO,
+                };
                 out.actions.push(Action::Note(format!("switching {node} off, attempt {attempt}")));
                 out.actions.push(Action::Execute(ToExecutor::Fence(order)));
             }

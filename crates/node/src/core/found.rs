@@ -3,14 +3,14 @@
 //! A voter that is not there may have a history already, and run what it says. So nobody begins one
 //! without it, however long it stays away, unless a person says that it has none.
 
-use heart_model::{Duration, Moment, NodeName};
+use heart_model::{Duration, Moment, NodeName, Spec};
 
 use super::{
-    Action, Core, Message, Out, Response, founders, pace,
+    Action, Core, Message, Out, Response,
     requests::{begun, refused},
 };
 use crate::{
-    agreement::{Agreement, RaftId},
+    agreement::{Agreement, Founders, Pace, RaftId},
     board::flag,
     journal::Recovered,
     plant::{Bug, is_planted},
@@ -247,4 +247,22 @@ impl Core {
 /// Whether a node that is heard has something that was agreed on.
 pub(super) fn has_history(seen: &Sighting) -> bool {
     seen.era != 0 || seen.flags & flag::BEGUN != 0
+}
+
+/// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
+/// twice that (SAFETY, "The rules").
+pub(super) fn pace(slot: usize) -> Pace {
+    Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
+}
+
+/// Whether a log that has no entry yet was begun with other voters than the file has now.
+pub(super) fn founded_otherwise(recovered: &Recovered, spec: &Spec) -> bool {
+    let empty = recovered.entries.is_empty() && recovered.snapshot.get_metadata().index == 0;
+    let voters = recovered.founders.as_ref().map(|founders| founders.voters.clone());
+    empty && voters.is_some_and(|voters| voters != founders(spec).voters)
+}
+
+pub(super) fn founders(spec: &Spec) -> Founders {
+    let voters = spec.nodes.iter().filter(|(_, node)| node.voter);
+    Founders { voters: voters.map(|(name, _)| RaftId::new(name.id(), 1).0).collect() }
 }

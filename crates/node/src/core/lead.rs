@@ -14,6 +14,7 @@ use crate::{
 impl Core {
     /// The leader's work.
     pub(super) fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let leaves = self.leave_in_order(now);
         let Some(conductor) = &mut self.conductor else { return };
         let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
         else {
@@ -29,6 +30,7 @@ impl Core {
             session: board.session(),
             left_out: &self.founding.without,
             leaving: self.leaving_since.is_some(),
+            leaves: &leaves,
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
@@ -51,6 +53,7 @@ impl Core {
         for order in work.orders {
             self.give(order, out);
         }
+        self.settle_voters(now);
         let rested = self.rest(now);
         if let (Some(change), Some(agreement)) = (rested, &mut self.agreement) {
             let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
@@ -58,6 +61,21 @@ impl Core {
             self.shorter_since = Some(now).filter(|_| agreement.propose(ledger::write(&entry)));
         }
         self.tend_members(now);
+    }
+
+    /// Says in the log that every voter knows who votes, as soon as that is so (SAFETY rule 17 b).
+    fn settle_voters(&mut self, now: Moment) {
+        let Some(agreement) = &mut self.agreement else { return };
+        let configuration = agreement.configuration().0;
+        let again = self.settling.filter(|(of, _)| *of == configuration).map(|(_, at)| at);
+        let waits = again.is_some_and(|at| !now.has_surely_reached(at.after(self.timing.lost_after)));
+        if self.ledger.is_settled(configuration) || waits || !agreement.is_known_to_all() {
+            return;
+        }
+        let change = ledger::Change::Settle { configuration };
+        let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
+        // Asked for again only after a while, should it be lost.
+        self.settling = agreement.propose(ledger::write(&entry)).then_some((configuration, now));
     }
 
     fn give(&mut self, order: Order, out: &mut Out) {

@@ -133,17 +133,34 @@ impl Core {
         voters.iter().filter(heard).count() > voters.len() / 2
     }
 
-    /// Whether a node does not have to vote, because it is proven off.
+    /// Whether a node does not have to vote, because it is proven off or leaves in order.
     fn is_spared(&self, slot: usize, spec: &Spec, voters: &[RaftId]) -> bool {
         let configured = |name: &NodeName| spec.nodes.get(name).is_some_and(|node| node.voter);
-        let is_off = |name: &NodeName| self.ledger.nodes.get(name).is_some_and(NodeLedger::is_off);
+        let is_away = |slot: usize| {
+            let is_gone = self.ledger.nodes.get(&self.names[slot]).is_some_and(NodeLedger::is_gone);
+            is_gone || self.leaves_empty(slot)
+        };
         let all = (0..self.ids.len()).filter(|&slot| configured(&self.names[slot]));
-        let mut off: Vec<usize> = all.clone().filter(|&slot| is_off(&self.names[slot])).collect();
+        let mut off: Vec<usize> = all.clone().filter(|&slot| is_away(slot)).collect();
         // Who does not vote already is spared first, so that nothing is changed without need.
         off.sort_by_key(|&slot| (voters.iter().any(|id| id.node() == self.ids[slot]), slot));
         let count = all.count();
         off.truncate(count - voters_left(count, off.len()));
         off.contains(&slot)
+    }
+
+    /// Who has let everything go and does not vote any more, or votes on because it has to: such a node may be off.
+    pub(super) fn leave_in_order(&self, now: Moment) -> Vec<usize> {
+        let (Some(agreement), Some(spec)) = (&self.agreement, &self.ledger.spec) else { return Vec::new() };
+        let others = (0..self.ids.len()).filter(|&slot| slot != self.slot && self.leaves_empty(slot));
+        others.filter(|&slot| self.change_of(now, slot, spec, agreement).is_none()).collect()
+    }
+
+    /// Whether the node in this slot was asked to leave, and holds nothing any more.
+    pub(super) fn leaves_empty(&self, slot: usize) -> bool {
+        let leaves = self.sights.heard(slot).is_some_and(|seen| seen.flags & flag::LEAVING != 0);
+        let mut grants = self.ledger.resources.values().filter_map(|known| known.grant.as_ref());
+        leaves && grants.all(|grant| grant.node != self.names[slot])
     }
 
     fn change_of(&self, now: Moment, slot: usize, spec: &Spec, agreement: &Agreement) -> Option<Due> {

@@ -41,6 +41,25 @@ pub enum Message {
         /// The digest of the file of the node that was asked.
         digest: u64,
     },
+    /// To a node with the log of another history: this one went on from these, without some of their voters.
+    WentOn {
+        /// Its number.
+        era: u64,
+        /// The numbers that it had before.
+        parents: Vec<u64>,
+    },
+    /// To the others of half of the voters: I go on from this history, if you give up your vote in it.
+    StandBack {
+        /// Which history.
+        era: u64,
+        /// A person says so: that not everything is known that has to be is no reason to refuse.
+        by_word: bool,
+    },
+    /// I have given up my vote in this history, also if I lose power.
+    StoodBack {
+        /// Which history.
+        era: u64,
+    },
     /// To the leader: somebody asked this here.
     Ask {
         /// Names the question.
@@ -108,6 +127,13 @@ pub enum Request {
     Found {
         /// Which.
         without: Vec<NodeName>,
+    },
+    /// Go on without voters that are off for certain, where too few are left to agree on that.
+    TakeOver {
+        /// All voters that are not heard.
+        without: Vec<NodeName>,
+        /// Who says that they are off.
+        who: String,
     },
     /// Try again to switch a lost node off.
     Fence {

@@ -9,6 +9,7 @@ mod asked;
 mod duties;
 mod fencing;
 mod found;
+mod half;
 mod lead;
 mod members;
 mod message;
@@ -30,7 +31,7 @@ pub use promised::promised_before;
 pub use rejoin::Log;
 
 use crate::{
-    agreement::{self, Agreement, ConfigurationId, Founders, Pace, RaftId, Ticket, Write},
+    agreement::{self, Agreement, ConfigurationId, RaftId, Ticket, Write},
     board::{Board, Voters, flag},
     conductor::Conductor,
     ledger::{self, Change, Ledger},
@@ -176,6 +177,11 @@ pub struct Core {
     orders: VecDeque<Order>,
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
+    half: half::Half,
+    /// The configuration of voters that was said to be known to all, and when; only of a leader.
+    settling: Option<(u64, Moment)>,
+    /// The write after which this node has no vote in a history that another one goes on from.
+    standing_back: Option<half::StandingBack>,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
     promises: requests::Promises,
@@ -234,6 +240,9 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
+            half: half::Half::default(),
+            settling: None,
+            standing_back: None,
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
             promises: requests::Promises::default(),
@@ -266,6 +275,7 @@ impl Core {
             Log::Damaged => flags |= flag::LOG_LOST,
             Log::Recovered(recovered) => core.take_up(*recovered, board),
         }
+        core.half.fence_anew(board);
         if virgin {
             core.found();
         }
@@ -285,10 +295,13 @@ impl Core {
             Event::Wake => {}
             Event::Sight(sighting) => self.on_sight(sighting, &mut out),
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
-            Event::Durable(ticket) => self.on_durable(board, ticket, &mut out),
+            Event::Durable(ticket) => self.on_durable(now, board, ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
-            Event::ExecutorBegan => self.ask_executor(),
+            Event::ExecutorBegan => {
+                self.ask_executor();
+                self.half.fence_anew(board);
+            }
             Event::Leave => {
                 self.leaving_since.get_or_insert(now);
                 board.set_flags(board.flags() | flag::LEAVING);
@@ -315,6 +328,7 @@ impl Core {
         self.vouch(now, out);
         self.elect(now, board, out);
         self.follow(now, board, out);
+        self.go_on_alone(now, board, out);
         self.obey(now, board, out);
         self.fence(now, board, out);
         self.conduct(now, board, out);
@@ -346,7 +360,7 @@ impl Core {
         }
     }
 
-    fn on_durable(&mut self, board: &Board, ticket: Ticket, out: &mut Out) {
+    fn on_durable(&mut self, now: Moment, board: &Board, ticket: Ticket, out: &mut Out) {
         if self.adopting.take_if(|adopting| *adopting <= ticket).is_some() {
             board.set_flags(board.flags() & !flag::LOG_LOST);
             out.actions.push(Action::Poke);
@@ -354,6 +368,10 @@ impl Core {
         if let Some(agreement) = &mut self.agreement {
             let output = agreement.on_durable(ticket);
             self.send_all(output.messages, out);
+        }
+        self.on_forced(now, board, ticket, out);
+        if let Some(done) = self.standing_back.take_if(|back| back.ticket <= ticket) {
+            Core::send(done.slot, &Message::StoodBack { era: done.era }, out);
         }
     }
 
@@ -373,7 +391,7 @@ impl Core {
         if now.has_surely_reached(self.next_tick) {
             self.next_tick = now.after(self.timing.lost_after / 2);
             // Raft's own timers begin no history either.
-            let may = self.may_begin();
+            let may = self.may_begin() && !self.half.is_at_work();
             if let Some(agreement) = self.agreement.as_mut().filter(|agreement| may || agreement.leads()) {
                 agreement.tick();
             }
@@ -479,7 +497,7 @@ impl Core {
     }
 
     fn compact(&mut self, out: &mut Out) {
-        let Some(agreement) = &mut self.agreement else { return };
+        let Some(agreement) = self.agreement.as_mut().filter(|_| !self.half.is_forcing()) else { return };
         if ::core::mem::take(&mut self.compact_now) || agreement.length() > LOG_ENTRIES_MAX {
             out.actions.extend(agreement.compact(&self.ledger.save()).map(Action::Write));
         }
@@ -525,6 +543,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.members.next_deadline(),
+            self.half.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),
@@ -574,21 +593,3 @@ fn is_held(inventory: &Inventory) -> bool {
 const LOG_MESSAGE: u8 = 0;
 /// A [`Message`] as JSON.
 const PLAIN_MESSAGE: u8 = 1;
-
-/// How raft's own timers run: a tick is half of lost-after, so no follower campaigns by itself before
-/// twice that (SAFETY, "The rules").
-fn pace(slot: usize) -> Pace {
-    Pace { election_ticks: 12 + slot, heartbeat_ticks: 4 }
-}
-
-/// Whether a log that has no entry yet was begun with other voters than the file has now.
-fn founded_otherwise(recovered: &crate::journal::Recovered, spec: &Spec) -> bool {
-    let empty = recovered.entries.is_empty() && recovered.snapshot.get_metadata().index == 0;
-    let voters = recovered.founders.as_ref().map(|founders| founders.voters.clone());
-    empty && voters.is_some_and(|voters| voters != founders(spec).voters)
-}
-
-fn founders(spec: &Spec) -> Founders {
-    let voters = spec.nodes.iter().filter(|(_, node)| node.voter);
-    Founders { voters: voters.map(|(name, _)| RaftId::new(name.id(), 1).0).collect() }
-}

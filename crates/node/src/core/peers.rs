@@ -126,8 +126,13 @@ impl Core {
             match message.split_first() {
                 Some((&LOG_MESSAGE, bytes)) => self.on_log_message(now, board, slot, bytes, out),
                 Some((&PLAIN_MESSAGE, bytes)) => {
-                    if let Ok(message) = serde_json::from_slice::<Message>(bytes) {
-                        self.on_message(now, slot, message, out);
+                    match serde_json::from_slice::<Message>(bytes) {
+                        Ok(Message::WentOn { era, parents }) => self.on_went_on(era, &parents, board, out),
+                        Ok(Message::StandBack { era, by_word }) => {
+                            self.on_stand_back(now, (slot, era, by_word), board, out);
+                        }
+                        Ok(message) => self.on_message(now, slot, message, out),
+                        Err(_) => {}
                     }
                 }
                 Some(_) | None => {}
@@ -145,9 +150,13 @@ impl Core {
             }
             return;
         }
-        let theirs = self.sights.seen[from].map_or(0, |seen| seen.era);
+        let theirs = self.sights.seen[from].map(|seen| seen.era);
         let ours = self.ledger.era;
-        if theirs != 0 && ours != 0 && theirs != ours {
+        let other = theirs.is_some_and(|theirs| theirs != 0 && ours != 0 && theirs != ours);
+        // Who was not seen yet may go by a history that this one went on from.
+        let unknown = theirs.is_none() && !self.ledger.parents.is_empty();
+        let fired_at = self.half.is_forcing() || self.half.fires_at(&self.names[from]);
+        if other || unknown || fired_at {
             return;
         }
         // Votes are refused while a leader is heard, forced ones too (SAFETY rule 13), and by who has
@@ -167,7 +176,9 @@ impl Core {
         match agreement.on_message(bytes) {
             Ok(()) | Err(Refused::NotForUs) => {}
             Err(Refused::LogLost) if is_planted(Bug::LostLogVotes) => {}
-            Err(Refused::LogLost) => self.lose_log(board, out),
+            Err(Refused::LogLost) => {
+                self.lose_log(board, out);
+            }
         }
     }
 
@@ -184,6 +195,8 @@ impl Core {
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
             Message::Answer { id, response } => self.on_answer(id, response),
             Message::Found { without, digest } => self.on_found_without(now, without, digest),
+            Message::StoodBack { era } => self.on_stood_back(from, era),
+            Message::WentOn { .. } | Message::StandBack { .. } => {}
             Message::Report(_)
             | Message::Inventory { .. }
             | Message::Changed(_)
@@ -207,6 +220,9 @@ impl Core {
                     Message::Order(_)
                     | Message::Ask { .. }
                     | Message::Answer { .. }
+                    | Message::WentOn { .. }
+                    | Message::StandBack { .. }
+                    | Message::StoodBack { .. }
                     | Message::Found { .. } => {}
                 }
             }

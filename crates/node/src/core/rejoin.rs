@@ -6,7 +6,11 @@
 
 use heart_model::Moment;
 
-use super::{Action, Core, Out, Settings, found::has_history, founded_otherwise, founders, pace};
+use super::{
+    Action, Core, Out, Settings,
+    found::{founded_otherwise, founders, has_history, pace},
+    half::Half,
+};
 use crate::{
     agreement::{Agreement, Envelope, Founders, RaftId, Ticket, Write, nothing_here},
     board::{Board, flag},
@@ -73,7 +77,8 @@ impl Core {
     }
 
     /// This log cannot be used any more.
-    pub(super) fn lose_log(&mut self, board: &Board, out: &mut Out) {
+    /// Returns the write after which no later life takes it up.
+    pub(super) fn lose_log(&mut self, board: &Board, out: &mut Out) -> Ticket {
         out.actions.push(Action::Note(
             "this node has no log, or one that is shorter than it once was: it asks for a new identity and does \
              not vote until it has caught up"
@@ -85,14 +90,17 @@ impl Core {
         }
         // What is on the disk is not to be taken up again by a later life (SAFETY rule 16).
         let bytes = Batch { lost: true, ..Batch::default() }.encode_framed();
-        out.actions.push(Action::Write(Write { ticket: self.next_ticket, replaces: false, bytes }));
-        self.next_ticket = Ticket(self.next_ticket.0 + 1);
+        let ticket = self.next_ticket;
+        out.actions.push(Action::Write(Write { ticket, replaces: false, bytes }));
+        self.next_ticket = Ticket(ticket.0 + 1);
         self.adopting = None;
         self.conductor = None;
         self.listening_until = None;
         self.ledger = Ledger::default();
+        self.half = Half::default();
         board.set_leading(None);
         board.set_flags((board.flags() | flag::LOG_LOST) & !(flag::VIRGIN | flag::LISTENING));
+        ticket
     }
 
     /// A leader spoke to this node, which has no log: a snapshot that takes it in as a learner is

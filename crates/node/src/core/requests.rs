@@ -54,6 +54,10 @@ impl Core {
             let response = self.found_without(now, without, out);
             return self.reply(now, board, id, response, out);
         }
+        if let Request::TakeOver { without, who } = &request {
+            let response = self.take_over_from(now, board, (without, who), out);
+            return self.reply(now, board, id, response, out);
+        }
         let leader = self.leader(now, board).map(|(leader, _)| leader);
         // Raft may know a leader that has not been heard for long: nobody waits for that.
         let reached = |&slot: &usize| {
@@ -73,7 +77,11 @@ impl Core {
                 Core::send(slot, &Message::Ask { id, request }, out);
             }
             Some(_) | None => {
-                let response = self.answer_alone(now, &request);
+                let again = match &request {
+                    Request::Fence { node } => self.try_again_by_half(node),
+                    _ => None,
+                };
+                let response = again.unwrap_or_else(|| self.answer_alone(now, &request));
                 self.reply(now, board, id, response, out);
             }
         }
@@ -167,6 +175,7 @@ impl Core {
             | Request::Move { .. }
             | Request::Cancel { .. }
             | Request::Found { .. }
+            | Request::TakeOver { .. }
             | Request::Standby { .. }
             | Request::Resume { .. }
             | Request::Ticket { .. }
@@ -197,7 +206,7 @@ impl Core {
             Request::Fence { node } => self.fence_again(&node),
             Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
-            Request::Found { .. } => begun(),
+            Request::Found { .. } | Request::TakeOver { .. } => begun(),
         }
     }
 
@@ -372,6 +381,10 @@ impl Core {
         }
         view.problems = self.strangers();
         if let Some((wrong, next)) = self.view_of_founding() {
+            view.problems.push(wrong);
+            view.next.push(next);
+        }
+        if let Some((wrong, next)) = self.view_of_half(now, board) {
             view.problems.push(wrong);
             view.next.push(next);
         }

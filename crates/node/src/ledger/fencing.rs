@@ -132,7 +132,7 @@ impl Ledger {
     }
 
     /// What this life of the node held is free.
-    fn is_off(&mut self, node: &NodeName, boot: BootId) {
+    pub(super) fn is_off(&mut self, node: &NodeName, boot: BootId) {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);

@@ -7,6 +7,7 @@ mod elections;
 mod failover;
 mod fences;
 mod logs;
+mod pairs;
 mod people;
 mod schedules;
 mod starts;

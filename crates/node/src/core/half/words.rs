@@ -1,0 +1,144 @@
+//! What half of the voters tells people, and what people tell it.
+
+use heart_model::{Duration, Moment, NodeName};
+
+use super::{Halves, Stuck, Word};
+use crate::{
+    board::Board,
+    core::{Action, Core, Out, Response, fencing::WHO_MAX, requests::refused},
+};
+
+/// How long the word of a person holds: it is about what is so now.
+const WORD_HOLDS: Duration = Duration::from_secs(10);
+
+impl Core {
+    /// A person says that these voters are off, and that the others shall go on without them.
+    pub(in crate::core) fn take_over_from(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        (without, who): (&[NodeName], &str),
+        out: &mut Out,
+    ) -> Response {
+        let halves = match self.can_take_over(now, board, without) {
+            Ok(halves) => halves,
+            Err(response) => return response,
+        };
+        let who: String = who.chars().take(WHO_MAX).collect();
+        let names = join(without);
+        out.actions.push(Action::Note(format!("{who} says that {names} is off: going on without")));
+        self.half.word = Some(Word { without: without.to_vec(), who, until: now.after(WORD_HOLDS) });
+        self.go_on_alone(now, board, out);
+        let lost = if halves.here.len() * 2 < halves.size {
+            "; what was agreed on last without those that are here is lost"
+        } else {
+            ""
+        };
+        Response::Accepted { text: format!("the cluster goes on without {names}{lost}") }
+    }
+
+    fn can_take_over(
+        &self,
+        now: Moment,
+        board: &Board,
+        without: &[NodeName],
+    ) -> Result<Halves, Response> {
+        let me = &self.settings.me;
+        let no = |error: String, hint: String| Err(refused(error, hint));
+        for name in without {
+            self.known_node(name)?;
+            let slot = self.names.iter().position(|known| known == name);
+            if slot.is_some_and(|slot| slot == self.slot || self.sights.heard(slot).is_some()) {
+                return no(
+                    format!("{name} is heard by {me}, so it is not off"),
+                    format!("switch {name} off first; or mend what keeps it and {me} apart, and nobody is left out"),
+                );
+            }
+        }
+        if self.agreement.is_none() || !self.has_history() {
+            return no(
+                format!("{me} has no log to go on from"),
+                "ask on a node that has run in the cluster: `heart log` shows what each knows".into(),
+            );
+        }
+        if self.half.is_at_work() {
+            return no(
+                format!("{me} is just having others switched off, or goes on already"),
+                "`heart status` shows what is done; ask again when that has ended".into(),
+            );
+        }
+        let Some(halves) = self.halves(now, board) else {
+            return no(
+                format!("{me} is not without a quorum, or has not listened long enough to know"),
+                "`heart status` shows who leads and who is heard; `heart confirm-off NODE` frees what a lost node ran"
+                    .into(),
+            );
+        };
+        let left_out: Vec<NodeName> =
+            halves.missing.iter().filter(|node| !without.contains(node)).cloned().collect();
+        if !left_out.is_empty() {
+            let all = join(&halves.missing);
+            return no(
+                format!("{me} hears {} of {} voters: {all} may be at work without it", halves.here.len(), halves.size),
+                format!("name all that are off: `heart takeover --peers-are-off {}`", all.replace(' ', "")),
+            );
+        }
+        if let Some(better) = self.better_log(&halves) {
+            return no(
+                format!("{better} has the better log of those that are here"),
+                format!("ask on {better}"),
+            );
+        }
+        Ok(halves)
+    }
+
+    /// A person wants a node switched off that this half was given up to switch off.
+    pub(in crate::core) fn try_again_by_half(&mut self, node: &NodeName) -> Option<Response> {
+        let again = self.half.try_again(node);
+        again.then(|| Response::Accepted { text: format!("{node} is to be switched off") })
+    }
+
+    pub(super) fn stuck(&self, stuck: &Stuck, halves: &Halves) -> String {
+        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+        match stuck {
+            Stuck::Led(node) => format!("{node} has the better log, and sees to it that {missing} is off"),
+            Stuck::NotHalf => format!(
+                "{} of {} voters are here, which is less than half of them; waiting for {missing}",
+                halves.here.len(),
+                halves.size
+            ),
+            Stuck::Unsettled => format!(
+                "who votes was being changed, and {missing} may not know that: waiting for {missing}"
+            ),
+            Stuck::Fresh => format!(
+                "this node was started after it had left the others or lost power, and they may have gone on \
+                 without it: waiting for {missing}"
+            ),
+            Stuck::NoDevice(node) => {
+                format!("nothing is configured that could switch {node} off for certain: waiting for it")
+            }
+            Stuck::GivenUp(node, why) => format!("{node} could not be switched off for certain: {why}"),
+        }
+    }
+
+    /// What `heart status` says of a node that cannot go on: what is wrong, and what can be done.
+    pub(in crate::core) fn view_of_half(&self, now: Moment, board: &Board) -> Option<(String, String)> {
+        let halves = self.halves(now, board)?;
+        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",");
+        let firing: Vec<&str> =
+            halves.missing.iter().filter(|node| self.half.fires_at(node)).map(NodeName::as_str).collect();
+        if !firing.is_empty() {
+            let wrong = format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
+            return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
+        }
+        let stuck = self.half.told.as_ref()?;
+        let next = format!(
+            "wait for {missing}; or, if {missing} is off for certain: `heart takeover --peers-are-off {missing}`"
+        );
+        Some((self.stuck(stuck, &halves), next))
+    }
+}
+
+fn join(names: &[NodeName]) -> String {
+    names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}

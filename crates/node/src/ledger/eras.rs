@@ -1,0 +1,98 @@
+//! What the log says of histories: this one, and those that it goes on from.
+//!
+//! A history goes on without some of its voters only when these are proven off, or a person says so (SAFETY rules 17
+//! and 18). It has another number from then on, so that whoever comes back with the old one knows that it was gone on
+//! from without it.
+
+use heart_model::{BootId, NodeName, Session};
+use serde::{Deserialize, Serialize};
+
+use super::{Ledger, NodeLedger};
+
+/// How many histories are remembered that this one went on from: who comes back with an older one is not recognised,
+/// and a person has to empty its log.
+const PARENTS_MAX: usize = 64;
+
+/// A voter that a history goes on without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Without {
+    /// Which.
+    pub node: NodeName,
+    /// The life of it that is over.
+    pub boot: BootId,
+}
+
+/// How a history goes on without some of its voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forced {
+    /// Its number from now on.
+    pub era: u64,
+    /// Its number so far.
+    pub parent: u64,
+    /// The voters that are proven off, or of which a person says so.
+    pub without: Vec<Without>,
+    /// The person, if nothing else proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// The configuration that begins with it: every voter of it knows it.
+    pub configuration: u64,
+}
+
+impl Ledger {
+    /// Whether every voter has durably applied this configuration (SAFETY rule 17).
+    #[must_use]
+    pub fn is_settled(&self, configuration: u64) -> bool {
+        self.settled == Some(configuration)
+    }
+
+    /// A node left in order: its session holds nothing.
+    pub(super) fn leave(&mut self, node: &NodeName, session: Session) -> bool {
+        let holds = self.resources.values().filter_map(|known| known.grant.as_ref());
+        let holds = holds.into_iter().any(|grant| grant.node == *node);
+        let known = self.nodes.get_mut(node).filter(|known| known.session == Some(session) && !holds);
+        let Some(known) = known else { return false };
+        (known.session, known.left) = (None, Some(session));
+        true
+    }
+
+    pub(super) fn settle(&mut self, configuration: u64) -> bool {
+        self.settled.replace(configuration) != Some(configuration)
+    }
+
+    pub(super) fn force(&mut self, at: u64, forced: &Forced) -> bool {
+        if self.era != forced.parent || forced.era == forced.parent {
+            return false;
+        }
+        self.parents.push_back(forced.parent);
+        if self.parents.len() > PARENTS_MAX {
+            self.parents.pop_front();
+        }
+        self.era = forced.era;
+        self.settled = Some(forced.configuration);
+        for Without { node, boot } in &forced.without {
+            let session = self.nodes.get(node).and_then(|known| known.session);
+            if let Some(session) = session.filter(|session| session.boot == *boot) {
+                self.take_over(at, node, session, &[]);
+            }
+            if let Some(known) = self.nodes.get_mut(node) {
+                known.fence.fencing = None;
+            }
+            self.is_off(node, *boot);
+        }
+        true
+    }
+}
+
+impl NodeLedger {
+    /// Whether it holds nothing, and everybody knows that: it left in order, or its last life is proven to be over.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.session.is_none() && (self.left.is_some() || self.is_off())
+    }
+
+    /// The session that it took part in last.
+    #[must_use]
+    pub fn last_session(&self) -> Option<Session> {
+        self.session.or(self.left).or(self.taken_over)
+    }
+}

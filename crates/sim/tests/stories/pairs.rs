@@ -1,0 +1,162 @@
+//! Two nodes, each of which can have the other switched off: SAFETY rules 9, 17 and 18.
+//!
+//! `ada` runs everything. Neither can agree on anything without the other, unless that one is proven off.
+
+use heart_model::{Guard, ResourceSpec};
+use heart_node::core::{Request, Response};
+use heart_sim::{Device, Fault, WorldSettings, with_devices};
+
+use crate::told::{Told, node, resource, spec};
+
+fn pair(devices: bool) -> Told {
+    let mut spec = spec(&["ada", "bob"], "ada", "ada");
+    if devices {
+        spec = with_devices(spec);
+    }
+    let disk = ResourceSpec { guard: Guard::Fence, ..spec.resources[&resource("address")].clone() };
+    spec.resources.insert(resource("disk"), disk);
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    story.ask("bob", Request::Move { resource: resource("disk"), to: Some(node("ada")) }).run_for(10_000);
+    assert_eq!(story.owner("disk"), Some("ada"));
+    story.forget();
+    story
+}
+
+/// Lets a device be like that.
+fn device(story: &mut Told, of: &str, device: Device) {
+    let node = story.place(of);
+    story.happens(Fault::Device { node, device });
+}
+
+fn takes_part(story: &Told, name: &str) -> bool {
+    story.world.takes_part(story.place(name))
+}
+
+#[test]
+fn the_other_goes_on_when_the_owner_has_lost_power_and_is_proven_off() {
+    let mut story = pair(true);
+    story.cut_power("ada").run_for(5000);
+    story.expect(
+        "
+        0.0 ada loses power
+        0.0 nobody runs address
+        0.0 nobody runs cache
+        0.0 nobody runs disk
+        0.0 nobody runs site
+        0.5 bob tells the device of ada to switch it off
+        0.7 ada is switched off
+        0.7 bob runs address
+        0.7 bob runs cache
+        0.7 bob runs disk
+        0.7 bob runs site",
+    );
+}
+
+#[test]
+fn who_comes_back_is_taken_in_and_nothing_moves() {
+    let mut story = pair(true);
+    story.cut_power("ada").run_for(5000).switch_on("ada").run_for(6000);
+    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+    for name in ["disk", "site", "address"] {
+        assert_eq!(story.owner(name), Some("bob"), "{name}");
+    }
+    // And the same again, the other way round.
+    story.cut_power("bob").run_for(5000);
+    for name in ["disk", "site", "address"] {
+        assert_eq!(story.owner(name), Some("ada"), "{name}");
+    }
+}
+
+/// Rule 9: what a dying standby must not do is stop the healthy node.
+#[test]
+fn the_owner_runs_on_while_its_standby_is_switched_off() {
+    let mut story = pair(true);
+    device(&mut story, "bob", Device::Refuses);
+    story.cut_power("bob").run_for(20_000);
+    assert_eq!(story.owner("disk"), Some("ada"));
+    assert!(!story.told().contains("nobody runs disk"), "{}", story.told());
+    device(&mut story, "bob", Device::Works);
+    story.ask("ada", Request::Fence { node: node("bob") }).run_for(5000);
+    assert_eq!(story.owner("site"), Some("ada"), "with a lease of its own again");
+}
+
+/// The one that runs more goes first, and the other gives it the time.
+#[test]
+fn two_halves_do_not_switch_each_other_off() {
+    let mut story = pair(true);
+    story.part(&["ada"], &["bob"]).run_for(8000);
+    let told = story.told();
+    assert!(told.contains("bob is switched off") && !told.contains("ada is switched off"), "{told}");
+    assert!(!told.contains("nobody runs disk"), "{told}");
+    assert_eq!(story.owner("site"), Some("ada"));
+}
+
+/// A machine that hangs is as lost as one without power, but its device says that it is on.
+#[test]
+fn an_owner_that_hangs_is_switched_off_after_it_had_its_chance() {
+    let mut story = pair(true);
+    let ada = story.place("ada");
+    story.happens(Fault::Freeze { node: ada, lasts: 60_000_000_000 });
+    story.run_for(6000);
+    assert!(story.told().contains("ada is switched off"), "{}", story.told());
+    assert_eq!(story.owner("disk"), Some("bob"));
+}
+
+/// Schedule 9: whoever was switched off does not shoot back, however often it is started behind a cut.
+#[test]
+fn a_node_that_was_switched_off_and_boots_into_a_cut_network_waits() {
+    let mut story = pair(true);
+    story.part(&["ada"], &["bob"]).run_for(8000).switch_on("bob").run_for(20_000);
+    assert_eq!(story.told().matches("is switched off").count(), 1, "{}", story.told());
+    assert_eq!(story.owner("disk"), Some("ada"));
+    story.cut_power("ada").run_for(10_000);
+    assert_eq!(story.owner("disk"), None, "bob does not know what ada did without it");
+    story.heal().switch_on("ada").run_for(8000);
+    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+    assert_ne!(story.owner("disk"), None);
+}
+
+/// Rule 21: who left in order is not waited for, and nobody has to switch it off.
+#[test]
+fn the_other_goes_on_alone_when_one_has_left_in_order() {
+    let mut story = pair(true);
+    let ada = story.place("ada");
+    story.happens(Fault::Leave(ada));
+    story.run_for(8000);
+    assert!(story.told().contains("ada has left"), "{}", story.told());
+    assert!(!story.told().contains("switched off"), "{}", story.told());
+    for name in ["disk", "site", "address"] {
+        assert_eq!(story.owner(name), Some("bob"), "{name}");
+    }
+    story.switch_on("ada").run_for(6000);
+    assert!(takes_part(&story, "ada") && !story.told().contains("switched off"), "{}", story.told());
+}
+
+#[test]
+fn without_devices_nothing_goes_on_by_itself_and_a_person_may_say_so() {
+    let mut story = pair(false);
+    story.cut_power("ada").run_for(8000);
+    assert_eq!(story.owner("site"), None);
+    let say = |without: &[&str]| Request::TakeOver {
+        without: without.iter().map(|name| node(name)).collect(),
+        who: "eve".into(),
+    };
+    story.ask("bob", say(&["bob"])).run_for(2000);
+    assert!(matches!(story.world.answers.last(), Some(Response::Refused { .. })), "it is the one that was asked");
+    story.ask("bob", say(&["ada"])).run_for(2000);
+    for name in ["disk", "site", "address"] {
+        assert_eq!(story.owner(name), Some("bob"), "{name}: {:?}", story.world.answers.last());
+    }
+    story.switch_on("ada").run_for(6000);
+    assert!(takes_part(&story, "ada"));
+}
+
+/// A person is asked again for what the network was only cut for.
+#[test]
+fn a_node_that_is_heard_is_not_off_whatever_a_person_says() {
+    let mut story = pair(false);
+    story.ask("bob", Request::TakeOver { without: vec![node("ada")], who: "eve".into() }).run_for(2000);
+    let said = story.world.answers.last();
+    assert!(matches!(said, Some(Response::Refused { .. })), "{said:?}");
+    assert_eq!(story.owner("disk"), Some("ada"));
+}
