@@ -109,7 +109,14 @@ fn within(timeout: u64, device: FenceDevice) -> FenceDevice {
 }
 
 fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
-    FenceOrder { node: node(name), boot: BootId(7), attempt: 1, devices: devices.to_vec(), right: FenceRight::Agreed, hesitation: Duration::ZERO }
+    FenceOrder {
+        node: node(name),
+        boot: BootId(7),
+        attempt: 1,
+        devices: devices.to_vec(),
+        right: FenceRight::Agreed,
+        hesitation: Duration::ZERO,
+    }
 }
 
 #[test]

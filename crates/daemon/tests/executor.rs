@@ -26,9 +26,9 @@ use heart_daemon::{
     executor::{self, Options},
 };
 use heart_model::{
-    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, FromExecutor,
-    Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order, OrderId, Outcome, Report,
-    ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor, Value, Wishes,
+    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight,
+    FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order, OrderId, Outcome,
+    Report, ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor, Value, Wishes,
 };
 use support::World;
 
@@ -449,7 +449,14 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         delay: Duration::ZERO,
         timeout: ms(10_000),
     };
-    FenceOrder { node: NodeName::new("ada").unwrap(), boot: BootId(7), attempt, devices: vec![device], right: FenceRight::Agreed, hesitation: Duration::ZERO }
+    FenceOrder {
+        node: NodeName::new("ada").unwrap(),
+        boot: BootId(7),
+        attempt,
+        devices: vec![device],
+        right: FenceRight::Agreed,
+        hesitation: Duration::ZERO,
+    }
 }
 
 impl Core {

@@ -395,13 +395,16 @@ impl Ledger {
         if old(ledger.session)
             || old(ledger.taken_over)
             || old(ledger.left)
-            || !ledger.fence.lets_in(session.boot) {
+            || !ledger.fence.lets_in(session.boot)
+        {
             return false;
         }
         ledger.fence = FenceLedger { attempts: ledger.fence.attempts, ..FenceLedger::default() };
         // What failed before a boot says nothing of what works after it.
-        let rebooted =
-            [ledger.session, ledger.taken_over, ledger.left].iter().flatten().any(|known| known.boot != session.boot);
+        let rebooted = [ledger.session, ledger.taken_over, ledger.left]
+            .iter()
+            .flatten()
+            .any(|known| known.boot != session.boot);
         (ledger.session, ledger.left) = (Some(session), None);
         for resource in self.resources.values_mut() {
             if rebooted {
@@ -541,9 +544,8 @@ impl Ledger {
         let of_boot = |session: Option<Session>| {
             session.filter(|session| session.boot == boot).map(|session| session.number)
         };
-        let last = known.and_then(|node| {
-            of_boot(node.session).max(of_boot(node.taken_over)).max(of_boot(node.left))
-        });
+        let last = known
+            .and_then(|node| of_boot(node.session).max(of_boot(node.taken_over)).max(of_boot(node.left)));
         last.unwrap_or_default().next()
     }
 

@@ -133,7 +133,9 @@ fn wanted(world: &World) -> Vec<ResourceName> {
 }
 
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
-    let voters = [1, 2, 3, 3, 3, 3, 3, 5, 5, 7][chance.below(10) as usize];
+    let fenced = seed % FENCED_EVERY == FENCED;
+    let sizes = if fenced { [2, 2, 2, 2, 3, 3, 4, 4, 5, 7] } else { [1, 2, 3, 3, 3, 3, 3, 5, 5, 7] };
+    let voters = sizes[chance.below(10) as usize];
     let members = match voters {
         1 => [0, 2, 4][chance.below(3) as usize],
         3 => [0, 0, 0, 1, 2][chance.below(5) as usize],
@@ -158,7 +160,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let settings = WorldSettings {
         spec: match seed {
             _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
-            _ if seed % FENCED_EVERY == FENCED => with_shared_disk(with_devices(spec)),
+            _ if fenced => with_shared_disk(with_devices(spec)),
             _ => spec,
         },
         odd: None,
@@ -233,6 +235,10 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
+    if away.is_empty() && world.has_devices() && !world.was_configured_anew() {
+        lose_half(world, chance, lost_after)?;
+        return Ok(());
+    }
     // Whoever comes back may be where somebody wants something to be.
     if away.is_empty() || world.is_asked_for_more() || world.was_configured_anew() {
         return Ok(());
@@ -241,6 +247,42 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     world.run(lost_after * CALM)?;
     settled(world, &[], "after the last came back")?;
     unmoved(world, &before, "because somebody came back")
+}
+
+/// Exactly half of the voters is lost, and the other half goes on once that is switched off.
+fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
+    let mut away = world.voters();
+    let size = away.len();
+    if !size.is_multiple_of(2) || away.iter().any(|&place| !world.votes(place)) {
+        return Ok(());
+    }
+    while away.len() > size / 2 {
+        away.remove(chance.below(away.len() as u64) as usize);
+    }
+    let off = chance.happens(500);
+    for place in 0..world.size() {
+        let gone = away.contains(&place);
+        if gone && off {
+            world.schedule(0, Fault::PowerCut(place));
+        }
+        for to in (0..world.size()).filter(|to| gone != away.contains(to)) {
+            world.schedule(0, Fault::Cut { from: place, to });
+        }
+    }
+    world.run(lost_after * CALM + FENCING)?;
+    let left = |world: &World| (0..size).filter(|&place| world.machine(place).is_on()).collect::<Vec<_>>();
+    let here = left(world);
+    if here.len() > size / 2 {
+        return Err(Broken {
+            at: world.now(),
+            what: format!("{here:?} are all left of {size}, half of them cut off"),
+        });
+    }
+    let gone: Vec<usize> = (0..world.size()).filter(|place| !here.contains(place)).collect();
+    settled(world, &gone, "without the other half")?;
+    calm(world, &[], lost_after);
+    world.run(lost_after * CALM)?;
+    settled(world, &[], "after the other half came back")
 }
 
 /// A minority that stays away for a while longer, off or cut off.

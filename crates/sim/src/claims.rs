@@ -205,7 +205,8 @@ pub(crate) fn on_shot_by_half(at: Nanos, target: usize, machines: &[Machine]) ->
     for leader in machines.iter().filter(backed) {
         let known = leader.core.as_ref().and_then(|core| core.ledger().nodes.get(&shot.name)?.session);
         if shot.power == Power::On && known == Some(shot.board.session()) {
-            let what = format!("{} is switched off by half of the voters, and {} leads", shot.name, leader.name);
+            let what =
+                format!("{} is switched off by half of the voters, and {} leads", shot.name, leader.name);
             return Err(Broken { at, what });
         }
     }

@@ -159,6 +159,12 @@ impl Machine {
         }
     }
 
+    /// Whether it has power.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.power == Power::On
+    }
+
     /// The core that runs on it, if one does.
     #[must_use]
     pub fn core(&self) -> Option<&Core> {

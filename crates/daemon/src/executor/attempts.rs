@@ -12,7 +12,7 @@ use std::{
 };
 
 use heart_agents::wait::Bell;
-use heart_model::{BootId, FenceOrder, FenceOutcome, FenceRight, FenceReport, NODES_MAX, NodeName};
+use heart_model::{BootId, FenceOrder, FenceOutcome, FenceReport, FenceRight, NODES_MAX, NodeName};
 
 use super::work::Work;
 
@@ -175,7 +175,14 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn order(node: &str, boot: u128, attempt: u32) -> FenceOrder {
-        FenceOrder { node: NodeName::new(node).unwrap(), boot: BootId(boot), attempt, devices: Vec::new(), right: FenceRight::Agreed, hesitation: Duration::ZERO }
+        FenceOrder {
+            node: NodeName::new(node).unwrap(),
+            boot: BootId(boot),
+            attempt,
+            devices: Vec::new(),
+            right: FenceRight::Agreed,
+            hesitation: Duration::ZERO,
+        }
     }
 
     /// Attempts that begin when they are told to, and end when the test says so.

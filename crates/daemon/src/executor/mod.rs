@@ -40,8 +40,8 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceRight, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec, Session,
-    ToExecutor,
+    Act, Duration, FenceOrder, FenceRight, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec,
+    Session, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},

@@ -6,9 +6,7 @@
 use heart_model::Term;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 
-use super::{
-    Agreement, ConfigurationId, Founders, RaftId, Ticket, Write, conf_change, with_configured_at,
-};
+use super::{Agreement, ConfigurationId, Founders, RaftId, Ticket, Write, conf_change, with_configured_at};
 use crate::journal::Recovered;
 
 /// The first place of a log that goes on by itself.

@@ -4,7 +4,8 @@
 //! was given to and with a lease, as a start is, and not on a node that is heard again (SAFETY rules 10 to 12).
 
 use heart_model::{
-    BootId, Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId, NodeName, Term, ToExecutor,
+    BootId, Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId, NodeName, Term,
+    ToExecutor,
 };
 
 use super::{Action, Core, Message, Out, Response, requests::refused};

@@ -13,10 +13,10 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Core, Message, Out};
+use super::{Action, Core, Message, OfHalf, Out};
 use crate::{
     agreement::{Agreement, RaftId, Ticket},
-    board::Board,
+    board::{Board, flag},
     conductor::fencing::{AGAIN_AFTER, attempts_max, devices},
     ledger::{Change, Entry, Forced, Ledger, NodeLedger, VERSION, Without, read},
     plant::{Bug, is_planted},
@@ -28,12 +28,17 @@ const ATTEMPTS_FROM: u32 = 1 << 30;
 /// time the other half has switched this one off, if it can.
 const HESITATION: Duration = Duration::from_secs(1);
 
+/// Longest that another of this half is kept still for: as long as the devices of a node can take.
+const HOLD_MAX: Duration = Duration::from_secs(3600);
+
 /// What this node does as half of the voters.
 #[derive(Debug, Default)]
 pub(super) struct Half {
     attempts: BTreeMap<NodeName, Attempt>,
     /// Until when a device may act that an executor or a core had told, of which nothing is known any more.
     blocked_until: Option<Moment>,
+    /// The others of this half, which agree to nothing while devices are told.
+    holds: BTreeMap<NodeName, Hold>,
     word: Option<Word>,
     going: Option<Going>,
     forcing: Option<Forcing>,
@@ -53,6 +58,14 @@ struct Attempt {
     failure: Option<String>,
     not_before: Option<Moment>,
     off: bool,
+}
+
+/// What another of this half was asked to keep still for.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    asked_at: Moment,
+    over: u64,
+    answered: bool,
 }
 
 /// What a person said.
@@ -99,6 +112,8 @@ pub(super) enum Stuck {
     NotHalf,
     /// Another of this half has the better log: it does what is to be done.
     Led(NodeName),
+    /// One of this half lost its log, and with it maybe what was agreed on.
+    LogLost(NodeName),
     /// Not everybody is known to know who votes.
     Unsettled,
     /// It has not taken part since it was started: others may have gone on.
@@ -117,7 +132,9 @@ impl Half {
 
     /// Whether nothing may change here: a device may act at any moment, or the log is being gone on from.
     pub(super) fn is_at_work(&self) -> bool {
-        self.is_forcing() || self.blocked_until.is_some() || self.attempts.values().any(|attempt| attempt.under_way)
+        self.is_forcing()
+            || self.blocked_until.is_some()
+            || self.attempts.values().any(|attempt| attempt.under_way)
     }
 
     /// Whether the log is being gone on from.
@@ -142,7 +159,10 @@ impl Half {
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         let waiting = self.attempts.values().filter(|attempt| !attempt.under_way && !attempt.off);
-        waiting.filter_map(|attempt| attempt.not_before).chain(self.blocked_until).min_by_key(|at| at.boottime)
+        waiting
+            .filter_map(|attempt| attempt.not_before)
+            .chain(self.blocked_until)
+            .min_by_key(|at| at.boottime)
     }
 }
 
@@ -166,7 +186,7 @@ impl Core {
         if self.half.forcing.is_some() || self.go_on(now, board, out) {
             return;
         }
-        let Some(halves) = self.halves(now, board) else { return self.lay_down(board) };
+        let Some(halves) = self.halves(now, board) else { return self.lay_down(board, out) };
         let stuck = self.free_of(now, board, &halves, out).err();
         if stuck != self.half.told {
             out.actions.extend(stuck.as_ref().map(|stuck| Action::Note(self.stuck(stuck, &halves))));
@@ -181,10 +201,13 @@ impl Core {
         if word.is_none() {
             let may = self.may_go_on(board, halves);
             if may.is_err() {
-                self.lay_down(board);
+                self.lay_down(board, out);
             }
             may?;
             board.set_half_until(now.after(self.timing.lost_after));
+            if !self.all_hold(now, halves, out) {
+                return Ok(());
+            }
             let mut stuck = Ok(());
             for node in &halves.missing {
                 stuck = stuck.and(self.fire(now, board, halves, node, out));
@@ -209,7 +232,8 @@ impl Core {
         let here = going.halves.here.iter().filter(|name| *name != me);
         let slots: Vec<(NodeName, usize)> =
             here.filter_map(|name| Some((name.clone(), slot_of(name)?))).collect();
-        let is_heard = |(_, slot): &(NodeName, usize)| self.sights.heard(*slot).is_some_and(|seen| seen.both_ways);
+        let is_heard =
+            |(_, slot): &(NodeName, usize)| self.sights.heard(*slot).is_some_and(|seen| seen.both_ways);
         if board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
             return false;
         }
@@ -217,7 +241,7 @@ impl Core {
             let over = self.peers.generation(*slot);
             if !going.stood_back.contains(name) && going.asked.insert(name.clone(), over) != Some(over) {
                 let by_word = going.who.is_some();
-                Core::send(*slot, &Message::StandBack { era: self.ledger.era, by_word }, out);
+                Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
             }
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
@@ -229,7 +253,7 @@ impl Core {
 
     /// Another of this half goes on from this history: it has what this node has, and this one's vote may not count
     /// for anybody else any more (SAFETY rules 17 a and 18).
-    pub(super) fn on_stand_back(
+    fn on_stand_back(
         &mut self,
         now: Moment,
         (slot, era, by_word): (usize, u64, bool),
@@ -241,15 +265,18 @@ impl Core {
         }
         let lost = self.agreement.is_none();
         let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
-        let may = |halves: &Halves| by_word || matches!(self.may_go_on(board, halves), Ok(()) | Err(Stuck::Led(_)));
-        let agrees = || era == self.ledger.era && self.halves(now, board).is_some_and(|halves| may(&halves));
-        if lost || (has_more && agrees()) {
+        let agrees = if by_word {
+            lost || (has_more && era == self.ledger.era && self.halves(now, board).is_some())
+        } else {
+            !lost && has_more && self.agrees_to(now, board, era)
+        };
+        if agrees {
             let ticket = self.lose_log(board, out);
             self.standing_back = Some(StandingBack { ticket, slot, era });
         }
     }
 
-    pub(super) fn on_stood_back(&mut self, from: usize, era: u64) {
+    fn on_stood_back(&mut self, from: usize, era: u64) {
         let name = self.names[from].clone();
         if let Some(going) = self.half.going.as_mut().filter(|_| era == self.ledger.era) {
             going.stood_back.insert(name);
@@ -261,12 +288,99 @@ impl Core {
     }
 
     /// Nothing has to be done as half: what is under way ends by itself.
-    fn lay_down(&mut self, board: &Board) {
+    fn lay_down(&mut self, board: &Board, out: &mut Out) {
         if board.half_until() != Moment::default() {
             board.set_half_until(Moment::default());
         }
         self.half.told = None;
         self.half.attempts.retain(|_, attempt| attempt.under_way);
+        if self.half.attempts.is_empty() {
+            for name in ::core::mem::take(&mut self.half.holds).into_keys() {
+                let slot = self.names.iter().position(|known| *known == name);
+                slot.into_iter().for_each(|slot| {
+                    Core::send(slot, &Message::Half(OfHalf::Release { era: self.ledger.era }), out)
+                });
+            }
+        }
+    }
+
+    /// Whether the others of this half agree to nothing while devices are told: these may act late, and then hit
+    /// nobody who takes part (SAFETY rule 12).
+    fn all_hold(&mut self, now: Moment, halves: &Halves, out: &mut Out) -> bool {
+        let lasts = self.firing_lasts(halves);
+        let mut all = true;
+        for name in halves.here.iter().filter(|name| **name != self.settings.me) {
+            let Some(slot) = self.names.iter().position(|known| known == name) else { return false };
+            let over = self.peers.generation(slot);
+            let known = self.half.holds.get(name).copied().filter(|hold| hold.over == over);
+            let patience =
+                if known.is_some_and(|hold| hold.answered) { lasts } else { self.timing.lost_after };
+            let known = known.filter(|hold| !now.may_have_reached(hold.asked_at.after(patience)));
+            if known.is_none() {
+                self.half.holds.insert(name.clone(), Hold { asked_at: now, over, answered: false });
+                Core::send(slot, &Message::Half(OfHalf::Hold { era: self.ledger.era, lasts }), out);
+            }
+            all &= known.is_some_and(|hold| hold.answered);
+        }
+        all
+    }
+
+    /// How long one attempt at all that are missing may take.
+    fn firing_lasts(&self, halves: &Halves) -> Duration {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let levels = halves.missing.iter().flat_map(|node| devices(spec, node));
+        let longest = levels.map(|level| longest_fence(level)).max().unwrap_or_default();
+        longest + HESITATION + self.timing.lost_after
+    }
+
+    /// What another node says where nothing can be agreed on.
+    pub(super) fn on_half(&mut self, now: Moment, from: usize, said: OfHalf, board: &Board, out: &mut Out) {
+        match said {
+            OfHalf::WentOn { era, parents } => self.on_went_on(era, &parents, board, out),
+            OfHalf::Hold { era, lasts } => self.on_hold(now, board, (from, era, lasts), out),
+            OfHalf::Held { era } => self.on_held(from, era),
+            OfHalf::Release { era } => self.on_release(board, era),
+            OfHalf::StandBack { era, by_word } => self.on_stand_back(now, (from, era, by_word), board, out),
+            OfHalf::StoodBack { era } => self.on_stood_back(from, era),
+        }
+    }
+
+    /// Another of this half has devices told, and this one keeps still: for as long as these may act if they are told
+    /// as late as may be, counted from now, which is later than it was asked.
+    fn on_hold(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        (slot, era, lasts): (usize, u64, Duration),
+        out: &mut Out,
+    ) {
+        if self.half.is_forcing() || !self.agrees_to(now, board, era) || lasts > HOLD_MAX {
+            return;
+        }
+        let until = now.after(lasts * 2 + self.timing.lost_after);
+        board.set_firing_until(board.firing_until().later(until));
+        self.half.blocked_until = Some(board.firing_until());
+        Core::send(slot, &Message::Half(OfHalf::Held { era }), out);
+    }
+
+    fn on_held(&mut self, from: usize, era: u64) {
+        if era == self.ledger.era {
+            let name = &self.names[from];
+            self.half.holds.get_mut(name).into_iter().for_each(|hold| hold.answered = true);
+        }
+    }
+
+    fn on_release(&mut self, board: &Board, era: u64) {
+        if era == self.ledger.era && !self.half.attempts.values().any(|attempt| attempt.under_way) {
+            board.set_firing_until(Moment::default());
+            self.half.blocked_until = None;
+        }
+    }
+
+    /// Whether this node may go on too, but for a better log of another one.
+    fn agrees_to(&self, now: Moment, board: &Board, era: u64) -> bool {
+        let may = |halves: &Halves| matches!(self.may_go_on(board, halves), Ok(()) | Err(Stuck::Led(_)));
+        era == self.ledger.era && self.halves(now, board).is_some_and(|halves| may(&halves))
     }
 
     /// The voters as this node sees them, when it knows for certain that there is no quorum with it.
@@ -300,6 +414,13 @@ impl Core {
         let agreement = self.agreement.as_ref().ok_or(Stuck::NotHalf)?;
         if halves.here.len() * 2 != halves.size {
             return Err(Stuck::NotHalf);
+        }
+        let lost = |slot: &usize| {
+            let seen = self.sights.heard(*slot).filter(|_| halves.here.contains(&self.names[*slot]));
+            seen.is_some_and(|seen| seen.flags & flag::LOG_LOST != 0)
+        };
+        if let Some(slot) = (0..self.ids.len()).find(lost) {
+            return Err(Stuck::LogLost(self.names[slot].clone()));
         }
         if !agreement.is_settled() || !self.ledger.is_settled(agreement.configuration().0) {
             return Err(Stuck::Unsettled);
@@ -346,7 +467,8 @@ impl Core {
             not_before: None,
             off: is_gone,
         };
-        let hesitation = if self.goes_first(halves) { Duration::ZERO } else { HESITATION + self.timing.lost_after };
+        let hesitation =
+            if self.goes_first(halves) { Duration::ZERO } else { HESITATION + self.timing.lost_after };
         let attempt = self.half.attempts.entry(node.clone()).or_insert_with(fresh);
         if attempt.boot != last.boot && !attempt.under_way {
             *attempt = fresh();
@@ -429,7 +551,13 @@ impl Core {
 
     /// Goes on as the only voter, without those that are missing: proof, entries and who votes become durable in one
     /// write. Whether that could be begun.
-    pub(super) fn force(&mut self, halves: &Halves, who: Option<String>, boot: BootId, out: &mut Out) -> bool {
+    pub(super) fn force(
+        &mut self,
+        halves: &Halves,
+        who: Option<String>,
+        boot: BootId,
+        out: &mut Out,
+    ) -> bool {
         let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
         let Some((rest, begins)) = agreement.rest() else { return false };
         let mut ledger = self.ledger.clone();
@@ -438,9 +566,7 @@ impl Core {
                 ledger.apply(LogIndex(entry.index), &read);
             }
         }
-        let last = |node: &NodeName| {
-            Some(ledger.nodes.get(node)?.last_session()?.boot)
-        };
+        let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
         let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });
         let forced = Forced {
             era: (boot.0 as u64).rotate_left(32) ^ begins.term.0 | 1,
@@ -491,18 +617,20 @@ impl Core {
             return;
         }
         for slot in (0..self.ids.len()).filter(|&slot| slot != self.slot) {
-            let other = |seen: &&crate::pulse::Sighting| seen.both_ways && seen.era != 0 && seen.era != self.ledger.era;
+            let other = |seen: &&crate::pulse::Sighting| {
+                seen.both_ways && seen.era != 0 && seen.era != self.ledger.era
+            };
             let Some(seen) = self.sights.heard(slot).filter(other) else { continue };
             let now = (seen.boot, seen.era, self.peers.generation(slot));
             if self.half.told_parents.insert(slot, now) != Some(now) {
                 let parents = self.ledger.parents.iter().copied().collect();
-                Core::send(slot, &Message::WentOn { era: self.ledger.era, parents }, out);
+                Core::send(slot, &Message::Half(OfHalf::WentOn { era: self.ledger.era, parents }), out);
             }
         }
     }
 
     /// Somebody goes by a history that went on from others: if ours is one of these, it is over.
-    pub(super) fn on_went_on(&mut self, era: u64, parents: &[u64], board: &Board, out: &mut Out) {
+    fn on_went_on(&mut self, era: u64, parents: &[u64], board: &Board, out: &mut Out) {
         if era != self.ledger.era && self.ledger.era != 0 && parents.contains(&self.ledger.era) {
             out.actions.push(Action::Note("the cluster went on without this node while it was away".into()));
             self.lose_log(board, out);

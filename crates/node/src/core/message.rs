@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    FenceReport, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Spec,
-    Status,
+    Duration, FenceReport, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName,
+    Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,25 +41,8 @@ pub enum Message {
         /// The digest of the file of the node that was asked.
         digest: u64,
     },
-    /// To a node with the log of another history: this one went on from these, without some of their voters.
-    WentOn {
-        /// Its number.
-        era: u64,
-        /// The numbers that it had before.
-        parents: Vec<u64>,
-    },
-    /// To the others of half of the voters: I go on from this history, if you give up your vote in it.
-    StandBack {
-        /// Which history.
-        era: u64,
-        /// A person says so: that not everything is known that has to be is no reason to refuse.
-        by_word: bool,
-    },
-    /// I have given up my vote in this history, also if I lose power.
-    StoodBack {
-        /// Which history.
-        era: u64,
-    },
+    /// Between nodes that are half of the voters, and of who comes back to them.
+    Half(OfHalf),
     /// To the leader: somebody asked this here.
     Ask {
         /// Names the question.
@@ -73,6 +56,49 @@ pub enum Message {
         id: u64,
         /// What to say.
         response: Response,
+    },
+}
+
+/// What is said where nothing can be agreed on (SAFETY rules 17 and 18).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfHalf {
+    /// To a node with the log of another history: this one went on from these, without some of their voters.
+    WentOn {
+        /// Its number.
+        era: u64,
+        /// The numbers that it had before.
+        parents: Vec<u64>,
+    },
+    /// To the others of half of the voters: agree to nothing for so long, as devices are told meanwhile that may hit
+    /// whoever you would agree with.
+    Hold {
+        /// In which history.
+        era: u64,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// I agree to nothing for so long.
+    Held {
+        /// In which history.
+        era: u64,
+    },
+    /// No device is told any more.
+    Release {
+        /// In which history.
+        era: u64,
+    },
+    /// To the others of half of the voters: I go on from this history, if you give up your vote in it.
+    StandBack {
+        /// Which history.
+        era: u64,
+        /// A person says so: that not everything is known that has to be is no reason to refuse.
+        by_word: bool,
+    },
+    /// I have given up my vote in this history, also if I lose power.
+    StoodBack {
+        /// Which history.
+        era: u64,
     },
 }
 

@@ -25,7 +25,7 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
+pub use message::{Message, NodeView, OfHalf, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
 pub use promised::promised_before;
 pub use rejoin::Log;
@@ -371,7 +371,7 @@ impl Core {
         }
         self.on_forced(now, board, ticket, out);
         if let Some(done) = self.standing_back.take_if(|back| back.ticket <= ticket) {
-            Core::send(done.slot, &Message::StoodBack { era: done.era }, out);
+            Core::send(done.slot, &Message::Half(OfHalf::StoodBack { era: done.era }), out);
         }
     }
 

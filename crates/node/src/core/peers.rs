@@ -125,16 +125,11 @@ impl Core {
         for message in self.peers.on_segment(slot, boot, bytes) {
             match message.split_first() {
                 Some((&LOG_MESSAGE, bytes)) => self.on_log_message(now, board, slot, bytes, out),
-                Some((&PLAIN_MESSAGE, bytes)) => {
-                    match serde_json::from_slice::<Message>(bytes) {
-                        Ok(Message::WentOn { era, parents }) => self.on_went_on(era, &parents, board, out),
-                        Ok(Message::StandBack { era, by_word }) => {
-                            self.on_stand_back(now, (slot, era, by_word), board, out);
-                        }
-                        Ok(message) => self.on_message(now, slot, message, out),
-                        Err(_) => {}
-                    }
-                }
+                Some((&PLAIN_MESSAGE, bytes)) => match serde_json::from_slice::<Message>(bytes) {
+                    Ok(Message::Half(said)) => self.on_half(now, slot, said, board, out),
+                    Ok(message) => self.on_message(now, slot, message, out),
+                    Err(_) => {}
+                },
                 Some(_) | None => {}
             }
         }
@@ -195,8 +190,7 @@ impl Core {
             Message::Ask { id, request } => self.on_ask(now, from, id, request, out),
             Message::Answer { id, response } => self.on_answer(id, response),
             Message::Found { without, digest } => self.on_found_without(now, without, digest),
-            Message::StoodBack { era } => self.on_stood_back(from, era),
-            Message::WentOn { .. } | Message::StandBack { .. } => {}
+            Message::Half(_) => {}
             Message::Report(_)
             | Message::Inventory { .. }
             | Message::Changed(_)
@@ -220,9 +214,7 @@ impl Core {
                     Message::Order(_)
                     | Message::Ask { .. }
                     | Message::Answer { .. }
-                    | Message::WentOn { .. }
-                    | Message::StandBack { .. }
-                    | Message::StoodBack { .. }
+                    | Message::Half(_)
                     | Message::Found { .. } => {}
                 }
             }

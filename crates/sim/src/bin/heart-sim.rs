@@ -1,4 +1,4 @@
-//! `heart-sim run --worlds N [--seed S]` and `heart-sim replay SEED`.
+//! `heart-sim run --worlds N [--seed S] [--step K]` and `heart-sim replay SEED`.
 
 use heart_sim::chaos;
 use std::{
@@ -7,7 +7,8 @@ use std::{
     time::Instant,
 };
 
-const USAGE: &str = "usage: heart-sim run --worlds N [--seed FIRST]\n       heart-sim replay SEED";
+const USAGE: &str =
+    "usage: heart-sim run --worlds N [--seed FIRST] [--step EVERY]\n       heart-sim replay SEED";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     };
     match words.as_slice() {
         ["run", ..] => match number("--worlds") {
-            Some(worlds) => run(worlds, number("--seed").unwrap_or(1)),
+            Some(worlds) => run(worlds, number("--seed").unwrap_or(1), number("--step").unwrap_or(1).max(1)),
             None => usage(),
         },
         ["replay", seed] => seed.parse().map_or_else(|_| usage(), replay),
@@ -46,7 +47,8 @@ fn replay(seed: u64) -> ExitCode {
     }
 }
 
-fn run(worlds: u64, first: u64) -> ExitCode {
+/// Every `step`th world from `first` on: some kinds of worlds come with every so manyth seed.
+fn run(worlds: u64, first: u64, step: u64) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -55,8 +57,8 @@ fn run(worlds: u64, first: u64) -> ExitCode {
         let worker = || {
             let mut seen = (Vec::new(), 0u128, 0u64, 0u64);
             loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + worlds {
+                let seed = next.fetch_add(step, Ordering::Relaxed);
+                if seed >= first + worlds * step {
                     return seen;
                 }
                 let outcome = std::panic::catch_unwind(|| chaos::run(seed, false));

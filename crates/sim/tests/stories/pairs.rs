@@ -142,7 +142,10 @@ fn without_devices_nothing_goes_on_by_itself_and_a_person_may_say_so() {
         who: "eve".into(),
     };
     story.ask("bob", say(&["bob"])).run_for(2000);
-    assert!(matches!(story.world.answers.last(), Some(Response::Refused { .. })), "it is the one that was asked");
+    assert!(
+        matches!(story.world.answers.last(), Some(Response::Refused { .. })),
+        "it is the one that was asked"
+    );
     story.ask("bob", say(&["ada"])).run_for(2000);
     for name in ["disk", "site", "address"] {
         assert_eq!(story.owner(name), Some("bob"), "{name}: {:?}", story.world.answers.last());

@@ -37,12 +37,7 @@ impl Core {
         Response::Accepted { text: format!("the cluster goes on without {names}{lost}") }
     }
 
-    fn can_take_over(
-        &self,
-        now: Moment,
-        board: &Board,
-        without: &[NodeName],
-    ) -> Result<Halves, Response> {
+    fn can_take_over(&self, now: Moment, board: &Board, without: &[NodeName]) -> Result<Halves, Response> {
         let me = &self.settings.me;
         let no = |error: String, hint: String| Err(refused(error, hint));
         for name in without {
@@ -51,7 +46,9 @@ impl Core {
             if slot.is_some_and(|slot| slot == self.slot || self.sights.heard(slot).is_some()) {
                 return no(
                     format!("{name} is heard by {me}, so it is not off"),
-                    format!("switch {name} off first; or mend what keeps it and {me} apart, and nobody is left out"),
+                    format!(
+                        "switch {name} off first; or mend what keeps it and {me} apart, and nobody is left out"
+                    ),
                 );
             }
         }
@@ -79,7 +76,11 @@ impl Core {
         if !left_out.is_empty() {
             let all = join(&halves.missing);
             return no(
-                format!("{me} hears {} of {} voters: {all} may be at work without it", halves.here.len(), halves.size),
+                format!(
+                    "{me} hears {} of {} voters: {all} may be at work without it",
+                    halves.here.len(),
+                    halves.size
+                ),
                 format!("name all that are off: `heart takeover --peers-are-off {}`", all.replace(' ', "")),
             );
         }
@@ -101,15 +102,18 @@ impl Core {
     pub(super) fn stuck(&self, stuck: &Stuck, halves: &Halves) -> String {
         let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
         match stuck {
+            Stuck::LogLost(node) => format!(
+                "{node} lost its log, and with it maybe what was agreed on last: waiting for {missing}"
+            ),
             Stuck::Led(node) => format!("{node} has the better log, and sees to it that {missing} is off"),
             Stuck::NotHalf => format!(
                 "{} of {} voters are here, which is less than half of them; waiting for {missing}",
                 halves.here.len(),
                 halves.size
             ),
-            Stuck::Unsettled => format!(
-                "who votes was being changed, and {missing} may not know that: waiting for {missing}"
-            ),
+            Stuck::Unsettled => {
+                format!("who votes was being changed, and {missing} may not know that: waiting for {missing}")
+            }
             Stuck::Fresh => format!(
                 "this node was started after it had left the others or lost power, and they may have gone on \
                  without it: waiting for {missing}"
@@ -128,7 +132,8 @@ impl Core {
         let firing: Vec<&str> =
             halves.missing.iter().filter(|node| self.half.fires_at(node)).map(NodeName::as_str).collect();
         if !firing.is_empty() {
-            let wrong = format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
+            let wrong =
+                format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
             return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
         }
         let stuck = self.half.told.as_ref()?;
