@@ -235,7 +235,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
-    if away.is_empty() && world.has_devices() && !world.was_configured_anew() {
+    if away.is_empty() && world.voters().len().is_multiple_of(2) && !world.was_configured_anew() {
         lose_half(world, chance, lost_after)?;
         return Ok(());
     }
@@ -249,7 +249,8 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     unmoved(world, &before, "because somebody came back")
 }
 
-/// Exactly half of the voters is lost, and the other half goes on once that is switched off.
+/// Exactly half of the voters is lost, and the other half goes on once that is switched off, or a person says that
+/// it is.
 fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
     let mut away = world.voters();
     let size = away.len();
@@ -259,7 +260,7 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     while away.len() > size / 2 {
         away.remove(chance.below(away.len() as u64) as usize);
     }
-    let off = chance.happens(500);
+    let off = !world.has_devices() || chance.happens(500);
     for place in 0..world.size() {
         let gone = away.contains(&place);
         if gone && off {
@@ -267,6 +268,15 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
         }
         for to in (0..world.size()).filter(|to| gone != away.contains(to)) {
             world.schedule(0, Fault::Cut { from: place, to });
+        }
+    }
+    if !world.has_devices() {
+        let without: Vec<NodeName> = away.iter().map(|&place| world.machine(place).name.clone()).collect();
+        for node in (0..world.size()).filter(|place| !away.contains(place)) {
+            for wait in [3, 5, 7] {
+                let request = Request::TakeOver { without: without.clone(), who: "eve".into(), sure: true };
+                world.schedule(lost_after * wait, Fault::Ask { node, request });
+            }
         }
     }
     world.run(lost_after * CALM + FENCING)?;

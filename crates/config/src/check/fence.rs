@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use heart_model::{
-    Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice,
+    Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, Guard,
     Value as Model,
 };
 
@@ -295,15 +295,24 @@ pub(super) struct Unfenced<'d> {
     names: Vec<&'d str>,
     /// That is so of every node.
     all: bool,
+    /// Two nodes vote, and each can have the other switched off.
+    pair: bool,
 }
 
 pub(super) fn unfenced(draft: &Draft) -> Unfenced<'_> {
     let without = draft.nodes.iter().filter(|node| node.fence.is_none());
     let names: Vec<&str> = without.map(|node| node.name.value.as_str()).collect();
-    Unfenced { all: names.len() == draft.nodes.len(), names }
+    let pair = super::nodes::is_fenced_pair(&draft.nodes);
+    Unfenced { all: names.len() == draft.nodes.len(), names, pair }
 }
 
 impl Unfenced<'_> {
+    /// What guards a resource if the file does not say. Of a pair neither has a lease while the other is lost: only
+    /// what waits for the fence runs on (SAFETY rule 9).
+    pub(super) fn default_guard(&self, of_agent: Guard) -> Guard {
+        if self.pair && of_agent == Guard::Lease { Guard::Fence } else { of_agent }
+    }
+
     /// Warns of what waits for proof that nobody can give, on nodes where it may run.
     pub(super) fn judge(
         &self,

@@ -86,11 +86,22 @@ fn voters(nodes: &[NodeDraft], mistakes: &mut Vec<Mistake>) -> Vec<bool> {
     for &node in silent.iter().take(room) {
         voters[node] = true;
     }
-    judge(nodes, chosen + room, mistakes);
+    let voting = nodes.iter().zip(&voters).filter(|(_, votes)| **votes).map(|(node, _)| node);
+    judge(nodes, &voting.collect::<Vec<_>>(), mistakes);
     voters
 }
 
-fn judge(nodes: &[NodeDraft], voters: usize, mistakes: &mut Vec<Mistake>) {
+/// Whether exactly two nodes vote, and each can have the other switched off: nothing else decides between them.
+pub(super) fn is_fenced_pair(nodes: &[NodeDraft]) -> bool {
+    let voters = voters(nodes, &mut Vec::new());
+    let mut voting = nodes.iter().zip(voters).filter(|(_, votes)| *votes);
+    voting.clone().count() == 2 && voting.all(|(node, _)| node.fence.is_some())
+}
+
+fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], mistakes: &mut Vec<Mistake>) {
+    let voters = voting.len();
+    let unfenced: Vec<&str> =
+        voting.iter().filter(|node| node.fence.is_none()).map(|node| node.name.value.as_str()).collect();
     let saying = |wanted: bool| {
         nodes.iter().filter_map(move |node| node.voter.as_ref()).filter(move |voter| voter.value == wanted)
     };
@@ -104,15 +115,24 @@ fn judge(nodes: &[NodeDraft], voters: usize, mistakes: &mut Vec<Mistake>) {
                 );
             }
         }
+        // What can be switched off is no riddle to the other half.
+        _ if unfenced.is_empty() && voters.is_multiple_of(2) => {}
         2 => {
             let at = nodes.last().map_or(Span::default(), |node| node.name.span);
+            let lost = if unfenced.len() == 2 { "one" } else { unfenced[0] };
             mistakes.push(
-                Mistake::at(Code::TwoVoters, at, "with two voters, nothing moves by itself when one is lost")
-                    .label("the second of two")
-                    .hint(
-                        "one of two is no majority: the node that is left cannot tell whether the other is off \
-                         or only cut off. Add a third node; it may be small and run nothing",
-                    ),
+                Mistake::at(
+                    Code::TwoVoters,
+                    at,
+                    format!("with two voters, nothing moves by itself when {} is lost", cut(lost, 40)),
+                )
+                .label("the second of two")
+                .hint(
+                    "one of two is no majority: the node that is left cannot tell whether the other is off or only \
+                     cut off. Add a third node, which may be small and run nothing; or say for each of the two what \
+                     switches it off (`fence`). As it is, a person has to say that the other one is off: `heart \
+                     takeover --peers-are-off NODE`",
+                ),
             );
         }
         _ if voters > VOTERS_MAX => {

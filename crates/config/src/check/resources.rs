@@ -130,7 +130,7 @@ fn spec(
     let promotable = copies::promotable(resource, &agent, info.as_ref(), group.is_some(), mistakes);
     let has_copies = wishes.copies.is_some() || group.is_some_and(|group| group.wishes.copies.is_some());
     let stays = has_copies && !promotable;
-    let guard = guard(resource, &agent, wanted.unwrap_or(default), mistakes);
+    let guard = guard(resource, &agent, wanted.unwrap_or_else(|| unfenced.default_guard(default)), mistakes);
     // Each copy stays on its node, and nobody takes it over.
     if guard == Guard::Fence && !stays {
         unfenced.judge(resource, group, mistakes);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use heart_agents::wait::Bell;
-use heart_model::{BootId, FenceOrder, FenceOutcome, FenceReport, FenceRight, NODES_MAX, NodeName};
+use heart_model::{BootId, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName};
 
 use super::work::Work;
 
@@ -166,6 +166,7 @@ fn overtaken(order: FenceOrder, newer: u32) -> FenceReport {
 mod tests {
     use super::*;
     use heart_agents::wait;
+    use heart_model::FenceRight;
     use std::{
         sync::{Mutex, mpsc},
         time::{Duration, Instant},

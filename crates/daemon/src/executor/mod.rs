@@ -158,12 +158,9 @@ impl Executor {
         let fencing = Fencing::new(options.fence);
         let right = Arc::clone(&lease);
         let carry_out = move |order: &FenceOrder, cancel: &Bell| {
-            let has_right = || {
-                let until = match order.right {
-                    FenceRight::Agreed => right.until(),
-                    FenceRight::Half => right.half_until(),
-                };
-                !clock::remaining(until).is_zero()
+            let has_right = || match order.right {
+                FenceRight::Agreed => !lease::remaining(&*right).is_zero(),
+                FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
             };
             fencing.carry_out(order, cancel, &has_right)
         };

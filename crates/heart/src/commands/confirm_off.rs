@@ -37,7 +37,7 @@ pub(crate) fn run(options: Options, client: &Client) -> Result<ExitCode, Failure
 }
 
 /// Who sits there, as far as the environment says.
-fn who() -> String {
+pub(super) fn who() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into())
 }

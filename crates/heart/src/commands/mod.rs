@@ -14,6 +14,7 @@ mod resume;
 mod simulate;
 mod standby;
 mod status;
+mod takeover;
 mod ticket;
 mod version;
 mod what_if;
@@ -74,6 +75,7 @@ enum Command {
     Found(found::Options),
     Fence(fence::Options),
     ConfirmOff(confirm_off::Options),
+    Takeover(takeover::Options),
     Reload(reload::Options),
     Check(check::Options),
     Simulate(simulate::Options),
@@ -103,6 +105,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Found(options) => found::run(options, &client),
         Command::Fence(options) => fence::run(options, &client),
         Command::ConfirmOff(options) => confirm_off::run(options, &client),
+        Command::Takeover(options) => takeover::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
         Command::Check(options) => check::run(&options),
         Command::Simulate(options) => simulate::run(&options),

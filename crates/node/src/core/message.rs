@@ -160,6 +160,8 @@ pub enum Request {
         without: Vec<NodeName>,
         /// Who says that they are off.
         who: String,
+        /// It was made sure that they are: otherwise only what is at stake is said.
+        sure: bool,
     },
     /// Try again to switch a lost node off.
     Fence {

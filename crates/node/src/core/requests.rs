@@ -54,8 +54,8 @@ impl Core {
             let response = self.found_without(now, without, out);
             return self.reply(now, board, id, response, out);
         }
-        if let Request::TakeOver { without, who } = &request {
-            let response = self.take_over_from(now, board, (without, who), out);
+        if let Request::TakeOver { without, who, sure } = &request {
+            let response = self.take_over_from(now, board, (without, who, *sure), out);
             return self.reply(now, board, id, response, out);
         }
         let leader = self.leader(now, board).map(|(leader, _)| leader);

@@ -140,6 +140,7 @@ fn without_devices_nothing_goes_on_by_itself_and_a_person_may_say_so() {
     let say = |without: &[&str]| Request::TakeOver {
         without: without.iter().map(|name| node(name)).collect(),
         who: "eve".into(),
+        sure: true,
     };
     story.ask("bob", say(&["bob"])).run_for(2000);
     assert!(
@@ -158,7 +159,9 @@ fn without_devices_nothing_goes_on_by_itself_and_a_person_may_say_so() {
 #[test]
 fn a_node_that_is_heard_is_not_off_whatever_a_person_says() {
     let mut story = pair(false);
-    story.ask("bob", Request::TakeOver { without: vec![node("ada")], who: "eve".into() }).run_for(2000);
+    story
+        .ask("bob", Request::TakeOver { without: vec![node("ada")], who: "eve".into(), sure: true })
+        .run_for(2000);
     let said = story.world.answers.last();
     assert!(matches!(said, Some(Response::Refused { .. })), "{said:?}");
     assert_eq!(story.owner("disk"), Some("ada"));

@@ -17,24 +17,62 @@ impl Core {
         &mut self,
         now: Moment,
         board: &Board,
-        (without, who): (&[NodeName], &str),
+        (without, who, sure): (&[NodeName], &str, bool),
         out: &mut Out,
     ) -> Response {
         let halves = match self.can_take_over(now, board, without) {
             Ok(halves) => halves,
             Err(response) => return response,
         };
+        if !sure {
+            return self.stakes(&halves);
+        }
         let who: String = who.chars().take(WHO_MAX).collect();
         let names = join(without);
         out.actions.push(Action::Note(format!("{who} says that {names} is off: going on without")));
         self.half.word = Some(Word { without: without.to_vec(), who, until: now.after(WORD_HOLDS) });
         self.go_on_alone(now, board, out);
+        Response::Accepted { text: format!("the cluster goes on without {names}") }
+    }
+
+    /// What may be lost or run twice if a person is wrong.
+    fn stakes(&self, halves: &Halves) -> Response {
+        let (names, one) = (join(&halves.missing), halves.missing.len() == 1);
+        let (is, it, runs) = if one { ("is", "it", "runs") } else { ("are", "they", "run") };
         let lost = if halves.here.len() * 2 < halves.size {
-            "; what was agreed on last without those that are here is lost"
+            format!(
+                "; those that are here are fewer than half of {} voters, so what the others agreed on last may be lost \
+                 too",
+                halves.size
+            )
         } else {
-            ""
+            String::new()
         };
-        Response::Accepted { text: format!("the cluster goes on without {names}{lost}") }
+        let ran = self.ran_last(&halves.missing).map(|ran| format!("; {ran}")).unwrap_or_default();
+        refused(
+            format!(
+                "{is} {names} off for certain? If not, what {it} {runs} would run twice, and there would be two \
+                 histories that never come together{ran}{lost}"
+            ),
+            format!(
+                "make sure that {it} {} no power, and say so: `heart takeover --peers-are-off {} --i-made-sure`",
+                if one { "has" } else { "have" },
+                names.replace(' ', "")
+            ),
+        )
+    }
+
+    /// What these nodes ran, as far as this node's log goes.
+    fn ran_last(&self, nodes: &[NodeName]) -> Option<String> {
+        let of = |node: &NodeName| {
+            let held = self.ledger.resources.iter();
+            let held =
+                held.filter(|(_, known)| known.grant.as_ref().is_some_and(|grant| grant.node == *node));
+            let names: Vec<&str> = held.map(|(name, _)| name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{node} ran {}", names.join(", ")))
+        };
+        let all: Vec<String> = nodes.iter().filter_map(of).collect();
+        (!all.is_empty()).then(|| format!("as far as this node's log goes, {}", all.join(" and ")))
     }
 
     fn can_take_over(&self, now: Moment, board: &Board, without: &[NodeName]) -> Result<Halves, Response> {
@@ -99,9 +137,45 @@ impl Core {
         again.then(|| Response::Accepted { text: format!("{node} is to be switched off") })
     }
 
-    pub(super) fn stuck(&self, stuck: &Stuck, halves: &Halves) -> String {
-        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-        match stuck {
+    /// What `heart status` says of a node that cannot go on: what is wrong, and what can be done.
+    pub(in crate::core) fn view_of_half(&self, now: Moment, board: &Board) -> Option<(String, String)> {
+        if let Some(left) = self.listens_for(now) {
+            let wrong =
+                format!("{} was started just now, and does not judge yet who is lost", self.settings.me);
+            return Some((wrong, format!("listen for another {} ms", left.as_millis())));
+        }
+        let halves = self.halves(now, board)?;
+        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",");
+        let firing: Vec<&str> =
+            halves.missing.iter().filter(|node| self.half.fires_at(node)).map(NodeName::as_str).collect();
+        if !firing.is_empty() {
+            let wrong =
+                format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
+            return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
+        }
+        let stuck = self.half.told.as_ref()?;
+        let next = format!(
+            "wait for {missing}; or, if {missing} is off for certain: `heart takeover --peers-are-off {missing}`"
+        );
+        let ran = self.ran_last(&halves.missing).filter(|_| *stuck == Stuck::Fresh);
+        let ran = ran.map(|ran| format!("; {ran}")).unwrap_or_default();
+        Some((stuck.words(&halves) + &ran, next))
+    }
+
+    /// How long this node still listens before it judges, if it hears too few to agree on anything.
+    fn listens_for(&self, now: Moment) -> Option<Duration> {
+        let ends = self.began.after(self.timing.lost_after);
+        let until = self.listening_until.map_or(ends, |until| until.later(ends));
+        let few = self.sights.voters_heard() < self.sights.quorum() && self.has_history();
+        (few && !now.has_surely_reached(until)).then(|| now.at_least_until(until))
+    }
+}
+
+impl Stuck {
+    /// For people.
+    pub(super) fn words(&self, halves: &Halves) -> String {
+        let missing = join(&halves.missing);
+        match self {
             Stuck::LogLost(node) => format!(
                 "{node} lost its log, and with it maybe what was agreed on last: waiting for {missing}"
             ),
@@ -123,24 +197,6 @@ impl Core {
             }
             Stuck::GivenUp(node, why) => format!("{node} could not be switched off for certain: {why}"),
         }
-    }
-
-    /// What `heart status` says of a node that cannot go on: what is wrong, and what can be done.
-    pub(in crate::core) fn view_of_half(&self, now: Moment, board: &Board) -> Option<(String, String)> {
-        let halves = self.halves(now, board)?;
-        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",");
-        let firing: Vec<&str> =
-            halves.missing.iter().filter(|node| self.half.fires_at(node)).map(NodeName::as_str).collect();
-        if !firing.is_empty() {
-            let wrong =
-                format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
-            return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
-        }
-        let stuck = self.half.told.as_ref()?;
-        let next = format!(
-            "wait for {missing}; or, if {missing} is off for certain: `heart takeover --peers-are-off {missing}`"
-        );
-        Some((self.stuck(stuck, &halves), next))
     }
 }
 

@@ -1,0 +1,194 @@
+//! How half of the voters has the others switched off: by a right that nobody agreed on.
+//!
+//! A device may act late, and should hit nobody who takes part by then (SAFETY rule 12). So the others of this half
+//! agree to nothing as long as one may act, and neither does this node: what is left is no quorum.
+
+use heart_model::{
+    Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor, longest_fence,
+};
+
+use super::{Attempt, Halves, Hold, Stuck};
+use crate::{
+    board::Board,
+    conductor::fencing::{AGAIN_AFTER, attempts_max, devices},
+    core::{Action, Core, Message, OfHalf, Out},
+    ledger::NodeLedger,
+};
+
+/// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
+const ATTEMPTS_FROM: u32 = 1 << 30;
+/// How long the half that runs less waits, beside lost-after, before it switches off a node that has power: in this
+/// time the other half has switched this one off, if it can.
+const HESITATION: Duration = Duration::from_secs(1);
+/// Longest that another of this half keeps still for: as long as the devices of a node can take.
+const HOLD_MAX: Duration = Duration::from_secs(3600);
+
+impl Core {
+    /// Whether the others of this half agree to nothing while devices are told: these may act late, and then hit
+    /// nobody who takes part (SAFETY rule 12).
+    pub(super) fn all_hold(&mut self, now: Moment, halves: &Halves, out: &mut Out) -> bool {
+        let lasts = self.firing_lasts(halves);
+        let mut all = true;
+        for name in halves.here.iter().filter(|name| **name != self.settings.me) {
+            let Some(slot) = self.names.iter().position(|known| known == name) else { return false };
+            let over = self.peers.generation(slot);
+            let known = self.half.holds.get(name).copied().filter(|hold| hold.over == over);
+            let patience =
+                if known.is_some_and(|hold| hold.answered) { lasts } else { self.timing.lost_after };
+            let known = known.filter(|hold| !now.may_have_reached(hold.asked_at.after(patience)));
+            if known.is_none() {
+                self.half.holds.insert(name.clone(), Hold { asked_at: now, over, answered: false });
+                Core::send(slot, &Message::Half(OfHalf::Hold { era: self.ledger.era, lasts }), out);
+            }
+            all &= known.is_some_and(|hold| hold.answered);
+        }
+        all
+    }
+
+    /// How long one attempt at all that are missing may take.
+    fn firing_lasts(&self, halves: &Halves) -> Duration {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let levels = halves.missing.iter().flat_map(|node| devices(spec, node));
+        let longest = levels.map(|level| longest_fence(level)).max().unwrap_or_default();
+        longest + HESITATION + self.timing.lost_after
+    }
+
+    /// Another of this half has devices told, and this one keeps still: for as long as these may act if they are told
+    /// as late as may be, counted from now, which is later than it was asked.
+    pub(super) fn on_hold(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        (slot, era, lasts): (usize, u64, Duration),
+        out: &mut Out,
+    ) {
+        if self.half.is_forcing() || !self.agrees_to(now, board, era) || lasts > HOLD_MAX {
+            return;
+        }
+        let until = now.after(lasts * 2 + self.timing.lost_after);
+        board.set_firing_until(board.firing_until().later(until));
+        self.half.blocked_until = Some(board.firing_until());
+        Core::send(slot, &Message::Half(OfHalf::Held { era }), out);
+    }
+
+    pub(super) fn on_held(&mut self, from: usize, era: u64) {
+        if era == self.ledger.era {
+            let name = &self.names[from];
+            self.half.holds.get_mut(name).into_iter().for_each(|hold| hold.answered = true);
+        }
+    }
+
+    pub(super) fn on_release(&mut self, board: &Board, era: u64) {
+        if era == self.ledger.era && !self.half.attempts.values().any(|attempt| attempt.under_way) {
+            board.set_firing_until(Moment::default());
+            self.half.blocked_until = None;
+        }
+    }
+
+    /// Has a node of the other half switched off, if that is not proven yet.
+    pub(super) fn fire(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        halves: &Halves,
+        node: &NodeName,
+        out: &mut Out,
+    ) -> Result<(), Stuck> {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let levels = devices(spec, node);
+        let known = self.ledger.nodes.get(node);
+        let is_gone = known.is_some_and(NodeLedger::is_gone);
+        let last = known.and_then(NodeLedger::last_session);
+        let (Some(last), true) = (last, is_gone || !levels.is_empty()) else {
+            return Err(Stuck::NoDevice(node.clone()));
+        };
+        let fresh = || Attempt {
+            boot: last.boot,
+            under_way: false,
+            failures: 0,
+            failure: None,
+            not_before: None,
+            off: is_gone,
+        };
+        let hesitation =
+            if self.goes_first(halves) { Duration::ZERO } else { HESITATION + self.timing.lost_after };
+        let attempt = self.half.attempts.entry(node.clone()).or_insert_with(fresh);
+        if attempt.boot != last.boot && !attempt.under_way {
+            *attempt = fresh();
+        }
+        if attempt.off || attempt.under_way {
+            return Ok(());
+        }
+        if attempt.failures >= attempts_max(levels.len()) {
+            return Err(Stuck::GivenUp(node.clone(), attempt.failure.clone().unwrap_or_default()));
+        }
+        if attempt.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
+            return Ok(());
+        }
+        attempt.under_way = true;
+        let level = &levels[attempt.failures as usize % levels.len()];
+        let until = now.after(hesitation + longest_fence(level));
+        board.set_firing_until(board.firing_until().later(until));
+        let order = FenceOrder {
+            node: node.clone(),
+            boot: attempt.boot,
+            attempt: ATTEMPTS_FROM + attempt.failures,
+            devices: level.clone(),
+            right: FenceRight::Half,
+            hesitation,
+        };
+        out.actions.push(Action::Note(format!(
+            "{node} is lost, and without it nothing can be agreed on: switching it off"
+        )));
+        out.actions.push(Action::Execute(ToExecutor::Fence(order)));
+        Ok(())
+    }
+
+    /// Whether this half does not wait for what the other does: the one that runs more, or else the one with the
+    /// first node.
+    fn goes_first(&self, halves: &Halves) -> bool {
+        let held = |nodes: &[NodeName]| {
+            let grants = self.ledger.resources.values().filter_map(|known| known.grant.as_ref());
+            grants.filter(|grant| nodes.contains(&grant.node)).count()
+        };
+        let first = |nodes: &[NodeName]| ::core::cmp::Reverse(nodes.iter().map(NodeName::id).min());
+        (held(&halves.here), first(&halves.here)) > (held(&halves.missing), first(&halves.missing))
+    }
+
+    /// How an attempt of this half ended. Whether it was one.
+    pub(in crate::core) fn on_fenced_by_half(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        report: &FenceReport,
+        out: &mut Out,
+    ) -> bool {
+        if report.attempt < ATTEMPTS_FROM {
+            return false;
+        }
+        let slot = self.names.iter().position(|name| *name == report.node);
+        let heard = slot.and_then(|slot| self.sights.heard(slot)).map(|seen| seen.boot);
+        self.half.attempts.get_mut(&report.node).into_iter().for_each(|one| one.under_way = false);
+        if !self.half.attempts.values().any(|attempt| attempt.under_way) {
+            board.set_firing_until(Moment::default());
+            self.half.blocked_until = None;
+        }
+        let Some(attempt) = self.half.attempts.get_mut(&report.node) else { return true };
+        if attempt.boot != report.boot {
+            return true;
+        }
+        let why = match &report.outcome {
+            FenceOutcome::Off if heard != Some(report.boot) => {
+                attempt.off = true;
+                out.actions.push(Action::Note(format!("{} is off", report.node)));
+                return true;
+            }
+            FenceOutcome::Off => format!("{} is heard, although its device says that it is off", report.node),
+            FenceOutcome::Failed { message } => message.clone(),
+        };
+        out.actions.push(Action::Note(format!("{} may not be off: {why}", report.node)));
+        attempt.failures += 1;
+        (attempt.failure, attempt.not_before) = (Some(why), Some(now.after(AGAIN_AFTER)));
+        true
+    }
+}

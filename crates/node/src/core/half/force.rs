@@ -1,0 +1,175 @@
+//! How half of the voters goes on: one of it, with the best log, as the only voter of a history with another number.
+//!
+//! The others of this half give up their votes before, and for good. So whatever becomes of those that are left out,
+//! no quorum of the old history is left, and whoever comes back with it learns that it was gone on from.
+
+use heart_model::{BootId, LogIndex, Moment, NodeName, Term};
+
+use super::{Forcing, Halves, StandingBack};
+use crate::{
+    agreement::{Agreement, Ticket},
+    board::Board,
+    core::{Action, Core, Message, OfHalf, Out},
+    ledger::{Change, Entry, Forced, VERSION, Without, read},
+    pulse::Sighting,
+};
+
+impl Core {
+    /// Has the others of this half stand back, then goes on. Whether this node is about to.
+    pub(super) fn go_on(&mut self, now: Moment, board: &Board, out: &mut Out) -> bool {
+        let Some(mut going) = self.half.going.take() else { return false };
+        let me = &self.settings.me;
+        let slot_of = |name: &NodeName| self.names.iter().position(|known| known == name);
+        let here = going.halves.here.iter().filter(|name| *name != me);
+        let slots: Vec<(NodeName, usize)> =
+            here.filter_map(|name| Some((name.clone(), slot_of(name)?))).collect();
+        let is_heard =
+            |(_, slot): &(NodeName, usize)| self.sights.heard(*slot).is_some_and(|seen| seen.both_ways);
+        if board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
+            return false;
+        }
+        for (name, slot) in &slots {
+            let over = self.peers.generation(*slot);
+            if !going.stood_back.contains(name) && going.asked.insert(name.clone(), over) != Some(over) {
+                let by_word = going.who.is_some();
+                Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
+            }
+        }
+        let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
+        if !(all && self.force(&going.halves, going.who.clone(), board.boot(), out)) {
+            self.half.going = Some(going);
+        }
+        true
+    }
+
+    /// Another of this half goes on from this history: it has what this node has, and this one's vote may not count
+    /// for anybody else any more (SAFETY rules 17 a and 18).
+    pub(super) fn on_stand_back(
+        &mut self,
+        now: Moment,
+        (slot, era, by_word): (usize, u64, bool),
+        board: &Board,
+        out: &mut Out,
+    ) {
+        if self.half.is_forcing() || self.standing_back.is_some() {
+            return;
+        }
+        let lost = self.agreement.is_none();
+        let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
+        let agrees = if by_word {
+            lost || (has_more && era == self.ledger.era && self.halves(now, board).is_some())
+        } else {
+            !lost && has_more && self.agrees_to(now, board, era)
+        };
+        if agrees {
+            let ticket = self.lose_log(board, out);
+            self.standing_back = Some(StandingBack { ticket, slot, era });
+        }
+    }
+
+    pub(super) fn on_stood_back(&mut self, from: usize, era: u64) {
+        let name = self.names[from].clone();
+        if let Some(going) = self.half.going.as_mut().filter(|_| era == self.ledger.era) {
+            going.stood_back.insert(name);
+        }
+    }
+
+    pub(super) fn last_entry(&self) -> (Term, LogIndex) {
+        self.agreement.as_ref().map_or((Term(0), LogIndex(0)), Agreement::last)
+    }
+
+    /// Goes on as the only voter, without those that are missing: proof, entries and who votes become durable in one
+    /// write. Whether that could be begun.
+    pub(super) fn force(
+        &mut self,
+        halves: &Halves,
+        who: Option<String>,
+        boot: BootId,
+        out: &mut Out,
+    ) -> bool {
+        let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
+        let Some((rest, begins)) = agreement.rest() else { return false };
+        let mut ledger = self.ledger.clone();
+        for entry in &rest {
+            if let Ok(read) = read(&entry.data) {
+                ledger.apply(LogIndex(entry.index), &read);
+            }
+        }
+        let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
+        let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });
+        let forced = Forced {
+            era: (boot.0 as u64).rotate_left(32) ^ begins.term.0 | 1,
+            parent: ledger.era,
+            without: halves.missing.iter().filter_map(of).collect(),
+            who,
+            configuration: begins.configuration().0,
+        };
+        let entry = Entry { v: VERSION, at: self.wall, change: Change::Force(forced) };
+        if !ledger.apply(LogIndex(begins.index), &entry) {
+            return false;
+        }
+        let (agreement, write) = agreement.forced(&ledger.save(), begins);
+        let names = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+        out.actions.push(Action::Note(format!("going on without {names}")));
+        self.half.forcing = Some(Forcing {
+            ticket: write.ticket,
+            agreement: Box::new(agreement),
+            ledger: Box::new(ledger),
+            alone: halves.size == 2,
+        });
+        out.actions.push(Action::Write(write));
+        true
+    }
+
+    /// The disk has a history that goes on: it holds from now on.
+    pub(in crate::core) fn on_forced(&mut self, now: Moment, board: &Board, ticket: Ticket, out: &mut Out) {
+        let Some(forcing) = self.half.forcing.take_if(|forcing| forcing.ticket <= ticket) else { return };
+        if !forcing.alone {
+            board.take_on_promises(now.after(self.longest_promise()));
+        }
+        let same = forcing.ledger.digest == self.ledger.digest;
+        self.agreement = Some(*forcing.agreement);
+        self.take_state(*forcing.ledger, board);
+        self.half.going = None;
+        self.half.attempts.clear();
+        // Who stands behind this node is counted anew.
+        out.actions.push(Action::Poke);
+        board.set_half_until(Moment::default());
+        if !same {
+            self.ask_executor();
+        }
+    }
+
+    /// Tells who goes by another history which ones this one went on from.
+    pub(super) fn tell_parents(&mut self, out: &mut Out) {
+        if self.ledger.parents.is_empty() {
+            return;
+        }
+        for slot in (0..self.ids.len()).filter(|&slot| slot != self.slot) {
+            let other = |seen: &&Sighting| seen.both_ways && seen.era != 0 && seen.era != self.ledger.era;
+            let Some(seen) = self.sights.heard(slot).filter(other) else { continue };
+            let now = (seen.boot, seen.era, self.peers.generation(slot));
+            if self.half.told_parents.insert(slot, now) != Some(now) {
+                let parents = self.ledger.parents.iter().copied().collect();
+                Core::send(slot, &Message::Half(OfHalf::WentOn { era: self.ledger.era, parents }), out);
+            }
+        }
+    }
+
+    /// Somebody goes by a history that went on from others: if ours is one of these, it is over.
+    pub(super) fn on_went_on(&mut self, era: u64, parents: &[u64], board: &Board, out: &mut Out) {
+        if era != self.ledger.era && self.ledger.era != 0 && parents.contains(&self.ledger.era) {
+            out.actions.push(Action::Note("the cluster went on without this node while it was away".into()));
+            self.lose_log(board, out);
+        }
+    }
+
+    /// Who else of this half has the better log, or as good a one and comes first.
+    pub(super) fn better_log(&self, halves: &Halves) -> Option<NodeName> {
+        let own = (self.last_entry(), ::core::cmp::Reverse(self.slot));
+        let others = (0..self.ids.len()).filter(|&slot| halves.here.contains(&self.names[slot]));
+        let of = |slot: usize| Some(((self.sights.heard(slot)?.log, ::core::cmp::Reverse(slot)), slot));
+        let best = others.filter_map(of).max().filter(|(log, _)| *log > own);
+        best.map(|(_, slot)| self.names[slot].clone())
+    }
+}
