@@ -23,9 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use start::Start;
 
 use crate::{
+    board::flag,
     ledger::{Change, Ledger, NewGrant, ResourceLedger},
     ownership::{Sights, session_of},
     plant::{Bug, is_planted},
+    pulse::Sighting,
 };
 
 /// For how long nobody looks whether the wall clock was set, where the file says something of times.
@@ -276,7 +278,8 @@ impl Conductor {
             }
         }
         let own = (score.sights.me, score.session);
-        let sessions = others.filter(|seen| seen.both_ways).map(|seen| (seen.slot, session_of(seen)));
+        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
+        let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen)));
         for (slot, session) in sessions.chain([own]) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };

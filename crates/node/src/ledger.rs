@@ -326,11 +326,16 @@ impl Ledger {
         text: String,
         identities: impl Iterator<Item = (NodeId, u32)>,
     ) {
+        self.on_identities(identities);
+        self.note(index, 0, What::Members { text });
+    }
+
+    /// Members had these incarnations.
+    pub fn on_identities(&mut self, identities: impl Iterator<Item = (NodeId, u32)>) {
         for (node, incarnation) in identities {
             let last = self.identities.entry(node).or_default();
             *last = incarnation.max(*last);
         }
-        self.note(index, 0, What::Members { text });
     }
 
     fn change(&mut self, index: LogIndex, entry: &Entry) -> bool {

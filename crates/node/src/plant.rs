@@ -37,11 +37,17 @@ pub enum Bug {
     HalfWithoutProof,
     /// Half of the voters goes on although it has not taken part since it was started (rule 17 c).
     FreshHalfFires,
+    /// Half of the voters goes on although others may not know who votes (rule 17 b).
+    HalfUnsettled,
+    /// One of a half goes on before the others of it have given up their votes (rule 17 a).
+    NobodyStandsBack,
+    /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
+    NobodyHolds,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 15] = [
+    pub const ALL: [Bug; 18] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -57,6 +63,9 @@ impl Bug {
         Bug::TakenInUnderFire,
         Bug::HalfWithoutProof,
         Bug::FreshHalfFires,
+        Bug::HalfUnsettled,
+        Bug::NobodyStandsBack,
+        Bug::NobodyHolds,
     ];
 }
 

@@ -108,7 +108,7 @@ impl World {
         match by_half {
             None => claims::on_shot(self.now, target, &self.machines)?,
             // What a device does late for somebody who lost power, nobody knows of.
-            Some((by, boots)) if self.machines[by].boots == boots => {
+            Some((by, boots)) if self.machines[by].is_on() && self.machines[by].boots == boots => {
                 claims::on_shot_by_half(self.now, target, &self.machines)?;
             }
             Some(_) => {}

@@ -83,9 +83,17 @@ impl World {
     pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
         let stays = |other: &&usize| **other != place && !away.contains(other);
         let voters = self.voters();
-        let good = voters.iter().filter(stays).filter(|&&other| self.machines[other].is_whole()).count();
+        let good = voters.iter().filter(stays).filter(|&&other| self.is_whole(other)).count();
         let has_begun = voters.iter().filter(stays).any(|&other| self.machines[other].knows_history());
         has_begun && good > voters.len() / 2
+    }
+
+    /// Whether the machine at this place votes, with a log that it has kept, in the history that counts: one that
+    /// went on without some of its voters counts more than the one before.
+    pub(crate) fn is_whole(&self, place: usize) -> bool {
+        let ledger = |machine: &'_ Machine| machine.core.as_ref().map(|core| core.ledger().parents.len());
+        let most = self.machines.iter().filter_map(ledger).max();
+        self.machines[place].is_whole() && ledger(&self.machines[place]) == most
     }
 
     /// Whether the configuration file was changed.
@@ -129,7 +137,7 @@ impl World {
     /// Whether the node at `place` votes, with a log that it has kept.
     #[must_use]
     pub fn votes(&self, place: usize) -> bool {
-        self.machines[place].is_whole()
+        self.is_whole(place)
     }
 
     /// Whether the node at `place` has a log that it may use.

@@ -11,10 +11,10 @@ use heart_node::plant::{Bug, plant};
 use heart_sim::chaos;
 use std::panic::catch_unwind;
 
-/// The first world of `1..=worlds` in which a claim does not hold, with what it says.
-fn first_found(bug: Option<Bug>, worlds: u64) -> Option<(u64, String)> {
+/// The first of these worlds in which a claim does not hold, with what it says.
+fn first_found(bug: Option<Bug>, mut worlds: impl Iterator<Item = u64>) -> Option<(u64, String)> {
     plant(bug);
-    let found = (1..=worlds).find_map(|seed| match catch_unwind(|| chaos::run(seed, false)) {
+    let found = worlds.find_map(|seed| match catch_unwind(|| chaos::run(seed, false)) {
         Ok(outcome) => outcome.broken.map(|broken| (seed, broken.to_string())),
         Err(_) => Some((seed, "a node panicked".into())),
     });
@@ -24,7 +24,15 @@ fn first_found(bug: Option<Bug>, worlds: u64) -> Option<(u64, String)> {
 
 #[track_caller]
 fn is_found_within(bug: Bug, worlds: u64) {
-    let found = first_found(Some(bug), worlds);
+    let found = first_found(Some(bug), 1..=worlds);
+    println!("{bug:?}: {found:?}");
+    assert!(found.is_some(), "{bug:?} is not found in {worlds} worlds");
+}
+
+/// Found in so many worlds in which nodes can be switched off: every eighth.
+#[track_caller]
+fn is_found_where_there_are_devices(bug: Bug, worlds: u64) {
+    let found = first_found(Some(bug), (0..worlds).map(|place| 5 + 8 * place));
     println!("{bug:?}: {found:?}");
     assert!(found.is_some(), "{bug:?} is not found in {worlds} worlds");
 }
@@ -110,5 +118,30 @@ fn how_often_each_is_found() {
 
 #[test]
 fn without_a_bug_the_claims_hold() {
-    assert_eq!(first_found(None, 300), None);
+    assert_eq!(first_found(None, 1..=300), None);
+}
+
+#[test]
+fn a_half_that_goes_on_without_proof_is_found() {
+    is_found_where_there_are_devices(Bug::HalfWithoutProof, 50);
+}
+
+#[test]
+fn a_half_that_has_not_taken_part_and_goes_on_is_found() {
+    is_found_where_there_are_devices(Bug::FreshHalfFires, 1500);
+}
+
+#[test]
+fn a_half_that_goes_on_while_others_keep_their_votes_is_found() {
+    is_found_where_there_are_devices(Bug::NobodyStandsBack, 1500);
+}
+
+#[test]
+fn a_half_that_agrees_with_whom_it_shoots_is_found() {
+    is_found_where_there_are_devices(Bug::NobodyHolds, 1500);
+}
+
+#[test]
+fn a_half_that_goes_on_while_the_voters_change_is_found() {
+    is_found_where_there_are_devices(Bug::HalfUnsettled, 1500);
 }

@@ -33,7 +33,7 @@ use std::{
 };
 
 use heart_agents::{
-    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease,
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, clock,
     fence::{Fencing, Places},
     lease, memory,
     process::KeeperSetup,

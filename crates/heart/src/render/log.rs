@@ -113,23 +113,11 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         }
         Change::Leave { node, .. } => format!("{node} has left in order"),
         Change::Settle { .. } => "every voter knows who votes".into(),
-        Change::Force(forced) => {
-            let names: Vec<String> = forced.without.iter().map(|one| one.node.to_string()).collect();
-            let because = match &forced.who {
-                Some(who) => format!("{who} says that it is off"),
-                None => "proven off".into(),
-            };
-            format!("the cluster goes on without {} ({because})", list(&names))
-        }
-        Change::Fence { node, by, attempt, .. } => {
-            format!("{by} is to switch {node} off (attempt {attempt})")
-        }
-        Change::Fenced { node, outcome: FenceOutcome::Off, .. } => format!("{node} is proven off"),
-        Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
-            format!("attempt {attempt} to switch {node} off proved nothing: {message}")
-        }
-        Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
-        Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
+        Change::Force(_)
+        | Change::Fence { .. }
+        | Change::Fenced { .. }
+        | Change::ConfirmOff { .. }
+        | Change::FenceAgain { .. } => of_fencing(change),
         Change::Rest { digest } => {
             format!("all voters have kept to the configuration with digest {digest:016x} for long enough")
         }
@@ -183,6 +171,30 @@ fn over(intent: &Intent) -> String {
 /// From where to where.
 fn course(from: &NodeName, to: Option<&NodeName>) -> String {
     to.map_or_else(|| format!("away from {from}"), |to| format!("from {from} to {to}"))
+}
+
+/// What is said of nodes that are switched off, or are said to be.
+fn of_fencing(change: &Change) -> String {
+    match change {
+        Change::Force(forced) => {
+            let names: Vec<String> = forced.without.iter().map(|one| one.node.to_string()).collect();
+            let because = match &forced.who {
+                Some(who) => format!("{who} says that it is off"),
+                None => "proven off".into(),
+            };
+            format!("the cluster goes on without {} ({because})", list(&names))
+        }
+        Change::Fence { node, by, attempt, .. } => {
+            format!("{by} is to switch {node} off (attempt {attempt})")
+        }
+        Change::Fenced { node, outcome: FenceOutcome::Off, .. } => format!("{node} is proven off"),
+        Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
+            format!("attempt {attempt} to switch {node} off proved nothing: {message}")
+        }
+        Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
+        Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
+        _ => String::new(),
+    }
 }
 
 /// Red is for what went wrong.

@@ -53,7 +53,7 @@ const SITS: Duration = Duration::from_secs(120);
 
 /// Sits at the other end of a node's pipes until the lab ends: takes the power of whom it names, unless the switch
 /// only says so.
-fn work(lab: &str, node: &str) {
+pub(crate) fn work(lab: &str, node: &str) {
     let (lab, node) = (Lab::attach(lab).unwrap(), node.to_owned());
     thread::spawn(move || {
         let node = lab.node(&node);
@@ -72,16 +72,17 @@ fn work(lab: &str, node: &str) {
     });
 }
 
-fn set(cluster: &Cluster, mode: &str, except: &str) {
+pub(crate) fn set(cluster: &Cluster, mode: &str, except: &str) {
     for name in cluster.names().iter().filter(|name| *name != except) {
         cluster.lab.node(name).write("/var/lib/switch/mode", &format!("{mode}\n")).unwrap();
     }
 }
 
-fn start() -> Option<Cluster> {
+/// A cluster of so many nodes, each of which the switch can switch off, where `disk` runs.
+pub(crate) fn start(nodes: usize) -> Option<Cluster> {
     let fence = "fence = { agent = \"fence_lab\", timeout = \"1s\" }\n";
-    let mut cluster = plan(3).tables(DISK);
-    for number in 1..=3 {
+    let mut cluster = plan(nodes).tables(DISK);
+    for number in 1..=nodes {
         cluster = cluster.of_node(number, fence);
     }
     let cluster = cluster.prepare()?;
@@ -104,8 +105,15 @@ fn start() -> Option<Cluster> {
     Some(cluster)
 }
 
+/// How an outlet is, as every switch shows it.
+pub(crate) fn outlet(cluster: &Cluster, target: &str, state: &str) {
+    for name in cluster.others(target) {
+        cluster.lab.node(&name).write(&format!("/var/lib/switch/{target}"), &format!("{state}\n")).unwrap();
+    }
+}
+
 /// How often `disk` was started, on all nodes together.
-fn starts(cluster: &Cluster) -> usize {
+pub(crate) fn starts(cluster: &Cluster) -> usize {
     let on = |name: &String| {
         let text = cluster.lab.node(name).shell("cat /var/log/disk-starts 2>/dev/null || true").unwrap();
         text.lines().count()
@@ -114,7 +122,7 @@ fn starts(cluster: &Cluster) -> usize {
 }
 
 /// Who runs `disk`, once that is not `than`.
-fn await_disk(cluster: &Cluster, than: &str) -> String {
+pub(crate) fn await_disk(cluster: &Cluster, than: &str) -> String {
     Cluster::until("disk runs elsewhere", || {
         let disk = disk(&cluster.view()?)?;
         ensure!(disk != than, "it is on {disk}");
@@ -136,7 +144,7 @@ fn ask(cluster: &Cluster, request: &Request) -> Response {
 
 #[test]
 fn a_node_that_is_cut_off_is_switched_off_before_its_disk_is_used_elsewhere() {
-    let Some(cluster) = start() else { return };
+    let Some(cluster) = start(3) else { return };
     let first = await_disk(&cluster, "");
     let others = cluster.others(&first);
     let rest: Vec<&str> = others.iter().map(String::as_str).collect();
@@ -159,7 +167,7 @@ fn a_node_that_is_cut_off_is_switched_off_before_its_disk_is_used_elsewhere() {
 
 #[test]
 fn a_switch_that_proves_nothing_is_given_up_and_a_person_goes_on() {
-    let Some(cluster) = start() else { return };
+    let Some(cluster) = start(3) else { return };
     let first = await_disk(&cluster, "");
     // It says that it did it, and the outlet is still on: read-back finds that out.
     set(&cluster, "lies", "");

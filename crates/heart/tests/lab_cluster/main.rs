@@ -15,6 +15,7 @@ mod hands;
 mod hosts;
 mod kills;
 mod links;
+mod pairs;
 mod partitions;
 mod power;
 mod reload;

@@ -45,7 +45,7 @@ impl Core {
     /// stopped. Who left before the log says that it holds nothing would be waited for as if lost
     /// (SAFETY rule 21).
     pub(super) fn leave(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let Some(since) = self.leaving_since else { return };
+        let Some(since) = self.leaving_since else { return self.come_back(board, out) };
         let patience =
             if self.leader(now, board).is_none() { self.timing.lost_after } else { LEAVE_PATIENCE };
         let lone = now.has_surely_reached(since.after(patience));
@@ -71,6 +71,14 @@ impl Core {
         } else if lone && !self.holder.is_letting_go() {
             board.depose(board.session().number);
             self.hold(now, board, out);
+        }
+    }
+
+    /// A node that left in order, and did not end after all, begins another session: nothing is given to the old one.
+    fn come_back(&mut self, board: &Board, out: &mut Out) {
+        let own = self.ledger.nodes.get(&self.settings.me);
+        if own.is_some_and(|own| own.left == Some(board.session())) && !self.holds().anything {
+            self.begin_session(board, out);
         }
     }
 

@@ -175,7 +175,10 @@ impl Core {
         if self.half.forcing.is_some() || self.go_on(now, board, out) {
             return;
         }
-        let Some(halves) = self.halves(now, board) else { return self.lay_down(board, out) };
+        let Some(halves) = self.halves(now, board) else {
+            self.half.told = None;
+            return self.lay_down(board, out);
+        };
         let stuck = self.free_of(now, board, &halves, out).err();
         if stuck != self.half.told {
             out.actions.extend(stuck.as_ref().map(|stuck| Action::Note(stuck.words(&halves))));
@@ -194,7 +197,7 @@ impl Core {
             }
             may?;
             board.set_half_until(now.after(self.timing.lost_after));
-            if !self.all_hold(now, halves, out) {
+            if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
                 return Ok(());
             }
             let mut stuck = Ok(());
@@ -218,7 +221,6 @@ impl Core {
         if board.half_until() != Moment::default() {
             board.set_half_until(Moment::default());
         }
-        self.half.told = None;
         self.half.attempts.retain(|_, attempt| attempt.under_way);
         if self.half.attempts.is_empty() {
             for name in ::core::mem::take(&mut self.half.holds).into_keys() {
@@ -287,7 +289,8 @@ impl Core {
         if let Some(slot) = (0..self.ids.len()).find(lost) {
             return Err(Stuck::LogLost(self.names[slot].clone()));
         }
-        if !agreement.is_settled() || !self.ledger.is_settled(agreement.configuration().0) {
+        let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
+        if !(settled || is_planted(Bug::HalfUnsettled)) {
             return Err(Stuck::Unsettled);
         }
         let admitted = self.ledger.nodes.get(&self.settings.me).and_then(|me| me.session);

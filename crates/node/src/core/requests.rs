@@ -329,6 +329,8 @@ impl Core {
             None if self.sights.seen[slot].is_some() => "lost".into(),
             None => "absent".into(),
         };
+        let has_left = self.ledger.nodes.get(name).is_some_and(|known| known.left.is_some());
+        let state = if has_left && state != "joining" { "left".into() } else { state };
         let state = if standby && state == "online" { "standby".into() } else { state };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
         NodeView { state, voter, links: Vec::new(), lease_ms: None }

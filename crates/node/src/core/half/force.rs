@@ -11,6 +11,7 @@ use crate::{
     board::Board,
     core::{Action, Core, Message, OfHalf, Out},
     ledger::{Change, Entry, Forced, VERSION, Without, read},
+    plant::{Bug, is_planted},
     pulse::Sighting,
 };
 
@@ -30,12 +31,14 @@ impl Core {
         }
         for (name, slot) in &slots {
             let over = self.peers.generation(*slot);
-            if !going.stood_back.contains(name) && going.asked.insert(name.clone(), over) != Some(over) {
+            let is_needed = !(going.stood_back.contains(name) || is_planted(Bug::NobodyStandsBack));
+            if is_needed && going.asked.insert(name.clone(), over) != Some(over) {
                 let by_word = going.who.is_some();
                 Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
             }
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
+        let all = all || is_planted(Bug::NobodyStandsBack);
         if !(all && self.force(&going.halves, going.who.clone(), board.boot(), out)) {
             self.half.going = Some(going);
         }
@@ -104,6 +107,8 @@ impl Core {
             who,
             configuration: begins.configuration().0,
         };
+        let (voters, learners) = agreement.members();
+        ledger.on_identities(voters.into_iter().chain(learners).map(|id| (id.node(), id.incarnation())));
         let entry = Entry { v: VERSION, at: self.wall, change: Change::Force(forced) };
         if !ledger.apply(LogIndex(begins.index), &entry) {
             return false;

@@ -1,0 +1,139 @@
+//! Two nodes: what goes on when one of them is lost, and what waits for a person.
+
+use anyhow::ensure;
+use heart_lab::{Stamp, Target};
+use heart_node::core::Request;
+
+use crate::{
+    cluster::{Cluster, QUIET, SIGTERM, pass, plan},
+    fences::{outlet, start, work},
+};
+
+/// Waits until a node says this of what is wrong.
+fn says(cluster: &Cluster, node: &str, words: &str) {
+    Cluster::until(words, || {
+        let view = cluster.view_of(node)?;
+        let said: Vec<&String> = view.problems.iter().chain(&view.next).collect();
+        ensure!(said.iter().any(|line| line.contains(words)), "{said:?}");
+        Ok(())
+    });
+}
+
+fn joined(cluster: &Cluster, name: &str) {
+    Cluster::until("it is online again", || {
+        let view = cluster.view()?;
+        ensure!(view.nodes[name].state == "online", "{name} is {}", view.nodes[name].state);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_other_goes_on_once_the_owner_is_off_and_so_it_goes_back_and_forth() {
+    let Some(cluster) = start(2) else { return };
+    let mut owner = cluster.owner();
+    for _ in 0..2 {
+        let other = cluster.others(&owner).remove(0);
+        let cut = cluster.lab.power_cut(&owner).unwrap();
+        outlet(&cluster, &owner, "off");
+        let outage = cluster.outage("one of two lost power", cut);
+        assert_eq!(outage.after, other);
+        let log = cluster.log(&other);
+        assert!(log.contains("going on without"), "{log}");
+        let before = cluster.mark_without(&owner);
+        cluster.lab.boot(&owner).unwrap();
+        outlet(&cluster, &owner, "on");
+        // Nobody sits at the switch of a machine that was off.
+        work(cluster.lab.name(), &owner);
+        joined(&cluster, &owner);
+        pass(QUIET);
+        cluster.nothing_happened(&before);
+        owner = other;
+    }
+    cluster.no_overlap();
+}
+
+/// Schedule 9: no fence loop, and nothing that the one did alone is forgotten by the other.
+#[test]
+fn a_cut_switches_off_the_one_that_runs_less_and_it_waits_until_it_is_heard() {
+    let Some(cluster) = start(2) else { return };
+    let owner = cluster.owner();
+    let other = cluster.others(&owner).remove(0);
+    let before = cluster.mark();
+    cluster.lab.partition(&[&[&owner], &[&other]]).unwrap();
+    Cluster::until("the owner goes on", || {
+        let view = cluster.view_of(&owner)?;
+        ensure!(
+            view.quorum && view.leader.is_some() && view.nodes[&other].state == "fenced",
+            "{:?}",
+            view.problems
+        );
+        Ok(())
+    });
+    cluster.lab.boot(&other).unwrap();
+    outlet(&cluster, &other, "on");
+    says(&cluster, &other, "they may have gone on without it");
+    says(&cluster, &other, &format!("`heart takeover --peers-are-off {owner}`"));
+    pass(QUIET);
+    // Once, when it was cut off, and then it waited for the other one to go first.
+    let log = cluster.log(&other);
+    assert_eq!(log.matches("switching it off").count(), 1, "{log}");
+    cluster.lab.heal().unwrap();
+    joined(&cluster, &other);
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
+/// Rule 21: who leaves in order is not waited for, and nobody switches it off.
+#[test]
+fn a_node_that_is_stopped_in_order_leaves_the_other_one_with_everything() {
+    let Some(cluster) = start(2) else { return };
+    let owner = cluster.owner();
+    let other = cluster.others(&owner).remove(0);
+    let began = Stamp::now();
+    cluster.lab.node(&owner).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+    cluster.handed_over("stop in order", began);
+    let before = Cluster::until("everything runs on the other one", || {
+        let view = cluster.view_of(&other)?;
+        ensure!(view.quorum && view.nodes[&owner].state == "left", "{owner} is {}", view.nodes[&owner].state);
+        Ok(cluster.mark_on(std::slice::from_ref(&other)))
+    });
+    pass(QUIET);
+    let log = cluster.log(&other);
+    assert!(!log.contains("switching"), "nobody has to switch it off: {log}");
+    cluster.start_daemon(&owner);
+    joined(&cluster, &owner);
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
+#[test]
+fn without_devices_a_person_says_that_the_other_one_is_off() {
+    let Some(cluster) = plan(2).start() else { return };
+    let owner = cluster.owner();
+    let other = cluster.others(&owner).remove(0);
+    let takeover = |more: &str| {
+        let command = format!("heart takeover --peers-are-off {owner} {more} 2>&1; true");
+        cluster.lab.node(&other).shell(&command).unwrap()
+    };
+    let said = takeover("--i-made-sure");
+    assert!(said.contains("is heard"), "{said}");
+    cluster.lab.power_cut(&owner).unwrap();
+    says(&cluster, &other, "`heart takeover --peers-are-off");
+    let said = takeover("");
+    assert!(said.contains("would run twice") && said.contains("site-ip"), "{said}");
+    let before = cluster.view_of(&other).unwrap();
+    assert!(!before.quorum, "nothing was decided yet");
+    let said = takeover("--i-made-sure");
+    assert!(said.contains("goes on without"), "{said}");
+    Cluster::until("the address is served", || {
+        let view = cluster.view_of(&other)?;
+        let owner = view.resources["site-ip"].node.clone();
+        ensure!(owner.as_ref() == Some(&other) && view.resources["site-ip"].state == "running", "{owner:?}");
+        Ok(())
+    });
+    let log = cluster.ask(&other, &Request::Log { limit: 100 }).unwrap();
+    assert!(format!("{log:?}").contains("who: Some("), "it is written down who said it: {log:?}");
+    cluster.lab.boot(&owner).unwrap();
+    joined(&cluster, &owner);
+    cluster.no_overlap();
+}
