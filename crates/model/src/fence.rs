@@ -30,6 +30,20 @@ pub struct FenceDevice {
     pub timeout: Duration,
 }
 
+impl FenceDevice {
+    /// Parameters by which agents are told an outlet: today's name, and the former one.
+    pub const OUTLET: [&str; 2] = ["plug", "port"];
+
+    /// Its agent, with the outlet if one is written, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match FenceDevice::OUTLET.iter().find_map(|name| self.parameters.get(*name)) {
+            Some(outlet) => alloc::format!("{} (outlet {outlet})", self.agent),
+            None => alloc::format!("{}", self.agent),
+        }
+    }
+}
+
 /// What knows how to talk to a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -153,6 +167,40 @@ pub enum FenceOutcome {
         /// What was tried, what was found, for people.
         message: String,
     },
+}
+
+/// One device to be tried on one node, without doing anything to it: whether it could be used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceProof {
+    /// Which node it could switch off.
+    pub node: NodeName,
+    /// What is tried.
+    pub device: FenceDevice,
+}
+
+/// What a device was found to be, when it was tried without doing anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It answers, lets us in and knows the node.
+    Ready(Power),
+    /// It answers and lets us in, but does not know the node: what was tried, what was found and what to do.
+    WithoutNode(String),
+    /// It is of no use: not there, not reachable, or it does not let us in: what was tried, what was found and what
+    /// to do.
+    Unusable(String),
+}
+
+/// Whether a node has power, as a device says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+    /// This kind of device cannot say.
+    Unsaid,
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use fence::{
     FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
-    FenceOutcome, FenceReport, NoFenceAgent, longest_fence, voters_left,
+    FenceOutcome, FenceProof, FenceReport, Finding, NoFenceAgent, Power, longest_fence, voters_left,
 };
 pub use hours::Hours;
 pub use id::{

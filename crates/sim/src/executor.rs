@@ -176,7 +176,8 @@ impl Machine {
             ToExecutor::Obey(_)
             | ToExecutor::LetGo { .. }
             | ToExecutor::Lease { .. }
-            | ToExecutor::Fence(_) => None,
+            | ToExecutor::Fence(_)
+            | ToExecutor::Prove(_) => None,
         }
     }
 

@@ -9,7 +9,10 @@ use heart_node::{
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Broken, Chance, Device, Fault, Machine, Nanos, Power, claims::Claims, executor::Obeyed, fence::Fencing,
+    Broken, Chance, Device, Fault, Machine, Nanos, Power,
+    claims::Claims,
+    executor::Obeyed,
+    fence::{Fencing, Proving},
     ms,
 };
 
@@ -105,6 +108,8 @@ pub(crate) enum Happening {
         target: usize,
     },
     Fenced(Fencing),
+    /// A device was tried without doing anything.
+    Proved(Proving),
     /// A gate may have closed: see who owns what.
     Look,
     Fault(Fault),
@@ -331,6 +336,10 @@ impl World {
                 self.fenced(fencing);
                 Ok(())
             }
+            Happening::Proved(proving) => {
+                self.proved(proving);
+                Ok(())
+            }
             Happening::Fault(fault) => self.on_fault(fault),
         }
     }
@@ -498,6 +507,7 @@ impl World {
                 self.tell_core(node, CoreEvent::Executor(said));
             }
             ToExecutor::Fence(order) => self.fence(node, order),
+            ToExecutor::Prove(proof) => self.prove(node, proof),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));

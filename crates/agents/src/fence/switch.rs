@@ -35,8 +35,6 @@ const GLUE_PATH: &str = "/usr/share/cluster-glue";
 /// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
 const GLUE_SAYS: [(&str, &str); 3] =
     [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
-/// By what a program of fence-agents is told the outlet: today's name, and the former one.
-const OUTLET: [&str; 2] = ["plug", "port"];
 /// What only we say.
 const OURS: [&str; 3] = ["action", "option", "nodename"];
 
@@ -97,11 +95,7 @@ impl<'a> Switch<'a> {
 
     /// The device and its outlet, for people.
     pub(super) fn name(&self) -> String {
-        let outlet = OUTLET.iter().find_map(|name| self.device.parameters.get(*name));
-        match outlet {
-            Some(outlet) => format!("{} (outlet {outlet})", self.device.agent),
-            None => self.device.agent.to_string(),
-        }
+        self.device.name()
     }
 
     /// Tells it to switch the node off; why that was of no use, for people.
@@ -188,6 +182,11 @@ impl<'a> Switch<'a> {
         )
     }
 
+    /// Why it could not be used on the node if it had to be, for people.
+    pub(super) fn unusable(&self, why: &str) -> String {
+        format!("{} was asked how {} is, and {why}; {}", self.name(), self.node, self.way_out())
+    }
+
     fn way_out(&self) -> String {
         match &self.device.agent {
             FenceAgent::Program(name) => format!(
@@ -248,7 +247,7 @@ impl<'a> Switch<'a> {
     /// What a program of fence-agents is told beside what to do.
     fn lines(&mut self, descriptions: &Descriptions) -> Result<String, String> {
         let parameters = &self.device.parameters;
-        let has_outlet = OUTLET.iter().any(|name| parameters.contains_key(*name));
+        let has_outlet = FenceDevice::OUTLET.iter().any(|name| parameters.contains_key(*name));
         let known = match has_outlet && !parameters.keys().any(|name| name.ends_with("_file")) {
             true => Description::default(),
             false => self.description(descriptions)?,
@@ -266,7 +265,9 @@ impl<'a> Switch<'a> {
             };
             lines += &format!("{name}={value}\n");
         }
-        let wanted = OUTLET.iter().find(|name| known.iter().any(|one| one.name == **name && one.required));
+        let wanted = FenceDevice::OUTLET
+            .iter()
+            .find(|name| known.iter().any(|one| one.name == **name && one.required));
         if let Some(outlet) = wanted.filter(|_| !has_outlet) {
             lines += &format!("{outlet}={}\n", self.node);
         }

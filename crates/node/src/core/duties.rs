@@ -240,6 +240,7 @@ impl Core {
                 }
             }
             FromExecutor::Fenced(report) => self.on_fenced(report, out),
+            FromExecutor::Proved { proof, finding } => self.on_proved(now, &proof, finding, out),
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
                 out.actions.push(Action::Execute(ToExecutor::Inventory));

@@ -14,6 +14,7 @@ mod members;
 mod message;
 mod peers;
 mod promised;
+mod proofs;
 mod refused;
 mod rejoin;
 mod requests;
@@ -24,7 +25,7 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use message::{Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
+pub use message::{DeviceView, Message, NodeView, RefusedView, Request, ResourceView, Response, StatusView};
 use peers::Peers;
 pub use promised::promised_before;
 pub use rejoin::Log;
@@ -176,6 +177,7 @@ pub struct Core {
     orders: VecDeque<Order>,
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
+    proofs: proofs::Proofs,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
     promises: requests::Promises,
@@ -234,6 +236,7 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
+            proofs: proofs::Proofs::default(),
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
             promises: requests::Promises::default(),
@@ -317,6 +320,7 @@ impl Core {
         self.follow(now, board, out);
         self.obey(now, board, out);
         self.fence(now, board, out);
+        self.prove(now, out);
         self.conduct(now, board, out);
         self.pump(now, board, out);
         self.compact(out);
@@ -525,6 +529,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.members.next_deadline(),
+            self.proofs.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView, Response,
-    StatusView,
+    StatusView, proofs::not_here,
 };
 use crate::{
     agreement::Agreement,
@@ -52,6 +52,10 @@ impl Core {
     ) {
         if let Request::Found { without } = &request {
             let response = self.found_without(now, without, out);
+            return self.reply(now, board, id, response, out);
+        }
+        if let Request::Prove { node } = &request {
+            let response = self.prove_now(node.as_ref());
             return self.reply(now, board, id, response, out);
         }
         let leader = self.leader(now, board).map(|(leader, _)| leader);
@@ -163,6 +167,7 @@ impl Core {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
             Request::Why { resource } => self.why_alone(resource),
+            Request::Prove { .. } => not_here(),
             Request::Picture
             | Request::Move { .. }
             | Request::Cancel { .. }
@@ -198,6 +203,7 @@ impl Core {
             Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } => begun(),
+            Request::Prove { .. } => not_here(),
         }
     }
 
@@ -322,7 +328,7 @@ impl Core {
         };
         let state = if standby && state == "online" { "standby".into() } else { state };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
-        NodeView { state, voter, links: Vec::new(), lease_ms: None }
+        NodeView { state, voter, ..NodeView::default() }
     }
 
     fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
@@ -376,6 +382,7 @@ impl Core {
             view.next.push(next);
         }
         view.problems.extend(self.view_of_fencing());
+        self.add_proofs(now, view);
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);
         let heard = |slot: usize| self.sights.heard(slot).is_some();
