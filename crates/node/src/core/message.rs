@@ -270,7 +270,7 @@ pub struct DeviceView {
     pub failing_since: Option<u64>,
     /// What was tried, what was found and what to do, if it is of no use.
     pub message: Option<String>,
-    /// It is being tried, or about to be because somebody asked for it.
+    /// It is being tried, or about to be because somebody asked for it, or it is not yet clear what its answer says.
     pub asked: bool,
 }
 

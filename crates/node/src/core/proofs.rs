@@ -58,8 +58,9 @@ struct Known {
 #[derive(Debug)]
 struct Last {
     finding: Finding,
-    at: Moment,
-    /// By the wall clock.
+    /// Since when it says so of a life that is heard, or else when it was found.
+    since: Moment,
+    /// When it was tried, by the wall clock.
     wall: u64,
     /// The life of the node that was heard when the device was asked.
     boot: Option<BootId>,
@@ -110,18 +111,21 @@ impl Known {
         }
         let wait = if well { place.wait(is_first) } else { again_after(self.failures) };
         self.due = at.now.after(wait);
-        self.last = Some(Last { finding, at: at.now, wall: at.wall, boot });
+        let same = self.last.as_ref().filter(|last| doubtful && last.finding == finding && last.boot == boot);
+        let since = same.map_or(at.now, |last| last.since);
+        self.last = Some(Last { finding, since, wall: at.wall, boot });
     }
 
-    /// Whether it said *off* of a life that was heard when it was asked, and is heard still: it was not off.
+    /// Since when a life is heard of which it said *off*, and which was heard when it was asked.
+    fn doubted_since(&self, at: &Now<'_>) -> Option<Moment> {
+        let last = self.last.as_ref().filter(|last| last.finding == Finding::Ready(Power::Off))?;
+        (last.boot.is_some() && last.boot == (at.heard)(&self.proof.node)).then_some(last.since)
+    }
+
+    /// Whether it said *off* of a life that was not off. Before lost-after is over, that may be heard only because
+    /// nobody has noticed yet.
     fn is_wrong(&self, at: &Now<'_>, lost_after: Duration) -> bool {
-        self.last.as_ref().is_some_and(|last| {
-            last.finding == Finding::Ready(Power::Off)
-                && last.boot.is_some()
-                && last.boot == (at.heard)(&self.proof.node)
-                // Before that it may be heard only because nobody has noticed yet.
-                && at.now.has_surely_reached(last.at.after(lost_after))
-        })
+        self.doubted_since(at).is_some_and(|since| at.now.has_surely_reached(since.after(lost_after)))
     }
 
     /// Why it could not switch its node off from here, and what to do; none if it could, as far as is known.
@@ -261,9 +265,11 @@ impl Proofs {
         (was_well != is_well).then_some(is_well)
     }
 
-    /// Whether somebody may wait for it to be tried.
-    fn is_awaited(&self, known: &Known) -> bool {
-        known.asked || self.under_way.as_ref().is_some_and(|under_way| under_way.proof == known.proof)
+    /// Whether what it is like is about to be known.
+    fn is_awaited(&self, known: &Known, at: &Now<'_>, lost_after: Duration) -> bool {
+        let is_under_way = self.under_way.as_ref().is_some_and(|under_way| under_way.proof == known.proof);
+        let is_doubted = known.doubted_since(at).is_some() && !known.is_wrong(at, lost_after);
+        known.asked || is_under_way || is_doubted
     }
 
     /// When something has to be done here next.
@@ -372,9 +378,10 @@ impl Core {
         let (sights, names, me) = (&self.sights, &self.names, &self.settings.me);
         let heard = |node: &NodeName| heard(sights, names, node);
         let at = Now { now, wall: self.wall, heard: &heard };
+        let lost_after = self.timing.lost_after;
         for known in &self.proofs.devices {
-            let asked = self.proofs.is_awaited(known);
-            let one = DeviceView { asked, ..known.view(&at, self.timing.lost_after, me) };
+            let asked = self.proofs.is_awaited(known, &at, lost_after);
+            let one = DeviceView { asked, ..known.view(&at, lost_after, me) };
             view.problems.extend(one.message.clone());
             if let Some(node) = view.nodes.get_mut(known.proof.node.as_str()) {
                 node.devices.push(one);
@@ -548,6 +555,10 @@ mod tests {
         assert_eq!(bob.view(15, "ada").state, "off", "it may have been switched off just now");
         let view = bob.view(17, "ada");
         assert_eq!((view.state.as_str(), view.proven), ("wrong", None));
+        bob.with(17, |proofs, _, _| proofs.devices[0].asked = true);
+        let ada = bob.tries(17).expect("somebody asks");
+        bob.found(17, &ada, well(Power::Off));
+        assert_eq!(bob.view(17, "ada").state, "wrong", "that it was asked again changes nothing");
         let message = view.message.expect("it is a problem");
         for part in ["fence_test says that ada is off, and ada is heard", "`heart fence --test ada`"] {
             assert!(message.contains(part), "{message}");
@@ -557,11 +568,11 @@ mod tests {
             bob.ada = life;
             assert_eq!(bob.view(17, "ada").state, "off");
         }
-        let ada = bob.tries_at(75, "ada");
+        let ada = bob.tries_at(137, "ada");
         bob.ada = None;
-        bob.found(76, &ada, well(Power::Off));
+        bob.found(138, &ada, well(Power::Off));
         bob.ada = Some(BootId(9));
-        assert_eq!(bob.view(90, "ada").state, "off", "it was off, and was switched on since");
+        assert_eq!(bob.view(150, "ada").state, "off", "it was off, and was switched on since");
     }
 
     #[test]
