@@ -103,6 +103,7 @@ fn device(agent: &str, told: &[(&str, &str)]) -> FenceDevice {
         parameters: told.iter().map(text).collect(),
         delay: Duration::ZERO,
         timeout: Duration::from_secs(20),
+        timeout_is_least: false,
     }
 }
 
@@ -157,6 +158,21 @@ fn what_is_still_on_is_not_off_whatever_was_said() {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(rack.log().len() > 2, "it is asked more than once");
+    }
+}
+
+/// But no longer than whoever closes the right to fire reckons with.
+#[test]
+fn who_says_that_it_takes_longer_is_given_longer_unless_the_file_says() {
+    let rack = Rack::new();
+    for (plug, timeout_is_least, given) in
+        [("3", false, "its 1s"), ("3", true, "its 2s"), ("ada", true, "its 2s")]
+    {
+        let told = [("mode", "lying"), ("plug", plug), ("password", "open sesame")];
+        let told = if plug == "ada" { &told[..1] } else { &told[..] };
+        let device = if plug == "ada" { rack.switch(told) } else { rack.device("fence_switch", told) };
+        let message = rack.refuses(&[FenceDevice { timeout_is_least, ..within(1000, device) }]);
+        assert!(message.contains(given), "{message}");
     }
 }
 

@@ -450,6 +450,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         parameters: told.into_iter().map(text).collect(),
         delay: Duration::ZERO,
         timeout: ms(10_000),
+        timeout_is_least: false,
     };
     FenceOrder { node: NodeName::new("ada").unwrap(), boot: BootId(7), attempt, devices: vec![device] }
 }

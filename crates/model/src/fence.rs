@@ -28,11 +28,22 @@ pub struct FenceDevice {
     pub delay: Duration,
     /// How long one action of it may take.
     pub timeout: Duration,
+    /// Nobody wrote that timeout: an agent that says of itself that it takes longer is given longer, up to
+    /// [`FenceDevice::longest`].
+    #[serde(default)]
+    pub timeout_is_least: bool,
 }
 
 impl FenceDevice {
     /// Parameters by which agents are told an outlet: today's name, and the former one.
     pub const OUTLET: [&str; 2] = ["plug", "port"];
+
+    /// How long it may be told and asked, all together: whatever its agent says, as who closes the right to fire
+    /// does not know that.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.timeout * 2
+    }
 
     /// Its agent, with the outlet if one is written, for people.
     #[must_use]
@@ -127,7 +138,7 @@ const KILL_PROGRAM_MAX: Duration = Duration::from_secs(2);
 /// How long an attempt with these devices may take: each is waited for, told, and asked, and its program killed.
 #[must_use]
 pub fn longest_fence(level: &[FenceDevice]) -> Duration {
-    level.iter().map(|device| device.delay + device.timeout * 2 + KILL_PROGRAM_MAX).sum()
+    level.iter().map(|device| device.delay + device.longest() + KILL_PROGRAM_MAX).sum()
 }
 
 /// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).

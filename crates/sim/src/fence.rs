@@ -41,6 +41,7 @@ pub fn with_devices(mut spec: Spec) -> Spec {
             parameters: BTreeMap::new(),
             delay: heart_model::Duration::ZERO,
             timeout: PATIENCE,
+            timeout_is_least: false,
         }]];
     }
     spec

@@ -35,6 +35,8 @@ const GLUE_PATH: &str = "/usr/share/cluster-glue";
 /// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
 const GLUE_SAYS: [(&str, &str); 3] =
     [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
+/// How long an agent may take to describe itself, if that is only about how long it takes.
+const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 /// What only we say.
 const OURS: [&str; 3] = ["action", "option", "nodename"];
 
@@ -66,7 +68,9 @@ pub(super) struct Switch<'a> {
     told: Told,
     /// What must not be repeated, whatever a program says.
     secrets: Vec<String>,
-    /// What is left of the device's time.
+    /// All of the device's time.
+    given: Duration,
+    /// What is left of it.
     left: Duration,
 }
 
@@ -81,7 +85,7 @@ impl<'a> Switch<'a> {
     ) -> Result<Switch<'a>, String> {
         let program = find(&device.agent, places)?;
         let (told, secrets, left) = (Told::Lines(String::new()), Vec::new(), device.timeout);
-        let mut switch = Switch { device, node, cancel, program, told, secrets, left };
+        let mut switch = Switch { device, node, cancel, program, told, secrets, given: left, left };
         for (name, value) in &device.parameters {
             can_be_told(&device.agent, name, value)?;
         }
@@ -177,7 +181,7 @@ impl<'a> Switch<'a> {
         }
         format!(
             "{name} said that it had switched {node} off, but {why}, until its {:?} were over; {}",
-            self.device.timeout,
+            self.given,
             self.way_out()
         )
     }
@@ -211,7 +215,7 @@ impl<'a> Switch<'a> {
             End::Exit(code) => format!("{said} (exit code {code})"),
             End::Signal(signal) => format!("{said} (killed by signal {signal})"),
             End::Cut if self.cancel.is_rung() => "nobody waited for its answer".to_owned(),
-            End::Cut => format!("gave no answer within its {:?}", self.device.timeout),
+            End::Cut => format!("gave no answer within its {:?}", self.given),
         }
     }
 
@@ -221,6 +225,10 @@ impl<'a> Switch<'a> {
 
     /// Lets the program do one thing, within what is left of the device's time.
     fn act(&mut self, action: &str) -> Result<Ended, String> {
+        self.act_within(action, self.left)
+    }
+
+    fn act_within(&mut self, action: &str, most: Duration) -> Result<Ended, String> {
         let mut command = Command::new(&self.program);
         command.env_clear().current_dir("/");
         let input = match &self.told {
@@ -239,7 +247,7 @@ impl<'a> Switch<'a> {
         };
         command.env("LC_ALL", "C");
         let begun = Instant::now();
-        let ended = run::run_whole(command, &input, begun + self.left, self.cancel);
+        let ended = run::run_whole(command, &input, begun + self.left.min(most), self.cancel);
         self.left = self.left.saturating_sub(begun.elapsed());
         ended.map_err(|error| format!("{} cannot be run: {error}", self.program.display()))
     }
@@ -248,10 +256,18 @@ impl<'a> Switch<'a> {
     fn lines(&mut self, descriptions: &Descriptions) -> Result<String, String> {
         let parameters = &self.device.parameters;
         let has_outlet = FenceDevice::OUTLET.iter().any(|name| parameters.contains_key(*name));
-        let known = match has_outlet && !parameters.keys().any(|name| name.ends_with("_file")) {
-            true => Description::default(),
-            false => self.description(descriptions)?,
+        let needed = !has_outlet || parameters.keys().any(|name| name.ends_with("_file"));
+        let description = match (needed, self.device.timeout_is_least) {
+            (true, _) => self.description(descriptions, self.left)?,
+            // It can do without, as it could if it said nothing of that.
+            (false, true) => self.description(descriptions, DESCRIBE_MAX).unwrap_or_default(),
+            (false, false) => Description::default(),
         };
+        if self.device.timeout_is_least {
+            let more = description.takes(self.device).min(self.device.longest()).saturating_sub(self.given);
+            (self.given, self.left) = (self.given + more, self.left + more);
+        }
+        let known = description.parameters;
         let mut lines = String::new();
         for (name, value) in parameters {
             let is_its_own = known.iter().any(|one| one.name == *name);
@@ -274,10 +290,10 @@ impl<'a> Switch<'a> {
         Ok(lines)
     }
 
-    fn description(&mut self, descriptions: &Descriptions) -> Result<Description, String> {
+    fn description(&mut self, descriptions: &Descriptions, most: Duration) -> Result<Description, String> {
         let program = self.program.clone();
         descriptions.of(&program, || {
-            let why = match self.act("metadata") {
+            let why = match self.act_within("metadata", most) {
                 Ok(ended) if ended.end == End::Exit(0) => return Ok(ended.output),
                 Ok(ended) => self.ended(&ended),
                 Err(why) => why,

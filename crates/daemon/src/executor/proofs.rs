@@ -184,6 +184,7 @@ mod tests {
             parameters: [].into(),
             delay: Duration::ZERO,
             timeout: Duration::from_secs(1),
+            timeout_is_least: false,
         };
         FenceProof { node: NodeName::new(node).unwrap(), device }
     }

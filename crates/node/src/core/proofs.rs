@@ -236,7 +236,7 @@ impl Proofs {
         // Whatever becomes of it: who dies of it is not asked again at once.
         (known.due, known.asked) = (at.now.after(AGAIN_AFTER), false);
         let proof = known.proof.clone();
-        let until = at.now.after(proof.device.timeout * 2 + ANSWER_WAIT);
+        let until = at.now.after(proof.device.longest() + ANSWER_WAIT);
         self.under_way = Some(UnderWay { boot: (at.heard)(&proof.node), proof: proof.clone(), until });
         Some(proof)
     }
@@ -450,6 +450,7 @@ mod tests {
                 parameters: [].into(),
                 delay: Duration::ZERO,
                 timeout: Duration::from_secs(20),
+                timeout_is_least: false,
             };
             let names = ["ada", "bob", "cyn"].map(node);
             let levels = |of: &NodeName| match with.contains(&of.as_str()) {
