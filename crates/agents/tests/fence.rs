@@ -9,10 +9,12 @@ use std::{
 };
 
 use heart_agents::{
-    fence::{Fencing, Finding, Places, Power},
+    fence::{Fencing, Places},
     wait::Bell,
 };
-use heart_model::{BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, NodeName, Value};
+use heart_model::{
+    BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, Finding, NodeName, Power, Value,
+};
 
 /// Longest that a test waits for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -101,6 +103,7 @@ fn device(agent: &str, told: &[(&str, &str)]) -> FenceDevice {
         parameters: told.iter().map(text).collect(),
         delay: Duration::ZERO,
         timeout: Duration::from_secs(20),
+        timeout_is_least: false,
     }
 }
 
@@ -162,6 +165,21 @@ fn what_is_still_on_is_not_off_whatever_was_said() {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(rack.log().len() > 2, "it is asked more than once");
+    }
+}
+
+/// But no longer than whoever closes the right to fire reckons with.
+#[test]
+fn who_says_that_it_takes_longer_is_given_longer_unless_the_file_says() {
+    let rack = Rack::new();
+    for (plug, timeout_is_least, given) in
+        [("3", false, "its 1s"), ("3", true, "its 2s"), ("ada", true, "its 2s")]
+    {
+        let told = [("mode", "lying"), ("plug", plug), ("password", "open sesame")];
+        let told = if plug == "ada" { &told[..1] } else { &told[..] };
+        let device = if plug == "ada" { rack.switch(told) } else { rack.device("fence_switch", told) };
+        let message = rack.refuses(&[FenceDevice { timeout_is_least, ..within(1000, device) }]);
+        assert!(message.contains(given), "{message}");
     }
 }
 
@@ -290,11 +308,14 @@ fn a_device_can_be_tried_without_doing_anything() {
     assert_eq!(rack.prove(&rack.switch(&[])), Finding::Ready(Power::On));
     fs::write(rack.path("4"), "off\n").unwrap();
     assert_eq!(rack.prove(&rack.switch(&[("plug", "4")])), Finding::Ready(Power::Off));
-    let unknown = rack.prove(&rack.switch(&[("plug", "99")]));
-    assert!(
-        matches!(&unknown, Finding::WithoutNode(why) if why.contains("there is no outlet 99")),
-        "{unknown:?}"
-    );
+    let Finding::WithoutNode(why) = rack.prove(&rack.switch(&[("plug", "99")])) else {
+        panic!("it knows it")
+    };
+    for part in
+        ["fence_switch (outlet 99) was asked how ada is", "there is no outlet 99", "has ada on this outlet"]
+    {
+        assert!(why.contains(part), "{part}: {why}");
+    }
     let locked = rack.prove(&rack.device("fence_switch", &[("password", "friend")]));
     assert!(matches!(&locked, Finding::Unusable(why) if why.contains("Unable to connect")), "{locked:?}");
     let dead = rack.prove(&within(500, rack.switch(&[("mode", "dead")])));

@@ -77,11 +77,11 @@ fn print_level(level: &[FenceDevice]) -> String {
 }
 
 fn print_device(device: &FenceDevice) -> String {
-    let ours = [
-        ("agent", quoted(&device.agent.to_string())),
-        ("delay", quoted(&duration::print(device.delay))),
-        ("timeout", quoted(&duration::print(device.timeout))),
-    ];
+    let mut ours =
+        vec![("agent", quoted(&device.agent.to_string())), ("delay", quoted(&duration::print(device.delay)))];
+    if !device.timeout_is_least {
+        ours.push(("timeout", quoted(&duration::print(device.timeout))));
+    }
     let ours = ours.into_iter().map(|(key, value)| format!("{key} = {value}"));
     let told =
         device.parameters.iter().map(|(key, value)| format!("{} = {}", plain_key(key), print_value(value)));

@@ -203,7 +203,8 @@ fn fence() -> impl Strategy<Value = Vec<Vec<FenceDevice>>> {
     let agent = sample::select(vec!["fence_ipmilan", "fence_apc-snmp", "external/ipmi"]);
     let parameters = collection::btree_map("(plug|ip|[A-Z0-9_-]{1,9}[a-z]_file)", told(), 0..4);
     let delay = (0_u64..600_000_000).prop_map(Duration::from_micros);
-    let timeout = (1_000_000_u64..600_000_000).prop_map(Duration::from_micros);
+    let written = (1_000_000_u64..600_000_000).prop_map(|micros| (Duration::from_micros(micros), false));
+    let timeout = prop_oneof![written, Just((Duration::from_secs(60), true))];
     let device = (agent, parameters, delay, timeout).prop_map(|(agent, mut parameters, delay, timeout)| {
         for (key, value) in &mut parameters {
             if let Value::Text(path) = value
@@ -212,7 +213,8 @@ fn fence() -> impl Strategy<Value = Vec<Vec<FenceDevice>>> {
                 path.insert(0, '/');
             }
         }
-        FenceDevice { agent: FenceAgent::parse(agent).unwrap(), parameters, delay, timeout }
+        let (timeout, timeout_is_least) = timeout;
+        FenceDevice { agent: FenceAgent::parse(agent).unwrap(), parameters, delay, timeout, timeout_is_least }
     });
     collection::vec(collection::vec(device, 1..4), 0..4)
 }
@@ -321,6 +323,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                 resources,
                 groups,
                 times: BTreeMap::new(),
+                tie_break: None,
             }
         })
 }

@@ -26,9 +26,10 @@ use heart_daemon::{
     executor::{self, Options},
 };
 use heart_model::{
-    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight,
-    FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order, OrderId, Outcome,
-    Report, ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor, Value, Wishes,
+    Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof,
+    FenceRight, Finding, FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order,
+    OrderId, Outcome, Power, Report, ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor,
+    Value, Wishes,
 };
 use support::World;
 
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
         ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
         (
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
         ("another_node_is_switched_off_once", another_node_is_switched_off_once),
         ("an_attempt_ends_with_its_executor", an_attempt_ends_with_its_executor),
+        ("a_device_is_tried_and_nothing_comes_of_it", a_device_is_tried_and_nothing_comes_of_it),
     ];
     runner::run_tests(&tests)
 }
@@ -448,6 +450,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         parameters: told.into_iter().map(text).collect(),
         delay: Duration::ZERO,
         timeout: ms(10_000),
+        timeout_is_least: false,
     };
     FenceOrder {
         node: NodeName::new("ada").unwrap(),
@@ -489,6 +492,22 @@ fn another_node_is_switched_off_once() {
     core.replace_executor();
     core.fence(&second);
     assert_eq!(core.fenced(2), FenceOutcome::Off, "the next executor knows nothing of it, and does it again");
+}
+
+fn a_device_is_tried_and_nothing_comes_of_it() {
+    let outlets = tempfile::tempdir().unwrap();
+    fs::write(outlets.path().join("ada"), "on\n").unwrap();
+    let FenceOrder { node, mut devices, .. } = attempt(outlets.path(), 1, "good");
+    let proof = FenceProof { node, device: devices.remove(0) };
+    let mut core = Core::new(World::new().unwrap(), &[]);
+    core.channel.send(&ToExecutor::Prove(proof.clone())).unwrap();
+    let found = core.expect("what was found", |message| match message {
+        FromExecutor::Proved { proof: of, finding } => (*of == proof).then(|| finding.clone()),
+        _ => None,
+    });
+    assert_eq!(found, Some(Finding::Ready(Power::On)));
+    let log = fs::read_to_string(outlets.path().join("log")).unwrap();
+    assert_eq!(log.trim(), "status ada");
 }
 
 fn an_attempt_ends_with_its_executor() {

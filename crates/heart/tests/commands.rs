@@ -172,6 +172,34 @@ fn a_move_is_waited_for() {
     assert_eq!(asked, [status, r#"{"ask":"move","resource":"site","to":"bob"}"#, status, status]);
 }
 
+/// A status in which bob's device was tried then, and whether it is being tried.
+fn proven(tried: u64, state: &str, asked: bool) -> String {
+    let message = if state == "on" { "null" } else { "\"ada could not switch bob off: no route\"" };
+    let device = format!(
+        r#"{{"device":"fence_apc","level":1,"state":"{state}","tried":{tried},"message":{message},"asked":{asked}}}"#
+    );
+    let bob =
+        format!(r#""bob":{{"state":"online","voter":true,"links":[],"lease_ms":null,"devices":[{device}]}}"#);
+    view("ada", 1).replace(r#""nodes":{"#, &format!(r#""nodes":{{{bob},"#))
+}
+
+#[test]
+fn a_test_of_devices_says_what_was_found() {
+    let accepted = r#"{"answer":"accepted","text":"ada tries 1 of them"}"#;
+    for (after, code, said) in [
+        (proven(2, "on", false), 0, "days ago: on\n"),
+        (proven(2, "unusable", false), 1, "not usable\n\n  ada could not switch bob off: no route\n"),
+        (proven(1, "on", false), 1, "fence_apc of bob was not tried: ada was busy"),
+    ] {
+        let script = Script::new(&[&proven(1, "on", false), accepted, &proven(1, "on", true), &after]);
+        let (ended, asked) = script.heart(&["fence", "--test"]);
+        assert_eq!((ended.code, ended.err.as_str()), (code, ""));
+        assert!(ended.out.starts_with("  bob  fence_apc  ") && ended.out.contains(said), "{}", ended.out);
+        assert_eq!(asked[1], r#"{"ask":"prove","node":null}"#);
+    }
+    assert_eq!(heart(&["fence"]).code, 2, "whom?");
+}
+
 #[test]
 fn a_status_for_programs_has_the_promised_keys_and_nothing_around_it() {
     let (ended, _) = Script::new(&[&view("ada", 1)]).heart(&["status", "--json"]);

@@ -28,6 +28,31 @@ pub struct FenceDevice {
     pub delay: Duration,
     /// How long one action of it may take.
     pub timeout: Duration,
+    /// Nobody wrote that timeout: an agent that says of itself that it takes longer is given longer, up to
+    /// [`FenceDevice::longest`].
+    #[serde(default)]
+    pub timeout_is_least: bool,
+}
+
+impl FenceDevice {
+    /// Parameters by which agents are told an outlet: today's name, and the former one.
+    pub const OUTLET: [&str; 2] = ["plug", "port"];
+
+    /// How long it may be told and asked, all together: whatever its agent says, as who closes the right to fire
+    /// does not know that.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.timeout * 2
+    }
+
+    /// Its agent, with the outlet if one is written, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match FenceDevice::OUTLET.iter().find_map(|name| self.parameters.get(*name)) {
+            Some(outlet) => alloc::format!("{} (outlet {outlet})", self.agent),
+            None => alloc::format!("{}", self.agent),
+        }
+    }
 }
 
 /// What knows how to talk to a device.
@@ -113,7 +138,7 @@ const KILL_PROGRAM_MAX: Duration = Duration::from_secs(2);
 /// How long an attempt with these devices may take: each is waited for, told, and asked, and its program killed.
 #[must_use]
 pub fn longest_fence(level: &[FenceDevice]) -> Duration {
-    level.iter().map(|device| device.delay + device.timeout * 2 + KILL_PROGRAM_MAX).sum()
+    level.iter().map(|device| device.delay + device.longest() + KILL_PROGRAM_MAX).sum()
 }
 
 /// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).
@@ -172,6 +197,40 @@ pub enum FenceOutcome {
         /// What was tried, what was found, for people.
         message: String,
     },
+}
+
+/// One device to be tried on one node, without doing anything to it: whether it could be used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceProof {
+    /// Which node it could switch off.
+    pub node: NodeName,
+    /// What is tried.
+    pub device: FenceDevice,
+}
+
+/// What a device was found to be, when it was tried without doing anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// It answers, lets us in and knows the node.
+    Ready(Power),
+    /// It answers and lets us in, but does not know the node: what was tried, what was found and what to do.
+    WithoutNode(String),
+    /// It is of no use: not there, not reachable, or it does not let us in: what was tried, what was found and what
+    /// to do.
+    Unusable(String),
+}
+
+/// Whether a node has power, as a device says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+    /// This kind of device cannot say.
+    Unsaid,
 }
 
 #[cfg(test)]

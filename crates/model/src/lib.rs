@@ -20,6 +20,7 @@ pub mod policy;
 mod reason;
 mod spec;
 mod status;
+mod tie_break;
 mod time;
 mod wishes;
 
@@ -27,7 +28,8 @@ pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use fence::{
     FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
-    FenceOutcome, FenceReport, FenceRight, NoFenceAgent, longest_fence, voters_left,
+    FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent, Power, longest_fence,
+    voters_left,
 };
 pub use hours::Hours;
 pub use id::{
@@ -45,5 +47,6 @@ pub use spec::{
 pub use status::{
     EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,
 };
+pub use tie_break::{Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec};
 pub use time::{Duration, Instant, Moment};
 pub use wishes::{Copies, Instead, Other, Wishes};

@@ -8,8 +8,8 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, FenceOrder, FenceReport, LogIndex, Moment, NodeId, Outcome, ResourceName, ResourceSpec, Session,
-    Term,
+    Epoch, FenceOrder, FenceProof, FenceReport, Finding, LogIndex, Moment, NodeId, Outcome, ResourceName,
+    ResourceSpec, Session, Term, TieBreakOrder, TieBreakReport,
 };
 
 /// Names one order: who gave it, and which one of theirs it is.
@@ -96,6 +96,11 @@ pub enum ToExecutor {
     Inventory,
     /// Switch another node off. Answered by [`FromExecutor::Fenced`]; told twice, it is done once.
     Fence(FenceOrder),
+    /// Compare and set the value of the tie-break. Answered by [`FromExecutor::TieBroken`].
+    TieBreak(TieBreakOrder),
+    /// Try a device without doing anything. Answered by [`FromExecutor::Proved`]. One is tried at a time: another
+    /// one takes its place, and told twice, it is done once.
+    Prove(FenceProof),
 }
 
 /// From the executor to the core of the same node.
@@ -115,6 +120,15 @@ pub enum FromExecutor {
     },
     /// An attempt to switch another node off has ended.
     Fenced(FenceReport),
+    /// What came of comparing and setting the value of the tie-break.
+    TieBroken(TieBreakReport),
+    /// A device was tried, or not.
+    Proved {
+        /// What was to be tried.
+        proof: FenceProof,
+        /// What was found; none if it gave way to an attempt to switch a node off, or to another device.
+        finding: Option<Finding>,
+    },
 }
 
 /// How an order ended.

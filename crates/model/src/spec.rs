@@ -8,7 +8,8 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes,
+    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName,
+    TieBreakSpec, Wishes,
 };
 
 /// A whole cluster, as its administrators want it.
@@ -27,6 +28,9 @@ pub struct Spec {
     /// Times that resources name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<Name, Hours>,
+    /// What decides between two halves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tie_break: Option<TieBreakSpec>,
 }
 
 impl Spec {

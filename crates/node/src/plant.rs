@@ -39,15 +39,13 @@ pub enum Bug {
     FreshHalfFires,
     /// Half of the voters goes on although others may not know who votes (rule 17 b).
     HalfUnsettled,
-    /// One of a half goes on before the others of it have given up their votes (rule 17 a).
-    NobodyStandsBack,
     /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
     NobodyHolds,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 17] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -64,7 +62,6 @@ impl Bug {
         Bug::HalfWithoutProof,
         Bug::FreshHalfFires,
         Bug::HalfUnsettled,
-        Bug::NobodyStandsBack,
         Bug::NobodyHolds,
     ];
 }

@@ -102,6 +102,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         .into(),
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
         times: BTreeMap::new(),
+        tie_break: None,
     }
 }
 

@@ -176,7 +176,9 @@ impl Machine {
             ToExecutor::Obey(_)
             | ToExecutor::LetGo { .. }
             | ToExecutor::Lease { .. }
-            | ToExecutor::Fence(_) => None,
+            | ToExecutor::TieBreak(_)
+            | ToExecutor::Fence(_)
+            | ToExecutor::Prove(_) => None,
         }
     }
 

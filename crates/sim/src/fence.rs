@@ -1,15 +1,17 @@
 //! What switches machines off: one device for each, which works, refuses, is late or does nothing.
 //!
 //! What a device does, it does after it was told, whatever has become of who told it. A device that says *off* and
-//! lies is caught when it is asked again, so to the executor it is one that did nothing.
+//! lies is caught when it is asked again, so to the executor it is one that did nothing. One of a wrong outlet is
+//! only asked how its machine is: what it would do to a cluster that believes it is not for the claims to judge.
 
 use heart_model::{
-    FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, FromExecutor, Spec,
+    FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding,
+    FromExecutor, Power as Says, Spec,
 };
 use heart_node::core::Event as CoreEvent;
 use std::collections::BTreeMap;
 
-use crate::{Broken, Nanos, World, claims, ms, world::Happening};
+use crate::{Broken, Nanos, Power, World, claims, ms, world::Happening};
 
 /// How a device is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Device {
     Mute,
     /// It does nothing, and says something else when it is asked again.
     DoesNothing,
+    /// It is of an outlet that is off, whatever becomes of the machine; it does not switch anything off.
+    WrongOutlet,
 }
 
 /// How long a simulated device is given.
@@ -37,9 +41,19 @@ pub fn with_devices(mut spec: Spec) -> Spec {
             parameters: BTreeMap::new(),
             delay: heart_model::Duration::ZERO,
             timeout: PATIENCE,
+            timeout_is_least: false,
         }]];
     }
     spec
+}
+
+/// What an executor tries without doing anything.
+#[derive(Debug)]
+pub(crate) struct Proving {
+    by: usize,
+    boots: u64,
+    proof: FenceProof,
+    finding: Option<Finding>,
 }
 
 /// What an executor has begun.
@@ -56,7 +70,7 @@ impl World {
     /// An executor is to have a machine switched off: at once, or after it was given time to go first.
     pub(crate) fn fence(&mut self, by: usize, order: FenceOrder) {
         let target = self.machines.iter().position(|machine| machine.name == order.node);
-        let is_on = target.is_some_and(|target| self.machines[target].power == crate::Power::On);
+        let is_on = target.is_some_and(|target| self.machines[target].is_on());
         let boots = self.machines[by].boots;
         if order.hesitation.is_zero() || !is_on {
             return self.tell_device(by, order);
@@ -90,7 +104,7 @@ impl World {
         let soon = self.chance.between(ms(1), patience / 2);
         let (cut, end) = match device {
             Device::Works => (Some(soon), soon + ms(1)),
-            Device::Refuses => (None, ms(1)),
+            Device::Refuses | Device::WrongOutlet => (None, ms(1)),
             Device::DoesNothing => (None, patience * 2),
             Device::Mute => (Some(self.chance.between(ms(1), patience * 2)), patience * 2),
         };
@@ -118,10 +132,42 @@ impl World {
         self.look(None)
     }
 
+    /// An executor tries a device without doing anything, unless it is switching a machine off.
+    pub(crate) fn prove(&mut self, by: usize, proof: FenceProof) {
+        let Some(target) = self.machines.iter().position(|machine| machine.name == proof.node) else {
+            return;
+        };
+        let has_power = self.machines[target].power == Power::On;
+        let power = Finding::Ready(if has_power { Says::On } else { Says::Off });
+        let patience = PATIENCE.as_nanos() as Nanos;
+        let (finding, wait) = match self.devices.get(&target).copied().unwrap_or_default() {
+            Device::Works | Device::DoesNothing => (power, ms(10)),
+            Device::WrongOutlet => (Finding::Ready(Says::Off), ms(10)),
+            Device::Refuses => (Finding::Unusable("it does not let us in".into()), ms(1)),
+            Device::Mute => (Finding::Unusable("it does not answer".into()), patience),
+        };
+        let finding = Some(finding).filter(|_| self.machines[by].fencing.is_empty());
+        let boots = self.machines[by].boots;
+        self.push(self.now + wait, Happening::Proved(Proving { by, boots, proof, finding }));
+    }
+
+    /// The executor says what it found, if it is still there.
+    pub(crate) fn proved(&mut self, proving: Proving) {
+        let by = proving.by;
+        if self.machines[by].boots != proving.boots || self.machines[by].power == Power::Off {
+            return;
+        }
+        if let Some(at) = self.postpone(by, |machine| machine.executor_stalled_until) {
+            return self.push(at, Happening::Proved(proving));
+        }
+        let Proving { proof, finding, .. } = proving;
+        self.tell_core(by, CoreEvent::Executor(FromExecutor::Proved { proof, finding }));
+    }
+
     /// The executor says how it ended, if it is still there.
     pub(crate) fn fenced(&mut self, fencing: Fencing) {
         let Fencing { by, boots, order, works } = fencing;
-        if self.machines[by].boots != boots || self.machines[by].power == crate::Power::Off {
+        if self.machines[by].boots != boots || self.machines[by].power == Power::Off {
             return;
         }
         if let Some(at) = self.postpone(by, |machine| machine.executor_stalled_until) {

@@ -9,7 +9,10 @@ use heart_node::{
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Broken, Chance, Device, Fault, Machine, Nanos, Power, claims::Claims, executor::Obeyed, fence::Fencing,
+    Broken, Chance, Device, Fault, Machine, Nanos, Power,
+    claims::Claims,
+    executor::Obeyed,
+    fence::{Fencing, Proving},
     ms,
 };
 
@@ -113,6 +116,8 @@ pub(crate) enum Happening {
         boots: u64,
         order: FenceOrder,
     },
+    /// A device was tried without doing anything.
+    Proved(Proving),
     /// A gate may have closed: see who owns what.
     Look,
     Fault(Fault),
@@ -349,6 +354,10 @@ impl World {
                 }
                 Ok(())
             }
+            Happening::Proved(proving) => {
+                self.proved(proving);
+                Ok(())
+            }
             Happening::Fault(fault) => self.on_fault(fault),
         }
     }
@@ -516,6 +525,8 @@ impl World {
                 self.tell_core(node, CoreEvent::Executor(said));
             }
             ToExecutor::Fence(order) => self.fence(node, order),
+            ToExecutor::Prove(proof) => self.prove(node, proof),
+            ToExecutor::TieBreak(_) => {}
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));

@@ -8,15 +8,41 @@ use std::{
     time::SystemTime,
 };
 
-use heart_model::ParameterInfo;
+use heart_model::{Duration, FenceDevice, ParameterInfo};
 
 use crate::ocf::metadata;
 
 /// Most descriptions that are kept; beyond, all are asked for anew.
 const DESCRIPTIONS_MAX: usize = 64;
 
-/// What one program can be told.
-pub(super) type Description = Arc<[ParameterInfo]>;
+/// Parameters that together say how long an action takes, in seconds: to log in, to hear from a shell, to wait, and
+/// to see the power change.
+const TIMES: [&str; 4] = ["login_timeout", "shell_timeout", "power_wait", "power_timeout"];
+/// No single time that an agent says counts for more.
+const SECONDS_MAX: u64 = 86_400;
+
+/// What one program says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Description {
+    /// What it can be told.
+    pub(super) parameters: Arc<[ParameterInfo]>,
+    /// How many seconds it says that switching off takes.
+    off: Option<u64>,
+}
+
+impl Description {
+    /// How long it says that switching off takes, with what it is told of that.
+    pub(super) fn takes(&self, device: &FenceDevice) -> Duration {
+        let of = |name: &str| {
+            let told = device.parameters.get(name).map(ToString::to_string);
+            let known = self.parameters.iter().find(|one| one.name == name)?;
+            let seconds = metadata::seconds(told.as_ref().or(known.default.as_ref())?)?;
+            Some(seconds.min(SECONDS_MAX))
+        };
+        let sum: u64 = TIMES.into_iter().filter_map(of).sum();
+        Duration::from_secs(sum.max(self.off.unwrap_or_default().min(SECONDS_MAX)))
+    }
+}
 
 /// The descriptions that were asked for, each with when its program was written.
 #[derive(Debug, Default)]
@@ -36,16 +62,59 @@ impl Descriptions {
         {
             return Ok(description);
         }
-        let parameters =
-            metadata::read_parameters(&ask()?).map_err(|why| format!("{}: {why}", path.display()))?;
-        let description = Description::from(parameters);
+        let (parameters, off) =
+            metadata::read_other(&ask()?, "off").map_err(|why| format!("{}: {why}", path.display()))?;
+        let description = Description { parameters: parameters.into(), off };
         if let Some(written) = written {
             let mut all = self.0.lock().expect("no holder of this lock can panic");
             if all.len() >= DESCRIPTIONS_MAX {
                 all.clear();
             }
-            all.insert(path.to_owned(), (written, Arc::clone(&description)));
+            all.insert(path.to_owned(), (written, description.clone()));
         }
         Ok(description)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_model::{FenceAgent, Value};
+
+    fn description(parameters: &[(&str, &str)], off: &str) -> Description {
+        let one = |(name, default): &(&str, &str)| {
+            format!("<parameter name=\"{name}\"><content type=\"string\" default=\"{default}\"/></parameter>")
+        };
+        let parameters: String = parameters.iter().map(one).collect();
+        let actions = format!("<actions><action name=\"off\" timeout=\"{off}\"/></actions>");
+        let text = format!("<resource-agent><parameters>{parameters}</parameters>{actions}</resource-agent>");
+        let (parameters, off) = metadata::read_other(&text, "off").unwrap();
+        Description { parameters: parameters.into(), off }
+    }
+
+    #[test]
+    fn an_agent_says_how_long_it_takes() {
+        let usual =
+            [("login_timeout", "5"), ("shell_timeout", "3"), ("power_timeout", "20"), ("power_wait", "0")];
+        for (parameters, told, off, takes) in [
+            (&usual[..], None, "", 28),
+            (&usual[..], None, "45s", 45),
+            (&usual[..], Some(("power_timeout", Value::Integer(150))), "45s", 158),
+            (&usual[..], Some(("power_timeout", Value::Text("2m".into()))), "", 8),
+            (&[], Some(("power_timeout", Value::Integer(150))), "", 0),
+            (&[("power_timeout", "99999999999999999999")], None, "", 0),
+            (&[("power_timeout", "9999999999")], None, "", SECONDS_MAX),
+            (&[], None, "9999999999", SECONDS_MAX),
+        ] {
+            let device = FenceDevice {
+                agent: FenceAgent::parse("fence_test").unwrap(),
+                parameters: told.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                delay: Duration::ZERO,
+                timeout: Duration::from_secs(60),
+                timeout_is_least: true,
+            };
+            let found = description(parameters, off).takes(&device);
+            assert_eq!(found, Duration::from_secs(takes), "{parameters:?} {told:?} {off}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use heart_model::{
     AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceDevice, FenceOrder, FenceOutcome,
-    NodeName,
+    Finding, NodeName, Power,
 };
 
 use crate::{wait, wait::Bell};
@@ -48,28 +48,6 @@ impl Default for Places {
     }
 }
 
-/// What a device was found to be, when it was tried without doing anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// It answers, lets us in and knows the node.
-    Ready(Power),
-    /// It answers and lets us in, but does not know the node; what it said of it.
-    WithoutNode(String),
-    /// It is of no use: not there, not reachable, or it does not let us in; what was tried and found.
-    Unusable(String),
-}
-
-/// Whether a node has power, as a device says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Power {
-    /// It is on.
-    On,
-    /// It is off.
-    Off,
-    /// This kind of device cannot say.
-    Unsaid,
-}
-
 /// What carries out attempts to switch nodes off.
 #[derive(Debug, Default)]
 pub struct Fencing {
@@ -93,15 +71,22 @@ impl Fencing {
     pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell, has_right: &dyn Fn() -> bool) -> FenceOutcome {
         match self.attempt(order, cancel, has_right) {
             Ok(()) => FenceOutcome::Off,
-            Err(message) => {
-                FenceOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
-            }
+            Err(message) => FenceOutcome::Failed { message: short(&message) },
         }
     }
 
-    /// Looks whether a device could be used on a node, without doing anything to it.
+    /// Looks whether a device could be used on a node, without doing anything to it; blocks no longer than the
+    /// timeout of the device and what killing a program takes. Ends soon after `cancel` was rung.
     #[must_use]
     pub fn prove(&self, device: &FenceDevice, node: &NodeName, cancel: &Bell) -> Finding {
+        match self.find_out(device, node, cancel) {
+            Finding::WithoutNode(why) => Finding::WithoutNode(short(&why)),
+            Finding::Unusable(why) => Finding::Unusable(short(&why)),
+            ready @ Finding::Ready(_) => ready,
+        }
+    }
+
+    fn find_out(&self, device: &FenceDevice, node: &NodeName, cancel: &Bell) -> Finding {
         let mut switch = match self.switch(device, node, cancel) {
             Ok(switch) => switch,
             Err(why) => return Finding::Unusable(why),
@@ -113,9 +98,7 @@ impl Fencing {
                 Ok(()) => return Finding::Ready(Power::Unsaid),
                 Err(why) => return Finding::WithoutNode(why),
             },
-            Answer::Unclear(why) => {
-                format!("{device} was asked how {node} is, and {why}", device = device.agent)
-            }
+            Answer::Unclear(why) => switch.unusable(&why),
         };
         // Devices with many outlets can be well, and not know this one.
         if switch.is_well() { Finding::WithoutNode(refused) } else { Finding::Unusable(refused) }
@@ -174,6 +157,11 @@ impl Fencing {
         }
         Switch::new(device, node, &self.places, &self.descriptions, cancel)
     }
+}
+
+/// As much of what was said as is kept.
+fn short(message: &str) -> String {
+    message.chars().take(AGENT_MESSAGE_MAX / 4).collect()
 }
 
 /// Waits, unless nobody wants the attempt any more. Returns how long.

@@ -35,8 +35,8 @@ const GLUE_PATH: &str = "/usr/share/cluster-glue";
 /// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
 const GLUE_SAYS: [(&str, &str); 3] =
     [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
-/// By what a program of fence-agents is told the outlet: today's name, and the former one.
-const OUTLET: [&str; 2] = ["plug", "port"];
+/// How long an agent may take to describe itself, if that is only about how long it takes.
+const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 /// What only we say.
 const OURS: [&str; 3] = ["action", "option", "nodename"];
 
@@ -68,7 +68,9 @@ pub(super) struct Switch<'a> {
     told: Told,
     /// What must not be repeated, whatever a program says.
     secrets: Vec<String>,
-    /// What is left of the device's time.
+    /// All of the device's time.
+    given: Duration,
+    /// What is left of it.
     left: Duration,
 }
 
@@ -83,7 +85,7 @@ impl<'a> Switch<'a> {
     ) -> Result<Switch<'a>, String> {
         let program = find(&device.agent, places)?;
         let (told, secrets, left) = (Told::Lines(String::new()), Vec::new(), device.timeout);
-        let mut switch = Switch { device, node, cancel, program, told, secrets, left };
+        let mut switch = Switch { device, node, cancel, program, told, secrets, given: left, left };
         for (name, value) in &device.parameters {
             can_be_told(&device.agent, name, value)?;
         }
@@ -97,11 +99,7 @@ impl<'a> Switch<'a> {
 
     /// The device and its outlet, for people.
     pub(super) fn name(&self) -> String {
-        let outlet = OUTLET.iter().find_map(|name| self.device.parameters.get(*name));
-        match outlet {
-            Some(outlet) => format!("{} (outlet {outlet})", self.device.agent),
-            None => self.device.agent.to_string(),
-        }
+        self.device.name()
     }
 
     /// Tells it to switch the node off; why that was of no use, for people.
@@ -183,9 +181,14 @@ impl<'a> Switch<'a> {
         }
         format!(
             "{name} said that it had switched {node} off, but {why}, until its {:?} were over; {}",
-            self.device.timeout,
+            self.given,
             self.way_out()
         )
+    }
+
+    /// Why it could not be used on the node if it had to be, for people.
+    pub(super) fn unusable(&self, why: &str) -> String {
+        format!("{} was asked how {} is, and {why}; {}", self.name(), self.node, self.way_out())
     }
 
     fn way_out(&self) -> String {
@@ -212,7 +215,7 @@ impl<'a> Switch<'a> {
             End::Exit(code) => format!("{said} (exit code {code})"),
             End::Signal(signal) => format!("{said} (killed by signal {signal})"),
             End::Cut if self.cancel.is_rung() => "nobody waited for its answer".to_owned(),
-            End::Cut => format!("gave no answer within its {:?}", self.device.timeout),
+            End::Cut => format!("gave no answer within its {:?}", self.given),
         }
     }
 
@@ -222,6 +225,10 @@ impl<'a> Switch<'a> {
 
     /// Lets the program do one thing, within what is left of the device's time.
     fn act(&mut self, action: &str) -> Result<Ended, String> {
+        self.act_within(action, self.left)
+    }
+
+    fn act_within(&mut self, action: &str, most: Duration) -> Result<Ended, String> {
         let mut command = Command::new(&self.program);
         command.env_clear().current_dir("/");
         let input = match &self.told {
@@ -240,7 +247,7 @@ impl<'a> Switch<'a> {
         };
         command.env("LC_ALL", "C");
         let begun = Instant::now();
-        let ended = run::run_whole(command, &input, begun + self.left, self.cancel);
+        let ended = run::run_whole(command, &input, begun + self.left.min(most), self.cancel);
         self.left = self.left.saturating_sub(begun.elapsed());
         ended.map_err(|error| format!("{} cannot be run: {error}", self.program.display()))
     }
@@ -248,11 +255,19 @@ impl<'a> Switch<'a> {
     /// What a program of fence-agents is told beside what to do.
     fn lines(&mut self, descriptions: &Descriptions) -> Result<String, String> {
         let parameters = &self.device.parameters;
-        let has_outlet = OUTLET.iter().any(|name| parameters.contains_key(*name));
-        let known = match has_outlet && !parameters.keys().any(|name| name.ends_with("_file")) {
-            true => Description::default(),
-            false => self.description(descriptions)?,
+        let has_outlet = FenceDevice::OUTLET.iter().any(|name| parameters.contains_key(*name));
+        let needed = !has_outlet || parameters.keys().any(|name| name.ends_with("_file"));
+        let description = match (needed, self.device.timeout_is_least) {
+            (true, _) => self.description(descriptions, self.left)?,
+            // It can do without, as it could if it said nothing of that.
+            (false, true) => self.description(descriptions, DESCRIBE_MAX).unwrap_or_default(),
+            (false, false) => Description::default(),
         };
+        if self.device.timeout_is_least {
+            let more = description.takes(self.device).min(self.device.longest()).saturating_sub(self.given);
+            (self.given, self.left) = (self.given + more, self.left + more);
+        }
+        let known = description.parameters;
         let mut lines = String::new();
         for (name, value) in parameters {
             let is_its_own = known.iter().any(|one| one.name == *name);
@@ -266,17 +281,19 @@ impl<'a> Switch<'a> {
             };
             lines += &format!("{name}={value}\n");
         }
-        let wanted = OUTLET.iter().find(|name| known.iter().any(|one| one.name == **name && one.required));
+        let wanted = FenceDevice::OUTLET
+            .iter()
+            .find(|name| known.iter().any(|one| one.name == **name && one.required));
         if let Some(outlet) = wanted.filter(|_| !has_outlet) {
             lines += &format!("{outlet}={}\n", self.node);
         }
         Ok(lines)
     }
 
-    fn description(&mut self, descriptions: &Descriptions) -> Result<Description, String> {
+    fn description(&mut self, descriptions: &Descriptions, most: Duration) -> Result<Description, String> {
         let program = self.program.clone();
         descriptions.of(&program, || {
-            let why = match self.act("metadata") {
+            let why = match self.act_within("metadata", most) {
                 Ok(ended) if ended.end == End::Exit(0) => return Ok(ended.output),
                 Ok(ended) => self.ended(&ended),
                 Err(why) => why,

@@ -25,9 +25,20 @@ pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
     })
 }
 
-/// What somebody else's agent can be told that describes itself in the same words, such as a fence agent.
-pub(crate) fn read_parameters(text: &str) -> Result<Vec<ParameterInfo>, String> {
-    parse(text).map(|document| parameters(document.root_element()))
+/// What somebody else's agent can be told that describes itself in the same words, such as a fence agent; and how many
+/// seconds it says that one action of it takes.
+pub(crate) fn read_other(text: &str, action: &str) -> Result<(Vec<ParameterInfo>, Option<u64>), String> {
+    let document = parse(text)?;
+    let root = document.root_element();
+    let timeouts = actions(root).filter(|node| node.attribute("name") == Some(action));
+    let longest = timeouts.filter_map(|node| seconds(node.attribute("timeout")?)).max();
+    Ok((parameters(root), longest))
+}
+
+/// Reads a number of seconds, with or without its unit; nothing else is written in descriptions.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    text.strip_suffix('s').unwrap_or(text).trim_end().parse().ok()
 }
 
 fn parse(text: &str) -> Result<Document<'_>, String> {
@@ -57,10 +68,12 @@ fn parameters(root: Node<'_, '_>) -> Vec<ParameterInfo> {
 
 /// Whether one of its actions is to promote.
 fn promotes(root: Node<'_, '_>) -> bool {
-    root.children()
-        .filter(|node| node.has_tag_name("actions"))
-        .flat_map(|node| node.children())
-        .any(|node| node.has_tag_name("action") && node.attribute("name") == Some("promote"))
+    actions(root).any(|node| node.attribute("name") == Some("promote"))
+}
+
+fn actions<'a, 'input>(root: Node<'a, 'input>) -> impl Iterator<Item = Node<'a, 'input>> {
+    let all = root.children().filter(|node| node.has_tag_name("actions"));
+    all.flat_map(|node| node.children()).filter(|node| node.has_tag_name("action"))
 }
 
 fn parameter(node: Node<'_, '_>) -> Option<ParameterInfo> {
@@ -129,6 +142,19 @@ mod tests {
             ("<other name=\"promote\"/>", false),
         ] {
             assert_eq!(read(agent(), &with(actions)).unwrap().promotes, promotes, "{actions}");
+        }
+    }
+
+    #[test]
+    fn an_action_may_say_how_long_it_takes() {
+        for (actions, takes) in [
+            ("<action name=\"off\" timeout=\"90s\"/><action name=\"on\" timeout=\"5\"/>", Some(90)),
+            ("<action name=\"off\" timeout=\"90\"/>", Some(90)),
+            ("<action name=\"off\" timeout=\"soon\"/>", None),
+            ("<action name=\"off\"/>", None),
+        ] {
+            let text = format!("<resource-agent><actions>{actions}</actions></resource-agent>");
+            assert_eq!(read_other(&text, "off").unwrap().1, takes, "{actions}");
         }
     }
 

@@ -127,6 +127,7 @@ fn device(
     let timeout = keys.duration("timeout");
     let rest: Vec<&Entry> = keys.rest().collect();
     let delay = length(delay.as_ref(), "delay", DELAY, DELAY_BOUNDS, mistakes);
+    let timeout_is_least = timeout.is_none();
     let timeout = length(timeout.as_ref(), "timeout", TIMEOUT, TIMEOUT_BOUNDS, mistakes);
     if table.get("agent").is_none() {
         let meant = rest.iter().find(|entry| words::meant(&entry.key, &["agent"]).is_some());
@@ -138,7 +139,7 @@ fn device(
     }
     let agent = written.and_then(|written| agent(&written, environment, mistakes));
     let parameters = parameters(&rest, agent.as_ref(), environment, mistakes);
-    Some(FenceDevice { agent: agent?, parameters, delay, timeout })
+    Some(FenceDevice { agent: agent?, parameters, delay, timeout, timeout_is_least })
 }
 
 fn agent(

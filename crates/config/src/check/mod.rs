@@ -49,7 +49,7 @@ pub(crate) fn check(
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
-    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times })
+    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times, tie_break: None })
 }
 
 /// Makes a name, or says why it is none.

@@ -10,10 +10,11 @@
 //!                     └── ends of operations, deaths, notices ◀──┘
 //! ```
 //!
-//! It also switches other nodes off when the core says so; see `attempts`.
+//! It also switches other nodes off when the core says so, and tries whether it could; see `attempts` and `proofs`.
 
 mod attempts;
 mod crew;
+mod proofs;
 mod records;
 mod terms;
 mod unit;
@@ -40,8 +41,8 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceRight, FromExecutor, Guard, Order, Report, ResourceName, ResourceSpec,
-    Session, ToExecutor,
+    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Report, ResourceName,
+    ResourceSpec, Session, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -51,6 +52,7 @@ use rustix::{
 use crate::channel::{Channel, ChannelError, Incoming};
 use attempts::Attempts;
 use crew::{Crew, Task};
+use proofs::{Proofs, Turns};
 use records::Records;
 use terms::{Action, Event, Operation};
 use unit::Unit;
@@ -127,6 +129,7 @@ struct Executor {
     run_dir: PathBuf,
     crew: Crew,
     attempts: Attempts,
+    proofs: Proofs,
     units: BTreeMap<ResourceName, Unit>,
     due: BTreeMap<ResourceName, Instant>,
     watches: BTreeMap<ResourceName, OwnedFd>,
@@ -155,20 +158,13 @@ impl Executor {
             keeper,
             ocf_root: options.ocf_root,
         })?);
-        let fencing = Fencing::new(options.fence);
-        let right = Arc::clone(&lease);
-        let carry_out = move |order: &FenceOrder, cancel: &Bell| {
-            let has_right = || match order.right {
-                FenceRight::Agreed => !lease::remaining(&*right).is_zero(),
-                FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
-            };
-            fencing.carry_out(order, cancel, &has_right)
-        };
+        let (attempts, proofs) = Executor::fencing(options.fence, &lease)?;
         let over = records.session();
         let mut executor = Executor {
             channel: Channel::new(connection)?,
             crew: Crew::new(Arc::clone(&agents))?,
-            attempts: Attempts::new(Arc::new(carry_out))?,
+            attempts,
+            proofs,
             agents,
             lease,
             told,
@@ -186,6 +182,22 @@ impl Executor {
         };
         executor.adopt()?;
         Ok(executor)
+    }
+
+    /// What switches other nodes off, and what tries whether that could be done.
+    fn fencing(places: Places, lease: &Arc<dyn LeaseView>) -> io::Result<(Attempts, Proofs)> {
+        let (fencing, turns) = (Arc::new(Fencing::new(places)), Arc::new(Turns::default()));
+        let (proving, right, users) = (Arc::clone(&fencing), Arc::clone(lease), Arc::clone(&turns));
+        let carry_out = move |order: &FenceOrder, cancel: &Bell| {
+            let has_right = || match order.right {
+                FenceRight::Agreed => !lease::remaining(&*right).is_zero(),
+                FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
+            };
+            users.attempt(|| fencing.carry_out(order, cancel, &has_right))
+        };
+        let prove =
+            move |proof: &FenceProof, cancel: &Bell| proving.prove(&proof.device, &proof.node, cancel);
+        Ok((Attempts::new(Arc::new(carry_out))?, Proofs::new(Arc::new(prove), turns)?))
     }
 
     /// Takes up what an earlier executor left.
@@ -219,6 +231,9 @@ impl Executor {
         for report in self.attempts.finished() {
             self.channel.send(&FromExecutor::Fenced(report))?;
         }
+        for (proof, finding) in self.proofs.finished() {
+            self.channel.send(&FromExecutor::Proved { proof, finding })?;
+        }
         self.on_notices()?;
         self.on_time()?;
         self.go_on_letting_go()
@@ -234,6 +249,7 @@ impl Executor {
             PollFd::new(&self.crew, PollFlags::IN),
             PollFd::new(self.agents.notices(), PollFlags::IN),
             PollFd::new(&self.attempts, PollFlags::IN),
+            PollFd::new(&self.proofs, PollFlags::IN),
         ];
         let ours = fds.len();
         fds.extend(self.watches.values().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -257,8 +273,13 @@ impl Executor {
                 Ok(())
             }
             ToExecutor::Inventory => self.tell_inventory(),
+            ToExecutor::TieBreak(_) => Ok(()),
             ToExecutor::Fence(order) => {
                 self.attempts.take(order);
+                Ok(())
+            }
+            ToExecutor::Prove(proof) => {
+                self.proofs.take(proof);
                 Ok(())
             }
         }

@@ -3,6 +3,7 @@
 
 mod check;
 mod course;
+mod devices;
 mod explanation;
 mod log;
 mod losses;
@@ -15,11 +16,12 @@ mod why;
 
 pub(crate) use check::summary;
 pub(crate) use course::course;
+pub(crate) use devices::devices;
 pub(crate) use explanation::{explanation, words as cause};
 pub(crate) use log::log;
 pub(crate) use losses::{Cause, Lost, Moved, Why, losses};
 pub(crate) use simulation::simulation;
-pub(crate) use status::status;
+pub(crate) use status::{problem, status};
 pub(crate) use why::{about_node, why};
 
 /// How to draw.

@@ -4,7 +4,7 @@ use heart_model::Intent;
 use heart_node::core::{NodeView, ResourceView, StatusView};
 
 use super::{
-    Look,
+    Look, devices,
     text::{Date, Tone, count, list, paint, paragraph, plain, since, table},
 };
 
@@ -18,6 +18,7 @@ const LINES_SHOWN_MAX: usize = 12;
 pub(crate) fn status(view: &StatusView, all: bool, look: &Look) -> String {
     let mut out = heading(view, look);
     out += &section(look, "Nodes", &nodes(view, look));
+    out += &fence_devices(view, all, look);
     let title = if view.leader.is_some() { "Resources" } else { "Resources, as this node knew them last" };
     out += &section(look, title, &resources(view, all, look));
     if !view.intents.is_empty() {
@@ -76,6 +77,24 @@ fn nodes(view: &StatusView, look: &Look) -> String {
         vec![(Tone::Normal, plain(name)), (tone, plain(&node.state)), (Tone::Normal, notes.join(", "))]
     };
     table(look, &view.nodes.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What is known of devices that switch nodes off, if there are any.
+fn fence_devices(view: &StatusView, all: bool, look: &Look) -> String {
+    let (mut body, left_out) = devices::rows(view, all, look);
+    if body.is_empty() {
+        return body;
+    }
+    if left_out > 0 {
+        let text = format!("and {left_out} more: `heart status --all` shows them");
+        body += &paragraph(look, 2, Tone::Faint, &text);
+    }
+    section(look, &format!("Devices that switch off, as {} finds them", plain(&view.node)), &body)
+}
+
+/// One thing that is wrong.
+pub(crate) fn problem(look: &Look, text: &str) -> String {
+    paragraph(look, 2, Tone::Bad, text)
 }
 
 /// How long the node that answered may go on if it hears nothing more.

@@ -186,10 +186,17 @@ pub(crate) fn since(look: &Look, at_ms: u64) -> String {
 fn ago(seconds: u64) -> String {
     match seconds {
         0 => "just now".into(),
-        _ if seconds < MINUTE => format!("{seconds} s ago"),
-        _ if seconds < HOUR => format!("{} min ago", seconds / MINUTE),
-        _ if seconds < 2 * DAY => format!("{} h ago", seconds / HOUR),
-        _ => format!("{} days ago", seconds / DAY),
+        _ => span(seconds) + " ago",
+    }
+}
+
+/// A length of time: `12 min`.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        _ if seconds < MINUTE => format!("{seconds} s"),
+        _ if seconds < HOUR => format!("{} min", seconds / MINUTE),
+        _ if seconds < 2 * DAY => format!("{} h", seconds / HOUR),
+        _ => format!("{} days", seconds / DAY),
     }
 }
 

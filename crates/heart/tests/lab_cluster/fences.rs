@@ -5,7 +5,7 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use heart_lab::Lab;
 use heart_model::NodeName;
 use heart_node::core::{Request, Response, StatusView};
@@ -162,6 +162,37 @@ fn a_node_that_is_cut_off_is_switched_off_before_its_disk_is_used_elsewhere() {
     });
     assert_eq!(disk(&cluster.view().unwrap()).unwrap(), second);
     assert_eq!(starts(&cluster), 2, "once here and once there");
+    cluster.no_overlap();
+}
+
+#[test]
+fn a_wrong_outlet_is_found_before_it_is_needed() {
+    let Some(cluster) = start(3) else { return };
+    let (me, other) = ("n1", NodeName::new("n2").unwrap());
+    let test = || cluster.lab.node(me).exec(&["timeout", "30", "heart", "fence", "--test", "n2"]).unwrap();
+    let finds = |state: &str| {
+        let found = Cluster::until("the switch was tried", || {
+            cluster.ask(me, &Request::Prove { node: Some(other.clone()) })?;
+            let view = cluster.view_of(me)?;
+            let one = view.nodes["n2"].devices.first().cloned();
+            let one = one.filter(|one| one.state == state && !one.asked);
+            one.with_context(|| format!("{:?}", view.nodes["n2"]))
+        });
+        assert_eq!(found.device, "fence_lab");
+    };
+    finds("on");
+    let ended = test();
+    assert!(ended.exit.is_success() && ended.stdout.contains(": on"), "{ended:?}");
+    // What n2 is said to have is the outlet of something that is off.
+    cluster.lab.node(me).write("/var/lib/switch/n2", "off\n").unwrap();
+    finds("wrong");
+    let problems = cluster.view_of(me).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.contains("n2 is off, and n2 is heard")), "{problems:?}");
+    assert!(!test().exit.is_success());
+    cluster.lab.node(me).write("/var/lib/switch/n2", "on\n").unwrap();
+    let ended = test();
+    assert!(ended.exit.is_success(), "{ended:?}");
+    assert_eq!(starts(&cluster), 1, "nothing came of all this");
     cluster.no_overlap();
 }
 

@@ -255,8 +255,10 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
+            FromExecutor::TieBroken(_) => {}
             FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
             FromExecutor::Fenced(report) => self.on_fenced(report, out),
+            FromExecutor::Proved { proof, finding } => self.on_proved(now, &proof, finding, out),
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);
                 out.actions.push(Action::Execute(ToExecutor::Inventory));

@@ -117,6 +117,12 @@ impl Core {
     /// The executor was started anew, and knows nothing of what it was told.
     pub(super) fn fence_anew(&mut self) {
         self.duties.values_mut().filter(|duty| duty.report.is_none()).for_each(|duty| duty.begun = false);
+        self.proofs.begin_anew();
+    }
+
+    /// Whether this node has to switch another one off, and has not yet.
+    pub(super) fn is_fencing(&self) -> bool {
+        self.duties.values().any(|duty| duty.report.is_none())
     }
 }
 

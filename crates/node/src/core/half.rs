@@ -30,6 +30,8 @@ pub(super) struct Half {
     holds: BTreeMap<NodeName, Hold>,
     word: Option<Word>,
     going: Option<Going>,
+    /// The write after which this node has no vote in a history that another one goes on from.
+    standing_back: Option<StandingBack>,
     forcing: Option<Forcing>,
     /// Why it does not go on, as it was told last.
     told: Option<Stuck>,
@@ -78,10 +80,10 @@ struct Going {
 
 /// This node gave up its vote, for another one that goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StandingBack {
-    pub(super) ticket: Ticket,
-    pub(super) slot: usize,
-    pub(super) era: u64,
+struct StandingBack {
+    ticket: Ticket,
+    slot: usize,
+    era: u64,
 }
 
 /// A history that goes on, on its way to the disk.

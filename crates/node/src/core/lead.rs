@@ -67,7 +67,7 @@ impl Core {
     fn settle_voters(&mut self, now: Moment) {
         let Some(agreement) = &mut self.agreement else { return };
         let configuration = agreement.configuration().0;
-        let again = self.settling.filter(|(of, _)| *of == configuration).map(|(_, at)| at);
+        let again = self.members.settling.filter(|(of, _)| *of == configuration).map(|(_, at)| at);
         let waits = again.is_some_and(|at| !now.has_surely_reached(at.after(self.timing.lost_after)));
         if self.ledger.is_settled(configuration) || waits || !agreement.is_known_to_all() {
             return;
@@ -75,7 +75,7 @@ impl Core {
         let change = ledger::Change::Settle { configuration };
         let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
         // Asked for again only after a while, should it be lost.
-        self.settling = agreement.propose(ledger::write(&entry)).then_some((configuration, now));
+        self.members.settling = agreement.propose(ledger::write(&entry)).then_some((configuration, now));
     }
 
     fn give(&mut self, order: Order, out: &mut Out) {

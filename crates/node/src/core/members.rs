@@ -29,6 +29,8 @@ pub(super) struct Members {
     /// When any change was applied last.
     changed_at: Option<Moment>,
     next: Option<Moment>,
+    /// The configuration of voters that was said to be known to all, and when.
+    pub(super) settling: Option<(u64, Moment)>,
 }
 
 impl Members {

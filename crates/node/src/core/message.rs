@@ -168,6 +168,11 @@ pub enum Request {
         /// Which.
         node: NodeName,
     },
+    /// Try the devices now by which the node that is asked could switch others off, without doing anything.
+    Prove {
+        /// Those of which node; of all if not said.
+        node: Option<NodeName>,
+    },
     /// A person answers for it that a lost node is off.
     ConfirmOff {
         /// Which.
@@ -294,6 +299,33 @@ pub struct NodeView {
     pub links: Vec<bool>,
     /// Milliseconds that its lease still lasts; only of the node that answered.
     pub lease_ms: Option<u64>,
+    /// What the node that answered found of the devices that switch this one off; none of its own.
+    #[serde(default)]
+    pub devices: Vec<DeviceView>,
+}
+
+/// A device by which the node that answered could switch another one off, for people. Times are in milliseconds
+/// since 1970 by the wall clock of that node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceView {
+    /// Its agent, with the outlet if it has one: `fence_apc (outlet 3)`.
+    pub device: String,
+    /// The level that it belongs to, from 1.
+    pub level: usize,
+    /// What was found last: `on`, `off` or `well` (it cannot say) if it is of use; `unusable`, `without_node` (it does
+    /// not know the node) or `wrong` (it says *off* of a node that is heard) if not; `untried` before the first time.
+    pub state: String,
+    /// When it was found to be of use for the last time.
+    pub proven: Option<u64>,
+    /// When it was tried for the last time.
+    pub tried: Option<u64>,
+    /// Since when it is found to be of no use.
+    pub failing_since: Option<u64>,
+    /// What was tried, what was found and what to do, if it is of no use.
+    pub message: Option<String>,
+    /// It is being tried, or about to be because somebody asked for it, or it is not yet clear what its answer says.
+    pub asked: bool,
 }
 
 /// One resource, for people.

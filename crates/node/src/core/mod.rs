@@ -15,6 +15,7 @@ mod members;
 mod message;
 mod peers;
 mod promised;
+mod proofs;
 mod refused;
 mod rejoin;
 mod requests;
@@ -25,7 +26,9 @@ use heart_model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use message::{Message, NodeView, OfHalf, RefusedView, Request, ResourceView, Response, StatusView};
+pub use message::{
+    DeviceView, Message, NodeView, OfHalf, RefusedView, Request, ResourceView, Response, StatusView,
+};
 use peers::Peers;
 pub use promised::promised_before;
 pub use rejoin::Log;
@@ -178,10 +181,7 @@ pub struct Core {
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
     half: half::Half,
-    /// The configuration of voters that was said to be known to all, and when; only of a leader.
-    settling: Option<(u64, Moment)>,
-    /// The write after which this node has no vote in a history that another one goes on from.
-    standing_back: Option<half::StandingBack>,
+    proofs: proofs::Proofs,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
     promises: requests::Promises,
@@ -241,8 +241,7 @@ impl Core {
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
             half: half::Half::default(),
-            settling: None,
-            standing_back: None,
+            proofs: proofs::Proofs::default(),
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
             promises: requests::Promises::default(),
@@ -331,6 +330,7 @@ impl Core {
         self.go_on_alone(now, board, out);
         self.obey(now, board, out);
         self.fence(now, board, out);
+        self.prove(now, out);
         self.conduct(now, board, out);
         self.pump(now, board, out);
         self.compact(out);
@@ -370,9 +370,6 @@ impl Core {
             self.send_all(output.messages, out);
         }
         self.on_forced(now, board, ticket, out);
-        if let Some(done) = self.standing_back.take_if(|back| back.ticket <= ticket) {
-            Core::send(done.slot, &Message::Half(OfHalf::StoodBack { era: done.era }), out);
-        }
     }
 
     fn on_disk(&mut self, board: &Board, works: bool, out: &mut Out) {
@@ -544,6 +541,7 @@ impl Core {
             self.peers.next_deadline(),
             self.members.next_deadline(),
             self.half.next_deadline(),
+            self.proofs.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),

@@ -84,6 +84,7 @@ mod tests {
             resources: BTreeMap::new(),
             groups: BTreeMap::new(),
             times: BTreeMap::new(),
+            tie_break: None,
         }
     }
 

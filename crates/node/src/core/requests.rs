@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView, Response,
-    StatusView,
+    StatusView, proofs::not_here,
 };
 use crate::{
     agreement::Agreement,
@@ -56,6 +56,10 @@ impl Core {
         }
         if let Request::TakeOver { without, who, sure } = &request {
             let response = self.take_over_from(now, board, (without, who, *sure), out);
+            return self.reply(now, board, id, response, out);
+        }
+        if let Request::Prove { node } = &request {
+            let response = self.prove_now(node.as_ref());
             return self.reply(now, board, id, response, out);
         }
         let leader = self.leader(now, board).map(|(leader, _)| leader);
@@ -171,6 +175,7 @@ impl Core {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
             Request::Why { resource } => self.why_alone(resource),
+            Request::Prove { .. } => not_here(),
             Request::Picture
             | Request::Move { .. }
             | Request::Cancel { .. }
@@ -207,6 +212,7 @@ impl Core {
             Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } | Request::TakeOver { .. } => begun(),
+            Request::Prove { .. } => not_here(),
         }
     }
 
@@ -333,7 +339,7 @@ impl Core {
         let state = if has_left && state != "joining" { "left".into() } else { state };
         let state = if standby && state == "online" { "standby".into() } else { state };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
-        NodeView { state, voter, links: Vec::new(), lease_ms: None }
+        NodeView { state, voter, ..NodeView::default() }
     }
 
     fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
@@ -391,6 +397,7 @@ impl Core {
             view.next.push(next);
         }
         view.problems.extend(self.view_of_fencing());
+        self.add_proofs(now, view);
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);
         let heard = |slot: usize| self.sights.heard(slot).is_some();

@@ -42,6 +42,7 @@ impl World {
             resources: BTreeMap::new(),
             groups: BTreeMap::new(),
             times: BTreeMap::new(),
+            tie_break: None,
         };
         let status = Status { quorum: true, ..Status::default() };
         let mut world = World { spec, status, boots: 0, epochs: 0 };

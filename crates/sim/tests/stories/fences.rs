@@ -4,7 +4,7 @@
 //! off within a quarter of a second.
 
 use heart_model::{Guard, Other, ResourceSpec};
-use heart_node::core::{Request, Response};
+use heart_node::core::{DeviceView, Request, Response, StatusView};
 use heart_sim::{Device, Fault, WorldSettings, with_devices};
 
 use crate::told::{Told, node, resource, spec};
@@ -170,4 +170,96 @@ fn who_is_proven_off_is_not_counted_any_more() {
     story.run_for(20_000);
     let leader = story.place(story.leader().expect("somebody leads"));
     assert_eq!(story.world.machine(leader).core().map(|core| core.voters().len()), Some(5), "all vote again");
+}
+
+impl Told {
+    /// What somebody is told on a node.
+    fn status(&mut self, at: &str) -> StatusView {
+        self.ask(at, Request::Status).run_for(100);
+        match self.world.answers.last() {
+            Some(Response::Status(view)) => (**view).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The device of a node, which has one.
+fn only<'v>(view: &'v StatusView, of: &str) -> &'v DeviceView {
+    let [one] = view.nodes[of].devices.as_slice() else { panic!("{:?}", view.nodes[of]) };
+    one
+}
+
+/// Nobody waits for the day on which a device is needed to find out that it is of no use.
+#[test]
+fn every_node_tries_the_devices_of_the_others_and_says_what_it_found() {
+    let mut story = story();
+    let view = story.status("cyn");
+    assert!(view.nodes["cyn"].devices.is_empty(), "nobody switches itself off");
+    for name in ["ada", "bob"] {
+        let one = only(&view, name);
+        assert_eq!((one.device.as_str(), one.level, one.state.as_str()), ("fence_simulated", 1, "on"));
+        assert_eq!((one.proven, &one.message), (one.tried, &None));
+    }
+    assert!(view.problems.is_empty(), "{:?}", view.problems);
+    device(&mut story, "bob", Device::Mute);
+    story.ask("cyn", Request::Prove { node: Some(node("bob")) }).run_for(2000);
+    assert!(matches!(story.world.answers.last(), Some(Response::Accepted { .. })));
+    let view = story.status("cyn");
+    let bob = only(&view, "bob");
+    assert_eq!((bob.state.as_str(), bob.asked), ("unusable", false));
+    assert!(bob.proven < bob.tried && bob.failing_since == bob.tried, "{bob:?}");
+    let problem = "cyn could not switch bob off: it does not answer";
+    assert!(view.problems.iter().any(|said| said == problem), "{:?}", view.problems);
+    assert!(story.status("ada").problems.is_empty(), "it works from there, as far as ada knows");
+    device(&mut story, "bob", Device::Works);
+    story.run_for(62_000);
+    assert!(story.status("cyn").problems.is_empty(), "it was tried again by itself");
+}
+
+#[test]
+fn a_device_that_says_off_of_a_node_that_is_heard_has_a_wrong_outlet() {
+    let mut story = story();
+    device(&mut story, "ada", Device::WrongOutlet);
+    story.ask("bob", Request::Prove { node: None }).run_for(300);
+    assert!(only(&story.status("bob"), "ada").asked, "it may just have been switched off");
+    story.run_for(600);
+    let view = story.status("bob");
+    assert_eq!((only(&view, "ada").state.as_str(), only(&view, "ada").asked), ("wrong", false));
+    assert!(
+        view.problems.iter().any(|said| said.contains("the outlet of something else")),
+        "{:?}",
+        view.problems
+    );
+    // One that is off is off.
+    device(&mut story, "ada", Device::Works);
+    story.cut_power("ada").run_for(5000).ask("bob", Request::Prove { node: None }).run_for(2000);
+    let view = story.status("bob");
+    assert_eq!(only(&view, "ada").state, "off");
+    story.switch_on("ada").run_for(6000);
+    let view = story.status("bob");
+    assert_eq!(only(&view, "ada").state, "off", "as it was the last time");
+    assert!(view.problems.is_empty(), "{:?}", view.problems);
+}
+
+/// What many devices would not take: somebody who only wants to know while somebody has to act.
+#[test]
+fn nothing_is_tried_while_a_node_is_being_switched_off() {
+    let mut story = story();
+    device(&mut story, "ada", Device::Mute);
+    story.cut_power("ada").run_for(900);
+    assert!(story.told().contains("bob tells the device of ada"));
+    story.ask("bob", Request::Prove { node: Some(node("ada")) }).run_for(20);
+    let answer = story.world.answers.last();
+    assert!(matches!(answer, Some(Response::Refused { .. })), "{answer:?}");
+    for (at, of, said) in [("bob", "bob", "does not switch itself off"), ("bob", "eve", "no node is called")]
+    {
+        story.ask(at, Request::Prove { node: Some(node(of)) }).run_for(20);
+        let answer = story.world.answers.last();
+        assert!(
+            matches!(answer, Some(Response::Refused { error, .. }) if error.contains(said)),
+            "{answer:?}"
+        );
+    }
+    story.run_for(20_000).ask("bob", Request::Prove { node: Some(node("cyn")) }).run_for(1000);
+    assert!(matches!(story.world.answers.last(), Some(Response::Accepted { .. })));
 }

@@ -66,6 +66,7 @@ pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
         .into(),
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
         times: BTreeMap::new(),
+        tie_break: None,
     }
 }
 

@@ -4,7 +4,8 @@
 //! agree to nothing as long as one may act, and neither does this node: what is left is no quorum.
 
 use heart_model::{
-    Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor, longest_fence,
+    Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor,
+    longest_fence,
 };
 
 use super::{Attempt, Halves, Hold, Stuck};
@@ -22,6 +23,12 @@ const ATTEMPTS_FROM: u32 = 1 << 30;
 const HESITATION: Duration = Duration::from_secs(1);
 /// Longest that another of this half keeps still for: as long as the devices of a node can take.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
+
+/// How long an attempt may take: before it is used, a device is asked how the node is, if that one may go first.
+fn longest(level: &[FenceDevice], hesitation: Duration) -> Duration {
+    let rounds = if hesitation.is_zero() { 1 } else { 2 };
+    longest_fence(level) * rounds + hesitation
+}
 
 impl Core {
     /// Whether the others of this half agree to nothing while devices are told: these may act late, and then hit
@@ -49,8 +56,9 @@ impl Core {
     fn firing_lasts(&self, halves: &Halves) -> Duration {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         let levels = halves.missing.iter().flat_map(|node| devices(spec, node));
-        let longest = levels.map(|level| longest_fence(level)).max().unwrap_or_default();
-        longest + HESITATION + self.timing.lost_after
+        let hesitation = HESITATION + self.timing.lost_after;
+        let longest = levels.map(|level| longest(level, hesitation)).max().unwrap_or_default();
+        longest
     }
 
     /// Another of this half has devices told, and this one keeps still: for as long as these may act if they are told
@@ -127,7 +135,7 @@ impl Core {
         }
         attempt.under_way = true;
         let level = &levels[attempt.failures as usize % levels.len()];
-        let until = now.after(hesitation + longest_fence(level));
+        let until = now.after(longest(level, hesitation));
         board.set_firing_until(board.firing_until().later(until));
         let order = FenceOrder {
             node: node.clone(),

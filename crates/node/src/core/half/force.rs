@@ -11,7 +11,6 @@ use crate::{
     board::Board,
     core::{Action, Core, Message, OfHalf, Out},
     ledger::{Change, Entry, Forced, VERSION, Without, read},
-    plant::{Bug, is_planted},
     pulse::Sighting,
 };
 
@@ -31,14 +30,12 @@ impl Core {
         }
         for (name, slot) in &slots {
             let over = self.peers.generation(*slot);
-            let is_needed = !(going.stood_back.contains(name) || is_planted(Bug::NobodyStandsBack));
-            if is_needed && going.asked.insert(name.clone(), over) != Some(over) {
+            if !going.stood_back.contains(name) && going.asked.insert(name.clone(), over) != Some(over) {
                 let by_word = going.who.is_some();
                 Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
             }
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
-        let all = all || is_planted(Bug::NobodyStandsBack);
         if !(all && self.force(&going.halves, going.who.clone(), board.boot(), out)) {
             self.half.going = Some(going);
         }
@@ -54,7 +51,7 @@ impl Core {
         board: &Board,
         out: &mut Out,
     ) {
-        if self.half.is_forcing() || self.standing_back.is_some() {
+        if self.half.is_forcing() || self.half.standing_back.is_some() {
             return;
         }
         let lost = self.agreement.is_none();
@@ -66,7 +63,7 @@ impl Core {
         };
         if agrees {
             let ticket = self.lose_log(board, out);
-            self.standing_back = Some(StandingBack { ticket, slot, era });
+            self.half.standing_back = Some(StandingBack { ticket, slot, era });
         }
     }
 
@@ -126,8 +123,12 @@ impl Core {
         true
     }
 
-    /// The disk has a history that goes on: it holds from now on.
+    /// The disk has what half of the voters waits for: that this node gave up its vote, or the history that goes on,
+    /// which holds from now on.
     pub(in crate::core) fn on_forced(&mut self, now: Moment, board: &Board, ticket: Ticket, out: &mut Out) {
+        if let Some(done) = self.half.standing_back.take_if(|back| back.ticket <= ticket) {
+            Core::send(done.slot, &Message::Half(OfHalf::StoodBack { era: done.era }), out);
+        }
         let Some(forcing) = self.half.forcing.take_if(|forcing| forcing.ticket <= ticket) else { return };
         if !forcing.alone {
             board.take_on_promises(now.after(self.longest_promise()));
