@@ -11,6 +11,7 @@ extern crate alloc;
 mod agent;
 mod builtin;
 mod fence;
+mod health;
 mod hours;
 mod id;
 mod limits;
@@ -29,6 +30,7 @@ pub use fence::{
     FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
     FenceOutcome, FenceReport, NoFenceAgent, longest_fence, voters_left,
 };
+pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,

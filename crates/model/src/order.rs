@@ -115,6 +115,8 @@ pub enum FromExecutor {
     },
     /// An attempt to switch another node off has ended.
     Fenced(FenceReport),
+    /// The kernel refused to make a process for an agent; why. Who looks after the machine weighs it.
+    NoProcess(String),
 }
 
 /// How an order ended.

@@ -8,7 +8,8 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName, Wishes,
+    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName,
+    WhenSick, Wishes,
 };
 
 /// A whole cluster, as its administrators want it.
@@ -113,6 +114,9 @@ pub struct ClusterSpec {
     pub port: u16,
     /// Where multicast and broadcast links send to, beside the nodes' own addresses.
     pub links: Vec<Link>,
+    /// What follows from it that a node is sick.
+    #[serde(default)]
+    pub when_sick: WhenSick,
 }
 
 /// A link that reaches all nodes with one datagram.

@@ -17,7 +17,7 @@ const MINUTES: u64 = 60_000;
 const LOOK: Look = Look { now_ms: NOW, width: 80, color: false, zone: |_| 3600 };
 
 fn node(state: &str, links: &[bool]) -> NodeView {
-    NodeView { state: state.into(), voter: true, links: links.into(), lease_ms: None }
+    NodeView { state: state.into(), voter: true, links: links.into(), lease_ms: None, sick: Vec::new() }
 }
 
 fn resource(agent: &str, node: &str) -> ResourceView {

@@ -82,7 +82,7 @@ impl Core {
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        self.hand_over(out);
+        self.hand_over(board, out);
         let backed = !now.may_have_reached(board.backed_until());
         let may_begin = self.may_begin();
         let Some(agreement) = &mut self.agreement else { return };
@@ -145,6 +145,10 @@ impl Core {
             for (node, session) in self.revoked.all_over() {
                 self.tell_leader(Message::Over { node, session }, now, out);
             }
+            let facts = self.health.facts();
+            if !facts.is_empty() {
+                self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
+            }
         }
     }
 
@@ -180,8 +184,15 @@ impl Core {
             out.actions.push(Action::Execute(ToExecutor::Inventory));
         }
         let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
-        let (ready, wait): (Vec<Order>, Vec<Order>) =
-            ::core::mem::take(&mut self.orders).into_iter().partition(|order| order.commit <= applied);
+        // A node whose disk has stalled applies nothing more. What it runs by a grant that it knows, it may stop all
+        // the same: a stop needs no right.
+        let is_known = |order: &Order| {
+            order.act == heart_model::Act::Stop
+                && self.ledger.holds(&self.settings.me, order.session, &order.resource, order.epoch)
+        };
+        let (ready, wait): (Vec<Order>, Vec<Order>) = ::core::mem::take(&mut self.orders)
+            .into_iter()
+            .partition(|order| order.commit <= applied || is_known(order));
         self.orders = wait.into();
         for order in ready {
             match self.refusal(now, board, &order) {
@@ -239,6 +250,8 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
+            // It is for who looks after the machine, and comes back as a change of its health.
+            FromExecutor::NoProcess(_) => {}
             FromExecutor::Fenced(report) => self.on_fenced(report, out),
             FromExecutor::LetGo { session } => {
                 self.holder.on_let_go(session);

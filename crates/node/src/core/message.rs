@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    FenceReport, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName, Session, Spec,
-    Status,
+    FenceReport, HealthFact, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName,
+    Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,13 @@ pub enum Message {
     },
     /// To the leader: how my attempt to switch a node off ended.
     Fenced(FenceReport),
+    /// To the leader: all that this node is sick with, or was until a moment ago.
+    Health {
+        /// In which session.
+        session: Session,
+        /// Each of them.
+        facts: Vec<HealthFact>,
+    },
     /// A person said that the cluster shall begin without these voters.
     Found {
         /// Which.
@@ -232,7 +239,7 @@ pub struct RefusedView {
 /// One node, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// `online`, `joining`, `lost`, `absent`, `standby`, …
+    /// `online`, `joining`, `lost`, `absent`, `standby`, `sick`, …
     pub state: String,
     /// Whether it votes.
     pub voter: bool,
@@ -240,6 +247,9 @@ pub struct NodeView {
     pub links: Vec<bool>,
     /// Milliseconds that its lease still lasts; only of the node that answered.
     pub lease_ms: Option<u64>,
+    /// What it is sick with, or was until a moment ago: a sentence each, with figures and what to do.
+    #[serde(default)]
+    pub sick: Vec<String>,
 }
 
 /// One resource, for people.

@@ -320,9 +320,13 @@ impl Core {
             None if self.sights.seen[slot].is_some() => "lost".into(),
             None => "absent".into(),
         };
-        let state = if standby && state == "online" { "standby".into() } else { state };
+        let state = match state.as_str() {
+            "online" if standby => "standby".into(),
+            "online" if self.is_sick(slot) => "sick".into(),
+            _ => state,
+        };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
-        NodeView { state, voter, links: Vec::new(), lease_ms: None }
+        NodeView { state, voter, links: Vec::new(), lease_ms: None, sick: self.say_sick(slot) }
     }
 
     fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
@@ -365,6 +369,7 @@ impl Core {
             let Some(node) = view.nodes.get_mut(name.as_str()) else { continue };
             if slot == self.slot {
                 node.lease_ms = u64::try_from(now.at_least_until(board.lease_until()).as_millis()).ok();
+                node.sick = self.say_sick(slot);
                 continue;
             }
             let heard = self.sights.heard(slot).map_or(0, |seen| seen.links);
@@ -465,6 +470,7 @@ fn problems(view: &StatusView) -> Vec<String> {
             problems.push(format!("{name} failed {times} on {node}"));
         }
     }
+    problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().cloned()));
     for (name, node) in &view.nodes {
         if matches!(node.state.as_str(), "lost" | "fenced" | "absent") {
             problems.push(format!("{name} is {}", node.state));

@@ -9,5 +9,6 @@ mod fences;
 mod logs;
 mod people;
 mod schedules;
+mod sick;
 mod starts;
 mod told;
