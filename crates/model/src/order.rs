@@ -143,4 +143,7 @@ pub struct Inventory {
     pub activity: Activity,
     /// The highest epoch that was closed here for good; nothing up to it starts again.
     pub closed: Epoch,
+    /// It does not say in time how it is, because the machine is stalled; how, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
 }

@@ -146,6 +146,13 @@ impl Conductor {
         reasons
     }
 
+    /// Why a resource that runs does not say in time how it is, if its machine is stalled.
+    #[must_use]
+    pub fn slow(&self, resource: &ResourceName) -> Option<&str> {
+        let resources = self.facts.values().filter_map(|facts| facts.resources.get(resource));
+        resources.filter_map(|inventory| inventory.slow.as_deref()).next()
+    }
+
     /// What the plan was made from.
     #[must_use]
     pub fn status(&self) -> &Status {

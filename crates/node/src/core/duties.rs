@@ -227,6 +227,7 @@ impl Core {
             session: order.session,
             activity: heart_model::Activity::Stopped,
             closed: heart_model::Epoch(0),
+            slow: None,
         });
         let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
         self.tell_leader(Message::Report(report), now, out);

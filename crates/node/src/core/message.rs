@@ -267,6 +267,9 @@ pub struct ResourceView {
     pub agent: String,
     /// Its group, if it is in one.
     pub group: Option<String>,
+    /// It does not say in time how it is, because its machine is stalled; how.
+    #[serde(default)]
+    pub slow: Option<String>,
     /// Failures by node.
     pub failures: std::collections::BTreeMap<String, u32>,
     /// Why it is where it is, in a sentence.

@@ -342,6 +342,7 @@ impl Core {
             let reasons = conductor.reasons(now, name);
             view.rests = ledger.grant.is_none() && reasons.iter().any(Reason::is_as_configured);
             view.why = main_reason(&reasons).map(ToString::to_string);
+            view.slow = conductor.slow(name).map(ToOwned::to_owned);
         }
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
@@ -464,6 +465,9 @@ fn problems(view: &StatusView) -> Vec<String> {
         if resource.state != "running" && !resource.rests {
             let why = resource.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             problems.push(format!("{name} is {}{why}", resource.state));
+        }
+        if let (Some(why), Some(node)) = (&resource.slow, &resource.node) {
+            problems.push(format!("{name} is slow to answer on {node}, and asked again: {why}"));
         }
         for (node, count) in &resource.failures {
             let times = if *count == 1 { "once".into() } else { format!("{count} times") };
