@@ -24,6 +24,7 @@ mod notice;
 pub mod ocf;
 mod parameters;
 pub mod process;
+pub mod refused;
 mod registry;
 mod run;
 mod sys;

@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{sys, wait, wait::Bell};
+use crate::{refused, sys, wait, wait::Bell};
 
 /// Most bytes of each output that are kept: the last ones of errors, the first ones of answers.
 pub(crate) const OUTPUT_MAX: usize = 512 * 1024;
@@ -89,7 +89,7 @@ pub(crate) fn run_whole(
 
 fn finish(mut command: Command, left: Leftovers, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn()?;
+    let mut child = command.spawn().inspect_err(refused::note)?;
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
     let watched = watch(&mut child, group);
     let (end, pipes) = match watched {

@@ -32,6 +32,7 @@ pub(crate) struct ClusterDraft {
     pub(crate) name: Option<Written<String>>,
     pub(crate) key_file: Option<Written<String>>,
     pub(crate) port: Option<Written<i64>>,
+    pub(crate) when_sick: Option<Written<String>>,
     /// Keys that are there, whether readable or not.
     pub(crate) present: Vec<String>,
 }
@@ -229,6 +230,7 @@ fn cluster(table: &Table, mistakes: &mut Vec<Mistake>) -> ClusterDraft {
         name: keys.text("name"),
         key_file: keys.text("key_file"),
         port: keys.integer("port"),
+        when_sick: keys.text("when_sick"),
         present: present(table),
     };
     keys.finish();

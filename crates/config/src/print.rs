@@ -7,7 +7,7 @@ use std::{
 
 use heart_model::{
     AgentRef, Copies, Duration, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec, Value,
-    Wishes,
+    WhenSick, Wishes,
 };
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
@@ -27,6 +27,13 @@ pub fn print(spec: &Spec) -> String {
     text.entry("name", &quoted(spec.cluster.name.as_str()));
     text.entry("key_file", &quoted(&spec.cluster.key_file));
     text.entry("port", &spec.cluster.port.to_string());
+    text.entry(
+        "when_sick",
+        match spec.cluster.when_sick {
+            WhenSick::Move => "\"move\"",
+            WhenSick::Report => "\"report\"",
+        },
+    );
     text.table(&["timing"]);
     text.duration("heartbeat", spec.timing.heartbeat);
     text.duration("lost_after", spec.timing.lost_after);

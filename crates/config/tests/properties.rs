@@ -10,7 +10,7 @@ use heart_config::{NoEnvironment, print, read};
 use heart_model::{
     AgentRef, ClusterSpec, Duration, FenceAgent, FenceDevice, GroupName, GroupSpec, Guard, Link, LinkAddress,
     LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
-    Value, Wishes,
+    Value, WhenSick, Wishes,
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
@@ -305,6 +305,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                     key_file,
                     port,
                     links: (0..links).map(link).collect(),
+                    when_sick: if port % 2 == 0 { WhenSick::Move } else { WhenSick::Report },
                 },
                 timing,
                 nodes: (0..nodes)

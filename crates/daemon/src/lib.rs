@@ -8,6 +8,7 @@ pub mod core;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
+mod pressure;
 mod rights;
 pub mod setup;
 mod sys;

@@ -11,6 +11,7 @@ extern crate alloc;
 mod agent;
 mod builtin;
 mod fence;
+mod health;
 mod hours;
 mod id;
 mod limits;
@@ -31,6 +32,7 @@ pub use fence::{
     FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent, Power, longest_fence,
     voters_left,
 };
+pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;
 pub use id::{
     BootId, Epoch, GroupName, LogIndex, Name, NameError, NodeId, NodeName, ResourceName, Session,

@@ -129,6 +129,8 @@ pub enum FromExecutor {
         /// What was found; none if it gave way to an attempt to switch a node off, or to another device.
         finding: Option<Finding>,
     },
+    /// The kernel refused to make a process for an agent; why. Who looks after the machine weighs it.
+    NoProcess(String),
 }
 
 /// How an order ended.
@@ -155,4 +157,7 @@ pub struct Inventory {
     pub activity: Activity,
     /// The highest epoch that was closed here for good; nothing up to it starts again.
     pub closed: Epoch,
+    /// It does not say in time how it is, because the machine is stalled; how, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
 }

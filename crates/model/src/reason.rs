@@ -7,7 +7,7 @@ use alloc::{
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-use crate::{GroupName, Guard, Name, NodeName, ResourceName};
+use crate::{Ailment, GroupName, Guard, Name, NodeName, ResourceName};
 
 /// One link in a chain of causes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +93,13 @@ pub enum Reason {
         to: Option<NodeName>,
         /// Why it ended.
         because: Ended,
+    },
+    /// The node is sick, and none that is well can take it.
+    OnSick {
+        /// The node.
+        node: NodeName,
+        /// With what.
+        with: Vec<Ailment>,
     },
     /// The node it ran on is lost.
     NodeLost {
@@ -193,6 +200,7 @@ impl Reason {
             | Reason::WithGroup { .. }
             | Reason::Asked { .. }
             | Reason::MoveEnded { .. }
+            | Reason::OnSick { .. }
             | Reason::NodeLost { .. }
             | Reason::LastKnown { .. }
             | Reason::FailedThere { .. }
@@ -217,6 +225,11 @@ pub enum Refusal {
     Leaving,
     /// A person put it in standby.
     Standby,
+    /// It is sick, or was until a moment ago, and another node can take it.
+    Sick {
+        /// With what.
+        with: Vec<Ailment>,
+    },
     /// It failed there as often as it may.
     Failed {
         /// How often.
@@ -315,7 +328,8 @@ impl Refusal {
             Refusal::Fenced => Some("is off"),
             Refusal::Leaving => Some("is leaving"),
             Refusal::Standby => Some("is in standby"),
-            Refusal::Failed { .. }
+            Refusal::Sick { .. }
+            | Refusal::Failed { .. }
             | Refusal::MovedAway
             | Refusal::Never
             | Refusal::Apart { .. }
@@ -327,6 +341,14 @@ impl Refusal {
     }
 }
 
+/// `: its disk is full, and it cannot start processes`.
+fn list(to: &mut fmt::Formatter<'_>, ailments: &[Ailment]) -> fmt::Result {
+    for (place, ailment) in ailments.iter().enumerate() {
+        write!(to, "{}{ailment}", if place == 0 { ": " } else { ", and " })?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -336,6 +358,10 @@ impl fmt::Display for Refusal {
             | Refusal::Fenced
             | Refusal::Leaving
             | Refusal::Standby => write!(to, "it {}", self.of_node().unwrap_or_default()),
+            Refusal::Sick { with } => {
+                to.write_str("it is sick, or was until a moment ago")?;
+                list(to, with)
+            }
             Refusal::Failed { failures, limit, resource } => {
                 write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }
@@ -382,6 +408,11 @@ impl fmt::Display for Reason {
             Reason::Asked { to: None } => to.write_str("somebody asked for it to move away"),
             Reason::MoveEnded { to: Some(node), because } => write!(to, "its move to {node} {because}"),
             Reason::MoveEnded { to: None, because } => write!(to, "its move away {because}"),
+            Reason::OnSick { node, with } => {
+                write!(to, "{node} is sick, or was until a moment ago")?;
+                list(to, with)?;
+                to.write_str("; no node that is well can take it")
+            }
             Reason::NodeLost { node } => write!(to, "{node}, which ran it, is lost"),
             Reason::FailedThere { node, failures, limit, message } => {
                 write!(to, "failed on {node} ({failures} of {limit}): {message}")

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName,
-    TieBreakSpec, Wishes,
+    TieBreakSpec, WhenSick, Wishes,
 };
 
 /// A whole cluster, as its administrators want it.
@@ -117,6 +117,9 @@ pub struct ClusterSpec {
     pub port: u16,
     /// Where multicast and broadcast links send to, beside the nodes' own addresses.
     pub links: Vec<Link>,
+    /// What follows from it that a node is sick.
+    #[serde(default)]
+    pub when_sick: WhenSick,
 }
 
 /// A link that reaches all nodes with one datagram.

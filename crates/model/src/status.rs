@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Ended, Epoch, LogIndex, Name, NodeName, ResourceName, Session};
+use crate::{Activity, Ailment, Ended, Epoch, LogIndex, Name, NodeName, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,10 @@ pub struct Status {
     /// The cluster has just begun, and nodes may still be on their way.
     #[serde(default)]
     pub gathering: Option<Gathering>,
+    /// What runs on a sick node stays there for now: without the disks of those that are sick nothing is agreed on,
+    /// so that it may not start elsewhere, or somebody fell sick just now, and others may follow.
+    #[serde(default)]
+    pub bound_to_sick: bool,
     /// The time by the leader's wall clock, in seconds since 1970. Nothing with a time runs without it.
     #[serde(default)]
     pub now: Option<i64>,
@@ -46,6 +50,17 @@ pub struct NodeStatus {
     pub state: NodeState,
     /// The session in which it can be granted things.
     pub session: Option<Session>,
+    /// What it is sick with, or was until a moment ago, of what makes a node hand over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sick: BTreeSet<Ailment>,
+}
+
+impl NodeStatus {
+    /// A node that is well.
+    #[must_use]
+    pub fn well(state: NodeState, session: Option<Session>) -> NodeStatus {
+        NodeStatus { state, session, sick: BTreeSet::new() }
+    }
 }
 
 /// How a node stands to the cluster.

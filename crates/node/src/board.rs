@@ -186,7 +186,7 @@ impl Voters {
 
 /// What a node tells all others about itself with every beat; see [`Board::set_flags`].
 pub mod flag {
-    /// The disk does not answer: do not elect me.
+    /// The disk does not take what is written: do not elect me.
     pub const SICK: u64 = 1;
     /// The log is empty and never held anything: this node has not taken part yet.
     pub const VIRGIN: u64 = 2;
@@ -199,6 +199,9 @@ pub mod flag {
     pub const LEAVING: u64 = 16;
     /// Its log holds something that was agreed on: the cluster has run.
     pub const BEGUN: u64 = 32;
+    /// It is sick, or was until a moment ago, so that others are better off with what it has: let another
+    /// lead, if one can.
+    pub const UNWELL: u64 = 64;
 }
 
 impl Board {

@@ -10,6 +10,7 @@
 //! has run out (SAFETY rule 7).
 
 pub(crate) mod fencing;
+mod health;
 mod picture;
 mod start;
 
@@ -56,6 +57,8 @@ pub struct Score<'a> {
     pub leaving: bool,
     /// Nodes that have let everything go, and of which nothing more is needed before they leave.
     pub leaves: &'a [usize],
+    /// What this node tells of itself; see [`flag`].
+    pub flags: u64,
     /// This node has listened long enough to say that another is lost.
     pub may_judge: bool,
 }
@@ -90,6 +93,7 @@ pub struct Conductor {
     orders: u64,
     facts: BTreeMap<NodeName, Facts>,
     over: BTreeMap<(NodeName, Session), BTreeSet<NodeId>>,
+    health: health::Healths,
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
     proposed: Vec<Change>,
@@ -114,6 +118,7 @@ impl Conductor {
             orders: 0,
             facts: BTreeMap::new(),
             over: BTreeMap::new(),
+            health: health::Healths::default(),
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),
             proposed: Vec::new(),
@@ -141,7 +146,15 @@ impl Conductor {
                 *left_ms = start::left_ms(now, until);
             }
         }
+        self.came_from_sick(resource, &mut reasons);
         reasons
+    }
+
+    /// Why a resource that runs does not say in time how it is, if its machine is stalled.
+    #[must_use]
+    pub fn slow(&self, resource: &ResourceName) -> Option<&str> {
+        let resources = self.facts.values().filter_map(|facts| facts.resources.get(resource));
+        resources.filter_map(|inventory| inventory.slow.as_deref()).next()
     }
 
     /// What the plan was made from.
@@ -160,6 +173,7 @@ impl Conductor {
     pub fn on_inventory(&mut self, node: &NodeName, session: Session, all: Vec<Inventory>) {
         let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
         self.facts.insert(node.clone(), Facts { session, resources });
+        self.forget_health(node);
         self.forget_orders(node.id());
     }
 
@@ -222,6 +236,7 @@ impl Conductor {
         if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
             self.wake_at(until);
         }
+        self.hesitates_until(now).into_iter().for_each(|until| self.wake_at(until));
         self.tell(score, &mut work);
         if self.waits_for_facts(now) {
             return self.finish(work);
@@ -229,6 +244,7 @@ impl Conductor {
         if self.planned.is_none() {
             self.plan = heart_scheduler::plan(spec, &self.status);
             self.planned = Some(score.ledger.digest);
+            self.remember_moves();
         }
         self.look_again(now, score);
         self.fulfil_intents(spec, &mut work);

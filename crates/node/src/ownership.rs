@@ -103,6 +103,8 @@ impl Sights {
 struct Merit {
     /// It is not about to leave: who leaves leads only if nobody else can.
     stays: bool,
+    /// It is not sick: who is leads only if nobody else can.
+    well: bool,
     log: (Term, LogIndex),
     hears: u32,
     /// Any fixed order will do for the rest: the lower slot first.
@@ -134,8 +136,14 @@ pub fn candidates(sights: &Sights, board: &Board, now: Moment) -> Option<Vec<usi
         }
         without += 1;
         if flags & (flag::SICK | flag::LOG_LOST) == 0 {
-            let stays = flags & flag::LEAVING == 0;
-            merits.push(Merit { stays, log, hears: hears.count_ones(), slot: ::core::cmp::Reverse(slot) });
+            let (stays, well) = (flags & flag::LEAVING == 0, flags & flag::UNWELL == 0);
+            merits.push(Merit {
+                stays,
+                well,
+                log,
+                hears: hears.count_ones(),
+                slot: ::core::cmp::Reverse(slot),
+            });
         }
     }
     merits.sort_unstable_by(|a, b| b.cmp(a));

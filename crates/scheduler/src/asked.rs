@@ -65,6 +65,7 @@ fn lasts(refusal: &Refusal) -> bool {
         | Refusal::Fenced
         | Refusal::Leaving
         | Refusal::Standby
+        | Refusal::Sick { .. }
         | Refusal::Failed { .. }
         | Refusal::MovedAway
         | Refusal::Never

@@ -5,7 +5,10 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use heart_model::{Activity, NodeName, NodeState, Other, Refusal};
 
-use crate::facts::{Facts, Holding, Kind, Member, Node, NodeFacts, Unit};
+use crate::{
+    facts::{Facts, Holding, Kind, Member, Node, NodeFacts, Unit},
+    sick::Spared,
+};
 
 /// Why a unit may not run on some of the nodes.
 pub(crate) struct Candidates<'c> {
@@ -32,9 +35,27 @@ pub(crate) fn of_nodes(facts: &Facts<'_>) -> Vec<Option<Refusal>> {
     facts.nodes.iter().map(of_node).collect()
 }
 
-/// Looks at every unit.
-pub(crate) fn candidates<'c>(facts: &Facts<'_>, of_nodes: &'c [Option<Refusal>]) -> Vec<Candidates<'c>> {
-    facts.units.iter().map(|unit| Candidates { of_nodes, own: of_unit(facts, unit) }).collect()
+/// Looks at every unit; those that `spared` names go by what they may, whoever is sick.
+pub(crate) fn candidates<'c>(
+    facts: &Facts<'_>,
+    of_nodes: &'c [Option<Refusal>],
+    spared: &Spared,
+) -> Vec<Candidates<'c>> {
+    let one = |(number, unit)| {
+        let mut own = of_unit(facts, unit);
+        if !spared.contains(number) {
+            avoid_sick(facts, &mut own);
+        }
+        Candidates { of_nodes, own }
+    };
+    facts.units.iter().enumerate().map(one).collect()
+}
+
+/// Nothing goes to a node that is sick, or stays there.
+fn avoid_sick(facts: &Facts<'_>, refused: &mut BTreeMap<Node, Refusal>) {
+    for (node, known) in facts.nodes.iter().enumerate().filter(|(_, known)| !known.sick.is_empty()) {
+        refused.entry(node).or_insert_with(|| Refusal::Sick { with: known.sick.clone() });
+    }
 }
 
 /// Why nothing new may run on a node.

@@ -8,8 +8,8 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, ResourceName,
-    ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, Wishes,
+    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, ResourceName,
+    ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick, Wishes,
 };
 
 use crate::lower;
@@ -45,6 +45,8 @@ pub(crate) struct NodeFacts<'f> {
     /// The session in which it can be granted things.
     pub(crate) session: Option<Session>,
     pub(crate) standby: bool,
+    /// What it is sick with, if that is a reason to go.
+    pub(crate) sick: Vec<Ailment>,
     /// What it has to give.
     pub(crate) capacity: &'f BTreeMap<Name, u64>,
 }
@@ -113,7 +115,7 @@ impl<'f> Facts<'f> {
     /// Gathers what is known.
     pub(crate) fn of(spec: &'f Spec, status: &'f Status) -> Facts<'f> {
         let nodes: Vec<NodeFacts<'f>> =
-            spec.nodes.iter().map(|(name, node)| node_facts(name, &node.capacity, status)).collect();
+            spec.nodes.keys().map(|name| node_facts(name, spec, status)).collect();
         let ticket = |intent: &'f Intent| match intent {
             Intent::Ticket { ticket } => Some(ticket),
             Intent::Standby { .. } | Intent::Move { .. } => None,
@@ -248,19 +250,17 @@ struct Found<'f> {
     wishes: &'f Wishes,
 }
 
-fn node_facts<'f>(
-    name: &'f NodeName,
-    capacity: &'f BTreeMap<Name, u64>,
-    status: &'f Status,
-) -> NodeFacts<'f> {
+fn node_facts<'f>(name: &'f NodeName, spec: &'f Spec, status: &'f Status) -> NodeFacts<'f> {
     let known = status.nodes.get(name);
     let standby = |intent: &Intent| matches!(intent, Intent::Standby { node } if node == name);
+    let counts = spec.cluster.when_sick == WhenSick::Move;
     NodeFacts {
         name,
         state: known.map_or(NodeState::Absent, |node| node.state),
         session: known.and_then(|node| node.session),
         standby: status.intents.iter().any(standby),
-        capacity,
+        sick: known.filter(|_| counts).into_iter().flat_map(|node| node.sick.iter().copied()).collect(),
+        capacity: &spec.nodes[name].capacity,
     }
 }
 

@@ -15,7 +15,7 @@
 //! A *unit* is what is placed as a whole: a group, or a resource that is in none.
 //!
 //! Invariants: nothing healthy moves because something else failed, or because a node came back.
-//! Nothing is started while it may still run elsewhere, except where its guard makes that safe.
+//! Nothing ends, or does not start, because a node is sick. Nothing is started while it may still run elsewhere, except where its guard makes that safe.
 #![no_std]
 extern crate alloc;
 
@@ -27,6 +27,7 @@ mod gathering;
 pub mod lower;
 mod placement;
 mod refusals;
+mod sick;
 mod situation;
 mod stands;
 mod steps;
@@ -46,14 +47,16 @@ pub fn plan(spec: &Spec, status: &Status) -> Plan {
     }
     let facts = Facts::of(spec, status);
     let of_nodes = candidates::of_nodes(&facts);
-    let candidates = candidates::candidates(&facts, &of_nodes);
-    let targets = situation::ask(&facts, &of_nodes, &candidates);
-    let refusals = refusals::Refusals { facts: &facts, candidates: &candidates, targets: &targets };
-    let places = placement::place(&refusals);
-    let mut plan = steps::steps(&facts, &places);
-    plan.ended = asked::ended(&refusals, &status.intents);
-    plan.look_again = lower::next_change(spec, status.now);
-    plan
+    sick::plan(&facts, status.bound_to_sick, |spared| {
+        let candidates = candidates::candidates(&facts, &of_nodes, spared);
+        let targets = situation::ask(&facts, &of_nodes, &candidates);
+        let refusals = refusals::Refusals { facts: &facts, candidates: &candidates, targets: &targets };
+        let places = placement::place(&refusals);
+        let mut plan = steps::steps(&facts, &places);
+        plan.ended = asked::ended(&refusals, &status.intents);
+        plan.look_again = lower::next_change(spec, status.now);
+        plan
+    })
 }
 
 /// Without a quorum everything stays as it is.

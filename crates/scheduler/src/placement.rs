@@ -123,6 +123,7 @@ impl<'f> Teller<'_, 'f> {
         if worn_out.is_some() {
             self.passed_over(None, &mut reasons);
         }
+        reasons.extend(self.on_sick(home));
         reasons.push(Reason::Stays { node: self.name(home).clone() });
         match worn_out {
             Some((_, keep)) => Place {
@@ -135,9 +136,16 @@ impl<'f> Teller<'_, 'f> {
         }
     }
 
+    /// That it is where somebody is sick, because nobody else can take it.
+    fn on_sick(&self, node: Node) -> Option<Reason> {
+        let with = &self.facts.nodes[node].sick;
+        (!with.is_empty()).then(|| Reason::OnSick { node: self.name(node).clone(), with: with.clone() })
+    }
+
     /// It goes to a node where it is not.
     fn goes(&self, node: Node, loads: &[u32]) -> Place<'f> {
         let mut reasons = self.causes();
+        reasons.extend(self.on_sick(node));
         let asked = self.request();
         if let Some(asked) = asked {
             reasons.push(Reason::Asked { to: asked.to.cloned() });

@@ -90,7 +90,7 @@ impl<'s> Survival<'s> {
         }
         let mut status = self.settled.clone();
         for (_, node) in status.nodes.iter_mut().filter(|(name, _)| nodes.contains(name)) {
-            *node = NodeStatus { state: NodeState::Absent, session: None };
+            *node = NodeStatus::well(NodeState::Absent, None);
         }
         for resource in status.resources.values_mut() {
             if matches!(&resource.state, ResourceState::Granted { node, .. } if nodes.contains(node)) {
@@ -175,8 +175,7 @@ impl<'s> Survival<'s> {
 #[must_use]
 pub fn at_rest(spec: &Spec, now: Option<i64>) -> Status {
     let session = Session { boot: BootId(1), number: SessionNumber(1) };
-    let node =
-        |name: &NodeName| (name.clone(), NodeStatus { state: NodeState::Online, session: Some(session) });
+    let node = |name: &NodeName| (name.clone(), NodeStatus::well(NodeState::Online, Some(session)));
     Status { nodes: spec.nodes.keys().map(node).collect(), quorum: true, now, ..Status::default() }
 }
 
@@ -221,7 +220,7 @@ fn carry_out(places: &Placement, status: &mut Status) {
     for (name, place) in places {
         let known = status.resources.entry(name.clone()).or_default();
         match place.as_ref().map(|node| (node, status.nodes.get(node))) {
-            Some((node, Some(NodeStatus { session: Some(session), state: NodeState::Online }))) => {
+            Some((node, Some(NodeStatus { session: Some(session), state: NodeState::Online, .. }))) => {
                 let stuck =
                     matches!(&known.state, ResourceState::Granted { activity: Activity::Stuck(_), .. });
                 if !stuck {

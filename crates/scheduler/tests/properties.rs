@@ -8,11 +8,12 @@
 
 mod common;
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use common::{World, node, resource};
 use heart_model::{
-    Activity, Copies, Guard, Intent, NodeName, NodeState, Other, Plan, Reason, ResourceName, StepAction,
+    Activity, Ailment, Copies, Guard, Intent, NodeName, NodeState, Other, Plan, Reason, ResourceName,
+    StepAction,
 };
 use proptest::{collection, prelude::*, sample};
 
@@ -357,6 +358,53 @@ proptest! {
     }
 
     #[test]
+    fn nothing_ends_because_a_node_is_sick(
+        mut world in any_world(),
+        sick in any::<u8>(),
+        rested in any::<bool>(),
+        bound in any::<bool>(),
+    ) {
+        if rested {
+            settle(&mut world)?;
+            world.status.intents.clear();
+            settle(&mut world)?;
+        }
+        let well = world.plan();
+        for place in (0..NODES.len()).filter(|place| sick >> place & 1 == 1) {
+            world.sicken(&node(NODES[place]), Ailment::ALL[place % 4]);
+        }
+        world.status.bound_to_sick = bound;
+        let plan = world.plan();
+        let (before, after) = (served(&world, &well), served(&world, &plan));
+        for (name, count) in &before {
+            let left = after.get(name).copied().unwrap_or_default();
+            prop_assert!(left >= *count, "{name}: {left} of {count} by {:?}", plan.steps);
+        }
+        // What runs where nobody is sick does not notice, unless it goes with what does.
+        let words = world.spec.resources.values().any(|one| {
+            one.wishes != heart_model::Wishes::preferring(one.wishes.prefers.clone())
+        });
+        for name in world.spec.grantable().keys().filter(|_| rested && !words) {
+            let Some(place) = is_running(&world, name) else { continue };
+            let whole = world.spec.companions(name);
+            let all_well = whole.iter().all(|member| {
+                is_running(&world, member).is_some_and(|place| world.status.nodes[&place].sick.is_empty())
+            });
+            let moves = plan.steps.iter().any(|step| step.resource == *name && step.action == StepAction::Stop);
+            prop_assert!(!all_well || !moves, "{name} leaves {place}: {:?}", plan.steps);
+        }
+        for step in plan.steps.iter().filter(|step| step.action == StepAction::Start) {
+            let is_sick = |name: &NodeName| !world.status.nodes[name].sick.is_empty();
+            let same = well.steps.contains(step) || is_running(&world, &step.resource).is_some();
+            let free = NODES.iter().any(|name| {
+                let known = &world.status.nodes[&node(name)];
+                known.state == NodeState::Online && known.sick.is_empty()
+            });
+            prop_assert!(!is_sick(&step.node) || same || words || !free || !rested, "{step:?}");
+        }
+    }
+
+    #[test]
     fn a_node_that_comes_back_gets_nothing_that_runs(mut world in any_world(), which in 0..NODES.len()) {
         settle(&mut world)?;
         world.status.intents.clear();
@@ -382,6 +430,21 @@ proptest! {
             prop_assert!(!whole || !moves, "{name}: {:?}", plan.steps);
         }
     }
+}
+
+/// How much of everything runs once a plan is carried out; copies of something count together.
+fn served(world: &World, plan: &Plan) -> BTreeMap<String, usize> {
+    let mut served = BTreeMap::new();
+    for name in world.spec.grantable().keys() {
+        let has = |action| plan.steps.iter().any(|step| step.resource == *name && step.action == action);
+        let runs = matches!(world.holder(name), Some((node, Activity::Running, session))
+            if matches!(world.status.nodes[node].state, NodeState::Online | NodeState::Leaving)
+                && world.status.nodes[node].session == Some(session));
+        let of = name.copy().map_or(name.to_string(), |(of, _)| format!("copies of {of}"));
+        *served.entry(of).or_default() +=
+            usize::from(has(StepAction::Start) || (runs && !has(StepAction::Stop)));
+    }
+    served
 }
 
 /// What stands on a resource or goes with it, directly or not; with its group, and all copies of it.

@@ -8,7 +8,8 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use common::{World, node, resource, word};
 use heart_model::{
-    Activity, Copies, Gathering, Guard, Hours, Instead, Intent, NodeName, NodeState, Plan, StepAction,
+    Activity, Ailment, Copies, Gathering, Guard, Hours, Instead, Intent, NodeName, NodeState, Plan,
+    StepAction, WhenSick,
 };
 
 fn files() -> Vec<PathBuf> {
@@ -134,6 +135,12 @@ fn happen(world: &mut World, line: &str) {
         [name, "is", "stuck"] => world.become_(&resource(name), Activity::Stuck(message.into())),
         [name, "is", "starting"] => world.become_(&resource(name), Activity::Starting),
         [name, "is", "stopping"] => world.become_(&resource(name), Activity::Stopping),
+        [name, "falls", "sick"] => world.sicken(&node(name), Ailment::DiskFull),
+        [name, "is", "well", "again"] => {
+            world.status.nodes.get_mut(&node(name)).unwrap().sick.clear();
+        }
+        ["nothing", "is", "agreed", "on", "without", "the", "sick"] => world.status.bound_to_sick = true,
+        ["sickness", "is", "only", "reported"] => world.spec.cluster.when_sick = WhenSick::Report,
         [name, "boots"] => world.boot(&node(name)),
         [name, "is", state] => world.set(&node(name), state_of(state)),
         _ => panic!("nobody knows what `{line}` means"),

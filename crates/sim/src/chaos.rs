@@ -5,8 +5,9 @@
 //! the healing as such.
 
 use heart_model::{
-    AgentRef, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Wishes,
+    AgentRef, Ailment, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress,
+    LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, WhenSick,
+    Wishes,
 };
 use heart_node::core::Request;
 use std::collections::BTreeMap;
@@ -23,6 +24,17 @@ const COPIES_EVERY: u64 = 8;
 const FENCED_EVERY: u64 = 8;
 /// Which of these that is.
 const FENCED: u64 = 5;
+
+/// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
+const SICK_EVERY: u64 = 16;
+/// Which of these they are.
+const SICK: [u64; 2] = [3, 8];
+
+/// How long a machine is avoided that was sick, and a moment more.
+const AVOIDED: Nanos = ms(61_000);
+
+/// How long nothing is moved for somebody who fell sick within five seconds, and a moment more.
+const HESITATION: Nanos = ms(12_000);
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
@@ -91,6 +103,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
             key_file: String::new(),
             port: 694,
             links: vec![],
+            when_sick: WhenSick::Move,
         },
         timing,
         nodes: (0..voters + members).map(node).collect(),
@@ -203,7 +216,8 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     if keep_notes {
         world.keep_notes();
     }
-    let broken = play(&mut world, &mut chance, lost_after).err();
+    let sick = SICK.contains(&(seed % SICK_EVERY));
+    let broken = play(&mut world, &mut chance, lost_after, sick).err();
     if keep_notes && std::env::var_os("HEART_SIM_STATE").is_some() {
         (0..nodes).for_each(|place| eprintln!("{:#?}", world.machine(place).core()));
     }
@@ -217,13 +231,16 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     }
 }
 
-fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
+fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, sick: bool) -> Result<(), Broken> {
     let nodes = world.size();
     let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
-    let end = Rough::new(chance, names, lost_after).schedule(world);
+    let end = Rough::new(chance, names, lost_after).schedule(world, sick);
     world.run(end + lost_after * 3)?;
     let away = away(world, chance);
     calm(world, &away, lost_after);
+    if sick {
+        world.run(AVOIDED)?;
+    }
     world.run(lost_after * CALM + if world.has_devices() { FENCING } else { 0 })?;
     if world.was_configured_anew() {
         world.run(lost_after * ALTERING)?;
@@ -236,9 +253,11 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(),
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
+    if sick && !world.was_configured_anew() {
+        return fall_sick(world, chance, &away, lost_after);
+    }
     if away.is_empty() && world.voters().len().is_multiple_of(2) && !world.was_configured_anew() {
-        lose_half(world, chance, lost_after)?;
-        return Ok(());
+        return lose_half(world, chance, lost_after);
     }
     // Whoever comes back may be where somebody wants something to be.
     if away.is_empty() || world.is_asked_for_more() || world.was_configured_anew() {
@@ -296,6 +315,39 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     settled(world, &[], "after the other half came back")
 }
 
+/// Some fall sick where all is well, or all do. Whatever ran runs on, and on those that are well if they can take it
+/// and are enough to agree on that; where nobody is better off elsewhere, nothing is touched.
+fn fall_sick(
+    world: &mut World,
+    chance: &mut Chance,
+    away: &[usize],
+    lost_after: Nanos,
+) -> Result<(), Broken> {
+    let there: Vec<usize> = (0..world.size()).filter(|place| !away.contains(place)).collect();
+    let all = chance.happens(300);
+    let sick: Vec<usize> = there.iter().copied().filter(|_| all || chance.happens(400)).collect();
+    let with = Ailment::ALL[chance.below(4) as usize];
+    let before = (starts(world), world.outages());
+    for &node in &sick {
+        world.schedule(chance.below(ms(5_000)), Fault::Sicken { node, with });
+    }
+    world.run(HESITATION + lost_after * CALM)?;
+    settled(world, away, "while some are sick")?;
+    let voters = world.voters();
+    let sound = voters.iter().filter(|place| there.contains(place) && !sick.contains(place)).count();
+    if with.is_of_disk() && sound <= voters.len() / 2 || sick.len() == there.len() {
+        return unmoved(world, &before, "although nobody is better off elsewhere");
+    }
+    let stays = |one: &ResourceName| world.owner(one).is_some_and(|owner| sick.contains(&owner));
+    match wanted(world).into_iter().find(stays) {
+        Some(one) => {
+            let what = format!("{one} stays on a sick node, although others are well");
+            Err(Broken { at: world.now(), what })
+        }
+        None => Ok(()),
+    }
+}
+
 /// A minority that stays away for a while longer, off or cut off.
 fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
     // Who may be missed while the voters change is for the nodes to find out.
@@ -340,6 +392,7 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Loss(0));
     for node in 0..world.size() {
         world.schedule(0, Fault::MendDisk(node));
+        Ailment::ALL.into_iter().for_each(|of| world.schedule(0, Fault::Cure { node, of }));
         if world.has_devices() {
             world.schedule(0, Fault::Device { node, device: Device::Works });
         }

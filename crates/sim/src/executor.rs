@@ -41,6 +41,7 @@ impl Machine {
             session: self.board.session(),
             activity: Activity::Stopped,
             closed: Epoch(0),
+            slow: None,
         })
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{FromExecutor, NodeName, ResourceName, Spec, Timing};
+use heart_model::{Ailment, FromExecutor, HealthChange, NodeName, ResourceName, Spec, Timing};
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Device, Nanos, Power, World, ms, world::Happening};
+use crate::{Broken, Device, Machine, Nanos, Power, World, ms, world::Happening};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,20 @@ pub enum Fault {
     StallDisk(usize),
     /// The disk answers again.
     MendDisk(usize),
+    /// A machine finds out that it is sick.
+    Sicken {
+        /// Which machine.
+        node: usize,
+        /// With what.
+        with: Ailment,
+    },
+    /// A machine is well again, as far as this is concerned.
+    Cure {
+        /// Which machine.
+        node: usize,
+        /// Of what.
+        of: Ailment,
+    },
     /// The disk is replaced by an empty one; only while the power is off.
     LoseDisk(usize),
     /// The disk loses the last bytes that it had made durable; only while the power is off.
@@ -147,6 +161,7 @@ impl World {
             Fault::StallDisk(_) | Fault::MendDisk(_) | Fault::LoseDisk(_) | Fault::LoseTail { .. } => {
                 self.on_disk(&fault);
             }
+            Fault::Sicken { .. } | Fault::Cure { .. } => self.on_sickness(&fault),
             Fault::PowerCut(node) => {
                 self.tell(format!("{} loses power", name(self, node)));
                 self.machines[node].cut_power();
@@ -154,16 +169,12 @@ impl World {
             }
             Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
                 self.tell(format!("{} is switched on", name(self, node)));
-                let (spec, digest) = self.read_file(node);
-                self.claims.on_boot(&self.machines[node].name);
-                self.machines[node].boot(self.now, &spec, digest);
+                self.begin(node, Machine::boot);
             }
             Fault::PowerOn(_) => {}
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
                 self.tell(format!("the core of {} is killed", name(self, node)));
-                let (spec, digest) = self.read_file(node);
-                self.claims.on_boot(&self.machines[node].name);
-                self.machines[node].restart_core(self.now, &spec, digest);
+                self.begin(node, Machine::restart_core);
             }
             Fault::KillCore(_) => {}
             Fault::KillService(resource) => {
@@ -308,6 +319,35 @@ impl World {
             Fault::Loss(loss) => self.settings.loss = loss,
             _ => {}
         }
+    }
+
+    /// A machine is sick, or well again.
+    fn on_sickness(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Sicken { node, with } if self.machines[node].sick.insert(with) => {
+                self.tell(format!("{} is sick: {with}", self.machines[node].name));
+                self.find_out(node, with);
+            }
+            Fault::Cure { node, of } if self.machines[node].sick.remove(&of) => {
+                self.tell(format!("{} is well again: {of} no longer", self.machines[node].name));
+                self.tell_core(node, CoreEvent::Health(HealthChange::Ended(of)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins a core, which is told how its machine is.
+    fn begin(&mut self, node: usize, how: fn(&mut Machine, Nanos, &Spec, u64)) {
+        let (spec, digest) = self.read_file(node);
+        self.claims.on_boot(&self.machines[node].name);
+        how(&mut self.machines[node], self.now, &spec, digest);
+        for with in self.machines[node].sick.clone() {
+            self.find_out(node, with);
+        }
+    }
+
+    fn find_out(&mut self, node: usize, with: Ailment) {
+        self.tell_core(node, CoreEvent::Health(HealthChange::Began(with, "as the story says".into())));
     }
 
     /// A disk does not do what it should, or again.

@@ -1,6 +1,6 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
-use heart_model::{BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec};
+use heart_model::{Ailment, BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -87,6 +87,8 @@ pub struct Machine {
     pub(crate) sealer: Sealer,
     pub(crate) disk: Disk,
     pub(crate) disk_stalled: bool,
+    /// What it found out that it is sick with.
+    pub(crate) sick: BTreeSet<Ailment>,
     pub(crate) executor: Executor,
     pub(crate) kernel: BTreeMap<ResourceName, Kernel>,
     /// The whole machine, all of Heart, or one half does not run before this true time.
@@ -140,6 +142,7 @@ impl Machine {
             sealer: Sealer::new(&key(spec), id, BootId(0)),
             disk: Disk::default(),
             disk_stalled: false,
+            sick: BTreeSet::new(),
             executor: Executor::default(),
             kernel: BTreeMap::new(),
             frozen_until: 0,

@@ -3,7 +3,7 @@
 //! Faults at random moments seldom meet. So most of them are timed around lost-after, where the
 //! edges are, and some come in company: the combinations that a rule of SAFETY exists for.
 
-use heart_model::{NodeName, ResourceName, Timing};
+use heart_model::{Ailment, NodeName, ResourceName, Timing};
 use heart_node::core::Request;
 
 use crate::{Chance, Device, Fault, Nanos, World, ms};
@@ -30,8 +30,8 @@ impl<'a> Rough<'a> {
         Rough { chance, names, lost_after, at: lost_after, disk_lost: false }
     }
 
-    /// Schedules all of it; when the last of it begins.
-    pub(crate) fn schedule(mut self, world: &mut World) -> Nanos {
+    /// Schedules all of it, with machines that are `sick` at times; when the last of it begins.
+    pub(crate) fn schedule(mut self, world: &mut World, sick: bool) -> Nanos {
         let first = world.voters();
         if first.len() == 1 && self.names.len() > 1 && self.chance.happens(800) {
             self.grow(world, first[0]);
@@ -56,6 +56,9 @@ impl<'a> Rough<'a> {
             let gap = gap[self.chance.below(3) as usize];
             self.at += self.chance.below(gap + 1);
             if self.chance.happens(150) { self.company(world) } else { self.trouble(world) }
+        }
+        if sick {
+            self.sickness(world);
         }
         if anew {
             // Whoever has not heard of it does at the end.
@@ -228,6 +231,18 @@ impl<'a> Rough<'a> {
             4 => self.awake_again(world),
             5 => self.struck_dumb(world),
             _ => self.restless(world),
+        }
+    }
+
+    /// Machines fall sick while all the rest goes on, several at once too; some are well again soon.
+    fn sickness(&mut self, world: &mut World) {
+        for _ in 0..self.chance.between(1, 6) {
+            let (node, begin) = (self.node(), self.chance.below(self.at));
+            let with = Ailment::ALL[self.chance.below(Ailment::ALL.len() as u64) as usize];
+            world.schedule(begin, Fault::Sicken { node, with });
+            if self.chance.happens(600) {
+                world.schedule(begin + self.edge(), Fault::Cure { node, of: with });
+            }
         }
     }
 

@@ -407,7 +407,7 @@ impl World {
     pub(crate) fn tell_core(&mut self, node: usize, event: CoreEvent) {
         let from = match event {
             CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
-            CoreEvent::Durable(_) | CoreEvent::Disk { .. } => 1,
+            CoreEvent::Durable(_) | CoreEvent::Disk { .. } | CoreEvent::Health(_) => 1,
             CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } => 2,
             CoreEvent::Leave | CoreEvent::Request { .. } => 2,
         };

@@ -31,7 +31,7 @@ use rustix::process::{
 use crate::{
     agent::{Agent, Job, Stop},
     lease::{self, LeaseView},
-    wait,
+    refused, wait,
 };
 use plan::{Phase, Plan, Record};
 
@@ -105,7 +105,8 @@ impl ProcessAgent {
             .ok_or_else(|| Outcome::Unable("no keeper is configured".into()))?;
         let mut command = Command::new(program);
         command.args(arguments).arg(&path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(|error| failed("start a keeper", error))?;
+        let child = command.spawn().inspect_err(refused::note);
+        let mut child = child.map_err(|error| failed("start a keeper", error))?;
         let report = child.stdout.take().expect("it was piped just now");
         let said = read_report(job, &report);
         if matches!(said, Ok(ref text) if text == keeper::READY) {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use heart_model::{ClusterSpec, Duration, LINKS_MAX, Link, LinkKind, Name, Profile, Timing};
+use heart_model::{ClusterSpec, Duration, LINKS_MAX, Link, LinkKind, Name, Profile, Timing, WhenSick};
 
 use super::{absent, addresses, length, missing_key, name, too_many, unknown_word, word};
 use crate::{
@@ -37,12 +37,14 @@ pub(super) fn cluster(
     let port = port(written, mistakes);
     let links = links(draft, port, mistakes);
     let key_file = key_file(written, environment, mistakes);
+    let choices = [("move", WhenSick::Move), ("report", WhenSick::Report)];
+    let when_sick = word(written.when_sick.as_ref(), "when_sick", &choices, mistakes).unwrap_or_default();
     if absent("name", &written.present) {
         let way_out = "write `name = \"…\"`: nodes ignore what they hear of clusters with another name";
         mistakes.push(missing_key("name", "[cluster]", written.span, way_out));
     }
     let name = name(written.name.as_ref()?, "cluster", Name::new, mistakes)?;
-    Some(ClusterSpec { name, key_file, port, links })
+    Some(ClusterSpec { name, key_file, port, links, when_sick })
 }
 
 fn port(written: &ClusterDraft, mistakes: &mut Vec<Mistake>) -> u16 {

@@ -1,9 +1,10 @@
 //! The core process: drives [`heart_node`] with real time, sockets, disk and executor.
 //!
-//! Three threads, so that none waits for another: heartbeats (real-time), the disk, and this one,
-//! which steps the deciding half. It performs actions and decides nothing.
+//! Threads, so that none waits for another: heartbeats (real-time), the disk, two that look after the machine, and
+//! this one, which steps the deciding half. It performs actions and decides nothing.
 
 mod beats;
+mod health;
 pub(crate) mod links;
 mod patience;
 mod storage;
@@ -22,11 +23,11 @@ use heart_agents::{
     clock, memory,
     wait::{self, Bell, timespec},
 };
-use heart_model::{Duration, FromExecutor, Moment, NodeId, ToExecutor};
+use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
-    core::{Action, Core, Event, Request, Response, Settings, promised_before},
+    core::{Action, Core, Event, Log, Request, Response, Settings, promised_before},
     frame::{Kind, Sealer},
     pulse::{self, Member},
 };
@@ -103,6 +104,7 @@ struct Driver {
     /// What the disk was asked for and has not said yet: the newest ticket, and since when.
     unwritten: Option<(Ticket, Moment)>,
     disk_works: bool,
+    health: health::Health,
     told: Receiver<beats::Told>,
     bell: Arc<Bell>,
     poke: Arc<Bell>,
@@ -144,6 +146,11 @@ fn prepare() {
     }
 }
 
+fn open_log(setup: &Setup, bell: &Arc<Bell>) -> anyhow::Result<(Log, storage::Storage)> {
+    let path = setup.places.journal();
+    storage::start(&path, Arc::clone(bell)).with_context(|| format!("cannot use the log {}", path.display()))
+}
+
 impl Driver {
     fn begin(running: &Running, handed: Handed) -> anyhow::Result<Driver> {
         let setup = &running.setup;
@@ -157,9 +164,8 @@ impl Driver {
         let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
         let bell = Arc::new(Bell::new()?);
         let poke = Arc::new(Bell::new()?);
-        let journal = setup.places.journal();
-        let (log, storage) = storage::start(&journal, Arc::clone(&bell))
-            .with_context(|| format!("cannot use the log {}", journal.display()))?;
+        let (log, storage) = open_log(setup, &bell)?;
+        let health = health::start(&setup.places.state, Arc::clone(&bell))?;
         let promised_until = now.after(promised_before(&log, &setup.spec));
         let handed_over = board.belongs_to(boot);
         if !handed_over {
@@ -206,6 +212,7 @@ impl Driver {
             storage,
             unwritten: None,
             disk_works: true,
+            health,
             told,
             bell,
             poke,
@@ -233,6 +240,7 @@ impl Driver {
             })?;
         }
         any |= self.hear_disk()?;
+        any |= self.hear_health()?;
         any |= ready.executor && self.hear_executor()?;
         any |= ready.gateway && self.hear_gateway()?;
         if !any {
@@ -299,6 +307,15 @@ impl Driver {
         Ok(any)
     }
 
+    fn hear_health(&mut self) -> anyhow::Result<bool> {
+        let changes: Vec<HealthChange> = self.health.changes.try_iter().collect();
+        let any = !changes.is_empty();
+        for change in changes {
+            self.step(Event::Health(change))?;
+        }
+        Ok(any)
+    }
+
     fn judge_disk(&mut self, works: bool) -> anyhow::Result<()> {
         if self.disk_works != works {
             self.disk_works = works;
@@ -313,6 +330,10 @@ impl Driver {
         for incoming in heard {
             self.step(match incoming {
                 Incoming::Hello => Event::ExecutorBegan,
+                Incoming::Message(FromExecutor::NoProcess(why)) => {
+                    self.health.on_refused(why);
+                    continue;
+                }
                 Incoming::Message(said) => Event::Executor(said),
             })?;
         }

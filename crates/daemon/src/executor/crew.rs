@@ -51,6 +51,8 @@ pub(super) struct Done {
     pub(super) resource: ResourceName,
     pub(super) ticket: Ticket,
     pub(super) outcome: Outcome,
+    /// By how much it ended later than it should have at the latest.
+    pub(super) late: Duration,
 }
 
 /// Everybody who works, and what waits for them.
@@ -97,7 +99,7 @@ impl Crew {
         // A stop that waits is not worth less for being in a hurry.
         if let Some(task) = waits.and_then(|at| self.waiting.get(at)).filter(|task| !task.is_stop()) {
             let outcome = Outcome::Refused("it was cancelled before it began".to_owned());
-            let done = Done { resource: task.resource.clone(), ticket, outcome };
+            let done = Done { resource: task.resource.clone(), ticket, outcome, late: Duration::ZERO };
             self.waiting.retain(|task| task.resource != *resource || task.ticket != ticket);
             self.busy += 1;
             self.work.end((done, false));
@@ -135,7 +137,8 @@ impl Crew {
     fn spawn(&mut self, task: Task) {
         let is_stop = task.is_stop();
         let (resource, ticket) = (task.resource.clone(), task.ticket);
-        let ended = |outcome| (Done { resource: resource.clone(), ticket, outcome }, is_stop);
+        let ended =
+            |outcome| (Done { resource: resource.clone(), ticket, outcome, late: Duration::ZERO }, is_stop);
         let failed =
             |why: io::Error| ended(Outcome::Failed(format!("the executor has no thread for it: {why}")));
         let cancel = match Bell::new() {
@@ -146,8 +149,10 @@ impl Crew {
         let agents = Arc::clone(&self.agents);
         let broken = ended(Outcome::Failed("its agent broke down; the log says where".to_owned()));
         let work = move || {
-            let outcome = operate(&agents, &task, &cancel);
-            (Done { resource: task.resource, ticket: task.ticket, outcome }, is_stop)
+            let deadline = Instant::now() + task.timeout();
+            let outcome = operate(&agents, &task, deadline, &cancel);
+            let late = Instant::now().saturating_duration_since(deadline);
+            (Done { resource: task.resource, ticket: task.ticket, outcome, late }, is_stop)
         };
         if let Err(error) = self.work.begin("heart-agent", work, || broken) {
             self.work.end(failed(error));
@@ -155,7 +160,7 @@ impl Crew {
     }
 }
 
-fn operate(agents: &Agents, task: &Task, cancel: &Bell) -> Outcome {
+fn operate(agents: &Agents, task: &Task, deadline: Instant, cancel: &Bell) -> Outcome {
     let agent = match agents.get(&task.held.spec.agent) {
         Ok(agent) => agent,
         Err(why) => return Outcome::Unable(why),
@@ -165,7 +170,7 @@ fn operate(agents: &Agents, task: &Task, cancel: &Bell) -> Outcome {
         spec: &task.held.spec,
         epoch: task.held.epoch,
         session: task.held.session,
-        deadline: Instant::now() + task.timeout(),
+        deadline,
         cancel,
     };
     match task.operation {

@@ -16,6 +16,7 @@ mod attempts;
 mod crew;
 mod proofs;
 mod records;
+mod slow;
 mod terms;
 mod unit;
 mod work;
@@ -38,11 +39,12 @@ use heart_agents::{
     fence::{Fencing, Places},
     lease, memory,
     process::KeeperSetup,
+    refused,
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Report, ResourceName,
-    ResourceSpec, Session, ToExecutor,
+    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Outcome, Report,
+    ResourceName, ResourceSpec, Session, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -54,6 +56,7 @@ use attempts::Attempts;
 use crew::{Crew, Task};
 use proofs::{Proofs, Turns};
 use records::Records;
+use slow::Strain;
 use terms::{Action, Event, Operation};
 use unit::Unit;
 
@@ -136,6 +139,8 @@ struct Executor {
     letting_go: Option<LettingGo>,
     over: Option<Session>,
     sequence: u64,
+    /// Processes that the kernel refused to make, when they were last told of.
+    refused: u64,
 }
 
 impl Executor {
@@ -179,6 +184,7 @@ impl Executor {
             watches: BTreeMap::new(),
             letting_go: None,
             over,
+            refused: refused::count(),
         };
         executor.adopt()?;
         Ok(executor)
@@ -226,8 +232,11 @@ impl Executor {
             }
         }
         for done in self.crew.finished() {
-            self.step(&done.resource, Event::Ended { ticket: done.ticket, outcome: done.outcome })?;
+            let late = (done.outcome == Outcome::TimedOut).then(|| Strain::now(done.late).stalled());
+            let (ticket, outcome, stalled) = (done.ticket, done.outcome, late.flatten());
+            self.step(&done.resource, Event::Ended { ticket, outcome, stalled })?;
         }
+        self.tell_refused()?;
         for report in self.attempts.finished() {
             self.channel.send(&FromExecutor::Fenced(report))?;
         }
@@ -259,6 +268,17 @@ impl Executor {
         }
         let ended = self.watches.keys().zip(&fds[ours..]).filter(|(_, fd)| !fd.revents().is_empty());
         Ok(ended.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Tells of processes that the kernel refused to make since the last time.
+    fn tell_refused(&mut self) -> Result<(), ExecutorError> {
+        let count = refused::count();
+        let before = std::mem::replace(&mut self.refused, count);
+        if count == before {
+            return Ok(());
+        }
+        let why = format!("{} for agents: too many processes, or too little memory", count - before);
+        Ok(self.channel.send(&FromExecutor::NoProcess(why))?)
     }
 
     fn on_message(&mut self, message: ToExecutor) -> Result<(), ExecutorError> {
@@ -401,7 +421,7 @@ impl Executor {
             cancel: &cancel,
         };
         match agent.status(&job) {
-            heart_model::Outcome::Failed(why) => Some(why),
+            Outcome::Failed(why) => Some(why),
             _ => None,
         }
     }

@@ -4,6 +4,8 @@ use heart_agents::Stop;
 use heart_model::{Duration, Epoch, Order, OrderId, Outcome, ResourceName, ResourceSpec, Session};
 use serde::{Deserialize, Serialize};
 
+use super::slow::Vain;
+
 /// Names one operation of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(pub(super) u64);
@@ -26,8 +28,8 @@ pub(super) enum Event {
     Ordered { order: Order, lease_left: Duration },
     /// The right to run what was granted in this session or before is over.
     LetGo { session: Session, how: Stop },
-    /// An operation came to its end.
-    Ended { ticket: Ticket, outcome: Outcome },
+    /// An operation came to its end. `stalled`: it took too long, and the machine is stalled; how.
+    Ended { ticket: Ticket, outcome: Outcome, stalled: Option<String> },
     /// It is gone or does not work.
     Lost(String),
     /// It was gone and may be back.
@@ -76,4 +78,33 @@ pub(super) struct Record {
     pub(super) barred: Epoch,
     /// Counts starts on this node: what started last stops first.
     pub(super) sequence: u64,
+}
+
+/// What is still being asked of something that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Question {
+    /// Asked before it failed: the answer means nothing, but it has to be waited for.
+    Stale(Ticket),
+    /// The same, and since then it may have come back: to be asked anew.
+    StaleOnceMore(Ticket),
+    /// Asked whether it is back.
+    Back(Ticket),
+}
+
+impl Question {
+    pub(super) fn ticket(self) -> Ticket {
+        match self {
+            Question::Stale(ticket) | Question::StaleOnceMore(ticket) | Question::Back(ticket) => ticket,
+        }
+    }
+}
+
+/// How something that runs is being asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asking {
+    pub(super) ticket: Ticket,
+    /// Earlier questions that were not answered in time.
+    pub(super) vain: Vain,
+    /// Why the answers are slow, if they are.
+    pub(super) slow: Option<String>,
 }

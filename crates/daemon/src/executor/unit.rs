@@ -17,7 +17,10 @@ use heart_model::{
     Session,
 };
 
-use super::terms::{Action, Event, Held, Operation, Record, Ticket};
+use super::{
+    slow::{self, Vain, Verdict},
+    terms::{Action, Asking, Event, Held, Operation, Question, Record, Ticket},
+};
 
 /// What must be left of the lease for a start to begin.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_millis(3);
@@ -66,32 +69,6 @@ struct Stopping {
     how: Stop,
     orders: Vec<OrderId>,
     letting_go: Option<Stop>,
-}
-
-/// What is still being asked of something that failed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Question {
-    /// Asked before it failed: the answer means nothing, but it has to be waited for.
-    Stale(Ticket),
-    /// The same, and since then it may have come back: to be asked anew.
-    StaleOnceMore(Ticket),
-    /// Asked whether it is back.
-    Back(Ticket),
-}
-
-impl Question {
-    fn ticket(self) -> Ticket {
-        match self {
-            Question::Stale(ticket) | Question::StaleOnceMore(ticket) | Question::Back(ticket) => ticket,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Asking {
-    ticket: Ticket,
-    /// The last question was not answered in time.
-    again: bool,
 }
 
 /// One resource.
@@ -185,7 +162,12 @@ impl Unit {
             State::Stopping { .. } => Activity::Stopping,
             State::Stuck { why, .. } => Activity::Stuck(why.clone()),
         };
+        let slow = match &self.state {
+            State::Running { asking: Some(asking), .. } => asking.slow.clone(),
+            _ => None,
+        };
         Inventory {
+            slow,
             resource: self.name.clone(),
             epoch: self.held().map_or(self.closed, |held| held.epoch),
             session: self.held().map_or(self.last_session, |held| held.session),
@@ -202,7 +184,9 @@ impl Unit {
             Event::Configured(spec) => self.configured = spec.map(|spec| *spec),
             Event::Ordered { order, lease_left } => self.on_order(&order, lease_left, &mut actions),
             Event::LetGo { session, how } => self.on_let_go(session, how, &mut actions),
-            Event::Ended { ticket, outcome } => self.on_end(ticket, outcome, &mut actions),
+            Event::Ended { ticket, outcome, stalled } => {
+                self.on_end(ticket, outcome, stalled, &mut actions);
+            }
             Event::Lost(why) => self.on_lost(why, &mut actions),
             Event::Regained => self.on_regained(&mut actions),
             Event::Due => self.on_due(&mut actions),
@@ -366,13 +350,23 @@ impl Unit {
         }
     }
 
-    fn on_end(&mut self, ended: Ticket, outcome: Outcome, actions: &mut Vec<Action>) {
+    fn on_end(
+        &mut self,
+        ended: Ticket,
+        outcome: Outcome,
+        stalled: Option<String>,
+        actions: &mut Vec<Action>,
+    ) {
         match std::mem::replace(&mut self.state, State::Stopped) {
             State::Starting { held, ticket, orders, adopting } if ticket == ended => {
                 self.started(held, orders, adopting, &outcome, actions);
             }
             State::Running { held, asking: Some(asking) } if asking.ticket == ended => {
-                self.answered(held, asking, outcome, actions);
+                if outcome == Outcome::TimedOut {
+                    self.not_answered(held, &asking, stalled, actions);
+                } else {
+                    self.answered(held, &asking, outcome, actions);
+                }
             }
             State::Failed { held, why, asking: Some(question) } if question.ticket() == ended => {
                 self.doubted(held, why, question, &outcome, actions);
@@ -425,21 +419,35 @@ impl Unit {
     }
 
     /// A question for the status was answered.
-    fn answered(&mut self, held: Held, asking: Asking, outcome: Outcome, actions: &mut Vec<Action>) {
+    fn answered(&mut self, held: Held, asking: &Asking, outcome: Outcome, actions: &mut Vec<Action>) {
         match outcome {
             Outcome::Done => {
                 self.state = State::Running { held, asking: None };
+                actions.extend(asking.slow.as_ref().map(|_| Action::Changed));
                 self.wake_for_status(actions);
             }
-            // Slow is not failed: it is asked once more.
-            Outcome::TimedOut if !asking.again => {
-                let ticket = self.run(Operation::Status, &held, actions);
-                self.state = State::Running { held, asking: Some(Asking { ticket, again: true }) };
-            }
-            Outcome::TimedOut => self.fail(held, "it did not answer twice how it is".to_owned(), actions),
             Outcome::NotRunning => self.fail(held, "it does not run any more".to_owned(), actions),
             other => self.fail(held, other.to_string(), actions),
         }
+    }
+
+    /// A question for the status was not answered in time.
+    fn not_answered(
+        &mut self,
+        held: Held,
+        asking: &Asking,
+        stalled: Option<String>,
+        actions: &mut Vec<Action>,
+    ) {
+        let (vain, slow) = match slow::judge(asking.vain, stalled.is_some()) {
+            Verdict::Again(vain) => (vain, asking.slow.clone()),
+            Verdict::Slow(vain) => (vain, asking.slow.clone().or(stalled)),
+            Verdict::Failed(why) => return self.fail(held, why, actions),
+        };
+        let ticket = self.run(Operation::Status, &held, actions);
+        let changed = slow != asking.slow;
+        self.state = State::Running { held, asking: Some(Asking { ticket, vain, slow }) };
+        actions.extend(changed.then_some(Action::Changed));
     }
 
     fn fail(&mut self, held: Held, why: String, actions: &mut Vec<Action>) {
@@ -525,7 +533,10 @@ impl Unit {
             State::Running { held, asking: None } => {
                 let held = held.clone();
                 let ticket = self.run(Operation::Status, &held, actions);
-                self.state = State::Running { held, asking: Some(Asking { ticket, again: false }) };
+                self.state = State::Running {
+                    held,
+                    asking: Some(Asking { ticket, vain: Vain::default(), slow: None }),
+                };
             }
             State::Stuck { letting_go: Some(how), .. } => {
                 let how = *how;

@@ -53,7 +53,13 @@ fn ordered(number: u64, epoch: u64, act: Act, lease_left: Duration) -> Event {
 }
 
 fn ended(ticket: u64, outcome: Outcome) -> Event {
-    Event::Ended { ticket: Ticket(ticket), outcome }
+    Event::Ended { ticket: Ticket(ticket), outcome, stalled: None }
+}
+
+/// The same, too late, on a machine that is stalled.
+fn stalled(ticket: u64) -> Event {
+    let stalled = Some("everything waits for memory".to_owned());
+    Event::Ended { ticket: Ticket(ticket), outcome: Outcome::TimedOut, stalled }
 }
 
 /// A unit after these events, and what the last of them made it do, in short.
@@ -193,6 +199,17 @@ fn every_event_has_its_actions() {
             "slow twice is",
             then(running(), vec![Event::Due, ended(2, Outcome::TimedOut), ended(3, Outcome::TimedOut)]),
             "changed",
+        ),
+        (
+            "on a stalled machine it is slow, and asked again",
+            then(running(), vec![Event::Due, stalled(2)]),
+            "ask#3, changed",
+        ),
+        ("slow is told once", then(running(), vec![Event::Due, stalled(2), stalled(3), stalled(4)]), "ask#5"),
+        (
+            "slow no longer",
+            then(running(), vec![Event::Due, stalled(2), stalled(3), ended(4, Outcome::Done)]),
+            "changed, wake 10s",
         ),
         ("well", then(running(), vec![Event::Due, ended(2, Outcome::Done)]), "wake 10s"),
         ("not running any more", then(running(), vec![Event::Due, ended(2, Outcome::NotRunning)]), "changed"),

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use heart_agents::wait::Bell;
+use heart_agents::{refused, wait::Bell};
 
 /// Enough for parsing what a program says of itself.
 const STACK: usize = 512 * 1024;
@@ -67,6 +67,11 @@ impl<T: Send + 'static> Work<T> {
             finished.send(outcome).ok();
             bell.ring();
         };
-        thread::Builder::new().name(name.into()).stack_size(STACK).spawn(whole).map(drop)
+        thread::Builder::new()
+            .name(name.into())
+            .stack_size(STACK)
+            .spawn(whole)
+            .inspect_err(refused::note)
+            .map(drop)
     }
 }

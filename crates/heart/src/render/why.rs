@@ -96,6 +96,9 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         Reason::NoTicket { ticket } => {
             vec![format!("if no other site has it, `heart ticket grant {ticket}` gives it to this cluster")]
         }
+        Reason::OnSick { node, with } => {
+            with.iter().map(|ailment| format!("on {node}: {}", ailment.remedy())).collect()
+        }
         Reason::With { .. }
         | Reason::Copy { .. }
         | Reason::Promoted { .. }
@@ -120,6 +123,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
 fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::Standby => Some(format!("`heart resume {node}` lets things run on {node} again")),
+        Refusal::Sick { with } => with.first().map(|ailment| format!("on {node}: {}", ailment.remedy())),
         Refusal::Failed { resource, .. } => {
             Some(format!("when its cause is mended, `heart forgive {resource}` forgets the failures"))
         }

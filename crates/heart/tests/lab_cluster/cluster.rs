@@ -313,7 +313,8 @@ impl Cluster {
             let view = self.view()?;
             for name in &up {
                 let state = &view.nodes[name].state;
-                ensure!(state == "online" || state == "standby", "{name} is {state}");
+                let takes_part = matches!(state.as_str(), "online" | "standby" | "sick");
+                ensure!(takes_part, "{name} is {state}");
             }
             for (name, resource) in &view.resources {
                 ensure!(resource.state == "running", "{name} is {}: {:?}", resource.state, view.problems);

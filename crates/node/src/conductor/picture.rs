@@ -4,7 +4,7 @@ use heart_model::{
     Activity, Guard, Moment, NodeName, NodeState, NodeStatus, ResourceName, ResourceState, ResourceStatus,
     Session, Spec, Status,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Conductor, Score};
 use crate::{
@@ -32,7 +32,7 @@ impl Conductor {
             let ledger = score.ledger.nodes.get(name);
             let session = ledger.and_then(|node| node.session);
             let state = self.node_state(slot, name, session, score);
-            (name.clone(), NodeStatus { state, session })
+            (name.clone(), NodeStatus { state, session, sick: self.sick_with(name, session) })
         };
         let resource = |name: &ResourceName| {
             let ledger = score.ledger.resources.get(name).cloned().unwrap_or_default();
@@ -62,11 +62,16 @@ impl Conductor {
         let gone = holders
             .filter(|grant| !score.names.contains(&grant.node) && !spec.nodes.contains_key(&grant.node));
         let gone = gone.filter(|_| score.may_judge).map(|grant| {
-            let status = NodeStatus { state: NodeState::Lost, session: Some(grant.session) };
+            let status = NodeStatus::well(NodeState::Lost, Some(grant.session));
             (grant.node.clone(), status)
         });
+        let nodes: BTreeMap<NodeName, NodeStatus> =
+            score.names.iter().enumerate().map(node).chain(gone).collect();
+        let some_are_sick = nodes.values().any(|node| !node.sick.is_empty());
         Status {
-            nodes: score.names.iter().enumerate().map(node).chain(gone).collect(),
+            bound_to_sick: some_are_sick
+                && (self.hesitates_until(now).is_some() || !self.may_agree_without_sick(score)),
+            nodes,
             resources: known.into_iter().map(resource).collect(),
             intents: score.ledger.intents.clone(),
             quorum: true,

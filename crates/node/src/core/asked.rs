@@ -175,6 +175,9 @@ impl Core {
                         "what runs on {node} leaves too little of its `capacity`: move something that needs {of} away, \
                          or raise it"
                     ),
+                    Refusal::Sick { .. } => {
+                        format!("`heart status` shows what is wrong with {node}, and what to do")
+                    }
                     Refusal::Absent
                     | Refusal::Joining
                     | Refusal::Lost

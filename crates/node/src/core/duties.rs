@@ -98,7 +98,7 @@ impl Core {
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        self.hand_over(out);
+        self.hand_over(board, out);
         let backed = !now.may_have_reached(board.backed_until());
         let may_begin = self.may_begin() && !self.half.is_at_work();
         let Some(agreement) = &mut self.agreement else { return };
@@ -161,6 +161,10 @@ impl Core {
             for (node, session) in self.revoked.all_over() {
                 self.tell_leader(Message::Over { node, session }, now, out);
             }
+            let facts = self.health.facts();
+            if !facts.is_empty() {
+                self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
+            }
         }
     }
 
@@ -196,8 +200,15 @@ impl Core {
             out.actions.push(Action::Execute(ToExecutor::Inventory));
         }
         let applied = self.agreement.as_ref().map_or(LogIndex(0), Agreement::applied);
-        let (ready, wait): (Vec<Order>, Vec<Order>) =
-            ::core::mem::take(&mut self.orders).into_iter().partition(|order| order.commit <= applied);
+        // A node whose disk has stalled applies nothing more. What it runs by a grant that it knows, it may stop all
+        // the same: a stop needs no right.
+        let is_known = |order: &Order| {
+            order.act == heart_model::Act::Stop
+                && self.ledger.holds(&self.settings.me, order.session, &order.resource, order.epoch)
+        };
+        let (ready, wait): (Vec<Order>, Vec<Order>) = ::core::mem::take(&mut self.orders)
+            .into_iter()
+            .partition(|order| order.commit <= applied || is_known(order));
         self.orders = wait.into();
         for order in ready {
             match self.refusal(now, board, &order) {
@@ -232,6 +243,7 @@ impl Core {
             session: order.session,
             activity: heart_model::Activity::Stopped,
             closed: heart_model::Epoch(0),
+            slow: None,
         });
         let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
         self.tell_leader(Message::Report(report), now, out);
@@ -257,6 +269,8 @@ impl Core {
             }
             FromExecutor::TieBroken(_) => {}
             FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
+            // It is for who looks after the machine, and comes back as a change of its health.
+            FromExecutor::NoProcess(_) => {}
             FromExecutor::Fenced(report) => self.on_fenced(report, out),
             FromExecutor::Proved { proof, finding } => self.on_proved(now, &proof, finding, out),
             FromExecutor::LetGo { session } => {

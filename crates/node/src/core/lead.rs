@@ -31,6 +31,7 @@ impl Core {
             left_out: &self.founding.without,
             leaving: self.leaving_since.is_some(),
             leaves: &leaves,
+            flags: board.flags(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
         };
@@ -93,19 +94,26 @@ impl Core {
         }
     }
 
-    /// A leader that is asked to leave lets another voter lead first: what it runs then changes hands
+    /// A leader that is asked to leave, or is sick, lets another voter lead first: what it runs then changes hands
     /// under a leader that stays, and nobody has to notice by the clock that it is gone. Once only:
     /// a leader that comes to it again because nobody else can leaves as it is.
-    pub(super) fn hand_over(&mut self, out: &mut Out) {
+    pub(super) fn hand_over(&mut self, board: &Board, out: &mut Out) {
         let leads = self.agreement.as_ref().is_some_and(Agreement::leads);
-        if !leads || self.leaving_since.is_none() || self.handed_over || self.heirs(true) == 0 {
+        let leaves = self.leaving_since.is_some() && !self.handed_over;
+        let is_unwell = board.flags() & flag::UNWELL != 0 && !self.health.handed_over;
+        if !leads || !(leaves || is_unwell) || self.heirs(true) == 0 {
             return;
         }
-        self.handed_over = true;
+        if leaves {
+            self.handed_over = true;
+        } else {
+            self.health.handed_over = true;
+        }
         if let Some(agreement) = &mut self.agreement {
             agreement.step_down();
         }
-        out.actions.push(Action::Note("this node leaves: another shall lead".into()));
+        let why = if leaves { "leaves" } else { "is sick" };
+        out.actions.push(Action::Note(format!("this node {why}: another shall lead")));
     }
 
     /// How many other voters could lead instead: heard both ways, sound, and not leaving themselves;
@@ -113,7 +121,7 @@ impl Core {
     fn heirs(&self, whole_log: bool) -> usize {
         let Some(agreement) = &self.agreement else { return 0 };
         let (voters, _) = agreement.members();
-        let bad = flag::LEAVING | flag::SICK | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;
+        let bad = flag::LEAVING | flag::SICK | flag::UNWELL | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;
         let could = |id: &&RaftId| {
             let slot = self.ids.iter().position(|node| *node == id.node()).filter(|slot| *slot != self.slot);
             let seen = slot.and_then(|slot| self.sights.heard(slot));

@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Duration, FenceReport, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report, ResourceName,
-    Session, Spec, Status,
+    Duration, FenceReport, HealthFact, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report,
+    ResourceName, Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,13 @@ pub enum Message {
     },
     /// To the leader: how my attempt to switch a node off ended.
     Fenced(FenceReport),
+    /// To the leader: all that this node is sick with, or was until a moment ago.
+    Health {
+        /// In which session.
+        session: Session,
+        /// Each of them.
+        facts: Vec<HealthFact>,
+    },
     /// A person said that the cluster shall begin without these voters.
     Found {
         /// Which.
@@ -291,7 +298,7 @@ pub struct RefusedView {
 /// One node, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
-    /// `online`, `joining`, `lost`, `absent`, `standby`, …
+    /// `online`, `joining`, `lost`, `absent`, `standby`, `sick`, …
     pub state: String,
     /// Whether it votes.
     pub voter: bool,
@@ -302,6 +309,9 @@ pub struct NodeView {
     /// What the node that answered found of the devices that switch this one off; none of its own.
     #[serde(default)]
     pub devices: Vec<DeviceView>,
+    /// What it is sick with, or was until a moment ago: a sentence each, with figures and what to do.
+    #[serde(default)]
+    pub sick: Vec<String>,
 }
 
 /// A device by which the node that answered could switch another one off, for people. Times are in milliseconds
@@ -343,6 +353,9 @@ pub struct ResourceView {
     pub agent: String,
     /// Its group, if it is in one.
     pub group: Option<String>,
+    /// It does not say in time how it is, because its machine is stalled; how.
+    #[serde(default)]
+    pub slow: Option<String>,
     /// Failures by node.
     pub failures: std::collections::BTreeMap<String, u32>,
     /// Why it is where it is, in a sentence.

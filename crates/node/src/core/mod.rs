@@ -10,6 +10,7 @@ mod duties;
 mod fencing;
 mod found;
 mod half;
+mod health;
 mod lead;
 mod members;
 mod message;
@@ -21,8 +22,8 @@ mod rejoin;
 mod requests;
 
 use heart_model::{
-    BootId, Duration, FromExecutor, Inventory, LogIndex, Moment, NodeId, NodeName, Order, ResourceName, Spec,
-    Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, HealthChange, Inventory, LogIndex, Moment, NodeId, NodeName, Order,
+    ResourceName, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -93,11 +94,14 @@ pub enum Event {
     },
     /// The disk has this write, and all before it.
     Durable(Ticket),
-    /// The disk has refused or not answered for long; or it answers again.
+    /// The disk has refused or not answered for long; or it answers again. So long this node leads nobody,
+    /// whatever else it knows of its health.
     Disk {
         /// Whether it works.
         works: bool,
     },
+    /// This node found out that it is sick, or well again.
+    Health(HealthChange),
     /// The executor said something.
     Executor(FromExecutor),
     /// The executor began anew and knows nothing.
@@ -191,6 +195,7 @@ pub struct Core {
     listening_until: Option<Moment>,
     next_tick: Moment,
     disk_works: bool,
+    health: health::Health,
     /// Who was told what this node has: the leader, its term, and the stream it was told over.
     told_leader: Option<(NodeId, Term, u64)>,
     /// The streams that orders went over, by slot.
@@ -251,6 +256,7 @@ impl Core {
                 .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
             next_tick: now,
             disk_works: true,
+            health: health::Health::default(),
             told_leader: None,
             ordered_over: vec![0; names.len()],
             members: members::Members::default(),
@@ -296,6 +302,7 @@ impl Core {
             Event::Segment { from, boot, bytes } => self.on_segment(now, board, from, boot, &bytes, &mut out),
             Event::Durable(ticket) => self.on_durable(now, board, ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
+            Event::Health(change) => self.on_health(now, change, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => {
                 self.ask_executor();
@@ -318,6 +325,7 @@ impl Core {
     /// Everything that follows, in its fixed order.
     fn settle(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.tick(now);
+        self.recover(now, board, out);
         self.meet_history(now, board, out);
         self.doubt_word(now);
         self.listen(now, board);
@@ -370,18 +378,6 @@ impl Core {
             self.send_all(output.messages, out);
         }
         self.on_forced(now, board, ticket, out);
-    }
-
-    fn on_disk(&mut self, board: &Board, works: bool, out: &mut Out) {
-        if self.disk_works != works {
-            let said =
-                if works { "the disk answers again" } else { "the disk does not answer: this node is sick" };
-            out.actions.push(Action::Note(said.into()));
-        }
-        self.disk_works = works;
-        let flags = board.flags() & !flag::SICK;
-        board.set_flags(if works { flags } else { flags | flag::SICK });
-        out.actions.push(Action::Poke);
     }
 
     fn tick(&mut self, now: Moment) {
@@ -542,6 +538,7 @@ impl Core {
             self.members.next_deadline(),
             self.half.next_deadline(),
             self.proofs.next_deadline(),
+            self.health.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),

@@ -195,6 +195,7 @@ impl Core {
             | Message::Inventory { .. }
             | Message::Changed(_)
             | Message::Over { .. }
+            | Message::Health { .. }
             | Message::Fenced(_) => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
@@ -210,6 +211,7 @@ impl Core {
                     Message::Changed(inventory) => conductor.on_changed(name, inventory),
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),
+                    Message::Health { session, facts } => conductor.on_health(now, name, session, facts),
                     Message::Fenced(report) => conductor.on_fenced(name, report),
                     Message::Order(_)
                     | Message::Ask { .. }

@@ -75,7 +75,13 @@ mod tests {
 
     fn spec(seconds: u64) -> Spec {
         let name = Name::new("web").expect("a name");
-        let cluster = ClusterSpec { name, key_file: String::new(), port: 694, links: Vec::new() };
+        let cluster = ClusterSpec {
+            name,
+            key_file: String::new(),
+            port: 694,
+            links: Vec::new(),
+            when_sick: heart_model::WhenSick::Move,
+        };
         let timing = Timing { lost_after: Duration::from_secs(seconds), ..Timing::of(Profile::Default) };
         Spec {
             cluster,

@@ -337,9 +337,13 @@ impl Core {
         };
         let has_left = self.ledger.nodes.get(name).is_some_and(|known| known.left.is_some());
         let state = if has_left && state != "joining" { "left".into() } else { state };
-        let state = if standby && state == "online" { "standby".into() } else { state };
+        let state = match state.as_str() {
+            "online" if standby => "standby".into(),
+            "online" if self.is_sick(slot) => "sick".into(),
+            _ => state,
+        };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
-        NodeView { state, voter, ..NodeView::default() }
+        NodeView { state, voter, sick: self.say_sick(slot), ..NodeView::default() }
     }
 
     fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
@@ -355,6 +359,7 @@ impl Core {
             let reasons = conductor.reasons(now, name);
             view.rests = ledger.grant.is_none() && reasons.iter().any(Reason::is_as_configured);
             view.why = main_reason(&reasons).map(ToString::to_string);
+            view.slow = conductor.slow(name).map(ToOwned::to_owned);
         }
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
@@ -382,6 +387,7 @@ impl Core {
             let Some(node) = view.nodes.get_mut(name.as_str()) else { continue };
             if slot == self.slot {
                 node.lease_ms = u64::try_from(now.at_least_until(board.lease_until()).as_millis()).ok();
+                node.sick = self.say_sick(slot);
                 continue;
             }
             let heard = self.sights.heard(slot).map_or(0, |seen| seen.links);
@@ -482,11 +488,15 @@ fn problems(view: &StatusView) -> Vec<String> {
             let why = resource.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             problems.push(format!("{name} is {}{why}", resource.state));
         }
+        if let (Some(why), Some(node)) = (&resource.slow, &resource.node) {
+            problems.push(format!("{name} is slow to answer on {node}, and asked again: {why}"));
+        }
         for (node, count) in &resource.failures {
             let times = if *count == 1 { "once".into() } else { format!("{count} times") };
             problems.push(format!("{name} failed {times} on {node}"));
         }
     }
+    problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().cloned()));
     for (name, node) in &view.nodes {
         if matches!(node.state.as_str(), "lost" | "fenced" | "absent") {
             problems.push(format!("{name} is {}", node.state));

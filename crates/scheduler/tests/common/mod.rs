@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use heart_model::{
-    Activity, AgentRef, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard, LogicalTimeouts,
-    Name, NodeName, NodeSpec, NodeState, NodeStatus, Other, Plan, Profile, ResourceName, ResourceSpec,
-    ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing, Wishes,
+    Activity, AgentRef, Ailment, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard,
+    LogicalTimeouts, Name, NodeName, NodeSpec, NodeState, NodeStatus, Other, Plan, Profile, ResourceName,
+    ResourceSpec, ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing, WhenSick,
+    Wishes,
 };
 
 pub(crate) struct World {
@@ -36,6 +37,7 @@ impl World {
                 key_file: "/key".into(),
                 port: 694,
                 links: Vec::new(),
+                when_sick: WhenSick::Move,
             },
             timing: Timing::of(Profile::Default),
             nodes: BTreeMap::new(),
@@ -60,9 +62,11 @@ impl World {
     pub(crate) fn boot(&mut self, name: &NodeName) {
         self.boots += 1;
         let session = Session { boot: BootId(self.boots), number: SessionNumber(1) };
-        self.status
-            .nodes
-            .insert(name.clone(), NodeStatus { state: NodeState::Online, session: Some(session) });
+        self.status.nodes.insert(name.clone(), NodeStatus::well(NodeState::Online, Some(session)));
+    }
+
+    pub(crate) fn sicken(&mut self, name: &NodeName, with: Ailment) {
+        self.status.nodes.get_mut(name).expect("the node is there").sick.insert(with);
     }
 
     pub(crate) fn set(&mut self, name: &NodeName, state: NodeState) {

@@ -10,5 +10,6 @@ mod logs;
 mod pairs;
 mod people;
 mod schedules;
+mod sick;
 mod starts;
 mod told;

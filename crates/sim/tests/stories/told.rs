@@ -2,7 +2,7 @@
 
 use heart_model::{
     AgentRef, ClusterSpec, Duration, GroupName, GroupSpec, Guard, LinkAddress, LogicalTimeouts, Name,
-    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, Wishes,
+    NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, WhenSick, Wishes,
 };
 use heart_node::core::Request;
 use heart_sim::{Fault, Nanos, World, WorldSettings, ms};
@@ -55,6 +55,7 @@ pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
             key_file: String::new(),
             port: 694,
             links: vec![],
+            when_sick: WhenSick::Move,
         },
         timing: Timing::of(Profile::Default),
         nodes: names.iter().enumerate().map(one).collect(),

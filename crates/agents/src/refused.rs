@@ -1,0 +1,42 @@
+//! Processes that the kernel refused to make.
+//!
+//! That concerns the machine, not the resource for which somebody tried; so it is counted here, for whoever looks
+//! after the machine.
+
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// How many processes and threads the kernel refused to make for this process so far.
+#[must_use]
+pub fn count() -> u64 {
+    COUNT.load(Relaxed)
+}
+
+/// Counts an error of an attempt to make a process or a thread, if it is the machine's fault.
+///
+/// fork(2): `EAGAIN` is a limit of processes, `ENOMEM` a lack of memory.
+pub fn note(error: &io::Error) {
+    if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM)) {
+        COUNT.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_not_the_machines_fault() {
+        let counts = |code| {
+            let before = count();
+            note(&io::Error::from_raw_os_error(code));
+            count() - before
+        };
+        let all = [libc::ENOENT, libc::EACCES, libc::EAGAIN, libc::ENOMEM].map(counts);
+        assert_eq!(all, [0, 0, 1, 1]);
+    }
+}

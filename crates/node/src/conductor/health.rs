@@ -1,0 +1,108 @@
+//! What the leader knows of who is sick, and what it makes of it.
+
+use heart_model::{
+    Ailment, Duration, HealthFact, Moment, NodeName, Reason, Refusal, ResourceName, Session, StepAction,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Conductor, Score};
+use crate::board::flag;
+
+/// How long after somebody fell sick nothing is moved for it. What is wrong with one disk may be wrong with all that
+/// are reached in the same way, and nodes do not find out in the same moment: they look every five seconds.
+pub(super) const HESITATION: Duration = Duration::from_secs(6);
+
+/// What nodes say of their health, and what was moved because of it.
+#[derive(Debug, Default)]
+pub(super) struct Healths {
+    told: BTreeMap<NodeName, (Session, Vec<HealthFact>)>,
+    /// Since when each node was sick with what, when that was last told.
+    begun: BTreeMap<(NodeName, Ailment), u64>,
+    /// When this leader last heard of something new that a node is sick with.
+    fell_sick: Option<Moment>,
+    /// From which node each resource was moved because that is sick.
+    left: BTreeMap<ResourceName, NodeName>,
+}
+
+impl Conductor {
+    /// A node tells all that it is sick with.
+    pub fn on_health(&mut self, now: Moment, node: &NodeName, session: Session, facts: Vec<HealthFact>) {
+        for fact in facts.iter().filter(|fact| fact.ailment.hands_over() && fact.well_since.is_none()) {
+            let begun = self.health.begun.insert((node.clone(), fact.ailment), fact.since);
+            if begun != Some(fact.since) {
+                self.health.fell_sick = Some(now);
+            }
+        }
+        if facts.is_empty() {
+            self.health.told.remove(node);
+        } else {
+            self.health.told.insert(node.clone(), (session, facts));
+        }
+    }
+
+    /// A node tells everything anew: what it is sick with follows, if it is.
+    pub(super) fn forget_health(&mut self, node: &NodeName) {
+        self.health.told.remove(node);
+    }
+
+    /// What a node said of its health last.
+    #[must_use]
+    pub fn health_of(&self, node: &NodeName) -> &[HealthFact] {
+        self.health.told.get(node).map_or(&[], |(_, facts)| facts)
+    }
+
+    /// What a node is sick with, of what makes it hand over. A later life of it says so itself.
+    pub(super) fn sick_with(&self, node: &NodeName, session: Option<Session>) -> BTreeSet<Ailment> {
+        let told = self.health.told.get(node);
+        let told = told.filter(|(in_session, _)| session.is_some_and(|now| now.boot == in_session.boot));
+        let facts = told.into_iter().flat_map(|(_, facts)| facts);
+        facts.map(|fact| fact.ailment).filter(|ailment| ailment.hands_over()).collect()
+    }
+
+    /// Until when nothing is moved because a node is sick, if that is still to come.
+    pub(super) fn hesitates_until(&self, now: Moment) -> Option<Moment> {
+        let until = self.health.fell_sick.map(|at| at.after(HESITATION));
+        until.filter(|until| !now.has_surely_reached(*until))
+    }
+
+    /// Whether a quorum agrees without the voters whose disks are sick. If not, what is stopped on a sick node
+    /// may wait for its disk before it starts elsewhere: then it is not stopped.
+    pub(super) fn may_agree_without_sick(&self, score: &Score<'_>) -> bool {
+        let is_sound = |slot: usize| {
+            let flags = match score.sights.heard(slot) {
+                _ if slot == score.sights.me => score.flags,
+                Some(seen) => seen.flags,
+                None => return false,
+            };
+            let facts = self.health_of(&score.names[slot]);
+            flags & flag::SICK == 0 && !facts.iter().any(|fact| fact.ailment.is_of_disk())
+        };
+        let voters = (0..score.names.len()).filter(|&slot| score.sights.voters.contains(slot));
+        voters.filter(|&slot| is_sound(slot)).count() >= score.sights.quorum()
+    }
+
+    /// Remembers what the plan moves because a node is sick.
+    pub(super) fn remember_moves(&mut self) {
+        for step in self.plan.steps.iter().filter(|step| step.action == StepAction::Stop) {
+            let reasons = self.plan.reasons.get(&step.resource).into_iter().flatten();
+            let is_it = |reason: &Reason| matches!(reason, Reason::NotOn { node, refusal: Refusal::Sick { .. } } if *node == step.node);
+            if reasons.into_iter().any(is_it) {
+                self.health.left.insert(step.resource.clone(), step.node.clone());
+            } else {
+                self.health.left.remove(&step.resource);
+            }
+        }
+    }
+
+    /// Says of what runs now that it was moved because a node is sick, as long as that is.
+    pub(super) fn came_from_sick(&self, resource: &ResourceName, reasons: &mut Vec<Reason>) {
+        let Some(node) = self.health.left.get(resource) else { return };
+        let with: Vec<Ailment> =
+            self.status.nodes.get(node).into_iter().flat_map(|node| node.sick.iter().copied()).collect();
+        let stays =
+            reasons.iter().position(|reason| matches!(reason, Reason::Stays { node: home } if home != node));
+        if let (Some(place), false) = (stays, with.is_empty()) {
+            reasons.insert(place, Reason::NotOn { node: node.clone(), refusal: Refusal::Sick { with } });
+        }
+    }
+}
