@@ -73,6 +73,8 @@ pub struct Standing {
     pub era: u64,
     /// The history that it goes on from, as long as nothing else was agreed on in it.
     pub parent: Option<u64>,
+    /// The term of the leader that set it: what a leader before meant to set is not what a later one did.
+    pub term: u64,
     /// Which configuration of its voters.
     pub configuration: u64,
     /// Its voters: any half of them may go on. Nobody may if there are none.

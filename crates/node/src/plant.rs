@@ -39,13 +39,15 @@ pub enum Bug {
     FreshHalfFires,
     /// Half of the voters goes on although others may not know who votes (rule 17 b).
     HalfUnsettled,
+    /// Half of the voters goes on whatever the tie-break says (rule 19).
+    TieBreakIgnored,
     /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
     NobodyHolds,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 18] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -63,6 +65,7 @@ impl Bug {
         Bug::FreshHalfFires,
         Bug::HalfUnsettled,
         Bug::NobodyHolds,
+        Bug::TieBreakIgnored,
     ];
 }
 

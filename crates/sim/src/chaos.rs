@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms,
     rough::{Rough, resource},
-    with_devices,
+    with_devices, with_tie_break,
 };
 
 /// Of so many worlds, one has a service with copies.
@@ -24,6 +24,10 @@ const COPIES_EVERY: u64 = 8;
 const FENCED_EVERY: u64 = 8;
 /// Which of these that is.
 const FENCED: u64 = 5;
+/// Of so many worlds, in two something decides between two halves: in one of these, there are devices as well.
+const TIED_EVERY: u64 = 16;
+/// Which of these that is.
+const TIED: [u64; 2] = [1, 13];
 
 /// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
 const SICK_EVERY: u64 = 16;
@@ -146,9 +150,14 @@ fn wanted(world: &World) -> Vec<ResourceName> {
     world.spec().resources.keys().cloned().collect()
 }
 
+fn tie(tied: bool, spec: Spec) -> Spec {
+    if tied { with_tie_break(spec) } else { spec }
+}
+
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
-    let sizes = if fenced { [2, 2, 2, 2, 3, 3, 4, 4, 5, 7] } else { [1, 2, 3, 3, 3, 3, 3, 5, 5, 7] };
+    let tied = TIED.contains(&(seed % TIED_EVERY));
+    let sizes = if fenced || tied { [2, 2, 2, 2, 3, 3, 4, 4, 5, 7] } else { [1, 2, 3, 3, 3, 3, 3, 5, 5, 7] };
     let voters = sizes[chance.below(10) as usize];
     let members = match voters {
         1 => [0, 2, 4][chance.below(3) as usize],
@@ -172,11 +181,14 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
     let spec = spec(voters, members, timing);
     let settings = WorldSettings {
-        spec: match seed {
-            _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
-            _ if fenced => with_shared_disk(with_devices(spec)),
-            _ => spec,
-        },
+        spec: tie(
+            tied,
+            match seed {
+                _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
+                _ if fenced => with_shared_disk(with_devices(spec)),
+                _ => spec,
+            },
+        ),
         odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
@@ -280,7 +292,8 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     while away.len() > size / 2 {
         away.remove(chance.below(away.len() as u64) as usize);
     }
-    let off = !world.has_devices() || chance.happens(500);
+    let (tied, devices) = (world.spec().tie_break.is_some(), world.has_devices());
+    let off = !(tied || devices) || chance.happens(500);
     for place in 0..world.size() {
         let gone = away.contains(&place);
         if gone && off {
@@ -290,7 +303,7 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
             world.schedule(0, Fault::Cut { from: place, to });
         }
     }
-    if !world.has_devices() {
+    if !(tied || devices) {
         let without: Vec<NodeName> = away.iter().map(|&place| world.machine(place).name.clone()).collect();
         for node in (0..world.size()).filter(|place| !away.contains(place)) {
             for wait in [3, 5, 7] {
@@ -300,8 +313,8 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
         }
     }
     world.run(lost_after * CALM + FENCING)?;
-    let left = |world: &World| (0..size).filter(|&place| world.machine(place).is_on()).collect::<Vec<_>>();
-    let here = left(world);
+    let left = |place: &usize| if tied { world.goes_on(*place) } else { world.machine(*place).is_on() };
+    let here: Vec<usize> = (0..size).filter(left).collect();
     if here.len() > size / 2 {
         return Err(Broken {
             at: world.now(),
@@ -392,6 +405,7 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Loss(0));
     for node in 0..world.size() {
         world.schedule(0, Fault::MendDisk(node));
+        world.schedule(0, Fault::TieBreak { node, reached: true });
         Ailment::ALL.into_iter().for_each(|of| world.schedule(0, Fault::Cure { node, of }));
         if world.has_devices() {
             world.schedule(0, Fault::Device { node, device: Device::Works });

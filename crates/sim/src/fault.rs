@@ -112,6 +112,13 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// A machine does not reach what decides between two halves, or reaches it again.
+    TieBreak {
+        /// Which machine.
+        node: usize,
+        /// Whether it reaches what decides between two halves.
+        reached: bool,
+    },
     /// What switches a machine off is like that from now on.
     Device {
         /// Which machine it switches off.
@@ -191,6 +198,14 @@ impl World {
                     self.broken_starts.insert(node);
                 } else {
                     self.broken_starts.remove(&node);
+                }
+            }
+            Fault::TieBreak { node, reached } => {
+                let changed =
+                    if reached { self.tie_break.cut.remove(&node) } else { self.tie_break.cut.insert(node) };
+                if changed {
+                    let does = if reached { "reaches" } else { "does not reach" };
+                    self.tell(format!("{} {does} the tie-break", name(self, node)));
                 }
             }
             Fault::Device { node, device } => {

@@ -16,6 +16,7 @@ mod fence;
 mod kernel;
 mod machine;
 mod rough;
+mod tie_break;
 mod view;
 mod world;
 
@@ -24,6 +25,7 @@ pub use claims::Broken;
 pub use fault::Fault;
 pub use fence::{Device, with_devices};
 pub use machine::{Machine, Power};
+pub use tie_break::with_tie_break;
 pub use world::{World, WorldSettings};
 
 /// True time in nanoseconds since the world began.

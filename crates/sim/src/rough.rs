@@ -171,6 +171,10 @@ impl<'a> Rough<'a> {
             return self.shot(world);
         }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
+        if world.spec().tie_break.is_some() && self.chance.happens(200) {
+            world.schedule(at, Fault::TieBreak { node, reached: false });
+            return world.schedule(at + lasts, Fault::TieBreak { node, reached: true });
+        }
         match self.chance.below(21) {
             0 | 1 => self.power_cut(world, node),
             2 | 3 => world.schedule(at, Fault::Freeze { node, lasts }),

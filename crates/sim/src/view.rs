@@ -91,9 +91,15 @@ impl World {
     /// Whether the machine at this place votes, with a log that it has kept, in the history that counts: one that
     /// went on without some of its voters counts more than the one before.
     pub(crate) fn is_whole(&self, place: usize) -> bool {
-        let ledger = |machine: &'_ Machine| machine.core.as_ref().map(|core| core.ledger().parents.len());
-        let most = self.machines.iter().filter_map(ledger).max();
-        self.machines[place].is_whole() && ledger(&self.machines[place]) == most
+        self.machines[place].is_whole() && self.goes_on(place)
+    }
+
+    /// Whether the machine at this place runs, in the history that went on last.
+    #[must_use]
+    pub fn goes_on(&self, place: usize) -> bool {
+        let parents = |machine: &Machine| Some(machine.core.as_ref()?.ledger().parents.len());
+        let most = self.machines.iter().filter_map(parents).max();
+        self.machines[place].is_on() && parents(&self.machines[place]) == most
     }
 
     /// Whether the configuration file was changed.

@@ -14,6 +14,7 @@ use crate::{
     executor::Obeyed,
     fence::{Fencing, Proving},
     ms,
+    tie_break::{Asked, TieBreak},
 };
 
 /// Most events that a world may see in one millisecond of true time: more is a loop without an end.
@@ -110,6 +111,7 @@ pub(crate) enum Happening {
         by_half: Option<(usize, u64)>,
     },
     Fenced(Fencing),
+    TieBreak(Asked),
     /// An executor has waited before it tells a device.
     Hesitated {
         by: usize,
@@ -143,6 +145,7 @@ pub struct World {
     pub(crate) broken_starts: BTreeSet<usize>,
     /// How the devices are that switch machines off; those not named here work.
     pub(crate) devices: BTreeMap<usize, Device>,
+    pub(crate) tie_break: TieBreak,
     pub(crate) claims: Claims,
     pub(crate) owners: BTreeMap<ResourceName, Option<usize>>,
     pub(crate) starts: BTreeMap<ResourceName, u64>,
@@ -200,6 +203,7 @@ impl World {
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
+            tie_break: TieBreak::default(),
             claims: Claims::default(),
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
@@ -342,6 +346,10 @@ impl World {
             Happening::Shot { target, by_half } => self.shoot(target, by_half),
             Happening::Fenced(fencing) => {
                 self.fenced(fencing);
+                Ok(())
+            }
+            Happening::TieBreak(asked) => {
+                self.on_tie_break(asked);
                 Ok(())
             }
             Happening::Hesitated { by, boots, order } => {
@@ -526,7 +534,7 @@ impl World {
             }
             ToExecutor::Fence(order) => self.fence(node, order),
             ToExecutor::Prove(proof) => self.prove(node, proof),
-            ToExecutor::TieBreak(_) => {}
+            ToExecutor::TieBreak(order) => self.ask_tie_break(node, order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));

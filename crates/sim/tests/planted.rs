@@ -132,6 +132,15 @@ fn a_half_that_has_not_taken_part_and_goes_on_is_found() {
 }
 
 #[test]
+fn a_half_that_does_not_ask_the_tie_break_is_found() {
+    plant(Some(Bug::TieBreakIgnored));
+    let found = (0..100).map(|place| 1 + 16 * place).find_map(|seed| chaos::run(seed, false).broken);
+    plant(None);
+    println!("{found:?}");
+    assert!(found.is_some());
+}
+
+#[test]
 fn a_half_that_agrees_with_whom_it_shoots_is_found() {
     is_found_where_there_are_devices(Bug::NobodyHolds, 1500);
 }

@@ -137,6 +137,7 @@ impl Core {
             self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
             if let Some(term) = leads {
                 self.members.on_altered(now);
+                self.half.on_leading();
                 out.actions.push(Action::Note(format!("leading term {term}")));
             }
         }
@@ -267,7 +268,7 @@ impl Core {
                     self.begin_session(board, out);
                 }
             }
-            FromExecutor::TieBroken(_) => {}
+            FromExecutor::TieBroken(report) => self.on_tie_broken(now, report),
             FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
             // It is for who looks after the machine, and comes back as a change of its health.
             FromExecutor::NoProcess(_) => {}

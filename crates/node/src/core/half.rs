@@ -7,6 +7,7 @@
 
 mod fire;
 mod force;
+mod tie;
 mod words;
 
 use heart_model::{BootId, Moment, NodeName};
@@ -33,6 +34,7 @@ pub(super) struct Half {
     /// The write after which this node has no vote in a history that another one goes on from.
     standing_back: Option<StandingBack>,
     forcing: Option<Forcing>,
+    tie: tie::Tie,
     /// Why it does not go on, as it was told last.
     told: Option<Stuck>,
     /// Who was told of the histories before this one: in which life, with which history, over which stream.
@@ -67,15 +69,32 @@ struct Word {
     until: Moment,
 }
 
-/// This half goes on: nothing that is heard now changes that, as others may have given up their votes.
+/// This half goes on, as soon as its others have given up their votes.
 #[derive(Debug)]
 struct Going {
     halves: Halves,
-    who: Option<String>,
-    /// Who was asked to stand back, over which stream.
-    asked: BTreeMap<NodeName, u64>,
+    /// What lets it.
+    by: By,
+    /// The number of the history that goes on.
+    era: u64,
+    /// Who was asked to stand back, over which stream, and when.
+    asked: BTreeMap<NodeName, (u64, Moment)>,
     /// Who did.
     stood_back: BTreeSet<NodeName>,
+    /// So many voters are heard again that these may agree without all that; should everybody asked have stood back by
+    /// then, they cannot, and this node goes on.
+    is_suspended: bool,
+}
+
+/// What lets a half go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum By {
+    /// All others are proven off.
+    Proof,
+    /// This person says that they are.
+    Word(String),
+    /// The tie-break, with a history of this number.
+    TieBreak(u64),
 }
 
 /// This node gave up its vote, for another one that goes on.
@@ -113,6 +132,10 @@ pub(super) enum Stuck {
     NoDevice(NodeName),
     /// What switches this node off proved nothing, so often that nothing more is tried.
     GivenUp(NodeName, String),
+    /// The tie-break is not reached.
+    NoTieBreak(String),
+    /// The tie-break does not let this half go on.
+    NotNamed,
 }
 
 impl Half {
@@ -130,13 +153,14 @@ impl Half {
 
     /// Whether the log is being gone on from.
     pub(super) fn is_forcing(&self) -> bool {
-        self.forcing.is_some() || self.going.is_some()
+        self.forcing.is_some() || self.going.as_ref().is_some_and(|going| !going.is_suspended)
     }
 
     /// The executor was started anew, and knows nothing of what it was told.
     pub(super) fn fence_anew(&mut self, board: &Board) {
         self.blocked_until = Some(board.firing_until()).filter(|until| *until != Moment::default());
         self.attempts.values_mut().for_each(|attempt| attempt.under_way = false);
+        self.tie.ask_anew();
     }
 
     /// A person wants it tried again. Whether it had been given up.
@@ -148,11 +172,17 @@ impl Half {
         true
     }
 
+    /// This node leads from now on.
+    pub(super) fn on_leading(&mut self) {
+        self.tie.forget();
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         let waiting = self.attempts.values().filter(|attempt| !attempt.under_way && !attempt.off);
         waiting
             .filter_map(|attempt| attempt.not_before)
             .chain(self.blocked_until)
+            .chain(self.tie.next_deadline())
             .min_by_key(|at| at.boottime)
     }
 }
@@ -172,6 +202,7 @@ impl Core {
     /// What half of the voters owes: to have the others switched off, and then to go on.
     pub(super) fn go_on_alone(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.tell_parents(out);
+        self.watch_tie(now, out);
         self.half.word.take_if(|word| now.has_surely_reached(word.until));
         self.half.blocked_until.take_if(|until| now.has_surely_reached(*until));
         if self.half.forcing.is_some() || self.go_on(now, board, out) {
@@ -188,34 +219,66 @@ impl Core {
         }
     }
 
-    /// Goes on as soon as a person or every device says that the others are off.
+    /// Goes on as soon as a person or every device says that the others are off, or the tie-break sides with this half.
     fn free_of(&mut self, now: Moment, board: &Board, halves: &Halves, out: &mut Out) -> Result<(), Stuck> {
         let is_off_by_word = |word: &&Word| halves.missing.iter().all(|node| word.without.contains(node));
-        let word = self.half.word.as_ref().filter(is_off_by_word).map(|word| word.who.clone());
-        if word.is_none() {
-            let may = self.may_go_on(board, halves);
-            if may.is_err() {
-                self.lay_down(board, out);
-            }
-            may?;
-            board.set_half_until(now.after(self.timing.lost_after));
-            if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
-                return Ok(());
-            }
-            let mut stuck = Ok(());
-            for node in &halves.missing {
-                stuck = stuck.and(self.fire(now, board, halves, node, out));
-            }
-            let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
-            if !halves.missing.iter().all(is_off) && !is_planted(Bug::HalfWithoutProof) {
-                return stuck;
-            }
-        }
+        let word = self.half.word.as_ref().filter(is_off_by_word).map(|word| By::Word(word.who.clone()));
+        let by = match word {
+            Some(word) => Some(word),
+            None => self.decided(now, board, halves, out)?,
+        };
+        let Some(by) = by else { return Ok(()) };
         self.half.word = None;
         let (asked, stood_back) = (BTreeMap::new(), BTreeSet::new());
-        self.half.going = Some(Going { halves: halves.clone(), who: word, asked, stood_back });
+        let era = match by {
+            By::TieBreak(era) => era,
+            By::Proof | By::Word(_) => self.next_era(board),
+        };
+        self.half.going =
+            Some(Going { halves: halves.clone(), by, era, asked, stood_back, is_suspended: false });
         self.go_on(now, board, out);
         Ok(())
+    }
+
+    /// What lets this half go on without a person, if anything does by now. Where there is a tie-break, it decides
+    /// alone: the other half may have gone on by it.
+    fn decided(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        halves: &Halves,
+        out: &mut Out,
+    ) -> Result<Option<By>, Stuck> {
+        let may = self.may_go_on(board, halves);
+        if may.is_err() {
+            self.lay_down(board, out);
+        }
+        may?;
+        if self.tie_break().is_some() {
+            if is_planted(Bug::TieBreakIgnored) {
+                return Ok(Some(By::TieBreak(self.next_era(board))));
+            }
+            return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
+        }
+        board.set_half_until(now.after(self.timing.lost_after));
+        if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
+            return Ok(None);
+        }
+        let mut stuck = Ok(());
+        for node in &halves.missing {
+            stuck = stuck.and(self.fire(now, board, halves, node, out));
+        }
+        let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
+        if halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof) {
+            return Ok(Some(By::Proof));
+        }
+        stuck.map(|()| None)
+    }
+
+    /// A number for the history that this node would go on with: another one for each life and each term.
+    fn next_era(&self, board: &Board) -> u64 {
+        let term = self.agreement.as_ref().map_or(0, |agreement| agreement.term().0);
+        (board.boot().0 as u64).rotate_left(32) ^ term | 1
     }
 
     /// Nothing has to be done as half: what is under way ends by itself.

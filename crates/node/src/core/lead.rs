@@ -61,7 +61,7 @@ impl Core {
             // Asked for again only after as long, should it be lost.
             self.shorter_since = Some(now).filter(|_| agreement.propose(ledger::write(&entry)));
         }
-        self.tend_members(now);
+        self.tend_members(now, out);
     }
 
     /// Says in the log that every voter knows who votes, as soon as that is so (SAFETY rule 17 b).

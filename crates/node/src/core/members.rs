@@ -11,7 +11,7 @@ use heart_model::{LogIndex, Moment, NodeId, NodeName, Spec, Timing, voters_left}
 use raft::eraftpb::{ConfChangeType, ConfChangeV2};
 use std::collections::BTreeSet;
 
-use super::Core;
+use super::{Core, Out};
 use crate::{
     agreement::{Agreement, Change, RaftId},
     board::flag,
@@ -55,10 +55,14 @@ type Due = Vec<(RaftId, Change)>;
 
 impl Core {
     /// The leader's part. One change at a time is under way; raft refuses a second one.
-    pub(super) fn tend_members(&mut self, now: Moment) {
+    pub(super) fn tend_members(&mut self, now: Moment, out: &mut Out) {
         self.members.next = None;
         self.compact_now |= self.waits_for_snapshot();
         let due = self.due_change(now);
+        let voters = self.agreement.as_ref().map(|agreement| agreement.members().0).unwrap_or_default();
+        let alters = due.as_ref().is_some_and(|due| altered(&voters, due) != nodes(&voters));
+        let free = self.keep_standing(now, alters, out);
+        let due = due.filter(|_| free || !alters);
         if let (Some(due), Some(agreement)) = (due, &mut self.agreement) {
             agreement.propose_change(&due);
         }

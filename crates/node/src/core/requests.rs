@@ -402,6 +402,7 @@ impl Core {
             view.problems.push(wrong);
             view.next.push(next);
         }
+        view.problems.extend(self.view_of_tie());
         view.problems.extend(self.view_of_fencing());
         self.add_proofs(now, view);
         view.problems.extend(problems(view));

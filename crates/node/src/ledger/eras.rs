@@ -29,11 +29,14 @@ pub struct Forced {
     pub era: u64,
     /// Its number so far.
     pub parent: u64,
-    /// The voters that are proven off, or of which a person says so.
+    /// The voters that are proven off, or of which a person says so; or that only are not here.
     pub without: Vec<Without>,
     /// The person, if nothing else proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
+    /// The tie-break sided with those that go on: of the others nothing is proven.
+    #[serde(default)]
+    pub by_tie_break: bool,
     /// The configuration that begins with it: every voter of it knows it.
     pub configuration: u64,
 }
@@ -69,7 +72,8 @@ impl Ledger {
         }
         self.era = forced.era;
         self.settled = Some(forced.configuration);
-        for Without { node, boot } in &forced.without {
+        let off = forced.without.iter().filter(|_| !forced.by_tie_break);
+        for Without { node, boot } in off {
             let session = self.nodes.get(node).and_then(|known| known.session);
             if let Some(session) = session.filter(|session| session.boot == *boot) {
                 self.take_over(at, node, session, &[]);

@@ -4,7 +4,7 @@
 
 use heart_model::{Guard, ResourceSpec};
 use heart_node::core::{Request, Response};
-use heart_sim::{Device, Fault, WorldSettings, with_devices};
+use heart_sim::{Device, Fault, WorldSettings, with_devices, with_tie_break};
 
 use crate::told::{Told, node, resource, spec};
 
@@ -32,24 +32,17 @@ fn takes_part(story: &Told, name: &str) -> bool {
     story.world.takes_part(story.place(name))
 }
 
+/// One lost-after, a quarter of a second for the device at most, and what three writes and a start take.
 #[test]
 fn the_other_goes_on_when_the_owner_has_lost_power_and_is_proven_off() {
     let mut story = pair(true);
-    story.cut_power("ada").run_for(5000);
-    story.expect(
-        "
-        0.0 ada loses power
-        0.0 nobody runs address
-        0.0 nobody runs cache
-        0.0 nobody runs disk
-        0.0 nobody runs site
-        0.5 bob tells the device of ada to switch it off
-        0.7 ada is switched off
-        0.7 bob runs address
-        0.7 bob runs cache
-        0.7 bob runs disk
-        0.7 bob runs site",
-    );
+    story.cut_power("ada").run_for(900);
+    let told = story.told();
+    let (off, first) = (told.find("ada is switched off"), told.find("bob runs"));
+    assert!(off.is_some() && off < first, "{told}");
+    for name in ["disk", "site", "address"] {
+        assert_eq!(story.owner(name), Some("bob"), "{name}: {told}");
+    }
 }
 
 #[test]
@@ -165,4 +158,74 @@ fn a_node_that_is_heard_is_not_off_whatever_a_person_says() {
     let said = story.world.answers.last();
     assert!(matches!(said, Some(Response::Refused { .. })), "{said:?}");
     assert_eq!(story.owner("disk"), Some("ada"));
+}
+
+/// Two nodes and something small on a third machine.
+fn tied() -> Told {
+    let spec = with_tie_break(spec(&["ada", "bob"], "ada", "ada"));
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    story.run_for(10_000);
+    assert_eq!(story.owner("site"), Some("ada"));
+    story.forget();
+    story
+}
+
+fn reaches(story: &mut Told, name: &str, reached: bool) {
+    let node = story.place(name);
+    story.happens(Fault::TieBreak { node, reached });
+}
+
+#[test]
+fn with_a_tie_break_the_other_goes_on_after_one_lost_after() {
+    let mut story = tied();
+    story.cut_power("ada").run_for(700);
+    for name in ["site", "address", "cache"] {
+        assert_eq!(story.owner(name), Some("bob"), "{name}");
+    }
+    story.run_for(5000).switch_on("ada").run_for(6000);
+    assert!(takes_part(&story, "ada"));
+    assert_eq!(story.owner("site"), Some("bob"), "nothing moves back");
+    // And the other way round: the tie-break names both again.
+    story.cut_power("bob").run_for(700);
+    assert_eq!(story.owner("site"), Some("ada"));
+}
+
+#[test]
+fn of_two_halves_that_both_reach_the_tie_break_one_goes_on() {
+    let mut story = tied();
+    story.part(&["ada"], &["bob"]).run_for(5000);
+    let owner = story.owner("site").map(str::to_owned);
+    assert!(owner.is_some(), "{}", story.told());
+    story.heal().run_for(5000);
+    assert_eq!(story.owner("site").map(str::to_owned), owner);
+    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+}
+
+/// Schedule 9: what ada did alone is not known to bob, so bob does not go on although the tie-break is reached.
+#[test]
+fn who_was_gone_on_from_does_not_go_on_when_the_other_dies() {
+    let mut story = tied();
+    reaches(&mut story, "bob", false);
+    story.part(&["ada"], &["bob"]).run_for(5000);
+    assert_eq!(story.owner("site"), Some("ada"));
+    story.cut_power("ada");
+    reaches(&mut story, "bob", true);
+    story.run_for(10_000);
+    assert_eq!(story.owner("site"), None);
+    story.heal().switch_on("ada").run_for(6000);
+    assert!(story.owner("site").is_some() && takes_part(&story, "bob"));
+}
+
+#[test]
+fn a_tie_break_that_nobody_reaches_stops_nothing_while_both_are_there() {
+    let mut story = tied();
+    reaches(&mut story, "ada", false);
+    reaches(&mut story, "bob", false);
+    story.run_for(30_000);
+    assert!(!story.told().contains("nobody runs"), "{}", story.told());
+    story.cut_power("ada").run_for(8000);
+    assert_eq!(story.owner("site"), None, "nobody can say who goes on");
+    reaches(&mut story, "bob", true);
+    story.run_for(3000);
+    assert_eq!(story.owner("site"), Some("bob"));
 }

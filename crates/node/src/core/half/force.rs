@@ -3,9 +3,9 @@
 //! The others of this half give up their votes before, and for good. So whatever becomes of those that are left out,
 //! no quorum of the old history is left, and whoever comes back with it learns that it was gone on from.
 
-use heart_model::{BootId, LogIndex, Moment, NodeName, Term};
+use heart_model::{LogIndex, Moment, NodeName, Term};
 
-use super::{Forcing, Halves, StandingBack};
+use super::{By, Forcing, Going, Halves, StandingBack};
 use crate::{
     agreement::{Agreement, Ticket},
     board::Board,
@@ -28,18 +28,24 @@ impl Core {
         if board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
             return false;
         }
-        for (name, slot) in &slots {
+        going.is_suspended = self.sights.voters_heard() >= self.sights.quorum();
+        for (name, slot) in slots.iter().filter(|_| !going.is_suspended) {
             let over = self.peers.generation(*slot);
-            if !going.stood_back.contains(name) && going.asked.insert(name.clone(), over) != Some(over) {
-                let by_word = going.who.is_some();
+            // Who does not know yet that the others are lost does not answer.
+            let again = self.timing.lost_after / 2;
+            let waits = |(of, at): &(u64, Moment)| *of == over && !now.has_surely_reached(at.after(again));
+            if !going.stood_back.contains(name) && !going.asked.get(name).is_some_and(waits) {
+                going.asked.insert(name.clone(), (over, now));
+                let by_word = matches!(going.by, By::Word(_));
                 Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
             }
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
-        if !(all && self.force(&going.halves, going.who.clone(), board.boot(), out)) {
+        let goes = !going.is_suspended;
+        if !(all && self.force(&going, out)) {
             self.half.going = Some(going);
         }
-        true
+        goes
     }
 
     /// Another of this half goes on from this history: it has what this node has, and this one's vote may not count
@@ -80,13 +86,8 @@ impl Core {
 
     /// Goes on as the only voter, without those that are missing: proof, entries and who votes become durable in one
     /// write. Whether that could be begun.
-    pub(super) fn force(
-        &mut self,
-        halves: &Halves,
-        who: Option<String>,
-        boot: BootId,
-        out: &mut Out,
-    ) -> bool {
+    fn force(&mut self, going: &Going, out: &mut Out) -> bool {
+        let halves = &going.halves;
         let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
         let Some((rest, begins)) = agreement.rest() else { return false };
         let mut ledger = self.ledger.clone();
@@ -98,10 +99,11 @@ impl Core {
         let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
         let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });
         let forced = Forced {
-            era: (boot.0 as u64).rotate_left(32) ^ begins.term.0 | 1,
+            era: going.era,
             parent: ledger.era,
             without: halves.missing.iter().filter_map(of).collect(),
-            who,
+            who: if let By::Word(who) = &going.by { Some(who.clone()) } else { None },
+            by_tie_break: matches!(going.by, By::TieBreak(_)),
             configuration: begins.configuration().0,
         };
         let (voters, learners) = agreement.members();

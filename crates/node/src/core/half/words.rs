@@ -195,6 +195,10 @@ impl Stuck {
             Stuck::NoDevice(node) => {
                 format!("nothing is configured that could switch {node} off for certain: waiting for it")
             }
+            Stuck::NoTieBreak(why) => format!("the tie-break cannot say who goes on: {why}"),
+            Stuck::NotNamed => format!(
+                "the tie-break does not let this half go on: the other one may have gone on; waiting for {missing}"
+            ),
             Stuck::GivenUp(node, why) => format!("{node} could not be switched off for certain: {why}"),
         }
     }

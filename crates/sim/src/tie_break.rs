@@ -1,0 +1,93 @@
+//! The tie-break of a world: one value somewhere else, which is compared and set in one step.
+//!
+//! What was asked of it may be done long after nobody waits for it any more, and what it answers may get lost.
+
+use heart_model::{
+    Duration, FromExecutor, Spec, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport,
+    TieBreakSpec,
+};
+use heart_node::core::Event as CoreEvent;
+use std::collections::BTreeSet;
+
+use crate::{Nanos, World, ms, world::Happening};
+
+/// How long a simulated tie-break is given.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The value, and who does not reach it.
+#[derive(Debug, Default)]
+pub(crate) struct TieBreak {
+    stands: Option<Standing>,
+    pub(crate) cut: BTreeSet<usize>,
+}
+
+/// The same cluster with something that decides between two halves.
+#[must_use]
+pub fn with_tie_break(mut spec: Spec) -> Spec {
+    let place = TieBreakPlace::Witness { address: "10.9.0.1:6940".into() };
+    spec.tie_break = Some(TieBreakSpec { place, timeout: TIMEOUT });
+    spec
+}
+
+/// An order on its way, and back.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    by: usize,
+    boots: u64,
+    order: TieBreakOrder,
+    outcome: Option<TieBreakOutcome>,
+}
+
+impl World {
+    /// An executor asks the tie-break.
+    pub(crate) fn ask_tie_break(&mut self, by: usize, order: TieBreakOrder) {
+        let boots = self.machines[by].boots;
+        let timeout = TIMEOUT.as_nanos() as Nanos;
+        if self.tie_break.cut.contains(&by) || self.chance.happens(self.settings.loss) {
+            let outcome = Some(TieBreakOutcome::Failed { message: "it does not answer".into() });
+            self.push(self.now + timeout, Happening::TieBreak(Asked { by, boots, order, outcome }));
+            return;
+        }
+        // Now and then it is late, and nobody waits for what it does.
+        let late = self.settings.late.0 > 0 && self.chance.happens(100);
+        let wait =
+            if late { self.chance.between(timeout, timeout * 4) } else { self.chance.between(0, ms(3)) };
+        if late {
+            let outcome = Some(TieBreakOutcome::Failed { message: "it does not answer".into() });
+            let failed = Asked { by, boots, order: order.clone(), outcome };
+            self.push(self.now + timeout, Happening::TieBreak(failed));
+        }
+        let by = if late { usize::MAX } else { by };
+        self.push(self.now + wait, Happening::TieBreak(Asked { by, boots, order, outcome: None }));
+    }
+
+    /// The tie-break does what it was asked to, or its answer arrives.
+    pub(crate) fn on_tie_break(&mut self, asked: Asked) {
+        let Asked { by, boots, order, outcome } = asked;
+        let Some(outcome) = outcome else {
+            let stands = &mut self.tie_break.stands;
+            let outcome = if *stands == order.instead_of || stands.as_ref() == Some(&order.set) {
+                *stands = Some(order.set.clone());
+                TieBreakOutcome::Set
+            } else {
+                TieBreakOutcome::Other(stands.clone())
+            };
+            if by < self.machines.len() {
+                let wait = self.chance.between(0, ms(3));
+                let outcome = Some(outcome);
+                self.push(self.now + wait, Happening::TieBreak(Asked { by, boots, order, outcome }));
+            }
+            return;
+        };
+        if self.machines[by].boots != boots || !self.machines[by].is_on() {
+            return;
+        }
+        if let Some(at) = self.postpone(by, |machine| machine.executor_stalled_until) {
+            let outcome = Some(outcome);
+            self.push(at, Happening::TieBreak(Asked { by, boots, order, outcome }));
+            return;
+        }
+        let report = TieBreakReport { number: order.number, outcome };
+        self.tell_core(by, CoreEvent::Executor(FromExecutor::TieBroken(report)));
+    }
+}
