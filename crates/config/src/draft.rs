@@ -18,6 +18,7 @@ pub(crate) struct Draft {
     pub(crate) present: Vec<String>,
     pub(crate) cluster: Option<ClusterDraft>,
     pub(crate) timing: TimingDraft,
+    pub(crate) tie_break: Option<TieBreakDraft>,
     pub(crate) links: Vec<LinkDraft>,
     pub(crate) nodes: Vec<NodeDraft>,
     pub(crate) resources: Vec<ResourceDraft>,
@@ -44,6 +45,22 @@ pub(crate) struct TimingDraft {
     pub(crate) heartbeat: Option<Written<String>>,
     pub(crate) lost_after: Option<Written<String>>,
     pub(crate) let_go: Option<Written<String>>,
+}
+
+/// The table `[tie_break]`.
+#[derive(Debug)]
+pub(crate) struct TieBreakDraft {
+    pub(crate) span: Span,
+    pub(crate) witness: Option<Written<String>>,
+    pub(crate) file: Option<Written<String>>,
+    pub(crate) object: Option<Written<String>>,
+    pub(crate) access_key: Option<Written<String>>,
+    pub(crate) secret_file: Option<Written<String>>,
+    pub(crate) region: Option<Written<String>>,
+    pub(crate) etcd: Option<Written<Vec<Written<String>>>>,
+    pub(crate) key: Option<Written<String>>,
+    pub(crate) timeout: Option<Written<String>>,
+    pub(crate) present: Vec<String>,
 }
 
 /// A table `[link.NAME]`.
@@ -121,7 +138,7 @@ pub(crate) struct GroupDraft {
     pub(crate) present: Vec<String>,
 }
 
-const TABLES: &[&str] = &["cluster", "timing", "link", "node", "resource", "group", "time"];
+const TABLES: &[&str] = &["cluster", "timing", "tie_break", "link", "node", "resource", "group", "time"];
 
 impl Draft {
     /// Takes a document apart.
@@ -135,6 +152,10 @@ impl Draft {
                 "timing" => {
                     let read = table(entry, "[timing]", mistakes).map(|table| timing(table, mistakes));
                     draft.timing = read.unwrap_or_default();
+                }
+                "tie_break" => {
+                    draft.tie_break =
+                        table(entry, "[tie_break]", mistakes).map(|table| tie_break(table, mistakes));
                 }
                 "link" => each(entry, &mut draft.links, link, mistakes),
                 "node" => each(entry, &mut draft.nodes, node, mistakes),
@@ -151,16 +172,18 @@ impl Draft {
 fn unknown_table(entry: &Entry) -> Mistake {
     let key = cut(&entry.key, 40);
     match &entry.value.kind {
-        Kind::Table(_) => {
-            Mistake::at(Code::UnknownTable, entry.key_span, format!("there is no table `[{key}]`"))
-                .label("unknown table")
-                .hint(match words::meant(&entry.key, TABLES) {
-                    Some(word) => format!("did you mean `{word}`?"),
-                    None => "the tables are `[cluster]`, `[timing]`, `[node.NAME]`, `[link.NAME]`, \
+        Kind::Table(_) => Mistake::at(
+            Code::UnknownTable,
+            entry.key_span,
+            format!("there is no table `[{key}]`"),
+        )
+        .label("unknown table")
+        .hint(match words::meant(&entry.key, TABLES) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => "the tables are `[cluster]`, `[timing]`, `[tie_break]`, `[node.NAME]`, `[link.NAME]`, \
                          `[resource.NAME]`, `[group.NAME]` and `[time.NAME]`"
-                        .into(),
-                })
-        }
+                .into(),
+        }),
         _ => Mistake::at(Code::UnknownKey, entry.key_span, format!("`{key}` stands outside of any table"))
             .label("belongs to no table")
             .hint("put it below a header such as `[cluster]`"),
@@ -244,6 +267,25 @@ fn timing(table: &Table, mistakes: &mut Vec<Mistake>) -> TimingDraft {
         heartbeat: keys.duration("heartbeat"),
         lost_after: keys.duration("lost_after"),
         let_go: keys.duration("let_go"),
+    };
+    keys.finish();
+    draft
+}
+
+fn tie_break(table: &Table, mistakes: &mut Vec<Mistake>) -> TieBreakDraft {
+    let mut keys = Keys::new(table, "[tie_break]".into(), mistakes);
+    let draft = TieBreakDraft {
+        span: table.span,
+        witness: keys.text("witness"),
+        file: keys.text("file"),
+        object: keys.text("object"),
+        access_key: keys.text("access_key"),
+        secret_file: keys.text("secret_file"),
+        region: keys.text("region"),
+        etcd: keys.texts("etcd"),
+        key: keys.text("key"),
+        timeout: keys.duration("timeout"),
+        present: present(table),
     };
     keys.finish();
     draft

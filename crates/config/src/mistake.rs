@@ -155,6 +155,10 @@ codes! {
     NoVoters "no-voters" Error;
     /// An even number of voters.
     EvenVoters "even-voters" Error;
+    /// Something that decides between two halves, where there are none.
+    IdleTieBreak "idle-tie-break" Warning;
+    /// A place of a tie-break that cannot be one.
+    InvalidPlace "invalid-place" Error;
     /// Two voters, of which neither can go on alone.
     TwoVoters "two-voters" Warning;
     /// A group without members.
@@ -239,6 +243,7 @@ impl Code {
                 | Code::NoVoters
                 | Code::EvenVoters
                 | Code::TwoVoters
+                | Code::IdleTieBreak
                 | Code::EmptyGroup
                 | Code::UnknownNode
                 | Code::UnknownResource

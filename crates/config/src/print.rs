@@ -6,8 +6,8 @@ use std::{
 };
 
 use heart_model::{
-    AgentRef, Copies, Duration, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec, Value,
-    WhenSick, Wishes,
+    AgentRef, Copies, Duration, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec,
+    TieBreakPlace, TieBreakSpec, Value, WhenSick, Wishes,
 };
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
@@ -38,6 +38,9 @@ pub fn print(spec: &Spec) -> String {
     text.duration("heartbeat", spec.timing.heartbeat);
     text.duration("lost_after", spec.timing.lost_after);
     text.duration("let_go", spec.timing.let_go);
+    if let Some(tie_break) = &spec.tie_break {
+        print_tie_break(&mut text, tie_break);
+    }
     for (number, link) in spec.cluster.links.iter().enumerate() {
         print_link(&mut text, number + 1, link, spec.cluster.port);
     }
@@ -93,6 +96,26 @@ fn print_device(device: &FenceDevice) -> String {
     let told =
         device.parameters.iter().map(|(key, value)| format!("{} = {}", plain_key(key), print_value(value)));
     format!("{{ {} }}", ours.chain(told).collect::<Vec<_>>().join(", "))
+}
+
+fn print_tie_break(text: &mut Text, tie_break: &TieBreakSpec) {
+    text.table(&["tie_break"]);
+    match &tie_break.place {
+        TieBreakPlace::Witness { address } => text.entry("witness", &quoted(address)),
+        TieBreakPlace::File { path } => text.entry("file", &quoted(path)),
+        TieBreakPlace::Object { url, access_key, secret_file, region } => {
+            text.entry("object", &quoted(url));
+            for (key, value) in [("access_key", access_key), ("secret_file", secret_file)] {
+                value.iter().for_each(|value| text.entry(key, &quoted(value)));
+            }
+            text.entry("region", &quoted(region));
+        }
+        TieBreakPlace::Etcd { endpoints, key } => {
+            text.entry("etcd", &list(endpoints.iter().map(|one| quoted(one))));
+            text.entry("key", &quoted(key));
+        }
+    }
+    text.duration("timeout", tie_break.timeout);
 }
 
 fn print_link(text: &mut Text, number: usize, link: &Link, port: u16) {

@@ -24,6 +24,8 @@ impl ::core::fmt::Display for Broken {
 /// What has to be remembered to check the claims.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
+    /// How many histories the newest one went on from.
+    parents: usize,
     leaders: BTreeMap<Term, NodeName>,
     history: BTreeMap<LogIndex, Happened>,
     read_up_to: BTreeMap<NodeName, LogIndex>,
@@ -47,6 +49,7 @@ impl Claims {
     /// At most one node leads in a term, and what one node has applied, all have.
     pub(crate) fn on_core(&mut self, at: Nanos, machine: &Machine) -> Result<(), Broken> {
         let Some(core) = &machine.core else { return Ok(()) };
+        self.parents = self.parents.max(core.ledger().parents.len());
         if let Some(term) = core.leading() {
             let leader = self.leaders.entry(term).or_insert_with(|| machine.name.clone());
             if *leader != machine.name {
@@ -178,9 +181,11 @@ impl Claims {
 
 /// A device hits only a machine that holds nothing which was granted to the life it hits and that is still its
 /// own: a right is taken from a node before anybody may switch it off (SAFETY rule 12).
-pub(crate) fn on_shot(at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
+pub(crate) fn on_shot(claims: &Claims, at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
     let shot = &machines[target];
     let ledgers = machines.iter().filter_map(|machine| machine.core.as_ref()).map(Core::ledger);
+    // What a history says that was gone on from does not count.
+    let ledgers = ledgers.filter(|ledger| ledger.parents.len() == claims.parents);
     let Some(newest) = ledgers.max_by_key(|ledger| ledger.timeline.back().map(|last| last.index)) else {
         return Ok(());
     };

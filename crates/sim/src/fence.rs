@@ -120,7 +120,7 @@ impl World {
     /// A device acts.
     pub(crate) fn shoot(&mut self, target: usize, by_half: Option<(usize, u64)>) -> Result<(), Broken> {
         match by_half {
-            None => claims::on_shot(self.now, target, &self.machines)?,
+            None => claims::on_shot(&self.claims, self.now, target, &self.machines)?,
             // What a device does late for somebody who lost power, nobody knows of.
             Some((by, boots)) if self.machines[by].is_on() && self.machines[by].boots == boots => {
                 claims::on_shot_by_half(self.now, target, &self.machines)?;

@@ -3,6 +3,7 @@
 use heart_model::{ResourceName, Spec, Timing};
 use heart_node::{
     board::flag,
+    core::Core,
     journal::{self, Recovered},
 };
 
@@ -82,7 +83,13 @@ impl World {
     #[must_use]
     pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
         let stays = |other: &&usize| **other != place && !away.contains(other);
-        let voters = self.voters();
+        // While the voters change, those count that there are.
+        let leader = self.leader().and_then(|place| self.machines[place].core.as_ref());
+        let known = |core: &Core| {
+            let ids = core.voters();
+            (0..self.machines.len()).filter(|&other| ids.contains(&self.machines[other].id)).collect()
+        };
+        let voters: Vec<usize> = leader.map_or_else(|| self.voters(), known);
         let good = voters.iter().filter(stays).filter(|&&other| self.is_whole(other)).count();
         let has_begun = voters.iter().filter(stays).any(|&other| self.machines[other].knows_history());
         has_begun && good > voters.len() / 2

@@ -303,7 +303,7 @@ pub(super) struct Unfenced<'d> {
 pub(super) fn unfenced(draft: &Draft) -> Unfenced<'_> {
     let without = draft.nodes.iter().filter(|node| node.fence.is_none());
     let names: Vec<&str> = without.map(|node| node.name.value.as_str()).collect();
-    let pair = super::nodes::is_fenced_pair(&draft.nodes);
+    let pair = draft.tie_break.is_none() && super::nodes::is_fenced_pair(&draft.nodes);
     Unfenced { all: names.len() == draft.nodes.len(), names, pair }
 }
 

@@ -18,6 +18,7 @@ mod parameters;
 mod parties;
 mod resources;
 mod room;
+mod tie_break;
 mod times;
 mod wishes;
 
@@ -39,6 +40,8 @@ pub(crate) fn check(
     let resources = resources::resources(draft, &names, &agents, mistakes);
     let groups = groups::groups(draft, &names, mistakes);
     let times = times::times(draft, mistakes);
+    let voters = nodes.values().filter(|node| node.voter).count();
+    let tie_break = tie_break::tie_break(draft, voters, mistakes);
     addresses::compare(draft, mistakes);
     let parties = parties::Parties::of(draft, &names);
     company::contradictions(&parties, mistakes);
@@ -49,7 +52,7 @@ pub(crate) fn check(
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
-    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times, tie_break: None })
+    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times, tie_break })
 }
 
 /// Makes a name, or says why it is none.

@@ -24,7 +24,7 @@ pub(super) fn nodes(
     if let Some(node) = draft.nodes.get(NODES_MAX) {
         too_many(draft.nodes.len(), NODES_MAX, "nodes", node.name.span, mistakes);
     }
-    let voters = voters(&draft.nodes, mistakes);
+    let voters = voters(&draft.nodes, draft.tie_break.is_some(), mistakes);
     let mut nodes = BTreeMap::new();
     let mut numbers: BTreeMap<NodeId, (NodeName, Span)> = BTreeMap::new();
     for (node, voter) in draft.nodes.iter().zip(voters) {
@@ -74,7 +74,7 @@ fn addresses_of(node: &NodeDraft, mistakes: &mut Vec<Mistake>) -> Vec<LinkAddres
 
 /// Who votes. Whoever says so does, and whoever says not does not; the others do in the order in
 /// which they are written, as long as there is room and so that their number is odd.
-fn voters(nodes: &[NodeDraft], mistakes: &mut Vec<Mistake>) -> Vec<bool> {
+fn voters(nodes: &[NodeDraft], tied: bool, mistakes: &mut Vec<Mistake>) -> Vec<bool> {
     let said = |node: &NodeDraft| node.voter.as_ref().map(|voter| voter.value);
     let mut voters: Vec<bool> = nodes.iter().map(|node| said(node) == Some(true)).collect();
     let chosen = voters.iter().filter(|voter| **voter).count();
@@ -87,18 +87,18 @@ fn voters(nodes: &[NodeDraft], mistakes: &mut Vec<Mistake>) -> Vec<bool> {
         voters[node] = true;
     }
     let voting = nodes.iter().zip(&voters).filter(|(_, votes)| **votes).map(|(node, _)| node);
-    judge(nodes, &voting.collect::<Vec<_>>(), mistakes);
+    judge(nodes, &voting.collect::<Vec<_>>(), tied, mistakes);
     voters
 }
 
 /// Whether exactly two nodes vote, and each can have the other switched off: nothing else decides between them.
 pub(super) fn is_fenced_pair(nodes: &[NodeDraft]) -> bool {
-    let voters = voters(nodes, &mut Vec::new());
+    let voters = voters(nodes, true, &mut Vec::new());
     let mut voting = nodes.iter().zip(voters).filter(|(_, votes)| *votes);
     voting.clone().count() == 2 && voting.all(|(node, _)| node.fence.is_some())
 }
 
-fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], mistakes: &mut Vec<Mistake>) {
+fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut Vec<Mistake>) {
     let voters = voting.len();
     let unfenced: Vec<&str> =
         voting.iter().filter(|node| node.fence.is_none()).map(|node| node.name.value.as_str()).collect();
@@ -116,7 +116,7 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], mistakes: &mut Vec<Mistake>
             }
         }
         // What can be switched off is no riddle to the other half.
-        _ if unfenced.is_empty() && voters.is_multiple_of(2) => {}
+        _ if (tied || unfenced.is_empty()) && voters.is_multiple_of(2) && voters <= VOTERS_MAX => {}
         2 => {
             let at = nodes.last().map_or(Span::default(), |node| node.name.span);
             let lost = if unfenced.len() == 2 { "one" } else { unfenced[0] };
@@ -129,8 +129,8 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], mistakes: &mut Vec<Mistake>
                 .label("the second of two")
                 .hint(
                     "one of two is no majority: the node that is left cannot tell whether the other is off or only \
-                     cut off. Add a third node, which may be small and run nothing; or say for each of the two what \
-                     switches it off (`fence`). As it is, a person has to say that the other one is off: `heart \
+                     cut off. Add a third node, which may be small and run nothing; or something that decides between the two \
+                     (`[tie_break]`); or say for each of the two what switches it off (`fence`). As it is, a person has to say that the other one is off: `heart \
                      takeover --peers-are-off NODE`",
                 ),
             );

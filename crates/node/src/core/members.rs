@@ -16,6 +16,7 @@ use crate::{
     agreement::{Agreement, Change, RaftId},
     board::flag,
     ledger::NodeLedger,
+    pulse::Sighting,
 };
 
 /// Time between two changes of who votes, in percent of lost-after (SAFETY rule 5).
@@ -60,7 +61,7 @@ impl Core {
         self.compact_now |= self.waits_for_snapshot();
         let due = self.due_change(now);
         let voters = self.agreement.as_ref().map(|agreement| agreement.members().0).unwrap_or_default();
-        let alters = due.as_ref().is_some_and(|due| altered(&voters, due) != nodes(&voters));
+        let alters = due.as_ref().is_some_and(|due| nodes(&altered(&voters, due)) != nodes(&voters));
         let free = self.keep_standing(now, alters, out);
         let due = due.filter(|_| free || !alters);
         if let (Some(due), Some(agreement)) = (due, &mut self.agreement) {
@@ -94,7 +95,7 @@ impl Core {
         let (mut wait, mut due) = (None, None);
         for change in all {
             let after = altered(&voters, &change);
-            if after != nodes(&voters) {
+            if nodes(&after) != nodes(&voters) {
                 if let Some(until) = self.altered_until().filter(|&until| !now.has_surely_reached(until)) {
                     wait = Some(until);
                     continue;
@@ -129,11 +130,16 @@ impl Core {
         self.members.altered_at.map(|at| at.after(spacing))
     }
 
-    /// Whether a quorum of these voters is heard: a change must not leave the cluster without one.
-    fn can_do_with(&self, voters: &BTreeSet<NodeId>) -> bool {
-        let heard = |id: &&NodeId| {
-            self.ids.iter().position(|known| known == *id).is_some_and(|slot| {
-                slot == self.slot || self.sights.heard(slot).is_some_and(|seen| seen.both_ways)
+    /// Whether a quorum of these voters is heard: a change must not leave the cluster without one. An identity that a
+    /// node had before it lost its log answers nobody any more.
+    fn can_do_with(&self, voters: &[RaftId]) -> bool {
+        let heard = |id: &&RaftId| {
+            self.ids.iter().position(|known| *known == id.node()).is_some_and(|slot| {
+                let has_it = |seen: &Sighting| {
+                    seen.incarnation == id.incarnation() && seen.flags & flag::LOG_LOST == 0
+                };
+                slot == self.slot
+                    || self.sights.heard(slot).is_some_and(|seen| seen.both_ways && has_it(seen))
             })
         };
         voters.iter().filter(heard).count() > voters.len() / 2
@@ -234,8 +240,8 @@ fn nodes(ids: &[RaftId]) -> BTreeSet<NodeId> {
     ids.iter().map(|id| id.node()).collect()
 }
 
-/// The nodes that vote after a change.
-fn altered(voters: &[RaftId], changes: &Due) -> BTreeSet<NodeId> {
+/// Who votes after a change.
+fn altered(voters: &[RaftId], changes: &Due) -> Vec<RaftId> {
     let mut ids: BTreeSet<RaftId> = voters.iter().copied().collect();
     for (id, change) in changes {
         if *change == Change::AddVoter {
@@ -244,7 +250,7 @@ fn altered(voters: &[RaftId], changes: &Due) -> BTreeSet<NodeId> {
             ids.remove(id)
         };
     }
-    ids.into_iter().map(RaftId::node).collect()
+    ids.into_iter().collect()
 }
 
 /// Whether a change takes in a newcomer: only a snapshot made after it tells who the members are.
