@@ -4,7 +4,7 @@
 //! core, which checks grant and lease (SAFETY rule 10), and from there to the executor. Obeying an
 //! order twice is harmless.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -97,7 +97,7 @@ pub enum ToExecutor {
     /// Switch another node off. Answered by [`FromExecutor::Fenced`]; told twice, it is done once.
     Fence(FenceOrder),
     /// Compare and set the value of the tie-break. Answered by [`FromExecutor::TieBroken`].
-    TieBreak(TieBreakOrder),
+    TieBreak(Box<TieBreakOrder>),
     /// Try a device without doing anything. Answered by [`FromExecutor::Proved`]. One is tried at a time: another
     /// one takes its place, and told twice, it is done once.
     Prove(FenceProof),

@@ -200,14 +200,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
-            Fault::TieBreak { node, reached } => {
-                let changed =
-                    if reached { self.tie_break.cut.remove(&node) } else { self.tie_break.cut.insert(node) };
-                if changed {
-                    let does = if reached { "reaches" } else { "does not reach" };
-                    self.tell(format!("{} {does} the tie-break", name(self, node)));
-                }
-            }
+            Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::Device { node, device } => {
                 if self.devices.insert(node, device).unwrap_or_default() != device {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
@@ -227,6 +220,14 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn reach_tie_break(&mut self, node: usize, reached: bool) {
+        let cut = &mut self.tie_break.cut;
+        if if reached { cut.remove(&node) } else { cut.insert(node) } {
+            let does = if reached { "reaches" } else { "does not reach" };
+            self.tell(format!("{} {does} the tie-break", self.machines[node].name));
+        }
     }
 
     /// The files say something else.

@@ -80,6 +80,17 @@ impl World {
         self.push(self.now + wait, Happening::Hesitated { by, boots, order: told });
     }
 
+    /// An executor has given a machine time to go first.
+    pub(crate) fn on_hesitated(&mut self, by: usize, boots: u64, order: FenceOrder) {
+        if self.machines[by].boots != boots || !self.machines[by].is_on() {
+            return;
+        }
+        match self.postpone(by, |machine| machine.executor_stalled_until) {
+            Some(at) => self.push(at, Happening::Hesitated { by, boots, order }),
+            None => self.tell_device(by, order),
+        }
+    }
+
     /// An executor tells a device to switch a machine off.
     pub(crate) fn tell_device(&mut self, by: usize, order: FenceOrder) {
         let Some(target) = self.machines.iter().position(|machine| machine.name == order.node) else {

@@ -353,13 +353,7 @@ impl World {
                 Ok(())
             }
             Happening::Hesitated { by, boots, order } => {
-                if self.machines[by].boots != boots || self.machines[by].power == Power::Off {
-                    return Ok(());
-                }
-                match self.postpone(by, |machine| machine.executor_stalled_until) {
-                    Some(at) => self.push(at, Happening::Hesitated { by, boots, order }),
-                    None => self.tell_device(by, order),
-                }
+                self.on_hesitated(by, boots, order);
                 Ok(())
             }
             Happening::Proved(proving) => {
@@ -534,7 +528,7 @@ impl World {
             }
             ToExecutor::Fence(order) => self.fence(node, order),
             ToExecutor::Prove(proof) => self.prove(node, proof),
-            ToExecutor::TieBreak(order) => self.ask_tie_break(node, order),
+            ToExecutor::TieBreak(order) => self.ask_tie_break(node, *order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
                 if let Some(said) = self.machines[node].on_configure(&told) {
                     self.tell_core(node, CoreEvent::Executor(said));

@@ -100,7 +100,10 @@ impl Conductor {
         let holder = score.ledger.nodes.get(&fencing.by).and_then(|holder| holder.session);
         if holder == Some(fencing.session) {
             self.fences.gone.remove(node);
-            return None;
+            // A right whose holder is lost would stay open as long as its session does.
+            let lost = self.status.nodes.get(&fencing.by).is_some_and(|by| by.state == NodeState::Lost);
+            let (by, session) = (fencing.by.clone(), fencing.session);
+            return lost.then(|| Change::TakeOver { node: by, session, grants: Vec::new() });
         }
         let since = since(&mut self.fences.gone, node, attempt, now);
         let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max();

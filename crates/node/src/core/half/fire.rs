@@ -3,6 +3,7 @@
 //! A device may act late, and should hit nobody who takes part by then (SAFETY rule 12). So the others of this half
 //! agree to nothing as long as one may act, and neither does this node: what is left is no quorum.
 
+use ::core::cmp::Ordering;
 use heart_model::{
     Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor,
     longest_fence,
@@ -20,7 +21,7 @@ use crate::{
 const ATTEMPTS_FROM: u32 = 1 << 30;
 /// How long the half that runs less waits, beside lost-after, before it switches off a node that has power: in this
 /// time the other half has switched this one off, if it can.
-const HESITATION: Duration = Duration::from_secs(1);
+const HESITATION: Duration = Duration::from_secs(2);
 /// Longest that another of this half keeps still for: as long as the devices of a node can take.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 
@@ -56,9 +57,8 @@ impl Core {
     fn firing_lasts(&self, halves: &Halves) -> Duration {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         let levels = halves.missing.iter().flat_map(|node| devices(spec, node));
-        let hesitation = HESITATION + self.timing.lost_after;
-        let longest = levels.map(|level| longest(level, hesitation)).max().unwrap_or_default();
-        longest
+        let hesitation = self.longest_hesitation();
+        levels.map(|level| longest(level, hesitation)).max().unwrap_or_default()
     }
 
     /// Another of this half has devices told, and this one keeps still: for as long as these may act if they are told
@@ -118,8 +118,7 @@ impl Core {
             not_before: None,
             off: is_gone,
         };
-        let hesitation =
-            if self.goes_first(halves) { Duration::ZERO } else { HESITATION + self.timing.lost_after };
+        let hesitation = self.hesitation(halves);
         let attempt = self.half.attempts.entry(node.clone()).or_insert_with(fresh);
         if attempt.boot != last.boot && !attempt.under_way {
             *attempt = fresh();
@@ -152,15 +151,24 @@ impl Core {
         Ok(())
     }
 
-    /// Whether this half does not wait for what the other does: the one that runs more, or else the one with the
-    /// first node.
-    fn goes_first(&self, halves: &Halves) -> bool {
+    /// How long this half lets the other one go first, if that has power: not at all if it runs more itself, or as much
+    /// and has the first node. Should both believe that they run less, they do not wait equally long.
+    fn hesitation(&self, halves: &Halves) -> Duration {
         let held = |nodes: &[NodeName]| {
             let grants = self.ledger.resources.values().filter_map(|known| known.grant.as_ref());
             grants.filter(|grant| nodes.contains(&grant.node)).count()
         };
-        let first = |nodes: &[NodeName]| ::core::cmp::Reverse(nodes.iter().map(NodeName::id).min());
-        (held(&halves.here), first(&halves.here)) > (held(&halves.missing), first(&halves.missing))
+        let first = |nodes: &[NodeName]| nodes.iter().map(NodeName::id).min();
+        let has_first = first(&halves.here) < first(&halves.missing);
+        match (held(&halves.here).cmp(&held(&halves.missing)), has_first) {
+            (Ordering::Greater, _) | (Ordering::Equal, true) => Duration::ZERO,
+            (Ordering::Equal, false) | (Ordering::Less, true) => HESITATION + self.timing.lost_after,
+            (Ordering::Less, false) => self.longest_hesitation(),
+        }
+    }
+
+    fn longest_hesitation(&self) -> Duration {
+        HESITATION + self.timing.lost_after * 2
     }
 
     /// How an attempt of this half ended. Whether it was one.

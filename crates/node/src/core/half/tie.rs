@@ -163,7 +163,7 @@ impl Core {
         tie.under_way = Some(UnderWay { set: set.clone(), is_look, until });
         let cluster = self.settings.spec.cluster.name.to_string();
         let order = TieBreakOrder { number: tie.number, spec, cluster, instead_of, set };
-        out.actions.push(Action::Execute(ToExecutor::TieBreak(order)));
+        out.actions.push(Action::Execute(ToExecutor::TieBreak(Box::new(order))));
     }
 
     pub(in crate::core) fn on_tie_broken(&mut self, now: Moment, report: TieBreakReport) {
