@@ -24,7 +24,7 @@ use std::{
 use anyhow::Context;
 use guardian::{FIRST_FD, Role, place, wait_at_gate};
 use heart_agents::{LeaseView, process::keeper::keeper_main};
-use setup::{BoardLease, Places, Running, Setup};
+use setup::{BoardLease, Places, Running};
 
 /// Runs the guardian: `heart daemon`.
 #[must_use]
@@ -79,7 +79,7 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
             };
             core::run(&running, handed)
         }
-        Role::Executor => run_executor(&running.setup),
+        Role::Executor => run_executor(&running),
         Role::Gateway => {
             let (listener, core) = (handed(place::LISTENER)?, handed(place::GATEWAY_TO_CORE)?);
             gateway::run(&running.setup.places, listener, core)
@@ -98,7 +98,8 @@ fn handed(place: usize) -> anyhow::Result<OwnedFd> {
     Ok(copy)
 }
 
-fn run_executor(setup: &Setup) -> anyhow::Result<()> {
+fn run_executor(running: &Running) -> anyhow::Result<()> {
+    let setup = &running.setup;
     let board = setup.places.board();
     watch::start(&setup.places.run)?;
     let options = executor::Options {
@@ -110,6 +111,7 @@ fn run_executor(setup: &Setup) -> anyhow::Result<()> {
         wake: None,
         ocf_root: heart_agents::ocf::OCF_ROOT.into(),
         fence: heart_agents::fence::Places::default(),
+        witness_key: running.witness_key(),
     };
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }
