@@ -1,7 +1,7 @@
 //! The processes of a node: guardian, core, executor and gateway.
 //!
 //! `heart daemon` is the guardian; it starts the other three from the same program. They perform
-//! what the pure crates ask for, and decide nothing.
+//! what the pure crates ask for, and decide nothing. `heart witness` is a process for itself, on another machine.
 
 pub mod channel;
 pub mod core;
@@ -12,6 +12,7 @@ mod rights;
 pub mod setup;
 mod sys;
 mod watch;
+pub mod witness;
 
 use std::{
     io::IsTerminal,
@@ -32,6 +33,14 @@ pub fn daemon(places: &Places) -> ExitCode {
     sys::name_process("heart-guardian");
     start_log();
     end(guardian::run(places))
+}
+
+/// Runs a witness: `heart witness`.
+#[must_use]
+pub fn witness(options: &witness::Options) -> ExitCode {
+    sys::name_process("heart-witness");
+    start_log();
+    end(witness::run(options))
 }
 
 /// Runs what is started by programs, not by people: `heart internal ROLE RUN-DIRECTORY` and
