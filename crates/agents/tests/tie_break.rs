@@ -21,6 +21,7 @@ use heart_agents::{
 use heart_model::{
     NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec,
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tie_break::servers::{Conditions, Gateway, Store};
 
 /// Long enough for a machine that is late.
@@ -136,6 +137,27 @@ fn a_folder_that_is_missing_is_not_made() {
     let place = file(&dir.path().join("not-mounted/web"));
     says(change(&place, None, &standing(1, "ada")), &["not-mounted", "No such file", "mounted and writable"]);
     assert!(!dir.path().join("not-mounted").exists());
+}
+
+/// A pipe that nobody writes to lets go of its reader as late as a file server that is away.
+#[test]
+fn a_file_system_that_hangs_costs_the_timeout_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (value, owner) = (dir.path().join("web.1"), Mode::RUSR | Mode::WUSR);
+    mknodat(CWD, &value, FileType::Fifo, owner, 0).unwrap();
+    let mut order = order(&file(&dir.path().join("web")), None, &standing(1, "ada"));
+    order.spec.timeout = Duration::from_millis(200);
+    let begun = Instant::now();
+    says(obey(&order), &["web", "did not answer within 200ms", "can be reached from this node"]);
+    assert!(begun.elapsed() < PATIENCE / 2);
+    // It lets go: what was left behind changes nothing any more, and takes its own file away.
+    drop(fs::OpenOptions::new().write(true).open(&value).unwrap());
+    let until = Instant::now() + PATIENCE;
+    while fs::read_dir(dir.path()).unwrap().count() > 1 {
+        assert!(Instant::now() < until, "it does not end");
+        thread::yield_now();
+    }
+    assert!(value.exists());
 }
 
 /// What was lost on the way to the server for so long that others have gone on: it comes too late.

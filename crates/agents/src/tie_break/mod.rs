@@ -54,7 +54,7 @@ static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
 #[must_use]
 pub fn carry_out(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> TieBreakReport {
     let outcome = attempt(order, key, cancel).unwrap_or_else(|why| {
-        let message = format!("the tie-break was not changed for certain: {why}");
+        let message = format!("the tie-break gave no answer that counts: {why}");
         TieBreakOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
     });
     TieBreakReport { number: order.number, outcome }
