@@ -7,7 +7,8 @@
 //! happens between operations, a process that dies or an address that somebody removes, is told
 //! as an event.
 //!
-//! What switches another node off is no agent of a resource: see [`fence`].
+//! What switches another node off is no agent of a resource: see [`fence`]. Nor is what changes the value that decides
+//! between two halves: see [`tie_break`].
 //!
 //! Beside the agents stand the things that let go without them: the [`gate`] in the kernel for
 //! addresses, and the [`process::keeper`] for processes.
@@ -28,6 +29,7 @@ pub mod refused;
 mod registry;
 mod run;
 mod sys;
+pub mod tie_break;
 pub mod wait;
 
 pub use agent::{Agent, Job, Stop};

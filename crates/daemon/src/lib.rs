@@ -1,7 +1,7 @@
 //! The processes of a node: guardian, core, executor and gateway.
 //!
 //! `heart daemon` is the guardian; it starts the other three from the same program. They perform
-//! what the pure crates ask for, and decide nothing.
+//! what the pure crates ask for, and decide nothing. `heart witness` is a process for itself, on another machine.
 
 pub mod channel;
 pub mod core;
@@ -13,6 +13,7 @@ mod rights;
 pub mod setup;
 mod sys;
 mod watch;
+pub mod witness;
 
 use std::{
     io::IsTerminal,
@@ -25,7 +26,7 @@ use std::{
 use anyhow::Context;
 use guardian::{FIRST_FD, Role, place, wait_at_gate};
 use heart_agents::{LeaseView, process::keeper::keeper_main};
-use setup::{BoardLease, Places, Running, Setup};
+use setup::{BoardLease, Places, Running};
 
 /// Runs the guardian: `heart daemon`.
 #[must_use]
@@ -33,6 +34,14 @@ pub fn daemon(places: &Places) -> ExitCode {
     sys::name_process("heart-guardian");
     start_log();
     end(guardian::run(places))
+}
+
+/// Runs a witness: `heart witness`.
+#[must_use]
+pub fn witness(options: &witness::Options) -> ExitCode {
+    sys::name_process("heart-witness");
+    start_log();
+    end(witness::run(options))
 }
 
 /// Runs what is started by programs, not by people: `heart internal ROLE RUN-DIRECTORY` and
@@ -80,7 +89,7 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
             };
             core::run(&running, handed)
         }
-        Role::Executor => run_executor(&running.setup),
+        Role::Executor => run_executor(&running),
         Role::Gateway => {
             let (listener, core) = (handed(place::LISTENER)?, handed(place::GATEWAY_TO_CORE)?);
             gateway::run(&running.setup.places, listener, core)
@@ -99,7 +108,8 @@ fn handed(place: usize) -> anyhow::Result<OwnedFd> {
     Ok(copy)
 }
 
-fn run_executor(setup: &Setup) -> anyhow::Result<()> {
+fn run_executor(running: &Running) -> anyhow::Result<()> {
+    let setup = &running.setup;
     let board = setup.places.board();
     watch::start(&setup.places.run)?;
     let options = executor::Options {
@@ -111,6 +121,7 @@ fn run_executor(setup: &Setup) -> anyhow::Result<()> {
         wake: None,
         ocf_root: heart_agents::ocf::OCF_ROOT.into(),
         fence: heart_agents::fence::Places::default(),
+        witness_key: running.witness_key(),
     };
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use heart_agents::LeaseView;
+use heart_agents::{LeaseView, tie_break::words::WitnessKey};
 use heart_config::{Environment, FileFacts, Found};
 use heart_model::{AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Spec};
 use heart_node::frame::{ClusterKey, cluster_tag};
@@ -109,20 +109,7 @@ impl Setup {
     /// # Errors
     /// When the file is not there, is open to others, or is too short to be secret.
     fn secret(&self) -> anyhow::Result<Secret> {
-        let path = Path::new(&self.spec.cluster.key_file);
-        let hint =
-            "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
-        let metadata =
-            fs::metadata(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            bail!("the key {} can be read by others than its owner\nhint: chmod 600 {0}", path.display());
-        }
-        let bytes =
-            fs::read(path).with_context(|| format!("cannot read the key {}\n{hint}", path.display()))?;
-        let Some(secret) = bytes.first_chunk::<32>() else {
-            bail!("the key {} has {} bytes, and needs 32\n{hint}", path.display(), bytes.len());
-        };
-        Ok(Secret(*secret))
+        read_key(Path::new(&self.spec.cluster.key_file)).map(Secret)
     }
 
     /// Maps the board.
@@ -158,6 +145,24 @@ impl Setup {
 /// The secret of a cluster's key. It is never printed.
 #[derive(Clone, Serialize, Deserialize)]
 struct Secret([u8; 32]);
+
+/// Reads the key of a cluster.
+///
+/// # Errors
+/// When the file is not there, is open to others, or is too short to be secret.
+pub(crate) fn read_key(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let hint = "hint: make one with `head -c 32 /dev/urandom >FILE; chmod 600 FILE`, the same on every node";
+    let unreadable = || format!("cannot read the key {}\n{hint}", path.display());
+    let metadata = fs::metadata(path).with_context(unreadable)?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        bail!("the key {} can be read by others than its owner\nhint: chmod 600 {0}", path.display());
+    }
+    let bytes = fs::read(path).with_context(unreadable)?;
+    let Some(secret) = bytes.first_chunk::<32>() else {
+        bail!("the key {} has {} bytes, and needs 32\n{hint}", path.display(), bytes.len());
+    };
+    Ok(*secret)
+}
 
 /// What a node runs with from its start to its stop, whatever becomes of the files it was read from.
 #[derive(Clone, Serialize, Deserialize)]
@@ -228,6 +233,12 @@ impl Running {
     #[must_use]
     pub fn key(&self) -> ClusterKey {
         ClusterKey::new(self.setup.spec.cluster.name.as_str(), self.secret.0, 1)
+    }
+
+    /// What proves to a witness that this node belongs to the cluster.
+    #[must_use]
+    pub fn witness_key(&self) -> WitnessKey {
+        WitnessKey::derive(&self.secret.0)
     }
 }
 

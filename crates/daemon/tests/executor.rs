@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_agents::{LeaseView, clock, fence::Places, ocf::OCF_ROOT, process::keeper::keeper_main, wait};
+use heart_agents::{
+    LeaseView, clock, fence::Places, ocf::OCF_ROOT, process::keeper::keeper_main,
+    tie_break::words::WitnessKey, wait,
+};
 use heart_daemon::{
     channel::{self, Channel, Incoming},
     executor::{self, Options},
@@ -28,8 +31,8 @@ use heart_daemon::{
 use heart_model::{
     Act, Activity, AgentRef, BootId, Epoch, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof,
     FenceRight, Finding, FromExecutor, Guard, Inventory, LogIndex, LogicalTimeouts, NodeId, NodeName, Order,
-    OrderId, Outcome, Power, Report, ResourceName, ResourceSpec, Session, SessionNumber, Term, ToExecutor,
-    Value, Wishes,
+    OrderId, Outcome, Power, Report, ResourceName, ResourceSpec, Session, SessionNumber, Standing, Term,
+    TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec, ToExecutor, Value, Wishes,
 };
 use support::World;
 
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 10] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
         ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
         (
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         ("another_node_is_switched_off_once", another_node_is_switched_off_once),
         ("an_attempt_ends_with_its_executor", an_attempt_ends_with_its_executor),
         ("a_device_is_tried_and_nothing_comes_of_it", a_device_is_tried_and_nothing_comes_of_it),
+        ("a_tie_break_is_changed_and_asked_anew_each_time", a_tie_break_is_changed_and_asked_anew_each_time),
     ];
     runner::run_tests(&tests)
 }
@@ -77,6 +81,7 @@ fn be_executor(dir: &Path) -> ExitCode {
         wake: None,
         ocf_root: OCF_ROOT.into(),
         fence: Places { programs: vec![SUPPORT.into()], external: SUPPORT.into() },
+        witness_key: WitnessKey::derive(&[1; 32]),
     };
     match executor::run(connection, options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -508,6 +513,27 @@ fn a_device_is_tried_and_nothing_comes_of_it() {
     assert_eq!(found, Some(Finding::Ready(Power::On)));
     let log = fs::read_to_string(outlets.path().join("log")).unwrap();
     assert_eq!(log.trim(), "status ada");
+}
+
+fn a_tie_break_is_changed_and_asked_anew_each_time() {
+    let shared = tempfile::tempdir().unwrap();
+    let path = shared.path().join("web").to_str().unwrap().to_owned();
+    let spec = TieBreakSpec { place: TieBreakPlace::File { path }, timeout: ms(10_000) };
+    let set = Standing { era: 1, parent: None, term: 1, configuration: 1, named: Vec::new() };
+    let order = TieBreakOrder { number: 1, spec, cluster: "web".into(), instead_of: None, set };
+    let mut core = Core::new(World::new().unwrap(), &[]);
+    let mut tell = || {
+        core.channel.send(&ToExecutor::TieBreak(Box::new(order.clone()))).unwrap();
+        core.expect("what came of it", |message| match message {
+            FromExecutor::TieBroken(TieBreakReport { number: 1, outcome }) => Some(outcome.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(tell(), TieBreakOutcome::Set);
+    assert_eq!(tell(), TieBreakOutcome::Set);
+    let theirs = Standing { era: 2, ..order.set.clone() };
+    fs::write(shared.path().join("web.2"), serde_json::to_vec(&theirs).unwrap()).unwrap();
+    assert_eq!(tell(), TieBreakOutcome::Other(Some(theirs)), "the other half was faster since");
 }
 
 fn an_attempt_ends_with_its_executor() {

@@ -28,9 +28,9 @@ pub enum TieBreakPlace {
         /// Such as `10.9.0.1:6940`.
         address: String,
     },
-    /// A file on a file system that both sides reach, such as NFS.
+    /// Files on a file system that both sides reach and that has hard links, such as NFS.
     File {
-        /// Its path.
+        /// Their path, without the number that each has: `/mnt/nfs/heart/web` for `web.17` in that folder.
         path: String,
     },
     /// An object in a store that writes on a condition (`If-Match`), such as S3 and what is like it.
@@ -84,7 +84,7 @@ pub struct Standing {
 /// Compare and set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TieBreakOrder {
-    /// Names the order.
+    /// Names the order in its report. Told again, an order is carried out again.
     pub number: u64,
     /// Where the value is.
     pub spec: TieBreakSpec,

@@ -11,6 +11,7 @@
 //! ```
 //!
 //! It also switches other nodes off when the core says so, and tries whether it could; see `attempts` and `proofs`.
+//! And it changes the value that decides between two halves; see `tie_breaks`.
 
 mod attempts;
 mod crew;
@@ -18,6 +19,7 @@ mod proofs;
 mod records;
 mod slow;
 mod terms;
+mod tie_breaks;
 mod unit;
 mod work;
 
@@ -40,11 +42,12 @@ use heart_agents::{
     lease, memory,
     process::KeeperSetup,
     refused,
+    tie_break::{self, words::WitnessKey},
     wait::{Bell, timespec},
 };
 use heart_model::{
     Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Outcome, Report,
-    ResourceName, ResourceSpec, Session, ToExecutor,
+    ResourceName, ResourceSpec, Session, TieBreakOrder, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -58,6 +61,7 @@ use proofs::{Proofs, Turns};
 use records::Records;
 use slow::Strain;
 use terms::{Action, Event, Operation};
+use tie_breaks::TieBreaks;
 use unit::Unit;
 
 /// What an executor needs to know.
@@ -78,6 +82,8 @@ pub struct Options {
     pub ocf_root: PathBuf,
     /// Where the programs are that switch nodes off.
     pub fence: Places,
+    /// Proves to a witness that this node belongs to its cluster.
+    pub witness_key: WitnessKey,
 }
 
 /// Why an executor ended. Nothing was stopped.
@@ -133,6 +139,7 @@ struct Executor {
     crew: Crew,
     attempts: Attempts,
     proofs: Proofs,
+    tie_breaks: TieBreaks,
     units: BTreeMap<ResourceName, Unit>,
     due: BTreeMap<ResourceName, Instant>,
     watches: BTreeMap<ResourceName, OwnedFd>,
@@ -164,12 +171,16 @@ impl Executor {
             ocf_root: options.ocf_root,
         })?);
         let (attempts, proofs) = Executor::fencing(options.fence, &lease)?;
+        let change = move |order: &TieBreakOrder, cancel: &Bell| {
+            tie_break::carry_out(order, &options.witness_key, cancel)
+        };
         let over = records.session();
         let mut executor = Executor {
             channel: Channel::new(connection)?,
             crew: Crew::new(Arc::clone(&agents))?,
             attempts,
             proofs,
+            tie_breaks: TieBreaks::new(Arc::new(change))?,
             agents,
             lease,
             told,
@@ -243,6 +254,9 @@ impl Executor {
         for (proof, finding) in self.proofs.finished() {
             self.channel.send(&FromExecutor::Proved { proof, finding })?;
         }
+        for report in self.tie_breaks.finished() {
+            self.channel.send(&FromExecutor::TieBroken(report))?;
+        }
         self.on_notices()?;
         self.on_time()?;
         self.go_on_letting_go()
@@ -259,6 +273,7 @@ impl Executor {
             PollFd::new(self.agents.notices(), PollFlags::IN),
             PollFd::new(&self.attempts, PollFlags::IN),
             PollFd::new(&self.proofs, PollFlags::IN),
+            PollFd::new(&self.tie_breaks, PollFlags::IN),
         ];
         let ours = fds.len();
         fds.extend(self.watches.values().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -293,13 +308,16 @@ impl Executor {
                 Ok(())
             }
             ToExecutor::Inventory => self.tell_inventory(),
-            ToExecutor::TieBreak(_) => Ok(()),
             ToExecutor::Fence(order) => {
                 self.attempts.take(order);
                 Ok(())
             }
             ToExecutor::Prove(proof) => {
                 self.proofs.take(proof);
+                Ok(())
+            }
+            ToExecutor::TieBreak(order) => {
+                self.tie_breaks.take(*order);
                 Ok(())
             }
         }

@@ -19,6 +19,7 @@ mod ticket;
 mod version;
 mod what_if;
 mod why;
+mod witness;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -64,6 +65,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Daemon(daemon::Options),
+    Witness(witness::Options),
     Status(status::Options),
     Why(why::Options),
     Log(log::Options),
@@ -94,6 +96,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let client = Client::new(&cli.socket);
     let outcome: Result<ExitCode, Failure> = match cli.command {
         Command::Daemon(options) => Ok(daemon::run(options)),
+        Command::Witness(options) => Ok(witness::run(options)),
         Command::Status(options) => status::run(&options, &client),
         Command::Why(options) => why::run(&options, &client),
         Command::Log(options) => log::run(&options, &client),

@@ -156,6 +156,12 @@ impl Half {
         self.forcing.is_some() || self.going.as_ref().is_some_and(|going| !going.is_suspended)
     }
 
+    /// A core begins, with the number of a frame that was sent by no core before.
+    pub(super) fn begin(&mut self, frame: u64, board: &Board) {
+        self.tie.count_from(frame << 20);
+        self.fence_anew(board);
+    }
+
     /// The executor was started anew, and knows nothing of what it was told.
     pub(super) fn fence_anew(&mut self, board: &Board) {
         self.blocked_until = Some(board.firing_until()).filter(|until| *until != Moment::default());

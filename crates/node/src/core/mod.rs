@@ -280,7 +280,7 @@ impl Core {
             Log::Damaged => flags |= flag::LOG_LOST,
             Log::Recovered(recovered) => core.take_up(*recovered, board),
         }
-        core.half.fence_anew(board);
+        core.half.begin(board.next_frame(), board);
         if virgin {
             core.found();
         }

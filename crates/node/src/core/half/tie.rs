@@ -53,6 +53,11 @@ impl Tie {
         until.into_iter().chain(self.not_before).min_by_key(|at| at.boottime)
     }
 
+    /// No number is given twice in a life of this node: an order of an earlier core may be answered late.
+    pub(super) fn count_from(&mut self, number: u64) {
+        self.number = number;
+    }
+
     /// This node leads from now on: what it knew may be what another half meant to change.
     pub(super) fn forget(&mut self) {
         self.known = None;

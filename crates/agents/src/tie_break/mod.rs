@@ -1,0 +1,241 @@
+//! Changing the value of a tie-break: compare and set, in whatever keeps it.
+//!
+//! Each kind leaves the comparison to the side that keeps the value, so that it holds however late a request
+//! arrives there: what was given up here can still be on its way. Whatever is not certain is
+//! [`TieBreakOutcome::Failed`]; the same order may be carried out again, as often as need be.
+
+mod etcd;
+mod file;
+mod http;
+mod object;
+mod signature;
+mod text;
+mod witness;
+pub mod words;
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use heart_model::{
+    AGENT_MESSAGE_MAX, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport,
+};
+
+use crate::{wait, wait::Bell};
+use words::WitnessKey;
+
+/// Most attempts that go on after nobody waits for them any more: a file system that hangs lets nobody go.
+const LEFT_BEHIND_MAX: usize = 4;
+/// How often others may be faster before an attempt gives up: each time one of them got on.
+const ROUNDS_MAX: usize = 8;
+/// Longest value, in bytes.
+const VALUE_MAX: usize = 8 * 1024;
+/// Of the timeout, the tenth that is kept for an attempt to say itself what took so long.
+const RESERVE: u32 = 10;
+/// Enough for resolving a name, and for reading a value.
+const STACK: usize = 512 * 1024;
+
+/// How many attempts of this process have been given up and have not ended.
+static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
+
+/// Carries out one order; blocks no longer than its timeout, and ends soon after `cancel` was rung.
+///
+/// `key` is used for a witness only. What does not answer in time is left behind on a thread, which ends when the
+/// kernel lets it, and changes nothing if it finds that it comes too late.
+#[must_use]
+pub fn carry_out(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> TieBreakReport {
+    let outcome = attempt(order, key, cancel).unwrap_or_else(|why| {
+        let message = format!("the tie-break gave no answer that counts: {why}");
+        TieBreakOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
+    });
+    TieBreakReport { number: order.number, outcome }
+}
+
+fn attempt(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> Result<TieBreakOutcome, String> {
+    let (place, begun) = (&order.spec.place, Instant::now());
+    let left_behind = LEFT_BEHIND.load(Ordering::Relaxed);
+    if left_behind >= LEFT_BEHIND_MAX {
+        return Err(format!(
+            "{place} was not asked, as {left_behind} earlier attempts still hang there; see whether its file system \
+             or the name server answers"
+        ));
+    }
+    let time = Arc::new(Time {
+        until: begun + order.spec.timeout - order.spec.timeout / RESERVE,
+        given_up: AtomicBool::new(false),
+    });
+    let no_room = |error: io::Error| {
+        format!("{place} was not asked: {error}; see what takes up the threads and files of this node")
+    };
+    let done = Arc::new(Bell::new().map_err(no_room)?);
+    // One outcome, of one thread.
+    let (says, said) = mpsc::sync_channel(1);
+    let work = {
+        let (order, key, time, done) = (order.clone(), key.clone(), Arc::clone(&time), Arc::clone(&done));
+        move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(&order, &key, &time)))
+                .unwrap_or_else(|_| Err("what asks it broke down; the log says where".to_owned()));
+            says.send(outcome).ok();
+            done.ring();
+            time.end();
+        }
+    };
+    thread::Builder::new().name("heart-tiebreak".into()).stack_size(STACK).spawn(work).map_err(no_room)?;
+    let waited = wait::any(&[done.as_fd(), cancel.as_fd()], Some(begun + order.spec.timeout));
+    if let Ok(outcome) = said.try_recv() {
+        return outcome.map_err(|why| format!("{place}: {why}"));
+    }
+    time.give_up();
+    waited.map_err(no_room)?;
+    if cancel.is_rung() {
+        return Err(format!("{place} had not answered when nobody wanted to know any more; ask again"));
+    }
+    let timeout = order.spec.timeout;
+    Err(format!(
+        "{place} did not answer within {timeout:?}; see whether it can be reached from this node, or give it a longer \
+         `timeout`"
+    ))
+}
+
+fn dispatch(order: &TieBreakOrder, key: &WitnessKey, time: &Time) -> Result<TieBreakOutcome, String> {
+    match &order.spec.place {
+        TieBreakPlace::Witness { address } => witness::carry_out(order, address, key, time),
+        TieBreakPlace::File { path } => file::carry_out(order, path.as_ref(), time),
+        TieBreakPlace::Object { url, access_key, secret_file, region } => {
+            let names = (access_key.as_deref(), secret_file.as_deref());
+            object::Object::new(url, names, region)?.carry_out(order, time)
+        }
+        TieBreakPlace::Etcd { endpoints, key } => etcd::carry_out(order, endpoints, key, time),
+    }
+}
+
+/// The time of one attempt, and whether anybody still waits for it.
+struct Time {
+    until: Instant,
+    given_up: AtomicBool,
+}
+
+impl Time {
+    /// What is left of it.
+    ///
+    /// # Errors
+    /// When it is over: then nothing may be begun.
+    fn left(&self) -> Result<Duration, String> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() || self.given_up.load(Ordering::SeqCst) {
+            return Err("there was no time left; give it a longer `timeout`".to_owned());
+        }
+        Ok(left)
+    }
+
+    /// The same attempt with no more than its share of what is left, if so many are to come.
+    fn share(&self, of: usize) -> Result<Time, String> {
+        let parts = u32::try_from(of.max(1)).unwrap_or(u32::MAX);
+        Ok(Time { until: Instant::now() + self.left()? / parts, given_up: AtomicBool::new(false) })
+    }
+
+    /// Nobody waits any more.
+    fn give_up(&self) {
+        if !self.given_up.swap(true, Ordering::SeqCst) {
+            LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The attempt has ended; nobody can give it up from now on.
+    fn end(&self) {
+        if self.given_up.swap(true, Ordering::SeqCst) {
+            LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What an order comes to if this stands there; nothing if it may be set.
+fn compare(order: &TieBreakOrder, stands: Option<Standing>) -> Option<TieBreakOutcome> {
+    compared(&order.instead_of, &order.set, stands)
+}
+
+/// What comparing and setting comes to if this stands there; nothing if `set` may be written in its place.
+#[must_use]
+pub fn compared(
+    instead_of: &Option<Standing>,
+    set: &Standing,
+    stands: Option<Standing>,
+) -> Option<TieBreakOutcome> {
+    if stands.as_ref() == Some(set) {
+        Some(TieBreakOutcome::Set)
+    } else if stands == *instead_of {
+        None
+    } else {
+        Some(TieBreakOutcome::Other(stands))
+    }
+}
+
+/// Reads a value.
+fn read_value(bytes: &[u8]) -> Result<Standing, String> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let begin: String = text::printable(bytes, 60);
+        format!(
+            "what stands there (`{begin}`) was not written by Heart: {error}; it is left as it is. See who else writes \
+             there; remove it only if you know which nodes go on, as Heart then takes it that nobody was ever named"
+        )
+    })
+}
+
+/// Writes a value.
+fn write_value(value: &Standing) -> Result<Vec<u8>, String> {
+    let bytes = serde_json::to_vec(value).map_err(|error| format!("the value cannot be written: {error}"))?;
+    if bytes.len() > VALUE_MAX {
+        return Err(format!("the value has {} bytes, and may have {VALUE_MAX}", bytes.len()));
+    }
+    Ok(bytes)
+}
+
+fn too_many_rounds() -> String {
+    format!("others changed it {ROUNDS_MAX} times meanwhile; ask again, and see who else writes there")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(era: u64) -> Standing {
+        Standing { era, parent: None, term: 1, configuration: 1, named: Vec::new() }
+    }
+
+    #[test]
+    fn what_stands_there_decides() {
+        let (old, new, other) = (standing(1), standing(2), standing(3));
+        let after = |instead_of: Option<&Standing>, stands: Option<&Standing>| {
+            compared(&instead_of.cloned(), &new, stands.cloned())
+        };
+        assert_eq!(after(None, None), None);
+        assert_eq!(after(Some(&old), Some(&old)), None);
+        assert_eq!(after(None, Some(&new)), Some(TieBreakOutcome::Set), "it was carried out before");
+        assert_eq!(after(Some(&old), Some(&new)), Some(TieBreakOutcome::Set));
+        assert_eq!(after(Some(&old), None), Some(TieBreakOutcome::Other(None)));
+        assert_eq!(after(None, Some(&other)), Some(TieBreakOutcome::Other(Some(other.clone()))));
+        assert_eq!(after(Some(&old), Some(&other)), Some(TieBreakOutcome::Other(Some(other))));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_counted_until_it_ends() {
+        let time = || Time { until: Instant::now(), given_up: AtomicBool::new(false) };
+        let before = LEFT_BEHIND.load(Ordering::Relaxed);
+        let (in_time, late) = (time(), time());
+        in_time.end();
+        in_time.give_up();
+        late.give_up();
+        assert_eq!(LEFT_BEHIND.load(Ordering::Relaxed), before + 1);
+        late.end();
+        assert_eq!(LEFT_BEHIND.load(Ordering::Relaxed), before);
+    }
+}

@@ -1,0 +1,307 @@
+//! Changes of a tie-break's value, against servers that this test is: an object store, the gateway of etcd, and
+//! files in a folder. A `heart witness` is tested where it is.
+
+mod tie_break {
+    pub(crate) mod servers;
+}
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, Barrier},
+    thread,
+    time::{Duration, Instant},
+};
+
+use heart_agents::{
+    tie_break::{carry_out, words::WitnessKey},
+    wait::Bell,
+};
+use heart_model::{
+    NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec,
+};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tie_break::servers::{Conditions, Gateway, Store};
+
+/// Long enough for a machine that is late.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often two race.
+const RACES: u64 = 200;
+
+fn standing(era: u64, named: &str) -> Standing {
+    Standing { era, parent: None, term: 1, configuration: 1, named: vec![NodeName::new(named).unwrap()] }
+}
+
+fn order(place: &TieBreakPlace, instead_of: Option<&Standing>, set: &Standing) -> TieBreakOrder {
+    TieBreakOrder {
+        number: 7,
+        spec: TieBreakSpec { place: place.clone(), timeout: PATIENCE },
+        cluster: "web".into(),
+        instead_of: instead_of.cloned(),
+        set: set.clone(),
+    }
+}
+
+fn obey(order: &TieBreakOrder) -> TieBreakOutcome {
+    let TieBreakReport { number, outcome } =
+        carry_out(order, &WitnessKey::derive(&[1; 32]), &Bell::new().unwrap());
+    assert_eq!(number, order.number);
+    outcome
+}
+
+fn change(place: &TieBreakPlace, instead_of: Option<&Standing>, set: &Standing) -> TieBreakOutcome {
+    obey(&order(place, instead_of, set))
+}
+
+/// Why it failed.
+fn why(outcome: TieBreakOutcome) -> String {
+    match outcome {
+        TieBreakOutcome::Failed { message } => message,
+        known => panic!("{known:?}"),
+    }
+}
+
+fn says(outcome: TieBreakOutcome, words: &[&str]) {
+    let why = why(outcome);
+    words.iter().for_each(|word| assert!(why.contains(word), "`{word}` is not in: {why}"));
+}
+
+/// What holds wherever the value is.
+fn is_compared_and_set(place: &TieBreakPlace) {
+    let (ada, bob, cyn) = (standing(1, "ada"), standing(2, "bob"), standing(3, "cyn"));
+    assert_eq!(change(place, Some(&ada), &bob), TieBreakOutcome::Other(None), "nothing was ever set");
+    assert_eq!(change(place, None, &ada), TieBreakOutcome::Set);
+    assert_eq!(change(place, None, &ada), TieBreakOutcome::Set, "an order can be repeated");
+    assert_eq!(change(place, None, &bob), TieBreakOutcome::Other(Some(ada.clone())));
+    assert_eq!(change(place, Some(&ada), &bob), TieBreakOutcome::Set);
+    assert_eq!(change(place, Some(&ada), &bob), TieBreakOutcome::Set);
+    assert_eq!(change(place, Some(&ada), &cyn), TieBreakOutcome::Other(Some(bob)));
+}
+
+/// Two want something else in place of the same, again and again: one gets it, and the other finds that.
+fn one_of_two_wins(place: &TieBreakPlace) {
+    let start = Arc::new(Barrier::new(2));
+    let mut stands = None;
+    for round in 0..RACES {
+        let race = |name: &'static str| {
+            let (start, place, stands) = (Arc::clone(&start), place.clone(), stands.clone());
+            thread::spawn(move || {
+                let set = standing(round, name);
+                start.wait();
+                (change(&place, stands.as_ref(), &set), set)
+            })
+        };
+        let (ada, bob) = (race("ada"), race("bob"));
+        let ((ada, of_ada), (bob, of_bob)) = (ada.join().unwrap(), bob.join().unwrap());
+        let won = match (&ada, &bob) {
+            (TieBreakOutcome::Set, TieBreakOutcome::Other(found)) if *found == Some(of_ada.clone()) => of_ada,
+            (TieBreakOutcome::Other(found), TieBreakOutcome::Set) if *found == Some(of_bob.clone()) => of_bob,
+            _ => panic!("round {round}: ada got {ada:?}, bob got {bob:?}"),
+        };
+        stands = Some(won);
+    }
+}
+
+fn file(path: &Path) -> TieBreakPlace {
+    TieBreakPlace::File { path: path.to_str().unwrap().into() }
+}
+
+#[test]
+fn a_file_is_compared_and_set() {
+    let dir = tempfile::tempdir().unwrap();
+    is_compared_and_set(&file(&dir.path().join("web")));
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the value and the one before it: {left:?}");
+}
+
+#[test]
+fn of_two_that_race_for_a_file_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    one_of_two_wins(&file(&dir.path().join("web")));
+}
+
+#[test]
+fn a_file_that_is_no_value_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, new) = (file(&dir.path().join("web")), standing(1, "ada"));
+    fs::write(dir.path().join("web.3"), "{\"era\": 1").unwrap();
+    says(change(&place, None, &new), &["web.3", "{\"era\": 1", "left as it is", "remove it only if"]);
+    assert_eq!(fs::read(dir.path().join("web.3")).unwrap(), b"{\"era\": 1");
+    assert!(!dir.path().join("web.4").exists());
+}
+
+#[test]
+fn a_folder_that_is_missing_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = file(&dir.path().join("not-mounted/web"));
+    says(change(&place, None, &standing(1, "ada")), &["not-mounted", "No such file", "mounted and writable"]);
+    assert!(!dir.path().join("not-mounted").exists());
+}
+
+/// A pipe that nobody writes to lets go of its reader as late as a file server that is away.
+#[test]
+fn a_file_system_that_hangs_costs_the_timeout_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (value, owner) = (dir.path().join("web.1"), Mode::RUSR | Mode::WUSR);
+    mknodat(CWD, &value, FileType::Fifo, owner, 0).unwrap();
+    let mut order = order(&file(&dir.path().join("web")), None, &standing(1, "ada"));
+    order.spec.timeout = Duration::from_millis(200);
+    let begun = Instant::now();
+    says(obey(&order), &["web", "did not answer within 200ms", "can be reached from this node"]);
+    assert!(begun.elapsed() < PATIENCE / 2);
+    // It lets go: what was left behind changes nothing any more, and takes its own file away.
+    drop(fs::OpenOptions::new().write(true).open(&value).unwrap());
+    let until = Instant::now() + PATIENCE;
+    while fs::read_dir(dir.path()).unwrap().count() > 1 {
+        assert!(Instant::now() < until, "it does not end");
+        thread::yield_now();
+    }
+    assert!(value.exists());
+}
+
+/// What was lost on the way to the server for so long that others have gone on: it comes too late.
+#[test]
+fn a_number_that_comes_back_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, late) = (file(&dir.path().join("web")), standing(9, "late"));
+    let mut stands = None;
+    for era in 1..=4 {
+        let next = standing(era, "ada");
+        assert_eq!(change(&place, stands.as_ref(), &next), TieBreakOutcome::Set);
+        stands = Some(next);
+    }
+    assert!(!dir.path().join("web.2").exists(), "it was removed, so its number is free");
+    fs::write(dir.path().join("web.2"), serde_json::to_vec(&late).unwrap()).unwrap();
+    assert_eq!(change(&place, Some(&late), &standing(10, "bob")), TieBreakOutcome::Other(stands));
+}
+
+#[test]
+fn an_object_is_compared_and_set() {
+    let store = Store::start(Conditions::Obeyed);
+    is_compared_and_set(&store.place(None));
+}
+
+#[test]
+fn of_two_that_race_for_an_object_one_wins() {
+    let store = Store::start(Conditions::Obeyed);
+    one_of_two_wins(&store.place(None));
+}
+
+#[test]
+fn an_object_is_asked_for_under_a_name_if_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "sesame\n").unwrap();
+    let store = Store::start(Conditions::Obeyed);
+    is_compared_and_set(&store.place(Some(secret.to_str().unwrap())));
+    let signed = store.authorizations();
+    assert!(signed.iter().all(|value| value.starts_with("AWS4-HMAC-SHA256 Credential=heart/")), "{signed:?}");
+    assert!(signed.iter().any(|value| value.contains("SignedHeaders=host;if-match;x-amz-")), "{signed:?}");
+    let nowhere = store.place(Some("/nowhere/secret"));
+    says(change(&nowhere, None, &standing(1, "ada")), &["/nowhere/secret", "secret_file"]);
+}
+
+#[test]
+fn a_store_that_ignores_conditions_is_found_out_before_anything_is_written() {
+    for ignores in [Conditions::Ignored, Conditions::OnlyFirst] {
+        let store = Store::start(ignores);
+        let (ada, bob) = (standing(1, "ada"), standing(2, "bob"));
+        let mut stands = None;
+        if ignores == Conditions::OnlyFirst {
+            assert_eq!(change(&store.place(None), None, &ada), TieBreakOutcome::Set);
+            stands = Some(ada);
+        }
+        let outcome = change(&store.place(None), stands.as_ref(), &bob);
+        says(outcome, &["did not refuse", "use a store that obeys conditions"]);
+        assert_eq!(store.value(), stands);
+    }
+}
+
+#[test]
+fn an_object_that_is_no_value_is_left_as_it_is() {
+    let store = Store::start(Conditions::Obeyed);
+    store.put(b"<html>hello</html>");
+    says(change(&store.place(None), None, &standing(1, "ada")), &["<html>hello", "left as it is"]);
+    assert_eq!(store.bytes().as_deref(), Some(&b"<html>hello</html>"[..]));
+}
+
+#[test]
+fn etcd_is_compared_and_set() {
+    let gateway = Gateway::start();
+    is_compared_and_set(&gateway.place(&[]));
+}
+
+#[test]
+fn of_two_that_race_for_a_key_one_wins() {
+    let gateway = Gateway::start();
+    one_of_two_wins(&gateway.place(&[]));
+}
+
+#[test]
+fn another_member_is_asked_if_the_first_does_not_answer() {
+    let gateway = Gateway::start();
+    let closed = { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let first = format!("http://{closed}");
+    assert_eq!(change(&gateway.place(&[&first]), None, &standing(1, "ada")), TieBreakOutcome::Set);
+    let nobody = TieBreakPlace::Etcd { endpoints: vec![first], key: "heart/web".into() };
+    says(
+        change(&nobody, None, &standing(1, "ada")),
+        &[&closed.to_string(), "could not be reached", "the way"],
+    );
+}
+
+/// Places on a server that accepts connections and never says anything.
+fn mute(listener: &TcpListener) -> [TieBreakPlace; 3] {
+    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("http://{address}/b/k");
+    [
+        TieBreakPlace::Object { url, access_key: None, secret_file: None, region: "us-east-1".into() },
+        TieBreakPlace::Etcd { endpoints: vec![format!("http://{address}")], key: "k".into() },
+        TieBreakPlace::Witness { address },
+    ]
+}
+
+#[test]
+fn a_server_that_says_nothing_costs_the_timeout_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for place in mute(&listener) {
+        let mut order = order(&place, None, &standing(1, "ada"));
+        order.spec.timeout = Duration::from_millis(200);
+        let begun = Instant::now();
+        says(obey(&order), &["the time was over"]);
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(180) && took < PATIENCE / 2, "{place}: {took:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_was_cancelled() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let cancel = Bell::new().unwrap();
+    cancel.ring();
+    for place in mute(&listener) {
+        let begun = Instant::now();
+        let key = WitnessKey::derive(&[1; 32]);
+        let mut order = order(&place, None, &standing(1, "ada"));
+        // Threads that are left behind end soon.
+        order.spec.timeout = Duration::from_secs(1);
+        says(carry_out(&order, &key, &cancel).outcome, &["nobody wanted to know"]);
+        assert!(begun.elapsed() < Duration::from_millis(900));
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_said() {
+    let new = standing(1, "ada");
+    let object = |url: &str| TieBreakPlace::Object {
+        url: url.into(),
+        access_key: None,
+        secret_file: None,
+        region: "us-east-1".into(),
+    };
+    says(change(&object("https://store/b/k"), None, &new), &["https://store/b/k", "no TLS", "http://"]);
+    says(change(&object("store/b/k"), None, &new), &["`store/b/k`", "http://HOST"]);
+    let nameless = TieBreakPlace::Witness { address: "witness.invalid:6940".into() };
+    says(change(&nameless, None, &new), &["witness.invalid:6940", "name server"]);
+}
