@@ -5,7 +5,7 @@ use heart_lab::{Stamp, Target};
 use heart_node::core::Request;
 
 use crate::{
-    cluster::{Cluster, QUIET, SIGTERM, pass, plan},
+    cluster::{Cluster, KEY, QUIET, SIGTERM, pass, plan},
     fences::{outlet, start, work},
 };
 
@@ -135,5 +135,70 @@ fn without_devices_a_person_says_that_the_other_one_is_off() {
     assert!(format!("{log:?}").contains("who: Some("), "it is written down who said it: {log:?}");
     cluster.lab.boot(&owner).unwrap();
     joined(&cluster, &owner);
+    cluster.no_overlap();
+}
+
+/// What decides between the two, on a third machine.
+const TIE_BREAK: &str = "[tie_break]\nwitness = \"10.77.0.250:6940\"\n";
+
+/// Two nodes, and a witness on the client's machine.
+fn tied() -> Option<Cluster> {
+    let cluster = plan(2).tables(TIE_BREAK).prepare()?;
+    let client = cluster.lab.client();
+    client.shell("mkdir -p /tmp/keys && umask 077 && : > /tmp/keys/lab.key").unwrap();
+    client.write("/tmp/keys/lab.key", KEY).unwrap();
+    let command = "exec /run/lab/bin/heart witness --listen 10.77.0.250:6940 --state /tmp/state --clusters /tmp/keys \
+                   > /tmp/witness.log 2>&1";
+    client.spawn(&["sh", "-c", command]).unwrap();
+    cluster.names().iter().for_each(|name| cluster.start_daemon(name));
+    cluster.settled();
+    Cluster::until("the witness names both", || {
+        let value = client.shell("cat /tmp/state/lab.json")?;
+        ensure!(value.contains("\"n1\"") && value.contains("\"n2\""), "{value}");
+        Ok(())
+    });
+    Some(cluster)
+}
+
+#[test]
+fn with_a_witness_one_of_two_goes_on_back_and_forth() {
+    let Some(cluster) = tied() else { return };
+    let mut owner = cluster.owner();
+    for _ in 0..2 {
+        let other = cluster.others(&owner).remove(0);
+        let cut = cluster.lab.power_cut(&owner).unwrap();
+        let outage = cluster.outage("one of two lost power, a witness decides", cut);
+        assert_eq!(outage.after, other);
+        cluster.lab.boot(&owner).unwrap();
+        joined(&cluster, &owner);
+        Cluster::until("the witness names both again", || {
+            let value = cluster.lab.client().shell("cat /tmp/state/lab.json")?;
+            ensure!(value.contains("\"n1\"") && value.contains("\"n2\""), "{value}");
+            Ok(())
+        });
+        owner = other;
+    }
+    cluster.no_overlap();
+}
+
+#[test]
+fn of_two_that_are_cut_off_from_each_other_the_witness_lets_one_go_on() {
+    let Some(cluster) = tied() else { return };
+    let names = cluster.names();
+    cluster.lab.partition(&[&[&names[0]], &[&names[1]]]).unwrap();
+    let went_on = Cluster::until("one of them goes on", || {
+        for name in &names {
+            let view = cluster.view_of(name)?;
+            if view.quorum && view.resources["site-ip"].node.as_deref() == Some(name) {
+                return Ok(name.clone());
+            }
+        }
+        anyhow::bail!("neither")
+    });
+    let other = cluster.others(&went_on).remove(0);
+    says(&cluster, &other, "the tie-break does not let this half go on");
+    cluster.lab.heal().unwrap();
+    joined(&cluster, &other);
+    assert_eq!(cluster.owner(), went_on, "nothing moves when they hear each other again");
     cluster.no_overlap();
 }
