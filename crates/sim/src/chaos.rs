@@ -286,7 +286,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, sick: bool) -
 fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
     let mut away = world.voters();
     let size = away.len();
-    if !size.is_multiple_of(2) || away.iter().any(|&place| !world.votes(place)) {
+    if !size.is_multiple_of(2) || world.electors() != away || away.iter().any(|&place| !world.votes(place)) {
         return Ok(());
     }
     while away.len() > size / 2 {
@@ -367,7 +367,7 @@ fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
     if world.was_configured_anew() {
         return world.forgotten().collect();
     }
-    let voters = world.voters();
+    let voters = world.electors();
     let mut left = (voters.len() - 1) / 2;
     let mut away = Vec::new();
     for place in 0..world.size() {

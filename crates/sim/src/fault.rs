@@ -374,9 +374,10 @@ impl World {
             Fault::MendDisk(node) => self.disk(node, false),
             Fault::LoseDisk(node) => {
                 // Without a quorum that keeps its logs it would be no loss of one disk but of the history.
-                let others = (0..self.machines.len()).filter(|place| *place != node);
-                let keep = others.filter(|&place| self.is_whole(place)).count();
-                let voters = self.settings.spec.voters().count();
+                let electors = self.electors();
+                let others = electors.iter().filter(|place| **place != node);
+                let keep = others.filter(|place| self.is_whole(**place)).count();
+                let voters = electors.len();
                 // While the voters change, which logs make a quorum is not for this world to say.
                 if self.digest > 1 {
                     return;

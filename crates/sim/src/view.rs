@@ -3,7 +3,6 @@
 use heart_model::{ResourceName, Spec, Timing};
 use heart_node::{
     board::flag,
-    core::Core,
     journal::{self, Recovered},
 };
 
@@ -78,18 +77,32 @@ impl World {
         (0..self.machines.len()).filter(votes).collect()
     }
 
+    /// Remembers who votes, if this machine leads.
+    pub(crate) fn note_electors(&mut self, place: usize) {
+        let machine = &self.machines[place];
+        let Some((core, term)) = machine.core.as_ref().and_then(|core| Some((core, core.leading()?.0)))
+        else {
+            return;
+        };
+        if term < self.electors.0 {
+            return;
+        }
+        let ids = core.voters();
+        let voters = (0..self.machines.len()).filter(|&other| ids.contains(&self.machines[other].id));
+        self.electors = (term, voters.collect());
+    }
+
+    /// The places of those that vote by now, whatever the file says.
+    pub(crate) fn electors(&self) -> Vec<usize> {
+        if self.electors.1.is_empty() { self.voters() } else { self.electors.1.clone() }
+    }
+
     /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
     /// voters remains that has not lost its log, and a history has begun: that takes all of them.
     #[must_use]
     pub fn may_miss(&self, place: usize, away: &[usize]) -> bool {
         let stays = |other: &&usize| **other != place && !away.contains(other);
-        // While the voters change, those count that there are.
-        let leader = self.leader().and_then(|place| self.machines[place].core.as_ref());
-        let known = |core: &Core| {
-            let ids = core.voters();
-            (0..self.machines.len()).filter(|&other| ids.contains(&self.machines[other].id)).collect()
-        };
-        let voters: Vec<usize> = leader.map_or_else(|| self.voters(), known);
+        let voters = self.electors();
         let good = voters.iter().filter(stays).filter(|&&other| self.is_whole(other)).count();
         let has_begun = voters.iter().filter(stays).any(|&other| self.machines[other].knows_history());
         has_begun && good > voters.len() / 2

@@ -146,6 +146,8 @@ pub struct World {
     /// How the devices are that switch machines off; those not named here work.
     pub(crate) devices: BTreeMap<usize, Device>,
     pub(crate) tie_break: TieBreak,
+    /// Who votes, as the leader of the newest term knew it.
+    pub(crate) electors: (u64, Vec<usize>),
     pub(crate) claims: Claims,
     pub(crate) owners: BTreeMap<ResourceName, Option<usize>>,
     pub(crate) starts: BTreeMap<ResourceName, u64>,
@@ -204,6 +206,7 @@ impl World {
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
             tie_break: TieBreak::default(),
+            electors: (0, Vec::new()),
             claims: Claims::default(),
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
@@ -396,7 +399,7 @@ impl World {
                 self.tell_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
             }
             PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(sighting)),
-            PulseAction::Lease => self.tell_core(node, CoreEvent::Wake),
+            PulseAction::Lease | PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
             PulseAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
                 machine.pulse_wake = machine.when(at).max(self.now + WAIT_MIN);
@@ -457,6 +460,7 @@ impl World {
         let Some(core) = &mut machine.core else { return Ok(()) };
         let actions = core.step(local, self.now / ms(1), &machine.board, event);
         self.claims.on_core(self.now, &self.machines[node])?;
+        self.note_electors(node);
         for action in actions {
             self.perform_core(node, action)?;
         }

@@ -252,6 +252,7 @@ fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Option<
             Action::Deliver { from, boot, body } => rings |= tell(thread, Told::Segment { from, boot, body }),
             Action::Sight(sighting) => rings |= tell(thread, Told::Sight(sighting)),
             Action::Lease => {}
+            Action::Backed => rings = true,
             Action::WakeAt(at) => wake_at = Some(at),
         }
     }

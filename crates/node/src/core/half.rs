@@ -35,6 +35,8 @@ pub(super) struct Half {
     standing_back: Option<StandingBack>,
     forcing: Option<Forcing>,
     tie: tie::Tie,
+    /// Since when this node knows that there is no quorum with it.
+    since: Option<Moment>,
     /// Why it does not go on, as it was told last.
     told: Option<Stuck>,
     /// Who was told of the histories before this one: in which life, with which history, over which stream.
@@ -215,9 +217,10 @@ impl Core {
             return;
         }
         let Some(halves) = self.halves(now, board) else {
-            self.half.told = None;
+            (self.half.told, self.half.since) = (None, None);
             return self.lay_down(board, out);
         };
+        self.half.since.get_or_insert(now);
         let stuck = self.free_of(now, board, &halves, out).err();
         if stuck != self.half.told {
             out.actions.extend(stuck.as_ref().map(|stuck| Action::Note(stuck.words(&halves))));

@@ -97,7 +97,9 @@ impl Core {
         self.conductor = None;
         self.listening_until = None;
         self.ledger = Ledger::default();
+        // Who has no vote agrees to nothing as it is.
         self.half = Half::default();
+        board.set_firing_until(Moment::default());
         board.set_leading(None);
         board.set_flags((board.flags() | flag::LOG_LOST) & !(flag::VIRGIN | flag::LISTENING));
         ticket

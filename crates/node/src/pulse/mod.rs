@@ -387,7 +387,7 @@ impl Pulse {
         if due || (self.urgent && now.may_have_reached(soonest)) {
             self.send_beat(now, board, actions);
         }
-        self.be_backed(board, actions);
+        self.be_backed(now, board, actions);
         self.give_up(now, board);
         let before = board.lease_until();
         let until = self.lease_until(board);

@@ -59,11 +59,11 @@ impl Pulse {
         })
     }
 
-    pub(super) fn be_backed(&self, board: &Board, actions: &mut Vec<Action>) {
+    pub(super) fn be_backed(&self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
         let (before, until) = (board.backed_until(), self.backed_until(board));
         board.set_backed_until(until);
-        if (before == Moment::default()) != (until == Moment::default()) {
-            actions.push(Action::Lease);
+        if now.may_have_reached(before) && !now.may_have_reached(until) {
+            actions.push(Action::Backed);
         }
     }
 

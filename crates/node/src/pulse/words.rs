@@ -77,6 +77,8 @@ pub enum Action {
     Sight(Sighting),
     /// The lease was renewed, or is over: the board has it.
     Lease,
+    /// A quorum of voters stands behind this node again: whoever could lead may stand for election at once.
+    Backed,
     /// Step again no later than this.
     WakeAt(Moment),
 }

@@ -214,7 +214,14 @@ impl Core {
         let new = Standing { era: next_era, parent, ..self.standing(Vec::new()).ok_or(Stuck::NotNamed)? };
         let claim = self.half.tie.claim.take_if(|claim| claim.parent == parent).unwrap_or(new);
         self.half.tie.claim = Some(claim.clone());
-        match self.half.tie.known.clone() {
+        // What stood there before may have been changed since.
+        let is_new = self
+            .half
+            .tie
+            .asked_at
+            .zip(self.half.since)
+            .is_some_and(|(at, since)| at.boottime >= since.boottime);
+        match self.half.tie.known.clone().filter(|_| is_new) {
             None => self.look(now, out),
             Some(Some(known)) if known == claim => return Ok(Some(claim.era)),
             Some(Some(known)) if self.names_this_half(&known, halves) => {
