@@ -367,7 +367,11 @@ fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
     if world.was_configured_anew() {
         return world.forgotten().collect();
     }
-    let voters = world.electors();
+    // Nor while others come back that have to vote again.
+    if world.electors() != world.voters() {
+        return Vec::new();
+    }
+    let voters = world.voters();
     let mut left = (voters.len() - 1) / 2;
     let mut away = Vec::new();
     for place in 0..world.size() {

@@ -2,7 +2,11 @@
 
 use anyhow::ensure;
 use heart_lab::{Stamp, Target};
-use heart_node::core::Request;
+use heart_model::Activity;
+use heart_node::{
+    core::{Request, Response},
+    ledger::{Change, Happened, What},
+};
 
 use crate::{
     cluster::{Cluster, KEY, QUIET, SIGTERM, pass, plan},
@@ -27,6 +31,20 @@ fn joined(cluster: &Cluster, name: &str) {
     });
 }
 
+/// Prints how long it took from the proof that the other one is off until the address ran.
+fn say_how_long(cluster: &Cluster, node: &str) {
+    let Ok(Response::Log { timeline }) = cluster.ask(node, &Request::Log { limit: 100 }) else { return };
+    let forced = timeline.iter().rposition(|one| matches!(one.what, What::Changed(Change::Force(_))));
+    let runs = |one: &&Happened| {
+        matches!(&one.what, What::Changed(Change::Report { resource, activity: Activity::Running, .. })
+            if resource.as_str() == "site-ip")
+    };
+    let Some(forced) = forced else { return };
+    if let Some(running) = timeline[forced..].iter().find(runs) {
+        println!("from the proof to the address: {} ms", running.at - timeline[forced].at);
+    }
+}
+
 #[test]
 fn the_other_goes_on_once_the_owner_is_off_and_so_it_goes_back_and_forth() {
     let Some(cluster) = start(2) else { return };
@@ -37,8 +55,9 @@ fn the_other_goes_on_once_the_owner_is_off_and_so_it_goes_back_and_forth() {
         outlet(&cluster, &owner, "off");
         let outage = cluster.outage("one of two lost power", cut);
         assert_eq!(outage.after, other);
+        say_how_long(&cluster, &other);
         let log = cluster.log(&other);
-        assert!(log.contains("going on without"), "{log}");
+        assert!(log.contains("going on without the votes"), "{log}");
         let before = cluster.mark_without(&owner);
         cluster.lab.boot(&owner).unwrap();
         outlet(&cluster, &owner, "on");

@@ -124,8 +124,6 @@ pub(super) enum Stuck {
     NotHalf,
     /// Another of this half has the better log: it does what is to be done.
     Led(NodeName),
-    /// One of this half lost its log, and with it maybe what was agreed on.
-    LogLost(NodeName),
     /// Not everybody is known to know who votes.
     Unsettled,
     /// It has not taken part since it was started: others may have gone on.
@@ -200,6 +198,8 @@ impl Half {
 pub(super) struct Halves {
     /// Who is here, this node among them.
     pub(super) here: Vec<NodeName>,
+    /// Who is heard, and lost its log: it votes for nobody.
+    pub(super) lost: Vec<NodeName>,
     /// Who is not heard at all.
     pub(super) missing: Vec<NodeName>,
     /// How many vote.
@@ -263,25 +263,29 @@ impl Core {
             self.lay_down(board, out);
         }
         may?;
+        let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
+        // Who lost its log says so itself; it is only asked to say it for good.
+        if halves.missing.is_empty() {
+            return Ok(Some(By::Proof));
+        }
         if self.tie_break().is_some() {
             if is_planted(Bug::TieBreakIgnored) {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
             return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
         }
+        if halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof) {
+            return Ok(Some(By::Proof));
+        }
         board.set_half_until(now.after(self.timing.lost_after));
         if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
             return Ok(None);
         }
-        let mut stuck = Ok(());
+        let mut stuck = Ok(None);
         for node in &halves.missing {
-            stuck = stuck.and(self.fire(now, board, halves, node, out));
+            stuck = stuck.and(self.fire(now, board, halves, node, out).map(|()| None));
         }
-        let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
-        if halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof) {
-            return Ok(Some(By::Proof));
-        }
-        stuck.map(|()| None)
+        stuck
     }
 
     /// A number for the history that this node would go on with: another one for each life and each term.
@@ -313,7 +317,9 @@ impl Core {
             OfHalf::Hold { era, lasts } => self.on_hold(now, board, (from, era, lasts), out),
             OfHalf::Held { era } => self.on_held(from, era),
             OfHalf::Release { era } => self.on_release(board, era),
-            OfHalf::StandBack { era, by_word } => self.on_stand_back(now, (from, era, by_word), board, out),
+            OfHalf::StandBack { era, by_word, lost } => {
+                self.on_stand_back(now, from, (era, by_word, lost), board, out);
+            }
             OfHalf::StoodBack { era } => self.on_stood_back(from, era),
         }
     }
@@ -335,18 +341,22 @@ impl Core {
             return None;
         }
         let (voters, _) = agreement.members();
-        let mut halves = Halves { here: Vec::new(), missing: Vec::new(), size: voters.len() };
+        let mut halves =
+            Halves { here: Vec::new(), lost: Vec::new(), missing: Vec::new(), size: voters.len() };
         for id in voters.into_iter().map(RaftId::node) {
             let slot = self.ids.iter().position(|known| *known == id)?;
             let seen = self.sights.heard(slot);
             if slot == self.slot || seen.is_some_and(|seen| seen.both_ways) {
-                halves.here.push(self.names[slot].clone());
+                let lost = seen.is_some_and(|seen| seen.flags & flag::LOG_LOST != 0);
+                let which = if lost { &mut halves.lost } else { &mut halves.here };
+                which.push(self.names[slot].clone());
             } else if seen.is_none() {
                 halves.missing.push(self.names[slot].clone());
             }
         }
         // Who hears this node and is not heard, or the other way round, is in neither half.
-        let (here, all) = (halves.here.len(), halves.here.len() + halves.missing.len());
+        let here = halves.here.len();
+        let all = here + halves.lost.len() + halves.missing.len();
         (here <= halves.size / 2 && all == halves.size).then_some(halves)
     }
 
@@ -356,15 +366,9 @@ impl Core {
         if halves.here.len() * 2 != halves.size {
             return Err(Stuck::NotHalf);
         }
-        let lost = |slot: &usize| {
-            let seen = self.sights.heard(*slot).filter(|_| halves.here.contains(&self.names[*slot]));
-            seen.is_some_and(|seen| seen.flags & flag::LOG_LOST != 0)
-        };
-        if let Some(slot) = (0..self.ids.len()).find(lost) {
-            return Err(Stuck::LogLost(self.names[slot].clone()));
-        }
         let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
-        if !(settled || is_planted(Bug::HalfUnsettled)) {
+        // Who has no log knows nothing else of who votes.
+        if !(settled || halves.missing.is_empty() || is_planted(Bug::HalfUnsettled)) {
             return Err(Stuck::Unsettled);
         }
         let admitted = self.ledger.nodes.get(&self.settings.me).and_then(|me| me.session);

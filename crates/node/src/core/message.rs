@@ -101,6 +101,8 @@ pub enum OfHalf {
         era: u64,
         /// A person says so: that not everything is known that has to be is no reason to refuse.
         by_word: bool,
+        /// You have no log: nothing that you had is counted on.
+        lost: bool,
     },
     /// I have given up my vote in this history, also if I lose power.
     StoodBack {

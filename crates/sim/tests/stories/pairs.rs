@@ -109,6 +109,18 @@ fn a_node_that_was_switched_off_and_boots_into_a_cut_network_waits() {
     assert_ne!(story.owner("disk"), None);
 }
 
+/// Of two, one lost its disk: nothing that was agreed on is lost, as each entry needed both.
+#[test]
+fn the_one_with_the_whole_log_goes_on_when_the_other_lost_its_disk() {
+    let mut story = pair(false);
+    let bob = story.place("bob");
+    story.cut_power("bob").run_for(100);
+    story.happens(Fault::LoseTail { node: bob, bytes: usize::MAX });
+    story.switch_on("bob").run_for(8000);
+    assert!(takes_part(&story, "bob"), "{}", story.told());
+    assert_eq!(story.owner("disk"), Some("ada"));
+}
+
 /// Rule 21: who left in order is not waited for, and nobody has to switch it off.
 #[test]
 fn the_other_goes_on_alone_when_one_has_left_in_order() {

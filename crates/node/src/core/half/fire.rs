@@ -41,9 +41,9 @@ impl Core {
             let Some(slot) = self.names.iter().position(|known| known == name) else { return false };
             let over = self.peers.generation(slot);
             let known = self.half.holds.get(name).copied().filter(|hold| hold.over == over);
-            let patience =
-                if known.is_some_and(|hold| hold.answered) { lasts } else { self.timing.lost_after };
-            let known = known.filter(|hold| !now.may_have_reached(hold.asked_at.after(patience)));
+            // Said again and again as long as it may be needed: it is soon over when this node is gone.
+            let until = |hold: &Hold| hold.asked_at.after(self.timing.lost_after);
+            let known = known.filter(|hold| !now.may_have_reached(until(hold)));
             if known.is_none() {
                 self.half.holds.insert(name.clone(), Hold { asked_at: now, over, answered: false });
                 Core::send(slot, &Message::Half(OfHalf::Hold { era: self.ledger.era, lasts }), out);
@@ -62,7 +62,7 @@ impl Core {
     }
 
     /// Another of this half has devices told, and this one keeps still: for as long as these may act if they are told
-    /// as late as may be, counted from now, which is later than it was asked.
+    /// one lost-after after it was asked, counted from now, which is later than that.
     pub(super) fn on_hold(
         &mut self,
         now: Moment,
@@ -73,7 +73,7 @@ impl Core {
         if self.half.is_forcing() || !self.agrees_to(now, board, era) || lasts > HOLD_MAX {
             return;
         }
-        let until = now.after(lasts * 2 + self.timing.lost_after);
+        let until = now.after(lasts + self.timing.lost_after * 2);
         board.set_firing_until(board.firing_until().later(until));
         self.half.blocked_until = Some(board.firing_until());
         Core::send(slot, &Message::Half(OfHalf::Held { era }), out);

@@ -20,7 +20,7 @@ impl Core {
         let Some(mut going) = self.half.going.take() else { return false };
         let me = &self.settings.me;
         let slot_of = |name: &NodeName| self.names.iter().position(|known| known == name);
-        let here = going.halves.here.iter().filter(|name| *name != me);
+        let here = going.halves.here.iter().chain(&going.halves.lost).filter(|name| *name != me);
         let slots: Vec<(NodeName, usize)> =
             here.filter_map(|name| Some((name.clone(), slot_of(name)?))).collect();
         let is_heard =
@@ -28,7 +28,7 @@ impl Core {
         if board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
             return false;
         }
-        going.is_suspended = self.sights.voters_heard() >= self.sights.quorum();
+        going.is_suspended = self.halves(now, board).is_none();
         for (name, slot) in slots.iter().filter(|_| !going.is_suspended) {
             let over = self.peers.generation(*slot);
             // Who does not know yet that the others are lost does not answer.
@@ -37,7 +37,12 @@ impl Core {
             if !going.stood_back.contains(name) && !going.asked.get(name).is_some_and(waits) {
                 going.asked.insert(name.clone(), (over, now));
                 let by_word = matches!(going.by, By::Word(_));
-                Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word }), out);
+                let lost = going.halves.lost.contains(name);
+                Core::send(
+                    *slot,
+                    &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word, lost }),
+                    out,
+                );
             }
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
@@ -53,19 +58,20 @@ impl Core {
     pub(super) fn on_stand_back(
         &mut self,
         now: Moment,
-        (slot, era, by_word): (usize, u64, bool),
+        slot: usize,
+        (era, by_word, lost): (u64, bool, bool),
         board: &Board,
         out: &mut Out,
     ) {
         if self.half.is_forcing() || self.half.standing_back.is_some() {
             return;
         }
-        let lost = self.agreement.is_none();
         let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
-        let agrees = if by_word {
-            lost || (has_more && era == self.ledger.era && self.halves(now, board).is_some())
-        } else {
-            !lost && has_more && self.agrees_to(now, board, era)
+        let agrees = match self.agreement.is_none() {
+            // What this node had may have been agreed on: it has to be asked as one that lost it.
+            true => lost || by_word,
+            false if by_word => has_more && era == self.ledger.era && self.halves(now, board).is_some(),
+            false => has_more && self.agrees_to(now, board, era),
         };
         if agrees {
             let ticket = self.lose_log(board, out);
@@ -113,8 +119,9 @@ impl Core {
             return false;
         }
         let (agreement, write) = agreement.forced(&ledger.save(), begins);
-        let names = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
-        out.actions.push(Action::Note(format!("going on without {names}")));
+        let gone = halves.missing.iter().chain(&halves.lost);
+        let names = gone.map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+        out.actions.push(Action::Note(format!("going on without the votes of {names}")));
         self.half.forcing = Some(Forcing {
             ticket: write.ticket,
             agreement: Box::new(agreement),

@@ -176,9 +176,6 @@ impl Stuck {
     pub(super) fn words(&self, halves: &Halves) -> String {
         let missing = join(&halves.missing);
         match self {
-            Stuck::LogLost(node) => format!(
-                "{node} lost its log, and with it maybe what was agreed on last: waiting for {missing}"
-            ),
             Stuck::Led(node) => format!("{node} has the better log, and sees to it that {missing} is off"),
             Stuck::NotHalf => format!(
                 "{} of {} voters are here, which is less than half of them; waiting for {missing}",
