@@ -122,6 +122,13 @@ impl World {
         self.machines[place].is_on() && parents(&self.machines[place]) == most
     }
 
+    /// Whether an even number of nodes votes, and half of them or fewer have kept their logs.
+    pub(crate) fn needs_a_person(&self) -> bool {
+        let electors = self.electors();
+        let whole = electors.iter().filter(|place| self.is_whole(**place)).count();
+        electors.len().is_multiple_of(2) && whole * 2 <= electors.len()
+    }
+
     /// Whether the configuration file was changed.
     #[must_use]
     pub fn was_configured_anew(&self) -> bool {

@@ -25,7 +25,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Half {
     attempts: BTreeMap<NodeName, Attempt>,
-    /// Until when a device may act that an executor or a core had told, of which nothing is known any more.
+    /// Until when a device may act that another of this half had told, or an executor or a core of which nothing is
+    /// known any more.
     blocked_until: Option<Moment>,
     /// The others of this half, which agree to nothing while devices are told.
     holds: BTreeMap<NodeName, Hold>,
@@ -372,7 +373,9 @@ impl Core {
             return Err(Stuck::Unsettled);
         }
         let admitted = self.ledger.nodes.get(&self.settings.me).and_then(|me| me.session);
-        let is_fresh = admitted.is_none_or(|session| session.boot != board.boot());
+        // Of two, neither goes on before both know that everybody knows who votes.
+        let nobody_did = !settled && halves.size == 2 && halves.missing.is_empty();
+        let is_fresh = !nobody_did && admitted.is_none_or(|session| session.boot != board.boot());
         if is_fresh && !is_planted(Bug::FreshHalfFires) {
             return Err(Stuck::Fresh);
         }

@@ -150,8 +150,7 @@ impl Core {
         let other = theirs.is_some_and(|theirs| theirs != 0 && ours != 0 && theirs != ours);
         // Who was not seen yet may go by a history that this one went on from.
         let unknown = theirs.is_none() && !self.ledger.parents.is_empty();
-        let fired_at = self.half.is_forcing() || self.half.fires_at(&self.names[from]);
-        if other || unknown || fired_at {
+        if other || unknown || self.half.is_at_work() {
             return;
         }
         // Votes are refused while a leader is heard, forced ones too (SAFETY rule 13), and by who has

@@ -186,8 +186,8 @@ impl Core {
         let heard = slot.and_then(|slot| self.sights.heard(slot)).map(|seen| seen.boot);
         self.half.attempts.get_mut(&report.node).into_iter().for_each(|one| one.under_way = false);
         if !self.half.attempts.values().any(|attempt| attempt.under_way) {
-            board.set_firing_until(Moment::default());
-            self.half.blocked_until = None;
+            // What another of this half was promised holds on.
+            board.set_firing_until(self.half.blocked_until.unwrap_or_default());
         }
         let Some(attempt) = self.half.attempts.get_mut(&report.node) else { return true };
         if attempt.boot != report.boot {

@@ -147,6 +147,8 @@ impl Core {
         self.take_state(*forcing.ledger, board);
         self.half.going = None;
         self.half.attempts.clear();
+        self.half.blocked_until = None;
+        board.set_firing_until(Moment::default());
         // Who stands behind this node is counted anew.
         out.actions.push(Action::Poke);
         board.set_half_until(Moment::default());

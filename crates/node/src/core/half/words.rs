@@ -154,9 +154,19 @@ impl Core {
             return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
         }
         let stuck = self.half.told.as_ref()?;
-        let next = format!(
-            "wait for {missing}; or, if {missing} is off for certain: `heart takeover --peers-are-off {missing}`"
-        );
+        let next = match missing.is_empty() {
+            false => format!(
+                "wait for {missing}; or, if {missing} is off for certain: `heart takeover --peers-are-off {missing}`"
+            ),
+            true => {
+                let lost = join(&halves.lost).replace(' ', "");
+                format!(
+                    "go on without what {lost} lost, if nothing newer than here was there: stop Heart on {lost}, then \
+                     `heart takeover --peers-are-off {lost}` on {}",
+                    self.settings.me
+                )
+            }
+        };
         let ran = self.ran_last(&halves.missing).filter(|_| *stuck == Stuck::Fresh);
         let ran = ran.map(|ran| format!("; {ran}")).unwrap_or_default();
         Some((stuck.words(&halves) + &ran, next))
@@ -174,7 +184,8 @@ impl Core {
 impl Stuck {
     /// For people.
     pub(super) fn words(&self, halves: &Halves) -> String {
-        let missing = join(&halves.missing);
+        let all: Vec<NodeName> = halves.missing.iter().chain(&halves.lost).cloned().collect();
+        let missing = join(&all);
         match self {
             Stuck::Led(node) => format!("{node} has the better log, and sees to it that {missing} is off"),
             Stuck::NotHalf => format!(
