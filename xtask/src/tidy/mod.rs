@@ -7,6 +7,7 @@ mod edges;
 mod length;
 mod licences;
 mod links;
+mod shown;
 mod source;
 mod words;
 
@@ -45,6 +46,7 @@ pub(crate) fn run() -> Result<bool> {
     }
     complaints.extend(source::check_no_std(&files));
     complaints.extend(length::check(&files, exceptions.map_or("", |file| &file.text)));
+    complaints.extend(shown::check(&files));
     complaints.extend(edges::check(&metadata::packages(false)?));
     complaints.extend(licences::check(&metadata::packages(true)?));
     for complaint in &complaints {

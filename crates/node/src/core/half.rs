@@ -251,7 +251,7 @@ impl Core {
     }
 
     /// What lets this half go on without a person, if anything does by now. Where there is a tie-break, it decides
-    /// alone: the other half may have gone on by it.
+    /// alone: the other half may have gone on by it, and be here again without its log.
     fn decided(
         &mut self,
         now: Moment,
@@ -265,16 +265,13 @@ impl Core {
         }
         may?;
         let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
-        // Who lost its log says so itself; it is only asked to say it for good.
-        if halves.missing.is_empty() {
-            return Ok(Some(By::Proof));
-        }
         if self.tie_break().is_some() {
             if is_planted(Bug::TieBreakIgnored) {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
             return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
         }
+        // Who lost its log says so itself; it is only asked to say it for good.
         if halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof) {
             return Ok(Some(By::Proof));
         }

@@ -244,7 +244,8 @@ impl Core {
     /// Whether the value lets any half of the voters go on that this node knows.
     fn names_this_half(&self, known: &Standing, halves: &Halves) -> bool {
         let Some(agreement) = &self.agreement else { return false };
-        let all: BTreeSet<&NodeName> = halves.here.iter().chain(&halves.missing).collect();
+        let all: BTreeSet<&NodeName> =
+            halves.here.iter().chain(&halves.missing).chain(&halves.lost).collect();
         known.era == self.ledger.era
             && known.configuration == agreement.configuration().0
             && known.named.iter().collect::<BTreeSet<_>>() == all
