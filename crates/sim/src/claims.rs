@@ -1,7 +1,10 @@
 //! The standing claims, checked after every step.
 
 use heart_model::{Epoch, Guard, LogIndex, NodeName, Order, ResourceName, Session, Term, Timing};
-use heart_node::{core::Core, ledger::Happened};
+use heart_node::{
+    core::Core,
+    ledger::{Change, Happened, What},
+};
 use std::collections::BTreeMap;
 
 use crate::{Machine, Nanos, Power};
@@ -190,7 +193,13 @@ pub(crate) fn on_shot(claims: &Claims, at: Nanos, target: usize, machines: &[Mac
         return Ok(());
     };
     let session = newest.nodes.get(&shot.name).and_then(|node| node.session);
+    // The one vote that knew of it may have lost power since.
+    let was_taken = claims.history.values().any(|happened| {
+        matches!(&happened.what, What::Changed(Change::TakeOver { node, session: taken, .. })
+            if *node == shot.name && Some(*taken) == session)
+    });
     match session {
+        Some(_) if was_taken => Ok(()),
         Some(session) if shot.power == Power::On && session.boot == shot.board.session().boot => {
             let what = format!("{} is switched off while it takes part in session {session}", shot.name);
             Err(Broken { at, what })
