@@ -23,7 +23,7 @@ pub struct Status {
     /// The cluster has just begun, and nodes may still be on their way.
     #[serde(default)]
     pub gathering: Option<Gathering>,
-    /// What runs on a sick node stays there for now: without the disks of those that are sick nothing is agreed on,
+    /// What runs on a sick node is left there: without the disks of those that are sick nothing is agreed on,
     /// so that it may not start elsewhere, or somebody fell sick just now, and others may follow.
     #[serde(default)]
     pub bound_to_sick: bool,

@@ -266,6 +266,9 @@ pub struct Ledger {
     /// The last configuration of voters that every one of them has durably applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<u64>,
+    /// The entry that last changed what decides between two halves.
+    #[serde(default)]
+    pub decides_since: LogIndex,
     /// The configuration in force.
     pub spec: Option<Spec>,
     /// The digest of the file it came from.
@@ -341,7 +344,7 @@ impl Ledger {
     fn change(&mut self, index: LogIndex, entry: &Entry) -> bool {
         match &entry.change {
             Change::Found { era, .. } => self.found(*era),
-            Change::Configure { digest, spec } => self.configure(*digest, spec),
+            Change::Configure { digest, spec } => self.configure(index, *digest, spec),
             Change::Admit { node, session } => self.admit(node, *session),
             Change::Leave { node, session } => self.leave(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
@@ -373,7 +376,8 @@ impl Ledger {
         first
     }
 
-    fn configure(&mut self, digest: u64, spec: &Spec) -> bool {
+    fn configure(&mut self, index: LogIndex, digest: u64, spec: &Spec) -> bool {
+        self.decide_by(index, spec);
         self.digest = digest;
         self.promised = self.promised.max(spec.timing.lost_after);
         self.spec = Some(spec.clone());

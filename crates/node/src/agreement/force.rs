@@ -3,7 +3,7 @@
 //! Whether it may is not decided here. What this log holds counts as agreed on from then on, which is right as long
 //! as no quorum of the old voters can be without all of those that go on.
 
-use heart_model::Term;
+use heart_model::{LogIndex, Term};
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 
 use super::{Agreement, ConfigurationId, Founders, RaftId, Ticket, Write, conf_change, with_configured_at};
@@ -33,11 +33,11 @@ impl Agreement {
         self.configured_at
     }
 
-    /// Whether every voter has durably applied the configuration that is in force, as far as the leader knows
-    /// (SAFETY rule 17, settled).
+    /// Whether every voter has durably applied the configuration of voters that is in force, and the log up to
+    /// `since`, as far as the leader knows (SAFETY rule 17, settled).
     #[must_use]
-    pub fn is_known_to_all(&self) -> bool {
-        let place = self.configured_at.index();
+    pub fn is_known_to_all(&self, since: LogIndex) -> bool {
+        let place = self.configured_at.index().max(since.0);
         let (voters, _) = self.members();
         let knows = |id: &RaftId| {
             if *id == self.me {

@@ -179,6 +179,11 @@ impl Half {
         true
     }
 
+    /// Something else may decide between two halves from now on.
+    pub(super) fn on_configured(&mut self) {
+        self.tie = self.tie.anew();
+    }
+
     /// This node leads from now on.
     pub(super) fn on_leading(&mut self) {
         self.tie.forget();
@@ -231,7 +236,9 @@ impl Core {
 
     /// Goes on as soon as a person or every device says that the others are off, or the tie-break sides with this half.
     fn free_of(&mut self, now: Moment, board: &Board, halves: &Halves, out: &mut Out) -> Result<(), Stuck> {
-        let is_off_by_word = |word: &&Word| halves.missing.iter().all(|node| word.without.contains(node));
+        let is_off_by_word = |word: &&Word| {
+            !halves.missing.is_empty() && halves.missing.iter().all(|node| word.without.contains(node))
+        };
         let word = self.half.word.as_ref().filter(is_off_by_word).map(|word| By::Word(word.who.clone()));
         let by = match word {
             Some(word) => Some(word),

@@ -70,7 +70,10 @@ impl Core {
         let configuration = agreement.configuration().0;
         let again = self.members.settling.filter(|(of, _)| *of == configuration).map(|(_, at)| at);
         let waits = again.is_some_and(|at| !now.has_surely_reached(at.after(self.timing.lost_after)));
-        if self.ledger.is_settled(configuration) || waits || !agreement.is_known_to_all() {
+        if self.ledger.is_settled(configuration)
+            || waits
+            || !agreement.is_known_to_all(self.ledger.decides_since)
+        {
             return;
         }
         let change = ledger::Change::Settle { configuration };

@@ -470,6 +470,7 @@ impl Core {
                 board.end(slot, *session);
             }
             if matches!(entry.change, Change::Configure { .. }) {
+                self.half.on_configured();
                 self.ask_executor();
             }
             if let Some(conductor) = &mut self.conductor {

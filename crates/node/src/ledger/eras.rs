@@ -4,7 +4,7 @@
 //! and 18). It has another number from then on, so that whoever comes back with the old one knows that it was gone on
 //! from without it.
 
-use heart_model::{BootId, NodeName, Session};
+use heart_model::{BootId, LogIndex, NodeName, Session, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, NodeLedger};
@@ -56,6 +56,15 @@ impl Ledger {
         let Some(known) = known else { return false };
         (known.session, known.left) = (None, Some(session));
         true
+    }
+
+    /// Something else decides between two halves from here on, or nothing: nobody goes on before everybody knows that,
+    /// or each half could ask another one.
+    pub(super) fn decide_by(&mut self, index: LogIndex, spec: &Spec) {
+        let place = |spec: &Spec| spec.tie_break.as_ref().map(|tie_break| tie_break.place.clone());
+        if self.spec.as_ref().and_then(place) != place(spec) {
+            (self.decides_since, self.settled) = (index, None);
+        }
     }
 
     pub(super) fn settle(&mut self, configuration: u64) -> bool {

@@ -25,7 +25,10 @@ impl Core {
             here.filter_map(|name| Some((name.clone(), slot_of(name)?))).collect();
         let is_heard =
             |(_, slot): &(NodeName, usize)| self.sights.heard(*slot).is_some_and(|seen| seen.both_ways);
-        if board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
+        let is_back = |node: &NodeName| slot_of(node).is_some_and(|slot| self.sights.heard(slot).is_some());
+        // Who is heard is not off, whatever a person says.
+        let is_wrong = matches!(going.by, By::Word(_)) && going.halves.missing.iter().any(is_back);
+        if is_wrong || board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
             return false;
         }
         going.is_suspended = self.halves(now, board).is_none();

@@ -58,6 +58,11 @@ impl Tie {
         self.number = number;
     }
 
+    /// Nothing is known of the one that it is about from now on.
+    pub(super) fn anew(&self) -> Tie {
+        Tie { number: self.number, ..Tie::default() }
+    }
+
     /// This node leads from now on: what it knew may be what another half meant to change.
     pub(super) fn forget(&mut self) {
         self.known = None;

@@ -145,13 +145,13 @@ impl Core {
             return Some((wrong, format!("listen for another {} ms", left.as_millis())));
         }
         let halves = self.halves(now, board)?;
-        let missing = halves.missing.iter().map(NodeName::as_str).collect::<Vec<_>>().join(",");
-        let firing: Vec<&str> =
-            halves.missing.iter().filter(|node| self.half.fires_at(node)).map(NodeName::as_str).collect();
+        let missing = join(&halves.missing).replace(' ', "");
+        let firing: Vec<NodeName> =
+            halves.missing.iter().filter(|node| self.half.fires_at(node)).cloned().collect();
         if !firing.is_empty() {
-            let wrong =
-                format!("{} is lost: nothing can be agreed on before it is proven off", firing.join(", "));
-            return Some((wrong, format!("switch {} off, then go on without it", firing.join(", "))));
+            let firing = join(&firing);
+            let wrong = format!("{firing} is lost: nothing can be agreed on before it is proven off");
+            return Some((wrong, format!("switch {firing} off, then go on without it")));
         }
         let stuck = self.half.told.as_ref()?;
         let next = match missing.is_empty() {
