@@ -5,29 +5,12 @@
 
 use heart_model::{Guard, Other, ResourceSpec};
 use heart_node::core::{DeviceView, Request, Response, StatusView};
-use heart_sim::{Device, Fault, WorldSettings, with_devices};
+use heart_sim::{Device, WorldSettings, with_devices};
 
-use crate::told::{Told, node, resource, spec};
+use crate::told::{Told, node, resource, spec, with_disk};
 
 fn story() -> Told {
-    let mut spec = with_devices(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
-    let address = spec.resources[&resource("address")].clone();
-    spec.resources.insert(resource("disk"), ResourceSpec { guard: Guard::Fence, ..address });
-    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
-    story.ask("bob", Request::Move { resource: resource("disk"), to: Some(node("ada")) }).run_for(10_000);
-    assert_eq!(story.owner("disk"), Some("ada"));
-    story.forget();
-    story
-}
-
-/// Lets a device be like that.
-fn device(story: &mut Told, of: &str, device: Device) {
-    let node = story.place(of);
-    story.happens(Fault::Device { node, device });
-}
-
-fn takes_part(story: &Told, name: &str) -> bool {
-    story.world.takes_part(story.place(name))
+    with_disk(with_devices(spec(&["ada", "bob", "cyn"], "ada", "cyn")))
 }
 
 #[test]
@@ -58,7 +41,7 @@ fn a_node_that_is_cut_off_is_switched_off_and_then_back_without_a_restart() {
     assert!(owner.as_deref().is_some_and(|owner| owner != "ada"), "{told}");
     story.heal().switch_on("ada").run_for(6000);
     assert_eq!(story.owner("disk").map(str::to_owned), owner, "nothing moves back");
-    assert!(takes_part(&story, "ada"));
+    assert!(story.takes_part("ada"));
 }
 
 #[test]
@@ -67,7 +50,7 @@ fn nobody_is_switched_off_for_what_nobody_waits_for() {
     story.cut_power("cyn").run_for(8000);
     assert!(!story.told().contains("tells the device"));
     story.switch_on("cyn").run_for(4000);
-    assert!(takes_part(&story, "cyn"));
+    assert!(story.takes_part("cyn"));
 }
 
 /// Nobody else may run it, so to switch ada off would help nobody.
@@ -87,11 +70,11 @@ fn nobody_is_switched_off_for_what_could_go_nowhere() {
 #[test]
 fn a_device_that_proves_nothing_is_tried_three_times_and_then_a_person_is_asked() {
     let mut story = story();
-    device(&mut story, "ada", Device::Refuses);
+    story.device("ada", Device::Refuses);
     story.cut_power("ada").run_for(20_000);
     assert_eq!(story.owner("disk"), None, "it may still run on ada");
     assert_eq!(story.told().matches("tells the device of ada").count(), 3);
-    device(&mut story, "ada", Device::Works);
+    story.device("ada", Device::Works);
     story.run_for(5000);
     assert_eq!(story.owner("disk"), None, "nobody asked for it");
     story.ask("bob", Request::Fence { node: node("ada") }).run_for(4000);
@@ -101,7 +84,7 @@ fn a_device_that_proves_nothing_is_tried_three_times_and_then_a_person_is_asked(
 #[test]
 fn other_nodes_try_when_one_does_not_reach_the_device() {
     let mut story = story();
-    device(&mut story, "ada", Device::DoesNothing);
+    story.device("ada", Device::DoesNothing);
     story.cut_power("ada").run_for(20_000);
     let told = story.told();
     assert!(
@@ -113,7 +96,7 @@ fn other_nodes_try_when_one_does_not_reach_the_device() {
 #[test]
 fn a_person_who_answers_for_it_frees_what_a_dead_node_held() {
     let mut story = story();
-    device(&mut story, "ada", Device::Refuses);
+    story.device("ada", Device::Refuses);
     let confirm = Request::ConfirmOff { node: node("ada"), who: "root".into() };
     story.ask("bob", confirm.clone()).run_for(1000);
     let refused = story.world.answers.last();
@@ -122,21 +105,21 @@ fn a_person_who_answers_for_it_frees_what_a_dead_node_held() {
     story.ask("cyn", confirm).run_for(2000);
     assert_ne!(story.owner("disk"), None);
     story.switch_on("ada").run_for(4000);
-    assert!(takes_part(&story, "ada"));
+    assert!(story.takes_part("ada"));
 }
 
 /// Schedule 14: the right to fire is closed before the node is taken in, so nobody is shot who came back.
 #[test]
 fn a_node_is_not_taken_in_while_somebody_may_still_switch_it_off() {
     let mut story = story();
-    device(&mut story, "ada", Device::Mute);
+    story.device("ada", Device::Mute);
     story.part(&["ada"], &["bob", "cyn"]).run_for(900);
     story.heal().run_for(8000);
     let told = story.told();
     let (told_device, shot) = (told.find("tells the device of ada"), told.find("ada is switched off"));
     assert!(told_device.is_some() && told_device < shot, "{told}");
     story.switch_on("ada").run_for(6000);
-    assert!(takes_part(&story, "ada"));
+    assert!(story.takes_part("ada"));
     assert_ne!(story.owner("disk"), None);
 }
 
@@ -144,10 +127,10 @@ fn a_node_is_not_taken_in_while_somebody_may_still_switch_it_off() {
 #[test]
 fn an_attempt_ends_although_the_one_who_made_it_is_gone() {
     let mut story = story();
-    device(&mut story, "ada", Device::Mute);
+    story.device("ada", Device::Mute);
     story.cut_power("ada").run_for(900);
     assert!(story.told().contains("bob tells the device of ada"));
-    device(&mut story, "ada", Device::Works);
+    story.device("ada", Device::Works);
     story.cut_power("bob").run_for(300).switch_on("bob").run_for(12_000);
     assert_ne!(story.owner("disk"), None);
 }
@@ -201,7 +184,7 @@ fn every_node_tries_the_devices_of_the_others_and_says_what_it_found() {
         assert_eq!((one.proven, &one.message), (one.tried, &None));
     }
     assert!(view.problems.is_empty(), "{:?}", view.problems);
-    device(&mut story, "bob", Device::Mute);
+    story.device("bob", Device::Mute);
     story.ask("cyn", Request::Prove { node: Some(node("bob")) }).run_for(2000);
     assert!(matches!(story.world.answers.last(), Some(Response::Accepted { .. })));
     let view = story.status("cyn");
@@ -211,7 +194,7 @@ fn every_node_tries_the_devices_of_the_others_and_says_what_it_found() {
     let problem = "cyn could not switch bob off: it does not answer";
     assert!(view.problems.iter().any(|said| said == problem), "{:?}", view.problems);
     assert!(story.status("ada").problems.is_empty(), "it works from there, as far as ada knows");
-    device(&mut story, "bob", Device::Works);
+    story.device("bob", Device::Works);
     story.run_for(62_000);
     assert!(story.status("cyn").problems.is_empty(), "it was tried again by itself");
 }
@@ -219,7 +202,7 @@ fn every_node_tries_the_devices_of_the_others_and_says_what_it_found() {
 #[test]
 fn a_device_that_says_off_of_a_node_that_is_heard_has_a_wrong_outlet() {
     let mut story = story();
-    device(&mut story, "ada", Device::WrongOutlet);
+    story.device("ada", Device::WrongOutlet);
     story.ask("bob", Request::Prove { node: None }).run_for(300);
     assert!(only(&story.status("bob"), "ada").asked, "it may just have been switched off");
     story.run_for(600);
@@ -231,7 +214,7 @@ fn a_device_that_says_off_of_a_node_that_is_heard_has_a_wrong_outlet() {
         view.problems
     );
     // One that is off is off.
-    device(&mut story, "ada", Device::Works);
+    story.device("ada", Device::Works);
     story.cut_power("ada").run_for(5000).ask("bob", Request::Prove { node: None }).run_for(2000);
     let view = story.status("bob");
     assert_eq!(only(&view, "ada").state, "off");
@@ -245,7 +228,7 @@ fn a_device_that_says_off_of_a_node_that_is_heard_has_a_wrong_outlet() {
 #[test]
 fn nothing_is_tried_while_a_node_is_being_switched_off() {
     let mut story = story();
-    device(&mut story, "ada", Device::Mute);
+    story.device("ada", Device::Mute);
     story.cut_power("ada").run_for(900);
     assert!(story.told().contains("bob tells the device of ada"));
     story.ask("bob", Request::Prove { node: Some(node("ada")) }).run_for(20);

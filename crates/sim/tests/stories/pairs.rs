@@ -2,34 +2,14 @@
 //!
 //! `ada` runs everything. Neither can agree on anything without the other, unless that one is proven off.
 
-use heart_model::{Guard, ResourceSpec};
 use heart_node::core::{Request, Response};
 use heart_sim::{Device, Fault, WorldSettings, with_devices, with_tie_break};
 
-use crate::told::{Told, node, resource, spec};
+use crate::told::{Told, node, spec, with_disk};
 
 fn pair(devices: bool) -> Told {
-    let mut spec = spec(&["ada", "bob"], "ada", "ada");
-    if devices {
-        spec = with_devices(spec);
-    }
-    let disk = ResourceSpec { guard: Guard::Fence, ..spec.resources[&resource("address")].clone() };
-    spec.resources.insert(resource("disk"), disk);
-    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
-    story.ask("bob", Request::Move { resource: resource("disk"), to: Some(node("ada")) }).run_for(10_000);
-    assert_eq!(story.owner("disk"), Some("ada"));
-    story.forget();
-    story
-}
-
-/// Lets a device be like that.
-fn device(story: &mut Told, of: &str, device: Device) {
-    let node = story.place(of);
-    story.happens(Fault::Device { node, device });
-}
-
-fn takes_part(story: &Told, name: &str) -> bool {
-    story.world.takes_part(story.place(name))
+    let spec = spec(&["ada", "bob"], "ada", "ada");
+    with_disk(if devices { with_devices(spec) } else { spec })
 }
 
 /// One lost-after, a quarter of a second for the device at most, and what three writes and a start take.
@@ -49,7 +29,7 @@ fn the_other_goes_on_when_the_owner_has_lost_power_and_is_proven_off() {
 fn who_comes_back_is_taken_in_and_nothing_moves() {
     let mut story = pair(true);
     story.cut_power("ada").run_for(5000).switch_on("ada").run_for(6000);
-    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+    assert!(story.takes_part("ada") && story.takes_part("bob"));
     for name in ["disk", "site", "address"] {
         assert_eq!(story.owner(name), Some("bob"), "{name}");
     }
@@ -64,11 +44,11 @@ fn who_comes_back_is_taken_in_and_nothing_moves() {
 #[test]
 fn the_owner_runs_on_while_its_standby_is_switched_off() {
     let mut story = pair(true);
-    device(&mut story, "bob", Device::Refuses);
+    story.device("bob", Device::Refuses);
     story.cut_power("bob").run_for(20_000);
     assert_eq!(story.owner("disk"), Some("ada"));
     assert!(!story.told().contains("nobody runs disk"), "{}", story.told());
-    device(&mut story, "bob", Device::Works);
+    story.device("bob", Device::Works);
     story.ask("ada", Request::Fence { node: node("bob") }).run_for(5000);
     assert_eq!(story.owner("site"), Some("ada"), "with a lease of its own again");
 }
@@ -105,7 +85,7 @@ fn a_node_that_was_switched_off_and_boots_into_a_cut_network_waits() {
     story.cut_power("ada").run_for(10_000);
     assert_eq!(story.owner("disk"), None, "bob does not know what ada did without it");
     story.heal().switch_on("ada").run_for(8000);
-    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+    assert!(story.takes_part("ada") && story.takes_part("bob"));
     assert_ne!(story.owner("disk"), None);
 }
 
@@ -117,7 +97,7 @@ fn the_one_with_the_whole_log_goes_on_when_the_other_lost_its_disk() {
     story.cut_power("bob").run_for(100);
     story.happens(Fault::LoseTail { node: bob, bytes: usize::MAX });
     story.switch_on("bob").run_for(8000);
-    assert!(takes_part(&story, "bob"), "{}", story.told());
+    assert!(story.takes_part("bob"), "{}", story.told());
     assert_eq!(story.owner("disk"), Some("ada"));
 }
 
@@ -134,7 +114,7 @@ fn the_other_goes_on_alone_when_one_has_left_in_order() {
         assert_eq!(story.owner(name), Some("bob"), "{name}");
     }
     story.switch_on("ada").run_for(6000);
-    assert!(takes_part(&story, "ada") && !story.told().contains("switched off"), "{}", story.told());
+    assert!(story.takes_part("ada") && !story.told().contains("switched off"), "{}", story.told());
 }
 
 #[test]
@@ -157,7 +137,7 @@ fn without_devices_nothing_goes_on_by_itself_and_a_person_may_say_so() {
         assert_eq!(story.owner(name), Some("bob"), "{name}: {:?}", story.world.answers.last());
     }
     story.switch_on("ada").run_for(6000);
-    assert!(takes_part(&story, "ada"));
+    assert!(story.takes_part("ada"));
 }
 
 /// A person is asked again for what the network was only cut for.
@@ -195,7 +175,7 @@ fn with_a_tie_break_the_other_goes_on_after_one_lost_after() {
         assert_eq!(story.owner(name), Some("bob"), "{name}");
     }
     story.run_for(5000).switch_on("ada").run_for(6000);
-    assert!(takes_part(&story, "ada"));
+    assert!(story.takes_part("ada"));
     assert_eq!(story.owner("site"), Some("bob"), "nothing moves back");
     // And the other way round: the tie-break names both again.
     story.cut_power("bob").run_for(700);
@@ -210,7 +190,7 @@ fn of_two_halves_that_both_reach_the_tie_break_one_goes_on() {
     assert!(owner.is_some(), "{}", story.told());
     story.heal().run_for(5000);
     assert_eq!(story.owner("site").map(str::to_owned), owner);
-    assert!(takes_part(&story, "ada") && takes_part(&story, "bob"));
+    assert!(story.takes_part("ada") && story.takes_part("bob"));
 }
 
 /// Schedule 9: what ada did alone is not known to bob, so bob does not go on although the tie-break is reached.
@@ -225,7 +205,7 @@ fn who_was_gone_on_from_does_not_go_on_when_the_other_dies() {
     story.run_for(10_000);
     assert_eq!(story.owner("site"), None);
     story.heal().switch_on("ada").run_for(6000);
-    assert!(story.owner("site").is_some() && takes_part(&story, "bob"));
+    assert!(story.owner("site").is_some() && story.takes_part("bob"));
 }
 
 #[test]

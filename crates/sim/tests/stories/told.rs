@@ -5,7 +5,7 @@ use heart_model::{
     NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, WhenSick, Wishes,
 };
 use heart_node::core::Request;
-use heart_sim::{Fault, Nanos, World, WorldSettings, ms};
+use heart_sim::{Device, Fault, Nanos, World, WorldSettings, ms};
 use std::collections::BTreeMap;
 
 /// A cluster in a quiet world. `bob` leads, `ada` runs the group `web` of `address` and `site`, and
@@ -77,6 +77,17 @@ const UNTOLD: [&str; 4] = ["does not reach", "is heard", "is lost", "campaigning
 fn parse(line: &str) -> (f64, &str) {
     let (at, what) = line.split_once(' ').expect("a line begins with its time");
     (at.parse().expect("seconds"), what)
+}
+
+/// The same cluster with something on `ada` that nobody takes from a node that may not be off; once it runs there.
+pub(crate) fn with_disk(mut spec: Spec) -> Told {
+    let disk = ResourceSpec { guard: Guard::Fence, ..spec.resources[&resource("address")].clone() };
+    spec.resources.insert(resource("disk"), disk);
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    story.ask("bob", Request::Move { resource: resource("disk"), to: Some(node("ada")) }).run_for(10_000);
+    assert_eq!(story.owner("disk"), Some("ada"));
+    story.forget();
+    story
 }
 
 impl Told {
@@ -168,6 +179,18 @@ impl Told {
     pub(crate) fn happens(&mut self, fault: Fault) -> &mut Told {
         self.world.schedule(0, fault);
         self
+    }
+
+    /// Lets the device that switches this node off be like that.
+    pub(crate) fn device(&mut self, of: &str, device: Device) -> &mut Told {
+        let node = self.place(of);
+        self.happens(Fault::Device { node, device });
+        self
+    }
+
+    /// Whether a node has power, and a log that it may use.
+    pub(crate) fn takes_part(&self, name: &str) -> bool {
+        self.world.takes_part(self.place(name))
     }
 
     pub(crate) fn cut_power(&mut self, name: &str) -> &mut Told {
