@@ -13,7 +13,7 @@ use heart_node::core::Request;
 use std::collections::BTreeMap;
 
 use crate::{
-    Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms,
+    Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms, parting,
     rough::{Rough, resource},
     with_devices, with_tie_break,
 };
@@ -33,6 +33,11 @@ const TIED: [u64; 2] = [1, 13];
 const SICK_EVERY: u64 = 16;
 /// Which of these they are.
 const SICK: [u64; 2] = [3, 8];
+
+/// Of so many worlds, in one nodes part while one knows what another does not: there are devices.
+const PARTS_EVERY: u64 = 32;
+/// Which of these that is.
+const PARTS: u64 = 21;
 
 /// How long a machine is avoided that was sick, and a moment more.
 const AVOIDED: Nanos = ms(61_000);
@@ -154,10 +159,35 @@ fn tie(tied: bool, spec: Spec) -> Spec {
     if tied { with_tie_break(spec) } else { spec }
 }
 
+/// What a world is there for, beside all that may happen in any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing else.
+    Any,
+    /// Machines are sick at times.
+    Sick,
+    /// Nodes part while one knows what another does not know yet.
+    Parts,
+}
+
+fn kind(seed: u64) -> Kind {
+    match seed {
+        _ if SICK.contains(&(seed % SICK_EVERY)) => Kind::Sick,
+        _ if seed % PARTS_EVERY == PARTS => Kind::Parts,
+        _ => Kind::Any,
+    }
+}
+
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
     let tied = TIED.contains(&(seed % TIED_EVERY));
-    let sizes = if fenced || tied { [2, 2, 2, 2, 3, 3, 4, 4, 5, 7] } else { [1, 2, 3, 3, 3, 3, 3, 5, 5, 7] };
+    let sizes = if kind(seed) == Kind::Parts {
+        [3, 3, 3, 3, 4, 4, 4, 5, 5, 7]
+    } else if fenced || tied {
+        [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]
+    } else {
+        [1, 2, 3, 3, 3, 3, 3, 5, 5, 7]
+    };
     let voters = sizes[chance.below(10) as usize];
     let members = match voters {
         1 => [0, 2, 4][chance.below(3) as usize],
@@ -228,8 +258,7 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     if keep_notes {
         world.keep_notes();
     }
-    let sick = SICK.contains(&(seed % SICK_EVERY));
-    let broken = play(&mut world, &mut chance, lost_after, sick).err();
+    let broken = play(&mut world, &mut chance, lost_after, kind(seed)).err();
     if keep_notes && std::env::var_os("HEART_SIM_STATE").is_some() {
         (0..nodes).for_each(|place| eprintln!("{:#?}", world.machine(place).core()));
     }
@@ -243,11 +272,16 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     }
 }
 
-fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, sick: bool) -> Result<(), Broken> {
+fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -> Result<(), Broken> {
     let nodes = world.size();
-    let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
-    let end = Rough::new(chance, names, lost_after).schedule(world, sick);
-    world.run(end + lost_after * 3)?;
+    let sick = kind == Kind::Sick;
+    if kind == Kind::Parts {
+        parting::play(world, chance, lost_after)?;
+    } else {
+        let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
+        let end = Rough::new(chance, names, lost_after).schedule(world, sick);
+        world.run(end + lost_after * 3)?;
+    }
     let away = away(world, chance);
     calm(world, &away, lost_after);
     if sick {

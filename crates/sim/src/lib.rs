@@ -15,6 +15,7 @@ mod fault;
 mod fence;
 mod kernel;
 mod machine;
+mod parting;
 mod rough;
 mod tie_break;
 mod view;

@@ -1,6 +1,6 @@
 //! A witness on loopback, asked by nodes as they ask.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, net::Shutdown, os::unix::fs::PermissionsExt as _, path::Path};
 
 use heart_agents::{tie_break, wait::Bell};
 use heart_model::{NodeName, Standing, TieBreakOrder, TieBreakPlace, TieBreakSpec};
@@ -72,18 +72,22 @@ impl Stage {
     /// Whether it closes the connection without a word.
     fn is_refused(&self, bytes: &[u8]) -> bool {
         let (mut stream, _) = self.connect();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        is_closed(&mut stream)
+        let asked = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+        asked.map_or_else(|error| is_gone(&error), |()| is_closed(&mut stream))
     }
+}
+
+/// Whether it has gone before it had read all.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// Whether the witness says nothing more and closes the connection, within the stream's timeout.
 fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 1]) {
         Ok(read) => read == 0,
-        // It has gone before it had read all.
-        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        Err(error) => is_gone(&error),
     }
 }
 

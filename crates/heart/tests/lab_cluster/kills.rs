@@ -21,6 +21,22 @@ fn all_run(cluster: &Cluster, node: &str) {
     });
 }
 
+/// Kills these processes at the same moment, and waits until they are gone: one that is killed has its name for a
+/// while yet, and is neither there to start others nor seen to have ended.
+fn kill_together(cluster: &Cluster, node: &str, victims: &[&str]) {
+    let pattern = format!("'^({})$'", victims.join("|"));
+    let stage = cluster.lab.node(node);
+    let killed = stage.shell(&format!("pgrep -d ' ' {pattern}; pkill -KILL {pattern}")).unwrap();
+    Cluster::until(&format!("{victims:?} of {node} are gone"), || {
+        let states = format!("cat $(printf '/proc/%s/stat ' {}) 2>/dev/null || true", killed.trim());
+        let left = stage.shell(&states)?;
+        let is_left = |line: &&str| line.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'));
+        let left: Vec<&str> = left.lines().filter(is_left).collect();
+        ensure!(left.is_empty(), "{left:?} are still there");
+        Ok(())
+    });
+}
+
 /// Kills processes of Heart at random, on all nodes, and looks whether anybody noticed.
 fn kill_at_random(cluster: &Cluster, kills: u32) {
     let before = cluster.mark();
@@ -84,10 +100,10 @@ fn a_configuration_that_is_edited_into_nonsense_harms_nothing_that_runs() {
     for name in cluster.names() {
         cluster.lab.node(&name).shell("echo '[cluser]' > /etc/heart/heart.toml").unwrap();
         for role in ROLES {
-            cluster.lab.node(&name).kill(role).unwrap();
+            kill_together(&cluster, &name, &[role]);
             all_run(&cluster, &name);
         }
-        cluster.lab.node(&name).shell("pkill -KILL '^heart-(guardian|spare)$'").unwrap();
+        kill_together(&cluster, &name, &["heart-guardian", "heart-spare"]);
         all_run(&cluster, &name);
     }
     cluster.nothing_happened(&before);
@@ -116,13 +132,13 @@ fn every_process_alone_may_die_and_all_but_one_together() {
     let owner = cluster.owner();
     let before = cluster.mark();
     for role in ROLES {
-        cluster.lab.node(&owner).kill(role).unwrap();
+        kill_together(&cluster, &owner, &[role]);
         all_run(&cluster, &owner);
         cluster.nothing_happened(&before);
     }
     for survivor in ["heart-guardian", "heart-spare", "heart-executor"] {
         let victims: Vec<&str> = ROLES.into_iter().filter(|role| *role != survivor).collect();
-        cluster.lab.node(&owner).shell(&format!("pkill -KILL '^({})$'", victims.join("|"))).unwrap();
+        kill_together(&cluster, &owner, &victims);
         all_run(&cluster, &owner);
         cluster.nothing_happened(&before);
     }
