@@ -26,6 +26,7 @@ class Heart(Peer):
         nodes = "".join(f'[node.{n.name}]\naddresses = ["{n.ip}"]\n\n' for n in self.lab.nodes)
         return f"""[cluster]
 name = "lab"
+failovers_max = 1000
 
 [timing]
 profile = "{self.k['profile']}"
@@ -33,10 +34,12 @@ profile = "{self.k['profile']}"
 {nodes}[resource.vip]
 agent = "ip"
 address = "{VIP}/24"
+failovers_max = 1000
 
 [resource.svc]
 agent = "process"
 command = ["/run/lab/echod", "svc-managed", "{SVC_PORT}"]
+failovers_max = 1000
 
 [group.web]
 members = ["vip", "svc"]

@@ -42,6 +42,7 @@ fn spec(parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec {
             status_every: ms(5000),
         },
         failures_max: 3,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

@@ -116,6 +116,7 @@ fn spec(script: &str, guard: Guard, more: &[(&str, Value)]) -> ResourceSpec {
             status_every: ms(1000),
         },
         failures_max: 3,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

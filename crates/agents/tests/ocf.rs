@@ -31,6 +31,7 @@ fn spec(kind: &str, parameters: &[(&str, &str)]) -> ResourceSpec {
         guard: Guard::Fence,
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

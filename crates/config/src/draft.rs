@@ -34,6 +34,7 @@ pub(crate) struct ClusterDraft {
     pub(crate) key_file: Option<Written<String>>,
     pub(crate) port: Option<Written<i64>>,
     pub(crate) when_sick: Option<Written<String>>,
+    pub(crate) failovers_max: Option<Written<i64>>,
     /// Keys that are there, whether readable or not.
     pub(crate) present: Vec<String>,
 }
@@ -95,6 +96,7 @@ pub(crate) struct ResourceDraft {
     pub(crate) status_timeout: Option<Written<String>>,
     pub(crate) status_every: Option<Written<String>>,
     pub(crate) failures_max: Option<Written<i64>>,
+    pub(crate) failovers_max: Option<Written<i64>>,
     pub(crate) guard: Option<Written<String>>,
     pub(crate) needs: Option<Written<Amounts>>,
     pub(crate) promotable: Option<Written<bool>>,
@@ -114,6 +116,7 @@ pub(crate) const RESOURCE_KEYS: &[&str] = &[
     "status_timeout",
     "status_every",
     "failures_max",
+    "failovers_max",
     "guard",
     "prefers",
     "avoids",
@@ -254,6 +257,7 @@ fn cluster(table: &Table, mistakes: &mut Vec<Mistake>) -> ClusterDraft {
         key_file: keys.text("key_file"),
         port: keys.integer("port"),
         when_sick: keys.text("when_sick"),
+        failovers_max: keys.integer("failovers_max"),
         present: present(table),
     };
     keys.finish();
@@ -332,6 +336,7 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
     let status_timeout = keys.duration("status_timeout");
     let status_every = keys.duration("status_every");
     let failures_max = keys.integer("failures_max");
+    let failovers_max = keys.integer("failovers_max");
     let guard = keys.text("guard");
     let needs = keys.amounts("needs");
     let promotable = keys.boolean("promotable");
@@ -346,6 +351,7 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
         status_timeout,
         status_every,
         failures_max,
+        failovers_max,
         guard,
         needs,
         promotable,

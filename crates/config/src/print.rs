@@ -34,6 +34,7 @@ pub fn print(spec: &Spec) -> String {
             WhenSick::Report => "\"report\"",
         },
     );
+    text.entry("failovers_max", &spec.cluster.failovers_max.to_string());
     text.table(&["timing"]);
     text.duration("heartbeat", spec.timing.heartbeat);
     text.duration("lost_after", spec.timing.lost_after);
@@ -150,6 +151,7 @@ fn print_resource(text: &mut Text, name: &str, resource: &ResourceSpec) {
     text.duration("status_timeout", resource.timeouts.status);
     text.duration("status_every", resource.timeouts.status_every);
     text.entry("failures_max", &resource.failures_max.to_string());
+    text.entry("failovers_max", &resource.failovers_max.to_string());
     text.amounts("needs", &resource.needs);
     if resource.promotable {
         text.entry("promotable", "true");

@@ -228,6 +228,7 @@ fn resource(number: u8, nodes: usize) -> impl Strategy<Value = ResourceSpec> {
             guard,
             timeouts,
             failures_max,
+            failovers_max: failures_max.saturating_add(7),
             needs: BTreeMap::new(),
             promotable: false,
             wishes: Wishes::preferring(prefers.into_iter().map(node).collect()),
@@ -306,6 +307,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                     port,
                     links: (0..links).map(link).collect(),
                     when_sick: if port % 2 == 0 { WhenSick::Move } else { WhenSick::Report },
+                    failovers_max: u32::from(port) + 1,
                 },
                 timing,
                 nodes: (0..nodes)

@@ -115,6 +115,7 @@ fn spec(agent: &str, parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec 
         guard,
         timeouts: LogicalTimeouts { start: long, stop: long, status: long, status_every: ms(300) },
         failures_max: 3,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

@@ -43,8 +43,8 @@ pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, 
 pub use plan::{Plan, Step, StepAction};
 pub use reason::{Ended, Reason, Refusal};
 pub use spec::{
-    ClusterSpec, GroupSpec, Guard, Link, LinkAddress, LinkKind, LogicalTimeouts, NodeSpec, Profile,
-    ResourceSpec, Spec, Timing, Value,
+    ClusterSpec, FAILOVERS, FAILOVERS_OF_CLUSTER, GroupSpec, Guard, Link, LinkAddress, LinkKind,
+    LogicalTimeouts, NodeSpec, Profile, ResourceSpec, Spec, Timing, Value,
 };
 pub use status::{
     EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,

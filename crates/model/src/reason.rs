@@ -230,6 +230,10 @@ pub enum Refusal {
         /// With what.
         with: Vec<Ailment>,
     },
+    /// It was lost several times a short while ago, and is avoided.
+    Quarantined,
+    /// What is placed was taken over too often: it is held where it was.
+    Held,
     /// It failed there as often as it may.
     Failed {
         /// How often.
@@ -329,6 +333,8 @@ impl Refusal {
             Refusal::Leaving => Some("is leaving"),
             Refusal::Standby => Some("is in standby"),
             Refusal::Sick { .. }
+            | Refusal::Quarantined
+            | Refusal::Held
             | Refusal::Failed { .. }
             | Refusal::MovedAway
             | Refusal::Never
@@ -362,6 +368,8 @@ impl fmt::Display for Refusal {
                 to.write_str("it is sick, or was until a moment ago")?;
                 list(to, with)
             }
+            Refusal::Quarantined => to.write_str("it was lost several times a short while ago"),
+            Refusal::Held => to.write_str("nowhere else by itself: it was taken over too often"),
             Refusal::Failed { failures, limit, resource } => {
                 write!(to, "{resource} failed there {}", out_of(*failures, *limit))
             }

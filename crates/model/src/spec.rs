@@ -120,6 +120,23 @@ pub struct ClusterSpec {
     /// What follows from it that a node is sick.
     #[serde(default)]
     pub when_sick: WhenSick,
+    /// After how many failovers within an hour, of all nodes together, nothing is taken over for a while;
+    /// at least 1.
+    #[serde(default = "failovers_of_cluster")]
+    pub failovers_max: u32,
+}
+
+/// How many failovers within an hour a cluster may have, unless the file says something else.
+pub const FAILOVERS_OF_CLUSTER: u32 = 50;
+/// How many failovers within an hour a resource may have, unless the file says something else.
+pub const FAILOVERS: u32 = 10;
+
+fn failovers_of_cluster() -> u32 {
+    FAILOVERS_OF_CLUSTER
+}
+
+fn failovers() -> u32 {
+    FAILOVERS
 }
 
 /// A link that reaches all nodes with one datagram.
@@ -232,6 +249,9 @@ pub struct ResourceSpec {
     pub timeouts: LogicalTimeouts,
     /// After how many failures on one node it moves to another; at least 1.
     pub failures_max: u32,
+    /// After how many failovers within an hour it is not taken over for a while; at least 1.
+    #[serde(default = "failovers")]
+    pub failovers_max: u32,
     /// What it takes of a node, by name. Where nothing is named, room does not matter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub needs: BTreeMap<Name, u64>,

@@ -53,13 +53,16 @@ pub struct NodeStatus {
     /// What it is sick with, or was until a moment ago, of what makes a node hand over.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sick: BTreeSet<Ailment>,
+    /// It was lost so often that it is avoided for a while.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub quarantined: bool,
 }
 
 impl NodeStatus {
     /// A node that is well.
     #[must_use]
     pub fn well(state: NodeState, session: Option<Session>) -> NodeStatus {
-        NodeStatus { state, session, sick: BTreeSet::new() }
+        NodeStatus { state, session, sick: BTreeSet::new(), quarantined: false }
     }
 }
 
@@ -96,6 +99,9 @@ pub struct ResourceStatus {
     /// The last move that somebody asked for, if it ended before it was done.
     #[serde(default)]
     pub ended: Option<EndedMove>,
+    /// It was taken over so often that it is not, for a while: it runs where it ran last, or nowhere.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub held: bool,
 }
 
 /// A move that ended before it was done. It is remembered until the next one, or until the resource

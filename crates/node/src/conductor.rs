@@ -255,11 +255,15 @@ impl Conductor {
         self.finish(work)
     }
 
-    /// Wakes when a time of the file begins or ends. Wall clocks are set, so not only then.
+    /// Wakes when a time of the file begins or ends, or something is held no longer. Wall clocks are set, so not only
+    /// then.
     fn look_again(&mut self, now: Moment, score: &Score<'_>) {
-        let Some(at) = self.plan.look_again.and_then(|at| u64::try_from(at).ok()) else { return };
-        let wait = Duration::from_millis(at.saturating_mul(1000).saturating_sub(score.wall));
-        self.wake_at(now.after(wait.min(LOOK_AGAIN_MAX)));
+        let of_file = self.plan.look_again.and_then(|at| u64::try_from(at).ok());
+        let of_file = of_file.map(|seconds| seconds.saturating_mul(1000));
+        for at in of_file.into_iter().chain(score.ledger.next_release(score.wall)) {
+            let wait = Duration::from_millis(at.saturating_sub(score.wall));
+            self.wake_at(now.after(wait.min(LOOK_AGAIN_MAX)));
+        }
     }
 
     /// Leaves out what is already on its way.

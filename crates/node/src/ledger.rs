@@ -8,7 +8,9 @@
 //! takeover of the holder's session, or by a newer session of the holder (SAFETY rules 7, 8, 10).
 
 mod eras;
+mod failures;
 mod fencing;
+mod holds;
 mod intents;
 mod timeline;
 
@@ -21,6 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use eras::{Forced, Without};
 pub use fencing::{FenceLedger, Fencing};
+pub use holds::{Failovers, Hold, Losses};
 pub use timeline::{Happened, TIMELINE_MAX, What};
 
 /// Version of the entries that this code writes.
@@ -186,6 +189,13 @@ pub enum Change {
         /// Where; everywhere if not said.
         node: Option<NodeName>,
     },
+    /// A person wants failovers again, and nodes back that were lost over and over.
+    Release {
+        /// These; everything, if neither resources nor a node are said.
+        resources: Vec<ResourceName>,
+        /// Which node.
+        node: Option<NodeName>,
+    },
     /// A person wants something.
     Intend(Intent),
     /// A person wants it no longer, or it is fulfilled.
@@ -238,6 +248,9 @@ pub struct ResourceLedger {
     /// The last move that somebody asked for, if it ended before it was done.
     #[serde(default)]
     pub ended: Option<EndedMove>,
+    /// How often it was taken over.
+    #[serde(default)]
+    pub failovers: Failovers,
 }
 
 /// What the log says of one node.
@@ -253,6 +266,9 @@ pub struct NodeLedger {
     /// What is known of switching it off.
     #[serde(default, flatten)]
     pub fence: FenceLedger,
+    /// How often it was lost.
+    #[serde(default, flatten)]
+    pub losses: Losses,
 }
 
 /// See the module.
@@ -281,6 +297,9 @@ pub struct Ledger {
     pub nodes: BTreeMap<NodeName, NodeLedger>,
     /// By resource.
     pub resources: BTreeMap<ResourceName, ResourceLedger>,
+    /// How often nodes were taken over, or something failed over.
+    #[serde(default)]
+    pub failovers: Failovers,
     /// What people asked for.
     pub intents: Vec<Intent>,
     /// The last incarnation that each node had, of those that were changed since the beginning: none is
@@ -345,7 +364,7 @@ impl Ledger {
         match &entry.change {
             Change::Found { era, .. } => self.found(*era),
             Change::Configure { digest, spec } => self.configure(index, *digest, spec),
-            Change::Admit { node, session } => self.admit(node, *session),
+            Change::Admit { node, session } => self.admit(entry.at, node, *session),
             Change::Leave { node, session } => self.leave(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
             Change::Grant { grants } => self.grant_all(entry.at, grants),
@@ -362,6 +381,7 @@ impl Ledger {
             Change::Settle { configuration } => self.settle(*configuration),
             Change::Force(forced) => self.force(entry.at, forced),
             Change::Forgive { resource, node } => self.forgive(resource.as_ref(), node.as_ref()),
+            Change::Release { resources, node } => self.release(resources, node.as_ref()),
             Change::Intend(intent) => self.intend(intent),
             Change::Withdraw(intent) => self.withdraw(intent),
             Change::End { intent, because } => self.end(index, intent, because),
@@ -396,7 +416,7 @@ impl Ledger {
         true
     }
 
-    fn admit(&mut self, node: &NodeName, session: Session) -> bool {
+    fn admit(&mut self, at: u64, node: &NodeName, session: Session) -> bool {
         let Some(ledger) = self.nodes.get_mut(node) else { return false };
         let old = |known: Option<Session>| {
             known.is_some_and(|known| known.boot == session.boot && known.number >= session.number)
@@ -414,6 +434,10 @@ impl Ledger {
             .iter()
             .flatten()
             .any(|known| known.boot != session.boot);
+        // It held nothing that anybody had to take over, or was back too soon for that.
+        if ledger.session.is_some_and(|known| known.boot != session.boot) {
+            ledger.losses.count(at);
+        }
         (ledger.session, ledger.left) = (Some(session), None);
         for resource in self.resources.values_mut() {
             if rebooted {
@@ -436,12 +460,18 @@ impl Ledger {
         }
         ledger.session = None;
         ledger.taken_over = Some(session);
+        ledger.losses.count(at);
+        let mut held_some = false;
         for resource in self.resources.values_mut() {
             if resource.grant.as_ref().is_some_and(|grant| grant.node == *node) {
                 resource.grant = None;
                 resource.ended = None;
                 resource.until_gone.push((node.clone(), session));
+                held_some = true;
             }
+        }
+        if held_some {
+            self.count_for_cluster(at);
         }
         self.grant_all(at, grants);
         true
@@ -458,10 +488,12 @@ impl Ledger {
 
     fn grant(&mut self, at: u64, new: &NewGrant) -> bool {
         let session = self.nodes.get(&new.node).and_then(|node| node.session);
-        let Some(resource) = self.resources.get_mut(&new.resource) else { return false };
+        let Some(resource) = self.resources.get(&new.resource) else { return false };
         if resource.grant.is_some() || new.epoch != resource.epoch.next() || session != Some(new.session) {
             return false;
         }
+        self.count_failover(at, &new.resource, &new.node);
+        let Some(resource) = self.resources.get_mut(&new.resource) else { return false };
         resource.epoch = new.epoch;
         resource.last = Some((new.node.clone(), new.session));
         resource.grant = Some(Grant {
@@ -509,31 +541,6 @@ impl Ledger {
         true
     }
 
-    fn fail(&mut self, resource: &ResourceName, node: &NodeName, epoch: Epoch, message: &str) -> bool {
-        let Some(ledger) = self.resources.get_mut(resource) else { return false };
-        if epoch <= ledger.failed_epoch {
-            return false;
-        }
-        ledger.failed_epoch = epoch;
-        *ledger.failures.entry(node.clone()).or_default() += 1;
-        ledger.last_failure.insert(node.clone(), clip(message));
-        true
-    }
-
-    fn forgive(&mut self, resource: Option<&ResourceName>, node: Option<&NodeName>) -> bool {
-        let mut any = false;
-        for (name, ledger) in &mut self.resources {
-            if resource.is_some_and(|only| only != name) {
-                continue;
-            }
-            let before = ledger.failures.len();
-            ledger.failures.retain(|at, _| node.is_some_and(|only| only != at));
-            ledger.last_failure.retain(|at, _| node.is_some_and(|only| only != at));
-            any |= ledger.failures.len() != before;
-        }
-        any
-    }
-
     /// Whether `node` holds this grant in this session.
     #[must_use]
     pub fn holds(&self, node: &NodeName, session: Session, resource: &ResourceName, epoch: Epoch) -> bool {
@@ -566,12 +573,6 @@ impl Ledger {
             assert_eq!(session, Some(grant.session), "{name}: only an admitted session holds a grant");
         }
     }
-}
-
-/// Cuts a message to what is kept.
-fn clip(message: &str) -> String {
-    let end = (0..=MESSAGE_MAX.min(message.len())).rev().find(|&end| message.is_char_boundary(end));
-    message[..end.unwrap_or(0)].to_string()
 }
 
 /// Reads an entry.

@@ -66,6 +66,8 @@ fn lasts(refusal: &Refusal) -> bool {
         | Refusal::Leaving
         | Refusal::Standby
         | Refusal::Sick { .. }
+        | Refusal::Quarantined
+        | Refusal::Held
         | Refusal::Failed { .. }
         | Refusal::MovedAway
         | Refusal::Never

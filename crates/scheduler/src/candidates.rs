@@ -35,7 +35,7 @@ pub(crate) fn of_nodes(facts: &Facts<'_>) -> Vec<Option<Refusal>> {
     facts.nodes.iter().map(of_node).collect()
 }
 
-/// Looks at every unit; those that `spared` names go by what they may, whoever is sick.
+/// Looks at every unit; those that `spared` names go by what they may, whoever is to be avoided.
 pub(crate) fn candidates<'c>(
     facts: &Facts<'_>,
     of_nodes: &'c [Option<Refusal>],
@@ -44,17 +44,19 @@ pub(crate) fn candidates<'c>(
     let one = |(number, unit)| {
         let mut own = of_unit(facts, unit);
         if !spared.contains(number) {
-            avoid_sick(facts, &mut own);
+            avoid(facts, &mut own);
         }
         Candidates { of_nodes, own }
     };
     facts.units.iter().enumerate().map(one).collect()
 }
 
-/// Nothing goes to a node that is sick, or stays there.
-fn avoid_sick(facts: &Facts<'_>, refused: &mut BTreeMap<Node, Refusal>) {
-    for (node, known) in facts.nodes.iter().enumerate().filter(|(_, known)| !known.sick.is_empty()) {
-        refused.entry(node).or_insert_with(|| Refusal::Sick { with: known.sick.clone() });
+/// Nothing goes to a node that is sick or was lost over and over, or stays there.
+fn avoid(facts: &Facts<'_>, refused: &mut BTreeMap<Node, Refusal>) {
+    for (node, known) in facts.nodes.iter().enumerate() {
+        if let Some(why) = known.avoided() {
+            refused.entry(node).or_insert(why);
+        }
     }
 }
 
@@ -88,7 +90,23 @@ fn of_unit(facts: &Facts<'_>, unit: &Unit<'_>) -> BTreeMap<Node, Refusal> {
             }
         }
     }
+    hold(facts, unit, &mut refused);
     refused
+}
+
+/// What was taken over too often goes nowhere else by itself: not from a node that is lost, nor from one where it
+/// failed. What runs can be moved in order.
+fn hold(facts: &Facts<'_>, unit: &Unit<'_>, refused: &mut BTreeMap<Node, Refusal>) {
+    let status = || unit.members.iter().filter_map(|member| member.status);
+    let there = unit.acts_on().and_then(|name| facts.number(name));
+    let failed = there.is_some_and(|node| matches!(refused.get(&node), Some(Refusal::Failed { .. })));
+    if !status().any(|status| status.held) || (there.is_some() && !failed) {
+        return;
+    }
+    let last = there.or_else(|| status().find_map(|status| facts.number(&status.last.as_ref()?.0)));
+    for node in (0..facts.nodes.len()).filter(|node| Some(*node) != last) {
+        refused.entry(node).or_insert(Refusal::Held);
+    }
 }
 
 /// Whether a resource failed on a node as often as it may. While it runs there, or is about to,

@@ -8,8 +8,8 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, ResourceName,
-    ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick, Wishes,
+    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, Refusal,
+    ResourceName, ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick, Wishes,
 };
 
 use crate::lower;
@@ -47,8 +47,20 @@ pub(crate) struct NodeFacts<'f> {
     pub(crate) standby: bool,
     /// What it is sick with, if that is a reason to go.
     pub(crate) sick: Vec<Ailment>,
+    /// Whether it was lost several times a short while ago.
+    pub(crate) quarantined: bool,
     /// What it has to give.
     pub(crate) capacity: &'f BTreeMap<Name, u64>,
+}
+
+impl NodeFacts<'_> {
+    /// Why nothing goes there if another node can take it.
+    pub(crate) fn avoided(&self) -> Option<Refusal> {
+        if self.sick.is_empty() {
+            return self.quarantined.then_some(Refusal::Quarantined);
+        }
+        Some(Refusal::Sick { with: self.sick.clone() })
+    }
 }
 
 /// What is placed as a whole.
@@ -260,6 +272,7 @@ fn node_facts<'f>(name: &'f NodeName, spec: &'f Spec, status: &'f Status) -> Nod
         session: known.and_then(|node| node.session),
         standby: status.intents.iter().any(standby),
         sick: known.filter(|_| counts).into_iter().flat_map(|node| node.sick.iter().copied()).collect(),
+        quarantined: known.is_some_and(|node| node.quarantined),
         capacity: &spec.nodes[name].capacity,
     }
 }

@@ -1,4 +1,4 @@
-//! Away from nodes that are sick, but only if that costs nothing that runs.
+//! Away from nodes that are sick, or were lost over and over, but only if that costs nothing that runs.
 //!
 //! A sick node still runs things, and somebody has to. So sickness is no score that is weighed against others: it
 //! is planned twice, once as if nobody were sick and once as if those who are could not be used. What would run by
@@ -41,7 +41,7 @@ impl Spared {
 pub(crate) fn plan<'f>(facts: &Facts<'f>, bound: bool, make: impl Fn(&Spared) -> Plan) -> Plan {
     let heedless = make(&Spared::All);
     let is_sick =
-        |name: &NodeName| facts.number(name).is_some_and(|number| !facts.nodes[number].sick.is_empty());
+        |name: &NodeName| facts.number(name).is_some_and(|number| facts.nodes[number].avoided().is_some());
     if !heedless.placement.values().flatten().any(is_sick) {
         return heedless;
     }

@@ -39,6 +39,11 @@ const PARTS_EVERY: u64 = 32;
 /// Which of these that is.
 const PARTS: u64 = 21;
 
+/// Of so many worlds, in one little is taken over until a person says so.
+const HELD_EVERY: u64 = 4;
+/// Which of these that is.
+const HELD: u64 = 2;
+
 /// How long a machine is avoided that was sick, and a moment more.
 const AVOIDED: Nanos = ms(61_000);
 
@@ -98,6 +103,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         guard: Guard::Lease,
         timeouts,
         failures_max: 1000,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),
@@ -113,6 +119,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
             port: 694,
             links: vec![],
             when_sick: WhenSick::Move,
+            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
         },
         timing,
         nodes: (0..voters + members).map(node).collect(),
@@ -209,7 +216,11 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     };
     let lost_after = timing.lost_after.as_nanos() as Nanos;
     let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
-    let spec = spec(voters, members, timing);
+    let mut spec = spec(voters, members, timing);
+    if seed % HELD_EVERY == HELD {
+        spec.cluster.failovers_max = 5;
+        spec.resources.values_mut().for_each(|one| one.failovers_max = 2);
+    }
     let settings = WorldSettings {
         spec: tie(
             tied,
@@ -459,7 +470,7 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
         }
         let name = world.machine(node).name.clone();
-        let mut requests = vec![Request::Resume { node: name.clone() }];
+        let mut requests = vec![Request::Resume { node: name.clone() }, Request::Release { name: None }];
         if world.has_devices() {
             // What was given up while the device did not work.
             requests.push(Request::Fence { node: name });

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use heart_model::{ClusterSpec, Duration, LINKS_MAX, Link, LinkKind, Name, Profile, Timing, WhenSick};
+use heart_model::{
+    ClusterSpec, Duration, FAILOVERS_OF_CLUSTER, LINKS_MAX, Link, LinkKind, Name, Profile, Timing, WhenSick,
+};
 
-use super::{absent, addresses, length, missing_key, name, too_many, unknown_word, word};
+use super::{absent, addresses, at_least_once, length, missing_key, name, too_many, unknown_word, word};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
     draft::{ClusterDraft, Draft, LinkDraft, TimingDraft},
@@ -18,6 +20,10 @@ const KEY_FILE: &str = "/etc/heart/key";
 const PORT: u16 = 694;
 /// Longest name of a network interface.
 const INTERFACE_MAX: usize = 15;
+
+/// What is said of too small a number of failovers.
+const WITHOUT_END: &str = "so many nodes may be lost within an hour until nothing is taken over for a while; the default is 50; \
+     without an end, write 4294967295";
 
 pub(super) fn cluster(
     draft: &Draft,
@@ -39,12 +45,15 @@ pub(super) fn cluster(
     let key_file = key_file(written, environment, mistakes);
     let choices = [("move", WhenSick::Move), ("report", WhenSick::Report)];
     let when_sick = word(written.when_sick.as_ref(), "when_sick", &choices, mistakes).unwrap_or_default();
+    let failovers = written.failovers_max.as_ref();
+    let failovers_max =
+        at_least_once(failovers, "failovers_max", FAILOVERS_OF_CLUSTER, WITHOUT_END, mistakes);
     if absent("name", &written.present) {
         let way_out = "write `name = \"…\"`: nodes ignore what they hear of clusters with another name";
         mistakes.push(missing_key("name", "[cluster]", written.span, way_out));
     }
     let name = name(written.name.as_ref()?, "cluster", Name::new, mistakes)?;
-    Some(ClusterSpec { name, key_file, port, links, when_sick })
+    Some(ClusterSpec { name, key_file, port, links, when_sick, failovers_max })
 }
 
 fn port(written: &ClusterDraft, mistakes: &mut Vec<Mistake>) -> u16 {

@@ -122,6 +122,26 @@ fn length(
     default
 }
 
+/// A number of times that cannot be zero; `usual` if none is written.
+fn at_least_once(
+    written: Option<&Written<i64>>,
+    key: &str,
+    usual: u32,
+    hint: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> u32 {
+    let Some(written) = written else { return usual };
+    match u32::try_from(written.value) {
+        Ok(most) if most > 0 => most,
+        _ => {
+            let message = format!("`{key}` cannot be {}", written.value);
+            let mistake = Mistake::at(Code::NumberRange, written.span, message);
+            mistakes.push(mistake.label("out of bounds").hint(hint));
+            usual
+        }
+    }
+}
+
 /// One of `choices`; nothing if none is written or it is none of them.
 fn word<T: Copy>(
     written: Option<&Written<String>>,

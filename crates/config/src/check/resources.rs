@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
-    AgentInfo, AgentRef, Duration, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName, ResourceSpec,
-    builtin_agents,
+    AgentInfo, AgentRef, Duration, FAILOVERS, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName,
+    ResourceSpec, builtin_agents,
 };
 
 use super::{
-    copies,
+    at_least_once, copies,
     fence::{self, Unfenced},
     length, missing_key, name,
     names::Names,
@@ -27,6 +27,12 @@ const OPERATION: Duration = Duration::from_secs(30);
 const STATUS: Duration = Duration::from_secs(10);
 /// How often something may fail on one node, unless written.
 const FAILURES_MAX: u32 = 3;
+/// What is said of too small a number of failures.
+const AFTER_FAILURES: &str =
+    "with 1 it moves after the first failure; the default is 3; for never, write 4294967295";
+/// What is said of too small a number of failovers.
+const AFTER_FAILOVERS: &str = "so often it is taken over within an hour, and then not for a while; the default is 10; \
+     without an end, write 4294967295";
 const TIMEOUT_BOUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
 
 /// The agents that can be asked about.
@@ -95,7 +101,10 @@ fn spec(
     mistakes: &mut Vec<Mistake>,
 ) -> Option<ResourceSpec> {
     let timeouts = timeouts(resource, mistakes);
-    let failures_max = failures_max(resource.failures_max.as_ref(), mistakes);
+    let failures = resource.failures_max.as_ref();
+    let failures_max = at_least_once(failures, "failures_max", FAILURES_MAX, AFTER_FAILURES, mistakes);
+    let failovers = resource.failovers_max.as_ref();
+    let failovers_max = at_least_once(failovers, "failovers_max", FAILOVERS, AFTER_FAILOVERS, mistakes);
     let needs = room::amounts("needs", resource.needs.as_ref(), mistakes);
     let wishes = wishes::wishes(&resource.name.value, &resource.wishes, names, mistakes);
     if let Some(group) = group {
@@ -135,7 +144,17 @@ fn spec(
     if guard == Guard::Fence && !stays {
         unfenced.judge(resource, group, mistakes);
     }
-    Some(ResourceSpec { agent, parameters, guard, timeouts, failures_max, needs, promotable, wishes })
+    Some(ResourceSpec {
+        agent,
+        parameters,
+        guard,
+        timeouts,
+        failures_max,
+        failovers_max,
+        needs,
+        promotable,
+        wishes,
+    })
 }
 
 fn agent(written: &Written<String>, agents: &Agents<'_>, mistakes: &mut Vec<Mistake>) -> Option<AgentRef> {
@@ -188,20 +207,6 @@ fn timeouts(resource: &ResourceDraft, mistakes: &mut Vec<Mistake>) -> LogicalTim
         stop: read(&resource.stop_timeout, "stop_timeout", OPERATION),
         status: read(&resource.status_timeout, "status_timeout", STATUS),
         status_every: read(&resource.status_every, "status_every", STATUS),
-    }
-}
-
-fn failures_max(written: Option<&Written<i64>>, mistakes: &mut Vec<Mistake>) -> u32 {
-    let Some(written) = written else { return FAILURES_MAX };
-    match u32::try_from(written.value) {
-        Ok(most) if most > 0 => most,
-        _ => {
-            let message = format!("`failures_max` cannot be {}", written.value);
-            mistakes.push(Mistake::at(Code::NumberRange, written.span, message).label("out of bounds").hint(
-                "with 1 it moves after the first failure; the default is 3; for never, write 4294967295",
-            ));
-            FAILURES_MAX
-        }
     }
 }
 

@@ -23,6 +23,7 @@ fn spec() -> ResourceSpec {
         guard: Guard::Lease,
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
+        failovers_max: heart_model::FAILOVERS,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

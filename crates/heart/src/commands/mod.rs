@@ -9,6 +9,7 @@ mod forgive;
 mod found;
 mod log;
 mod r#move;
+mod release;
 mod reload;
 mod resume;
 mod simulate;
@@ -73,6 +74,7 @@ enum Command {
     Standby(standby::Options),
     Resume(resume::Options),
     Forgive(forgive::Options),
+    Release(release::Options),
     Ticket(ticket::Options),
     Found(found::Options),
     Fence(fence::Options),
@@ -104,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Standby(options) => standby::run(options, &client),
         Command::Resume(options) => resume::run(options, &client),
         Command::Forgive(options) => forgive::run(options, &client),
+        Command::Release(options) => release::run(options, &client),
         Command::Ticket(options) => ticket::run(options, &client),
         Command::Found(options) => found::run(options, &client),
         Command::Fence(options) => fence::run(options, &client),

@@ -126,6 +126,7 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
             format!("the failures{whose}{place} are forgotten")
         }
+        Change::Release { resources, node } => released(resources, node.as_ref()),
         Change::Intend(intent) => asked(intent),
         Change::Withdraw(intent)
         | Change::End { intent: intent @ (Intent::Ticket { .. } | Intent::Standby { .. }), .. } => {
@@ -141,6 +142,14 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             }
         }
     }
+}
+
+/// What is not held or avoided any more.
+fn released(resources: &[ResourceName], node: Option<&NodeName>) -> String {
+    let names = resources.iter().map(ToString::to_string).chain(node.map(ToString::to_string));
+    let names: Vec<String> = names.collect();
+    let what = if names.is_empty() { "everything".into() } else { list(&names) };
+    format!("somebody released {what}: failovers are counted anew")
 }
 
 /// What somebody asked for.
@@ -215,6 +224,7 @@ fn tone(change: &Change) -> Tone {
         | Change::Withdraw(_)
         | Change::End { .. }
         | Change::Forgive { .. }
+        | Change::Release { .. }
         | Change::ConfirmOff { .. }
         | Change::FenceAgain { .. } => Tone::Between,
         Change::Found { .. }

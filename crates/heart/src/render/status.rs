@@ -147,7 +147,7 @@ fn resource(name: &str, it: &ResourceView, look: &Look) -> Vec<(Tone, String)> {
     let tone = match it.state.as_str() {
         _ if it.rests => Tone::Faint,
         "running" => Tone::Good,
-        "failed" | "stuck" | "stopped" => Tone::Bad,
+        "failed" | "stuck" | "stopped" | "lost" => Tone::Bad,
         _ => Tone::Between,
     };
     let agent = match &it.group {

@@ -133,6 +133,10 @@ fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
         Refusal::NoRoom { of, .. } => Some(format!(
             "`capacity` in the configuration says how much {of} each node has, `needs` who takes it"
         )),
+        Refusal::Held => Some("`heart release` lets it be taken over again".into()),
+        Refusal::Quarantined => {
+            Some(format!("`heart release {node}` lets things run on {node} again at once"))
+        }
         Refusal::Never
         | Refusal::Apart { .. }
         | Refusal::NoCopy

@@ -43,11 +43,13 @@ const SITE: &str = r#"
 [resource.site-ip]
 agent = "ip"
 address = "10.77.0.100/24"
+failovers_max = 1000
 
 [resource.site]
 agent = "process"
 command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/site-starts; exec /run/lab/bin/heart lab-http 80"]
 failures_max = 3
+failovers_max = 1000
 
 [group.web]
 members = ["site-ip", "site"]

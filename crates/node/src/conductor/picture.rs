@@ -32,7 +32,8 @@ impl Conductor {
             let ledger = score.ledger.nodes.get(name);
             let session = ledger.and_then(|node| node.session);
             let state = self.node_state(slot, name, session, score);
-            (name.clone(), NodeStatus { state, session, sick: self.sick_with(name, session) })
+            let quarantined = ledger.is_some_and(|node| node.losses.quarantined(score.wall).is_some());
+            (name.clone(), NodeStatus { state, session, sick: self.sick_with(name, session), quarantined })
         };
         let resource = |name: &ResourceName| {
             let ledger = score.ledger.resources.get(name).cloned().unwrap_or_default();
@@ -52,6 +53,7 @@ impl Conductor {
                 last_failure: ledger.last_failure,
                 last: ledger.last,
                 ended: ledger.ended,
+                held: score.ledger.held(name, score.wall).is_some(),
             };
             (name.clone(), status)
         };

@@ -178,6 +178,8 @@ impl Core {
                     Refusal::Sick { .. } => {
                         format!("`heart status` shows what is wrong with {node}, and what to do")
                     }
+                    Refusal::Held => format!("`heart release {resource}` lets it be taken over again"),
+                    Refusal::Quarantined => format!("`heart release {node}` lets things run on {node} again"),
                     Refusal::Absent
                     | Refusal::Joining
                     | Refusal::Lost

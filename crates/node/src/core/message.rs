@@ -189,6 +189,11 @@ pub enum Request {
         /// Who.
         who: String,
     },
+    /// Take things over again, and run them again on nodes that were lost over and over.
+    Release {
+        /// A resource, a group or a node; everything if not said.
+        name: Option<Name>,
+    },
     /// Forget failures.
     Forgive {
         /// Of what; of everything if not said.

@@ -11,6 +11,7 @@ mod fencing;
 mod found;
 mod half;
 mod health;
+mod holds;
 mod lead;
 mod members;
 mod message;

@@ -81,6 +81,7 @@ mod tests {
             port: 694,
             links: Vec::new(),
             when_sick: heart_model::WhenSick::Move,
+            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
         };
         let timing = Timing { lost_after: Duration::from_secs(seconds), ..Timing::of(Profile::Default) };
         Spec {

@@ -1,7 +1,7 @@
 //! What people ask, and what they are told.
 
 use heart_model::{
-    Activity, Intent, LogIndex, Moment, NodeName, Plan, Reason, ResourceName, StepAction, Term,
+    Activity, Intent, LogIndex, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction, Term,
 };
 
 use std::collections::BTreeSet;
@@ -186,6 +186,7 @@ impl Core {
             | Request::Ticket { .. }
             | Request::Fence { .. }
             | Request::ConfirmOff { .. }
+            | Request::Release { .. }
             | Request::Forgive { .. } => self.no_leader(),
         }
     }
@@ -208,6 +209,7 @@ impl Core {
                 Err(refused) => refused,
             },
             Request::Forgive { resource } => self.forgive(resource),
+            Request::Release { name } => self.release(name.as_ref()),
             Request::Fence { node } => self.fence_again(&node),
             Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
@@ -364,7 +366,11 @@ impl Core {
         if let Some(grant) = &ledger.grant {
             view.node = Some(grant.node.to_string());
             view.since = Some(grant.since);
-            view.state = word(&grant.activity).into();
+            let nodes = self.conductor.as_ref().map(|conductor| &conductor.status().nodes);
+            let holder = nodes.and_then(|nodes| nodes.get(&grant.node)).map(|node| node.state);
+            // What it did when it was last heard says nothing of now.
+            let is_lost = matches!(holder, Some(NodeState::Lost | NodeState::Fenced));
+            view.state = if is_lost { "lost".into() } else { word(&grant.activity).into() };
         }
         view
     }
@@ -404,6 +410,7 @@ impl Core {
         }
         view.problems.extend(self.view_of_tie());
         view.problems.extend(self.view_of_fencing());
+        view.problems.extend(self.view_of_holds());
         self.add_proofs(now, view);
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);

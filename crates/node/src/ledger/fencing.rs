@@ -7,7 +7,7 @@
 use heart_model::{BootId, FenceOutcome, NodeName, Session};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, NodeLedger, clip};
+use super::{Ledger, NodeLedger, failures::clip};
 use crate::plant::{Bug, is_planted};
 
 /// A right to switch a node off.

@@ -6,6 +6,7 @@
 mod elections;
 mod failover;
 mod fences;
+mod held;
 mod logs;
 mod pairs;
 mod people;
