@@ -20,6 +20,7 @@ pub mod board;
 pub mod conductor;
 pub mod core;
 pub mod frame;
+pub mod half;
 pub mod journal;
 pub mod ledger;
 pub mod ownership;

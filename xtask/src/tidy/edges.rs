@@ -3,7 +3,7 @@
 use crate::metadata::Package;
 
 /// The crates and what of ours they may use; `docs` for people: ARCHITECTURE.md.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("heart-model", &[]),
     ("heart-config", &["model"]),
     ("heart-scheduler", &["model"]),
@@ -14,6 +14,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("heart", &["model", "config", "scheduler", "node", "agents", "daemon", "lab"]),
     ("heart-lab", &["model"]),
     ("heart-sim", &["model", "config", "scheduler", "node"]),
+    ("heart-half-model", &["model", "node"]),
     ("xtask", &[]),
 ];
 

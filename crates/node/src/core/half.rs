@@ -17,6 +17,7 @@ use super::{Action, Core, Message, OfHalf, Out};
 use crate::{
     agreement::{Agreement, RaftId, Ticket},
     board::{Board, flag},
+    half::{self, Blocked, Knowledge, Next, Sides},
     ledger::Ledger,
     plant::{Bug, is_planted},
 };
@@ -84,6 +85,8 @@ struct Going {
     asked: BTreeMap<NodeName, (u64, Moment)>,
     /// Who did.
     stood_back: BTreeSet<NodeName>,
+    /// The tie-break was asked once more, after all of them did.
+    is_claimed_anew: bool,
     /// So many voters are heard again that these may agree without all that; should everybody asked have stood back by
     /// then, they cannot, and this node goes on.
     is_suspended: bool,
@@ -212,6 +215,13 @@ pub(super) struct Halves {
     pub(super) size: usize,
 }
 
+impl Halves {
+    fn sides(&self) -> Sides {
+        let (here, lost, missing) = (self.here.len(), self.lost.len(), self.missing.len());
+        Sides { here, lost, missing, size: self.size }
+    }
+}
+
 impl Core {
     /// What half of the voters owes: to have the others switched off, and then to go on.
     pub(super) fn go_on_alone(&mut self, now: Moment, board: &Board, out: &mut Out) {
@@ -224,6 +234,7 @@ impl Core {
         }
         let Some(halves) = self.halves(now, board) else {
             (self.half.told, self.half.since) = (None, None);
+            self.half.tie.outdate();
             return self.lay_down(board, out);
         };
         self.half.since.get_or_insert(now);
@@ -251,8 +262,15 @@ impl Core {
             By::TieBreak(era) => era,
             By::Proof | By::Word(_) => self.next_era(board),
         };
-        self.half.going =
-            Some(Going { halves: halves.clone(), by, era, asked, stood_back, is_suspended: false });
+        self.half.going = Some(Going {
+            halves: halves.clone(),
+            by,
+            era,
+            asked,
+            stood_back,
+            is_claimed_anew: false,
+            is_suspended: false,
+        });
         self.go_on(now, board, out);
         Ok(())
     }
@@ -272,17 +290,18 @@ impl Core {
         }
         may?;
         let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
-        if self.tie_break().is_some() {
-            if is_planted(Bug::TieBreakIgnored) {
+        // Who lost its log says so itself; it is only asked to say it for good.
+        let off = halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof);
+        match half::next(self.tie_break().is_some(), off) {
+            Next::AskTieBreak if is_planted(Bug::TieBreakIgnored) => {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
-            return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
+            Next::AskTieBreak => {
+                return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
+            }
+            Next::GoOn => return Ok(Some(By::Proof)),
+            Next::Fire => board.set_half_until(now.after(self.timing.lost_after)),
         }
-        // Who lost its log says so itself; it is only asked to say it for good.
-        if halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof) {
-            return Ok(Some(By::Proof));
-        }
-        board.set_half_until(now.after(self.timing.lost_after));
         if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
             return Ok(None);
         }
@@ -293,10 +312,11 @@ impl Core {
         stuck
     }
 
-    /// A number for the history that this node would go on with: another one for each life and each term.
+    /// A number for the history that this node would go on with: another one for each life, each term, and each claim
+    /// of a tie-break.
     fn next_era(&self, board: &Board) -> u64 {
         let term = self.agreement.as_ref().map_or(0, |agreement| agreement.term().0);
-        (board.boot().0 as u64).rotate_left(32) ^ term | 1
+        (board.boot().0 as u64).rotate_left(32) ^ term ^ self.half.tie.number().rotate_left(16) | 1
     }
 
     /// Nothing has to be done as half: what is under way ends by itself.
@@ -331,8 +351,8 @@ impl Core {
 
     /// Whether this node may go on too, but for a better log of another one.
     fn agrees_to(&self, now: Moment, board: &Board, era: u64) -> bool {
-        let may = |halves: &Halves| matches!(self.may_go_on(board, halves), Ok(()) | Err(Stuck::Led(_)));
-        era == self.ledger.era && self.halves(now, board).is_some_and(|halves| may(&halves))
+        let may = self.halves(now, board).map(|halves| self.half_may(board, &halves));
+        half::may_keep_still(era == self.ledger.era, may)
     }
 
     /// The voters as this node sees them, when it knows for certain that there is no quorum with it.
@@ -360,29 +380,33 @@ impl Core {
             }
         }
         // Who hears this node and is not heard, or the other way round, is in neither half.
-        let here = halves.here.len();
-        let all = here + halves.lost.len() + halves.missing.len();
-        (here <= halves.size / 2 && all == halves.size).then_some(halves)
+        half::is_without_quorum(halves.sides()).then_some(halves)
     }
 
     /// Whether this half may go on by itself, once the others are off (SAFETY rule 17, a to c).
     fn may_go_on(&self, board: &Board, halves: &Halves) -> Result<(), Stuck> {
-        let agreement = self.agreement.as_ref().ok_or(Stuck::NotHalf)?;
-        if halves.here.len() * 2 != halves.size {
-            return Err(Stuck::NotHalf);
-        }
+        self.half_may(board, halves).map_err(|blocked| match blocked {
+            Blocked::NotHalf => Stuck::NotHalf,
+            Blocked::Unsettled => Stuck::Unsettled,
+            Blocked::Fresh => Stuck::Fresh,
+            Blocked::Led => self.better_log(halves).map_or(Stuck::NotHalf, Stuck::Led),
+        })
+    }
+
+    fn half_may(&self, board: &Board, halves: &Halves) -> Result<(), Blocked> {
+        let agreement = self.agreement.as_ref().ok_or(Blocked::NotHalf)?;
         let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
-        // Who has no log knows nothing else of who votes.
-        if !(settled || halves.missing.is_empty() || is_planted(Bug::HalfUnsettled)) {
-            return Err(Stuck::Unsettled);
-        }
         let admitted = self.ledger.nodes.get(&self.settings.me).and_then(|me| me.session);
-        // Of two, neither goes on before both know that everybody knows who votes.
-        let nobody_did = !settled && halves.size == 2 && halves.missing.is_empty();
-        let is_fresh = !nobody_did && admitted.is_none_or(|session| session.boot != board.boot());
-        if is_fresh && !is_planted(Bug::FreshHalfFires) {
-            return Err(Stuck::Fresh);
+        let took_part = admitted.is_some_and(|session| session.boot == board.boot());
+        let knows = Knowledge { settled, took_part, best_log: self.better_log(halves).is_none() };
+        match half::may_go_on(halves.sides(), knows) {
+            Err(Blocked::Unsettled) if is_planted(Bug::HalfUnsettled) => {
+                half::may_go_on(halves.sides(), Knowledge { settled: true, ..knows })
+            }
+            Err(Blocked::Fresh) if is_planted(Bug::FreshHalfFires) => {
+                half::may_go_on(halves.sides(), Knowledge { took_part: true, ..knows })
+            }
+            may => may,
         }
-        self.better_log(halves).map_or(Ok(()), |better| Err(Stuck::Led(better)))
     }
 }

@@ -6,6 +6,7 @@ use super::{Action, Core, LOG_MESSAGE, Message, Out, PLAIN_MESSAGE};
 use crate::{
     agreement::{self, Agreement, Refused},
     board::Board,
+    half,
     ownership::Sights,
     plant::{Bug, is_planted},
     stream::Stream,
@@ -147,10 +148,8 @@ impl Core {
         }
         let theirs = self.sights.seen[from].map(|seen| seen.era);
         let ours = self.ledger.era;
-        let other = theirs.is_some_and(|theirs| theirs != 0 && ours != 0 && theirs != ours);
-        // Who was not seen yet may go by a history that this one went on from.
-        let unknown = theirs.is_none() && !self.ledger.parents.is_empty();
-        if other || unknown || self.half.is_at_work() {
+        let is_foreign = half::is_foreign(ours, theirs, !self.ledger.parents.is_empty());
+        if is_foreign || self.half.is_at_work() {
             return;
         }
         // Votes are refused while a leader is heard, forced ones too (SAFETY rule 13), and by who has

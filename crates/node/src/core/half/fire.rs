@@ -3,7 +3,6 @@
 //! A device may act late, and should hit nobody who takes part by then (SAFETY rule 12). So the others of this half
 //! agree to nothing as long as one may act, and neither does this node: what is left is no quorum.
 
-use ::core::cmp::Ordering;
 use heart_model::{
     Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor,
     longest_fence,
@@ -11,10 +10,12 @@ use heart_model::{
 
 use super::{Attempt, Halves, Hold, Stuck};
 use crate::{
+    agreement::Agreement,
     board::Board,
     conductor::fencing::{AGAIN_AFTER, attempts_max, devices},
     core::{Action, Core, Message, OfHalf, Out},
-    ledger::NodeLedger,
+    half::{self, Turn},
+    ledger::{Ledger, NodeLedger},
 };
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
@@ -151,24 +152,34 @@ impl Core {
         Ok(())
     }
 
-    /// How long this half lets the other one go first, if that has power: not at all if it runs more itself, or as much
-    /// and has the first node. Should both believe that they run less, they do not wait equally long.
+    /// How long this half lets the other one go first, if that has power: by what it knows to be agreed on, and by all
+    /// that may be.
     fn hesitation(&self, halves: &Halves) -> Duration {
-        let held = |nodes: &[NodeName]| {
-            let grants = self.ledger.resources.values().filter_map(|known| known.grant.as_ref());
-            grants.filter(|grant| nodes.contains(&grant.node)).count()
+        let turn = |ledger: &Ledger| {
+            let held = |nodes: &[NodeName]| {
+                let grants = ledger.resources.values().filter_map(|known| known.grant.as_ref());
+                grants.filter(|grant| nodes.contains(&grant.node)).count()
+            };
+            let first = |nodes: &[NodeName]| nodes.iter().map(NodeName::id).min();
+            half::turn(
+                held(&halves.here),
+                held(&halves.missing),
+                first(&halves.here) < first(&halves.missing),
+            )
         };
-        let first = |nodes: &[NodeName]| nodes.iter().map(NodeName::id).min();
-        let has_first = first(&halves.here) < first(&halves.missing);
-        match (held(&halves.here).cmp(&held(&halves.missing)), has_first) {
-            (Ordering::Greater, _) | (Ordering::Equal, true) => Duration::ZERO,
-            (Ordering::Equal, false) | (Ordering::Less, true) => HESITATION + self.timing.lost_after,
-            (Ordering::Less, false) => self.longest_hesitation(),
+        let rest =
+            self.agreement.as_ref().and_then(Agreement::rest).map(|(rest, _)| rest).unwrap_or_default();
+        let whole = (!rest.is_empty()).then(|| turn(&self.ledger_with(&rest)));
+        match whole.max(Some(turn(&self.ledger))).unwrap_or(Turn::Last) {
+            Turn::First => Duration::ZERO,
+            Turn::Second => HESITATION + self.timing.lost_after,
+            Turn::Third => HESITATION + self.timing.lost_after * 2,
+            Turn::Last => self.longest_hesitation(),
         }
     }
 
     fn longest_hesitation(&self) -> Duration {
-        HESITATION + self.timing.lost_after * 2
+        HESITATION + self.timing.lost_after * 3
     }
 
     /// How an attempt of this half ended. Whether it was one.

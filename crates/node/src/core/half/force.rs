@@ -5,12 +5,13 @@
 
 use heart_model::{LogIndex, Moment, NodeName, Term};
 
-use super::{By, Forcing, Going, Halves, StandingBack};
+use super::{By, Forcing, Going, Halves, StandingBack, Stuck};
 use crate::{
     agreement::{Agreement, Ticket},
     board::Board,
     core::{Action, Core, Message, OfHalf, Out},
-    ledger::{Change, Entry, Forced, VERSION, Without, read},
+    half,
+    ledger::{Change, Entry, Forced, Ledger, VERSION, Without, read},
     pulse::Sighting,
 };
 
@@ -50,10 +51,40 @@ impl Core {
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
         let goes = !going.is_suspended;
-        if !(all && self.force(&going, out)) {
+        let by_tie_break = matches!(going.by, By::TieBreak(_));
+        let claimed = match all && by_tie_break && !slots.is_empty() {
+            true => self.claim_once_more(now, board, &mut going, out),
+            false => Ok(true),
+        };
+        if claimed == Err(Stuck::NotNamed) {
+            return false;
+        }
+        if !(half::may_force(all, by_tie_break, claimed == Ok(true)) && self.force(&going, out)) {
             self.half.going = Some(going);
         }
         goes
+    }
+
+    /// The others of this half have given up their votes: the tie-break is asked once more. Whether it sides with this
+    /// half.
+    ///
+    /// # Errors
+    /// When it does not, or is not reached.
+    fn claim_once_more(
+        &mut self,
+        now: Moment,
+        board: &Board,
+        going: &mut Going,
+        out: &mut Out,
+    ) -> Result<bool, Stuck> {
+        if !::core::mem::replace(&mut going.is_claimed_anew, true) {
+            self.half.tie.outdate();
+        }
+        let era = self.claim(now, self.next_era(board), &going.halves, out)?;
+        if let Some(era) = era {
+            (going.by, going.era) = (By::TieBreak(era), era);
+        }
+        Ok(era.is_some())
     }
 
     /// Another of this half goes on from this history: it has what this node has, and this one's vote may not count
@@ -70,13 +101,16 @@ impl Core {
             return;
         }
         let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
-        let agrees = match self.agreement.is_none() {
-            // What this node had may have been agreed on: it has to be asked as one that lost it.
-            true => lost || by_word,
-            false if by_word => has_more && era == self.ledger.era && self.halves(now, board).is_some(),
-            false => has_more && self.agrees_to(now, board, era),
+        let asked = half::Asked {
+            has_log: self.agreement.is_some(),
+            as_lost: lost,
+            by_word,
+            asker_has_more: has_more,
+            same_era: era == self.ledger.era,
+            without_quorum: self.halves(now, board).is_some(),
+            keeps_still: self.agrees_to(now, board, era),
         };
-        if agrees {
+        if half::may_stand_back(asked) {
             let ticket = self.lose_log(board, out);
             self.half.standing_back = Some(StandingBack { ticket, slot, era });
         }
@@ -89,6 +123,17 @@ impl Core {
         }
     }
 
+    /// What everything leads to that this node has, with what it does not know to be agreed on.
+    pub(super) fn ledger_with(&self, rest: &[raft::eraftpb::Entry]) -> Ledger {
+        let mut ledger = self.ledger.clone();
+        for entry in rest {
+            if let Ok(read) = read(&entry.data) {
+                ledger.apply(LogIndex(entry.index), &read);
+            }
+        }
+        ledger
+    }
+
     pub(super) fn last_entry(&self) -> (Term, LogIndex) {
         self.agreement.as_ref().map_or((Term(0), LogIndex(0)), Agreement::last)
     }
@@ -99,12 +144,7 @@ impl Core {
         let halves = &going.halves;
         let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
         let Some((rest, begins)) = agreement.rest() else { return false };
-        let mut ledger = self.ledger.clone();
-        for entry in &rest {
-            if let Ok(read) = read(&entry.data) {
-                ledger.apply(LogIndex(entry.index), &read);
-            }
-        }
+        let mut ledger = self.ledger_with(&rest);
         let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
         let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });
         let forced = Forced {
@@ -178,7 +218,7 @@ impl Core {
 
     /// Somebody goes by a history that went on from others: if ours is one of these, it is over.
     pub(super) fn on_went_on(&mut self, era: u64, parents: &[u64], board: &Board, out: &mut Out) {
-        if era != self.ledger.era && self.ledger.era != 0 && parents.contains(&self.ledger.era) {
+        if half::is_left_behind(self.ledger.era, era, parents.iter().copied()) {
             out.actions.push(Action::Note("the cluster went on without this node while it was away".into()));
             self.lose_log(board, out);
         }

@@ -14,6 +14,7 @@ use super::{Halves, Stuck};
 use crate::{
     agreement::RaftId,
     core::{Action, Core, Out},
+    half,
 };
 
 /// How long is waited before a tie-break is asked again that was not reached.
@@ -38,6 +39,8 @@ pub(super) struct Tie {
     asked_at: Option<Moment>,
     /// What this half wants to stand there, to go on.
     claim: Option<Standing>,
+    /// What it wanted before: see [`Tie::outdate`].
+    outdated: Option<Standing>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,11 @@ impl Tie {
         until.into_iter().chain(self.not_before).min_by_key(|at| at.boottime)
     }
 
+    /// Changes with each order.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// No number is given twice in a life of this node: an order of an earlier core may be answered late.
     pub(super) fn count_from(&mut self, number: u64) {
         self.number = number;
@@ -66,6 +74,19 @@ impl Tie {
     /// This node leads from now on: what it knew may be what another half meant to change.
     pub(super) fn forget(&mut self) {
         self.known = None;
+    }
+
+    /// What this half claims: what it did before, or `new` if it did not, or of another history.
+    fn claim_anew(&mut self, new: Standing) -> Standing {
+        let claim = self.claim.take().filter(|claim| claim.parent == new.parent).unwrap_or(new);
+        self.claim = Some(claim.clone());
+        claim
+    }
+
+    /// What this half claimed is worth nothing from now on but another claim in its place: who is heard, or was until
+    /// now, may have a leader that found that it came to nothing.
+    pub(super) fn outdate(&mut self) {
+        self.outdated = self.claim.take().or(self.outdated.take());
     }
 
     /// The executor was started anew, and knows nothing of what it was told.
@@ -141,11 +162,8 @@ impl Core {
             None => return self.look(now, out),
             Some(known) => known.clone(),
         };
-        // A leader has a quorum in this history, so nobody has gone on from it: what says so came to nothing.
-        let ours = |known: &Standing| {
-            let (era, parents) = (self.ledger.era, &self.ledger.parents);
-            known.era == era || parents.contains(&known.era) || known.parent == Some(era)
-        };
+        let parents = || self.ledger.parents.iter().copied();
+        let ours = |known: &Standing| half::may_replace(self.ledger.era, parents(), known.era, known.parent);
         if known.as_ref().is_none_or(ours) {
             self.order_tie(now, known, wanted, out);
         } else {
@@ -217,8 +235,6 @@ impl Core {
         }
         let parent = Some(self.ledger.era);
         let new = Standing { era: next_era, parent, ..self.standing(Vec::new()).ok_or(Stuck::NotNamed)? };
-        let claim = self.half.tie.claim.take_if(|claim| claim.parent == parent).unwrap_or(new);
-        self.half.tie.claim = Some(claim.clone());
         // What stood there before may have been changed since.
         let is_new = self
             .half
@@ -226,13 +242,17 @@ impl Core {
             .asked_at
             .zip(self.half.since)
             .is_some_and(|(at, since)| at.boottime >= since.boottime);
-        match self.half.tie.known.clone().filter(|_| is_new) {
-            None => self.look(now, out),
-            Some(Some(known)) if known == claim => return Ok(Some(claim.era)),
-            Some(Some(known)) if self.names_this_half(&known, halves) => {
+        let Some(known) = self.half.tie.known.clone().filter(|_| is_new) else {
+            self.look(now, out);
+            return Ok(None);
+        };
+        let claim = self.half.tie.claim_anew(new);
+        match known {
+            Some(known) if known == claim => return Ok(Some(claim.era)),
+            Some(known) if self.names_this_half(&known, halves) || self.is_outdated(&known) => {
                 self.order_tie(now, Some(known), claim, out);
             }
-            Some(_) => {
+            Some(_) | None => {
                 self.look_again(now, out);
                 return Err(Stuck::NotNamed);
             }
@@ -251,9 +271,18 @@ impl Core {
         let Some(agreement) = &self.agreement else { return false };
         let all: BTreeSet<&NodeName> =
             halves.here.iter().chain(&halves.missing).chain(&halves.lost).collect();
-        known.era == self.ledger.era
-            && known.configuration == agreement.configuration().0
-            && known.named.iter().collect::<BTreeSet<_>>() == all
+        half::is_named(
+            known.era == self.ledger.era,
+            known.configuration == agreement.configuration().0,
+            known.named.iter().collect::<BTreeSet<_>>() == all,
+        )
+    }
+
+    /// Whether this is what this half claimed before, for the voters that are in force.
+    fn is_outdated(&self, known: &Standing) -> bool {
+        let configuration = self.agreement.as_ref().map(|agreement| agreement.configuration().0);
+        let own = known.parent == Some(self.ledger.era) && Some(known.configuration) == configuration;
+        own && self.half.tie.outdated.as_ref() == Some(known)
     }
 
     fn voter_names(&self) -> Vec<NodeName> {
