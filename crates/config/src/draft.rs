@@ -82,6 +82,7 @@ pub(crate) struct NodeDraft {
     pub(crate) capacity: Option<Written<Amounts>>,
     /// What switches it off, whatever it is: devices, lists of them, lists of lists.
     pub(crate) fence: Option<Value>,
+    pub(crate) watchdog: Option<Written<String>>,
     pub(crate) present: Vec<String>,
 }
 
@@ -317,6 +318,7 @@ fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> No
         voter: keys.boolean("voter"),
         capacity: keys.amounts("capacity"),
         fence: keys.value("fence").cloned(),
+        watchdog: keys.text("watchdog"),
         present,
         name,
     };

@@ -51,6 +51,7 @@ pub fn print(spec: &Spec) -> String {
         text.entry("voter", &node.voter.to_string());
         text.amounts("capacity", &node.capacity);
         print_fence(&mut text, &node.fence);
+        node.watchdog.iter().for_each(|device| text.entry("watchdog", &quoted(device)));
     }
     for (name, hours) in &spec.times {
         print_time(&mut text, name.as_str(), hours);

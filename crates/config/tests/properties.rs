@@ -248,9 +248,10 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn plain_spec() -> impl Strategy<Value = Spec> {
-    (bare_spec(), collection::vec(fence(), 9)).prop_map(|(mut spec, fences)| {
-        for (node, fence) in spec.nodes.values_mut().zip(fences) {
-            node.fence = fence;
+    let watchdog = option::of("/dev/[a-z/0-9]{1,20}");
+    (bare_spec(), collection::vec((fence(), watchdog), 9)).prop_map(|(mut spec, all)| {
+        for (node, (fence, watchdog)) in spec.nodes.values_mut().zip(all) {
+            (node.fence, node.watchdog) = (fence, watchdog);
         }
         spec
     })
@@ -317,6 +318,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                                 voter: number < voters,
                                 capacity: BTreeMap::new(),
                                 fence: Vec::new(),
+                                watchdog: None,
                             },
                         )
                     })

@@ -212,6 +212,9 @@ pub struct NodeSpec {
     /// What can switch it off: levels, tried one after another; all devices of a level are needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fence: Vec<Vec<FenceDevice>>,
+    /// The device file of the watchdog that resets it when Heart does not get on there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<String>,
 }
 
 /// An address of a node on one link.

@@ -78,7 +78,13 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
         (
             name(place),
-            NodeSpec { addresses, voter: place < voters, capacity: BTreeMap::new(), fence: Vec::new() },
+            NodeSpec {
+                addresses,
+                voter: place < voters,
+                capacity: BTreeMap::new(),
+                fence: Vec::new(),
+                watchdog: None,
+            },
         )
     };
     let timeouts = LogicalTimeouts {

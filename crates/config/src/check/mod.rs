@@ -20,6 +20,7 @@ mod resources;
 mod room;
 mod tie_break;
 mod times;
+mod watchdog;
 mod wishes;
 
 use heart_model::{Duration, NameError, Spec};

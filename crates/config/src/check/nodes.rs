@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, VOTERS_MAX};
 
-use super::{absent, addresses, fence, missing_key, name, room, too_many};
+use super::{absent, addresses, fence, missing_key, name, room, too_many, watchdog};
 use crate::{
     Code, Environment, Mistake, Span,
     draft::{Draft, NodeDraft},
@@ -31,12 +31,13 @@ pub(super) fn nodes(
         let addresses = addresses_of(node, mistakes);
         let capacity = room::amounts("capacity", node.capacity.as_ref(), mistakes);
         let fence = fence::levels(node, environment, mistakes);
+        let watchdog = watchdog::device(node, mistakes);
         let Some(name) = name(&node.name, "node", NodeName::new, mistakes) else { continue };
         let taken = numbers.insert(name.id(), (name.clone(), node.name.span));
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence, watchdog });
     }
     uneven(&draft.nodes, mistakes);
     nodes

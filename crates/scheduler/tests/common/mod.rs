@@ -51,7 +51,13 @@ impl World {
         for name in nodes {
             world.spec.nodes.insert(
                 node(name),
-                NodeSpec { addresses: Vec::new(), voter: true, capacity: BTreeMap::new(), fence: Vec::new() },
+                NodeSpec {
+                    addresses: Vec::new(),
+                    voter: true,
+                    capacity: BTreeMap::new(),
+                    fence: Vec::new(),
+                    watchdog: None,
+                },
             );
             world.boot(&node(name));
         }
