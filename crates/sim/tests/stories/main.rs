@@ -13,3 +13,4 @@ mod schedules;
 mod sick;
 mod starts;
 mod told;
+mod watchdogs;
