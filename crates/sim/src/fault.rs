@@ -211,10 +211,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
-            Fault::LoseWatchdog(node) => {
-                self.machines[node].board.set_machine(false, false);
-                self.machines[node].watchdog = None;
-            }
+            Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::Device { node, device } => {
                 if self.devices.insert(node, device).unwrap_or_default() != device {

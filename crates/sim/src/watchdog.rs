@@ -161,6 +161,11 @@ impl World {
 }
 
 impl Machine {
+    pub(crate) fn lose_watchdog(&mut self) {
+        self.board.set_machine(false, false);
+        self.watchdog = None;
+    }
+
     /// Whether a hypervisor may pause it: the file says of some that this never happens.
     pub(crate) fn may_be_paused(&self) -> bool {
         self.watchdog.is_none()
