@@ -22,12 +22,14 @@ pub(crate) struct Rough<'a> {
     lost_after: Nanos,
     /// Troubles so far begin before this, counted from the beginning of the world.
     at: Nanos,
+    /// Some of them last until then.
+    ends: Nanos,
     disk_lost: bool,
 }
 
 impl<'a> Rough<'a> {
     pub(crate) fn new(chance: &'a mut Chance, names: Vec<NodeName>, lost_after: Nanos) -> Rough<'a> {
-        Rough { chance, names, lost_after, at: lost_after, disk_lost: false }
+        Rough { chance, names, lost_after, at: lost_after, ends: 0, disk_lost: false }
     }
 
     /// Schedules all of it, with machines that are `sick` at times; when the last of it begins.
@@ -35,7 +37,7 @@ impl<'a> Rough<'a> {
         let first = world.voters();
         if first.len() == 1 && self.names.len() > 1 && self.chance.happens(800) {
             self.grow(world, first[0]);
-            return self.at;
+            return self.at.max(self.ends);
         }
         for place in 0..self.names.len() {
             let wait = self.chance.below(self.lost_after);
@@ -57,6 +59,7 @@ impl<'a> Rough<'a> {
             self.at += self.chance.below(gap + 1);
             if self.chance.happens(150) { self.company(world) } else { self.trouble(world) }
         }
+        self.at = self.at.max(self.ends);
         if sick {
             self.sickness(world);
         }
@@ -238,6 +241,8 @@ impl<'a> Rough<'a> {
             }
             _ => {}
         }
+        // The last stop of a guardian, and the reset that it may end with.
+        self.ends = self.ends.max(at + lasts.max(deadline * 5));
         self.at += self.chance.below(lasts);
     }
 
