@@ -62,6 +62,7 @@ impl Rack {
     /// Why ada could not be switched off.
     fn refuses(&self, devices: &[FenceDevice]) -> String {
         match self.off(devices) {
+            FenceOutcome::Silent => panic!("no program says that"),
             FenceOutcome::Off => panic!("it is said to be off"),
             FenceOutcome::Failed { message } => message,
         }

@@ -83,6 +83,8 @@ pub(crate) struct NodeDraft {
     pub(crate) capacity: Option<Written<Amounts>>,
     /// What switches it off, whatever it is: devices, lists of them, lists of lists.
     pub(crate) fence: Option<Value>,
+    pub(crate) watchdog: Option<Written<String>>,
+    pub(crate) never_paused: Option<Written<bool>>,
     pub(crate) present: Vec<String>,
 }
 
@@ -321,6 +323,8 @@ fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> No
         voter: keys.boolean("voter"),
         capacity: keys.amounts("capacity"),
         fence: keys.value("fence").cloned(),
+        watchdog: keys.text("watchdog"),
+        never_paused: keys.boolean("never_paused"),
         present,
         name,
     };

@@ -249,9 +249,19 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn plain_spec() -> impl Strategy<Value = Spec> {
-    (bare_spec(), collection::vec(fence(), 9)).prop_map(|(mut spec, fences)| {
-        for (node, fence) in spec.nodes.values_mut().zip(fences) {
-            node.fence = fence;
+    let watchdog = (option::of("/dev/[a-z/0-9]{1,20}"), any::<bool>());
+    (bare_spec(), collection::vec((fence(), watchdog), 9)).prop_map(|(mut spec, all)| {
+        for (node, (fence, watchdog)) in spec.nodes.values_mut().zip(all) {
+            (node.fence, (node.watchdog, node.never_paused)) = (fence, watchdog);
+            if node.watchdog.is_some() && node.never_paused {
+                node.fence.push(vec![FenceDevice {
+                    agent: FenceAgent::Watchdog,
+                    parameters: BTreeMap::new(),
+                    delay: Duration::ZERO,
+                    timeout: spec.timing.self_fence(),
+                    timeout_is_least: false,
+                }]);
+            }
         }
         spec
     })
@@ -319,6 +329,8 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                                 voter: number < voters,
                                 capacity: BTreeMap::new(),
                                 fence: Vec::new(),
+                                watchdog: None,
+                                never_paused: false,
                             },
                         )
                     })

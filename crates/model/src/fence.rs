@@ -45,6 +45,12 @@ impl FenceDevice {
         self.timeout * 2
     }
 
+    /// Whether it is the node's own watchdog, which nobody tells anything.
+    #[must_use]
+    pub fn is_watchdog(&self) -> bool {
+        self.agent == FenceAgent::Watchdog
+    }
+
     /// Its agent, with the outlet if one is written, for people.
     #[must_use]
     pub fn name(&self) -> String {
@@ -63,6 +69,8 @@ pub enum FenceAgent {
     Program(String),
     /// A plug-in of cluster-glue, such as `external/ipmi`: told by its environment and one word.
     External(String),
+    /// Nothing that can be told: the node resets itself when Heart does not get on there, or is cut off.
+    Watchdog,
 }
 
 /// Why a text names no agent of a device.
@@ -73,7 +81,8 @@ impl fmt::Display for NoFenceAgent {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             to,
-            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`",
+            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`, or \
+             `watchdog`",
             self.0
         )
     }
@@ -82,10 +91,13 @@ impl fmt::Display for NoFenceAgent {
 impl core::error::Error for NoFenceAgent {}
 
 impl FenceAgent {
+    /// What a file says for [`FenceAgent::Watchdog`].
+    pub const WATCHDOG: &str = "watchdog";
+
     /// Reads a name as it is written in a configuration.
     ///
     /// # Errors
-    /// When it is neither `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
+    /// When it is neither `watchdog` nor `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
     pub fn parse(text: &str) -> Result<FenceAgent, NoFenceAgent> {
         let is_name = |name: &str| {
             let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -94,6 +106,7 @@ impl FenceAgent {
         match (text.strip_prefix("fence_"), text.strip_prefix("external/")) {
             (Some(name), _) if is_name(name) => Ok(FenceAgent::Program(text.into())),
             (_, Some(name)) if is_name(name) => Ok(FenceAgent::External(name.into())),
+            _ if text == FenceAgent::WATCHDOG => Ok(FenceAgent::Watchdog),
             _ => Err(NoFenceAgent(text.into())),
         }
     }
@@ -104,6 +117,7 @@ impl fmt::Display for FenceAgent {
         match self {
             FenceAgent::Program(name) => to.write_str(name),
             FenceAgent::External(name) => write!(to, "external/{name}"),
+            FenceAgent::Watchdog => to.write_str(FenceAgent::WATCHDOG),
         }
     }
 }
@@ -192,6 +206,9 @@ pub struct FenceReport {
 pub enum FenceOutcome {
     /// Every device was told to switch it off and said afterwards that it is off.
     Off,
+    /// Nothing was heard of it for as long as a node takes at most that resets itself: it is off, or has let go of
+    /// everything. It may have power.
+    Silent,
     /// Nothing is proven.
     Failed {
         /// What was tried, what was found, for people.
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_called_as_its_program_is() {
-        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi"] {
+        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "watchdog"] {
             assert_eq!(FenceAgent::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "fence_", "ipmilan", "external/", "external/../sh", "fence_a/b", "fence_ x"] {

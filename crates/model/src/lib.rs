@@ -23,6 +23,7 @@ mod spec;
 mod status;
 mod tie_break;
 mod time;
+mod watchdog;
 mod wishes;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
@@ -51,4 +52,5 @@ pub use status::{
 };
 pub use tie_break::{Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec};
 pub use time::{Duration, Instant, Moment};
+pub use watchdog::FEEDS_PER_DEADLINE;
 pub use wishes::{Copies, Instead, Other, Wishes};

@@ -19,6 +19,7 @@ mod parting;
 mod rough;
 mod tie_break;
 mod view;
+mod watchdog;
 mod world;
 
 pub use chance::Chance;
@@ -27,6 +28,7 @@ pub use fault::Fault;
 pub use fence::{Device, with_devices};
 pub use machine::{Machine, Power};
 pub use tie_break::with_tie_break;
+pub use watchdog::with_watchdogs;
 pub use world::{World, WorldSettings};
 
 /// True time in nanoseconds since the world began.

@@ -22,12 +22,14 @@ pub(crate) struct Rough<'a> {
     lost_after: Nanos,
     /// Troubles so far begin before this, counted from the beginning of the world.
     at: Nanos,
+    /// Some of them last until then.
+    ends: Nanos,
     disk_lost: bool,
 }
 
 impl<'a> Rough<'a> {
     pub(crate) fn new(chance: &'a mut Chance, names: Vec<NodeName>, lost_after: Nanos) -> Rough<'a> {
-        Rough { chance, names, lost_after, at: lost_after, disk_lost: false }
+        Rough { chance, names, lost_after, at: lost_after, ends: 0, disk_lost: false }
     }
 
     /// Schedules all of it, with machines that are `sick` at times; when the last of it begins.
@@ -35,7 +37,7 @@ impl<'a> Rough<'a> {
         let first = world.voters();
         if first.len() == 1 && self.names.len() > 1 && self.chance.happens(800) {
             self.grow(world, first[0]);
-            return self.at;
+            return self.at.max(self.ends);
         }
         for place in 0..self.names.len() {
             let wait = self.chance.below(self.lost_after);
@@ -57,6 +59,7 @@ impl<'a> Rough<'a> {
             self.at += self.chance.below(gap + 1);
             if self.chance.happens(150) { self.company(world) } else { self.trouble(world) }
         }
+        self.at = self.at.max(self.ends);
         if sick {
             self.sickness(world);
         }
@@ -170,6 +173,9 @@ impl<'a> Rough<'a> {
         if world.has_devices() && self.chance.happens(400) {
             return self.shot(world);
         }
+        if world.has_watchdogs() && self.chance.happens(250) {
+            return self.stuck(world);
+        }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
         if world.spec().tie_break.is_some() && self.chance.happens(200) {
             world.schedule(at, Fault::TieBreak { node, reached: false });
@@ -209,6 +215,35 @@ impl<'a> Rough<'a> {
             }
             _ => self.ask(world, node),
         }
+    }
+
+    /// A node is cut off, for about as long as it takes until it counts as off, and something of it stands still that is
+    /// needed to let go, or to feed its watchdog (rule 11).
+    fn stuck(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let timing = world.timing();
+        let deadline = timing.watchdog().as_nanos() as Nanos;
+        let lasts = self.chance.between(deadline / 2, timing.self_fence().as_nanos() as Nanos * 3 / 2);
+        self.cut_off(world, at, node);
+        self.mend(world, at + lasts, node);
+        let late = at + self.chance.below(deadline * 2);
+        match self.chance.below(6) {
+            0 => world.schedule(at, Fault::StallCore { node, lasts }),
+            1 => world.schedule(at, Fault::Freeze { node, lasts }),
+            2 => {
+                let lasts = self.chance.below(deadline * 2);
+                world.schedule(late, Fault::StallGuardian { node, lasts });
+            }
+            3 | 4 => {
+                world.schedule(at, Fault::StallExecutor { node, lasts });
+                let lasts = self.chance.below(deadline);
+                world.schedule(late, Fault::StallGuardian { node, lasts });
+            }
+            _ => {}
+        }
+        // The last stop of a guardian, and the reset that it may end with.
+        self.ends = self.ends.max(at + lasts.max(deadline * 5));
+        self.at += self.chance.below(lasts);
     }
 
     /// A device is no longer what it was, or somebody switches on what was switched off.

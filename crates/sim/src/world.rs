@@ -15,6 +15,7 @@ use crate::{
     fence::{Fencing, Proving},
     ms,
     tie_break::{Asked, TieBreak},
+    watchdog::AtWatchdog,
 };
 
 /// Most events that a world may see in one millisecond of true time: more is a loop without an end.
@@ -111,6 +112,7 @@ pub(crate) enum Happening {
         by_half: Option<(usize, u64)>,
     },
     Fenced(Fencing),
+    Watchdog(AtWatchdog),
     TieBreak(Asked),
     /// An executor has waited before it tells a device.
     Hesitated {
@@ -343,6 +345,7 @@ impl World {
                 }
             }
             Happening::Look => self.look(None),
+            Happening::Watchdog(at) => self.on_watchdog(at),
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),

@@ -92,7 +92,7 @@ impl<'a> Switch<'a> {
         let parameters = device.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
         switch.told = match device.agent {
             FenceAgent::External(_) => Told::Variables(parameters.collect()),
-            FenceAgent::Program(_) => Told::Lines(switch.lines(descriptions)?),
+            FenceAgent::Program(_) | FenceAgent::Watchdog => Told::Lines(switch.lines(descriptions)?),
         };
         Ok(switch)
     }
@@ -202,6 +202,7 @@ impl<'a> Switch<'a> {
                 "see that the device is reachable from here and lets us in (try `stonith -t external/{name} … -lS` \
                  by hand), or raise its `timeout`"
             ),
+            FenceAgent::Watchdog => "nobody but its own node can use it".to_owned(),
         }
     }
 
@@ -311,6 +312,9 @@ fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
     let (folders, name, package) = match agent {
         FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
         FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),
+        FenceAgent::Watchdog => {
+            return Err("a watchdog is told nothing: its own node alone can use it".into());
+        }
     };
     let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {

@@ -20,9 +20,10 @@ mod resources;
 mod room;
 mod tie_break;
 mod times;
+mod watchdog;
 mod wishes;
 
-use heart_model::{Duration, NameError, Spec};
+use heart_model::{Duration, NameError, Profile, Spec, Timing};
 
 use crate::{Code, Environment, Mistake, Severity, Span, Written, draft::Draft, duration, tree::cut, words};
 
@@ -34,7 +35,9 @@ pub(crate) fn check(
 ) -> Option<Spec> {
     let cluster = cluster::cluster(draft, environment, mistakes);
     let timing = cluster::timing(&draft.timing, mistakes);
-    let nodes = nodes::nodes(draft, environment, mistakes);
+    // What follows from a timing that is wrong is not what is wrong.
+    let derived = timing.unwrap_or(Timing::of(Profile::Default));
+    let nodes = nodes::nodes(draft, &derived, environment, mistakes);
     let agents = resources::Agents::new(environment);
     let names = names::Names::of(draft);
     let resources = resources::resources(draft, &names, &agents, mistakes);

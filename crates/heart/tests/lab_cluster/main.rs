@@ -21,3 +21,4 @@ mod power;
 mod reload;
 mod starts;
 mod strangers;
+mod watchdogs;

@@ -52,7 +52,14 @@ impl World {
         for name in nodes {
             world.spec.nodes.insert(
                 node(name),
-                NodeSpec { addresses: Vec::new(), voter: true, capacity: BTreeMap::new(), fence: Vec::new() },
+                NodeSpec {
+                    addresses: Vec::new(),
+                    voter: true,
+                    capacity: BTreeMap::new(),
+                    fence: Vec::new(),
+                    watchdog: None,
+                    never_paused: false,
+                },
             );
             world.boot(&node(name));
         }

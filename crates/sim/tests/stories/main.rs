@@ -14,3 +14,4 @@ mod schedules;
 mod sick;
 mod starts;
 mod told;
+mod watchdogs;
