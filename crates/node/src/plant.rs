@@ -47,11 +47,13 @@ pub enum Bug {
     OffBeforeDeadline,
     /// A watchdog is fed although the lease has ended and nothing was let go (rule 11).
     FedWithoutLease,
+    /// Half of the voters goes on by a claim of the tie-break that it made before it heard the others again (rule 19).
+    ClaimKept,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 21] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -72,6 +74,7 @@ impl Bug {
         Bug::TieBreakIgnored,
         Bug::OffBeforeDeadline,
         Bug::FedWithoutLease,
+        Bug::ClaimKept,
     ];
 }
 

@@ -39,10 +39,11 @@ const SICK_EVERY: u64 = 16;
 /// Which of these they are.
 const SICK: [u64; 2] = [3, 8];
 
-/// Of so many worlds, in one nodes part while one knows what another does not: there are devices.
+/// Of so many worlds, in two nodes part while one knows what another does not: in one there are devices, in the other
+/// something decides between two halves.
 const PARTS_EVERY: u64 = 32;
 /// Which of these that is.
-const PARTS: u64 = 21;
+const PARTS: [u64; 2] = [21, 17];
 
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
@@ -205,7 +206,7 @@ enum Kind {
 fn kind(seed: u64) -> Kind {
     match seed {
         _ if SICK.contains(&(seed % SICK_EVERY)) => Kind::Sick,
-        _ if seed % PARTS_EVERY == PARTS => Kind::Parts,
+        _ if PARTS.contains(&(seed % PARTS_EVERY)) => Kind::Parts,
         _ => Kind::Any,
     }
 }
@@ -214,7 +215,9 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
     let tied = TIED.contains(&(seed % TIED_EVERY));
     let watched = seed % WATCHED_EVERY == WATCHED;
-    let sizes = if kind(seed) == Kind::Parts {
+    let sizes = if kind(seed) == Kind::Parts && tied {
+        [2, 2, 2, 2, 2, 4, 4, 4, 4, 4]
+    } else if kind(seed) == Kind::Parts {
         [3, 3, 3, 3, 4, 4, 4, 5, 5, 7]
     } else if fenced || tied {
         [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]

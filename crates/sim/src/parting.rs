@@ -7,6 +7,9 @@
 
 use crate::{Broken, Chance, Fault, Nanos, World, ms};
 
+/// How often halves part and meet.
+const FLICKERS: usize = 8;
+
 /// How long the nodes may take to begin with the change, in lost-afters.
 const CHANGE: u64 = 6;
 
@@ -17,6 +20,9 @@ pub(crate) fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos) ->
         world.schedule(chance.below(lost_after), Fault::PowerOn(place));
     }
     world.run(lost_after * 5)?;
+    if world.spec().tie_break.is_some() {
+        return flicker(world, chance, lost_after);
+    }
     if size.is_multiple_of(2) {
         return unlike(world, chance, lost_after);
     }
@@ -63,6 +69,26 @@ fn unlike(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(
         (0..size).for_each(|place| world.schedule(lost_after * wait, Fault::PowerOn(place)));
     }
     world.run(lost_after * 8)
+}
+
+/// Two halves part, hear each other again, and part again, while what decides between them answers late or to one of
+/// them only (rule 19): what was asked of it in one parting must not count in another.
+fn flicker(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Result<(), Broken> {
+    let size = world.size();
+    let half: Vec<usize> = (0..size / 2).collect();
+    for _ in 0..FLICKERS {
+        if chance.happens(300) {
+            let (node, lasts) = (chance.below(size as u64) as usize, chance.below(lost_after * 2));
+            world.schedule(0, Fault::TieBreak { node, reached: false });
+            world.schedule(lasts, Fault::TieBreak { node, reached: true });
+        }
+        part(world, &half);
+        world.run(lost_after + chance.below(lost_after / 4))?;
+        world.schedule(0, Fault::Heal);
+        world.run(chance.below(lost_after))?;
+    }
+    part(world, &half);
+    world.run(lost_after * 4)
 }
 
 /// The first voter but the leader that has heard of the change and does not know that it is agreed on.

@@ -355,6 +355,12 @@ impl Core {
         half::may_keep_still(era == self.ledger.era, may)
     }
 
+    /// Whether this node knows of a change of who votes that it does not know to be agreed on.
+    #[must_use]
+    pub fn awaits_other_voters(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| !agreement.is_settled())
+    }
+
     /// The voters as this node sees them, when it knows for certain that there is no quorum with it.
     pub(super) fn halves(&self, now: Moment, board: &Board) -> Option<Halves> {
         let agreement = self.agreement.as_ref()?;

@@ -576,12 +576,6 @@ impl Core {
         members.into_iter().map(RaftId::node).collect()
     }
 
-    /// Whether this node knows of a change of who votes that it does not know to be agreed on.
-    #[must_use]
-    pub fn awaits_other_voters(&self) -> bool {
-        self.agreement.as_ref().is_some_and(|agreement| !agreement.is_settled())
-    }
-
     /// Whether this node leads, and in which term. For tests and tools.
     #[must_use]
     pub fn leading(&self) -> Option<Term> {

@@ -15,6 +15,7 @@ use crate::{
     agreement::RaftId,
     core::{Action, Core, Out},
     half,
+    plant::{Bug, is_planted},
 };
 
 /// How long is waited before a tie-break is asked again that was not reached.
@@ -86,6 +87,9 @@ impl Tie {
     /// What this half claimed is worth nothing from now on but another claim in its place: who is heard, or was until
     /// now, may have a leader that found that it came to nothing.
     pub(super) fn outdate(&mut self) {
+        if is_planted(Bug::ClaimKept) {
+            return;
+        }
         self.outdated = self.claim.take().or(self.outdated.take());
     }
 
