@@ -119,3 +119,21 @@ pub enum TieBreakOutcome {
         message: String,
     },
 }
+
+impl TieBreakOutcome {
+    /// What comparing and setting comes to if `stands` is what stands there; nothing if `set` may be put in its place.
+    #[must_use]
+    pub fn compared(
+        instead_of: Option<&Standing>,
+        set: &Standing,
+        stands: Option<&Standing>,
+    ) -> Option<TieBreakOutcome> {
+        if stands == Some(set) {
+            Some(TieBreakOutcome::Set)
+        } else if stands == instead_of {
+            None
+        } else {
+            Some(TieBreakOutcome::Other(stands.cloned()))
+        }
+    }
+}

@@ -170,13 +170,7 @@ pub fn compared(
     set: &Standing,
     stands: Option<Standing>,
 ) -> Option<TieBreakOutcome> {
-    if stands.as_ref() == Some(set) {
-        Some(TieBreakOutcome::Set)
-    } else if stands == *instead_of {
-        None
-    } else {
-        Some(TieBreakOutcome::Other(stands))
-    }
+    TieBreakOutcome::compared(instead_of.as_ref(), set, stands.as_ref())
 }
 
 /// Reads a value.

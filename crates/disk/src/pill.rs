@@ -1,0 +1,352 @@
+//! Telling a machine over the disk to reset itself, and knowing when it is off.
+//!
+//! Who may switch a node off writes a message with its life into a block of his own. That node reads all messages
+//! again and again, in rounds: it reads, and then counts the round in its beat. Finding a message of its life while it
+//! has no lease, it writes into its beat that it obeys, as the last thing it ever writes there in that life, and
+//! resets itself. A node that has a lease obeys nobody: while it takes part there is no right to switch it off, so the
+//! message is one that nobody withdrew in time.
+//!
+//! Silence on the disk proves nothing, as it proves nothing on a network. There are three proofs:
+//!
+//! - *It obeys, and the time of its watchdog is over.* If the reset itself hangs, the watchdog is left alone from then on.
+//! - *Its slot has another life.* So the machine has started anew.
+//! - *Nothing was heard for as long as it takes.* A machine that does not get through a round and has no lease is left
+//!   alone by what feeds its watchdog, and says in its beat after how long it is off then. This counts only if that
+//!   life said it, and from the moment on in which the message stood on the disk: no round that began later can have
+//!   missed it.
+//!
+//! A beat that goes on afterwards shows that the machine is not off, whatever was promised. All of this holds for a
+//! machine whose clock counts while it runs, and not for a guest that may be paused: its watchdog pauses with it.
+
+use alloc::{format, string::String, vec::Vec};
+use heart_model::{BootId, Duration};
+
+use crate::{
+    layout::Slot,
+    records::{Beat, MESSAGES_MAX, Message, Messages, Obeyed},
+};
+
+/// The message that this life of a machine has to obey, if there is one: `all` are the messages of each slot.
+#[must_use]
+pub fn obeyed(me: Slot, boot: BootId, all: &[(Slot, Messages)]) -> Option<Obeyed> {
+    let for_me = |message: &&Message| message.to == me && message.boots.contains(&boot);
+    all.iter().find_map(|(by, messages)| {
+        messages.all.iter().find(for_me).map(|message| Obeyed { by: *by, number: message.number })
+    })
+}
+
+/// The lives that a message has to name to end `boot`, where the slot of that machine says `beat`.
+#[must_use]
+pub fn named(boot: BootId, beat: &Beat) -> Vec<BootId> {
+    let other = beat.boot.filter(|other| *other != boot);
+    core::iter::once(boot).chain(other).collect()
+}
+
+impl Messages {
+    /// Adds a message, and says its number. One for the same machine is replaced by it.
+    ///
+    /// # Errors
+    /// When there are [`MESSAGES_MAX`] for others, or the numbers are used up; for people.
+    pub fn tell(&mut self, to: Slot, boots: Vec<BootId>) -> Result<u64, String> {
+        self.all.retain(|message| message.to != to);
+        if self.all.len() >= MESSAGES_MAX {
+            return Err(format!(
+                "{MESSAGES_MAX} other machines are told to reset themselves: try again later"
+            ));
+        }
+        self.newest = self.newest.checked_add(1).ok_or("the numbers of its messages are used up")?;
+        self.all.push(Message { number: self.newest, to, boots });
+        Ok(self.newest)
+    }
+
+    /// Takes a message back, if it is still there.
+    pub fn withdraw(&mut self, number: u64) {
+        self.all.retain(|message| message.number != number);
+    }
+}
+
+/// How long things take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How often the beat is looked at, and rounds are made.
+    pub look_every: Duration,
+    /// How long after a machine has said that it obeys it is off.
+    pub reset: Duration,
+    /// Longest that is waited for anything, from when the message stood on the disk.
+    pub longest: Duration,
+}
+
+/// What follows from what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing yet: look again.
+    Wait,
+    /// That life of the machine is over.
+    Off,
+    /// That is not proven, and will not be by waiting; why, as the end of a sentence about the machine.
+    Unproven(String),
+}
+
+/// Waiting for a machine to be off that was told to reset itself.
+#[derive(Clone, Debug)]
+pub struct Pill {
+    times: Times,
+    /// Which life is to end.
+    boot: BootId,
+    /// What its slot said when the message stood on the disk.
+    first: Beat,
+    last: Beat,
+    /// When the last change of the beat was seen.
+    changed_at: Duration,
+    /// When it was seen that it obeys.
+    obeys_since: Option<Duration>,
+    /// Why the beat could not be read the last time; none if it was.
+    unread: Option<String>,
+}
+
+impl Pill {
+    /// Begins when the message stands on the disk; `first` is what the slot said just before it was written.
+    #[must_use]
+    pub fn new(times: Times, boot: BootId, first: Beat) -> Pill {
+        let (last, changed_at) = (first.clone(), Duration::ZERO);
+        Pill { times, boot, first, last, changed_at, obeys_since: None, unread: None }
+    }
+
+    /// Takes what the slot says, so long after the message stood on the disk: the shorter of what two clocks say.
+    pub fn look(&mut self, elapsed: Duration, beat: Result<Beat, String>) -> Verdict {
+        match beat {
+            Err(why) => self.unread = Some(why),
+            Ok(beat) => {
+                self.unread = None;
+                if beat.boot != self.first.boot && beat.boot == Some(self.boot) {
+                    return Verdict::Unproven("wrote its slot only after it was told: it is there".into());
+                }
+                if beat.boot != self.first.boot {
+                    return Verdict::Off;
+                }
+                if beat != self.last {
+                    if self.obeys_since.is_some() {
+                        return Verdict::Unproven("said that it obeys, and goes on all the same".into());
+                    }
+                    self.obeys_since = beat.obeys.map(|_| elapsed);
+                    (self.last, self.changed_at) = (beat, elapsed);
+                } else if beat.obeys.is_some() {
+                    // It obeyed somebody else before this message stood there.
+                    self.obeys_since.get_or_insert(elapsed);
+                }
+            }
+        }
+        self.judge(elapsed)
+    }
+
+    fn judge(&self, elapsed: Duration) -> Verdict {
+        let looks = self.times.look_every * 2;
+        let due = match (self.obeys_since, self.off_within()) {
+            (Some(since), _) => since + self.times.reset,
+            (None, Some(within)) => within,
+            (None, None) => self.times.longest,
+        };
+        if elapsed < (due + looks).min(self.times.longest) {
+            return Verdict::Wait;
+        }
+        if let Some(why) = &self.unread {
+            return Verdict::Unproven(format!("may be off, but its slot cannot be read: {why}"));
+        }
+        let rounds = self.last.round.saturating_sub(self.first.round);
+        if self.obeys_since.is_none() && (rounds > 1 || self.changed_at >= due) {
+            return Verdict::Unproven(format!(
+                "got through {rounds} rounds since, and does not obey: it has a lease, or runs something else than \
+                 Heart there"
+            ));
+        }
+        if self.obeys_since.is_none() && self.off_within().is_none() {
+            return Verdict::Unproven(self.without_proof());
+        }
+        if elapsed < due + looks {
+            return Verdict::Unproven(format!(
+                "needs {} s to be off, which is longer than this attempt lasts",
+                due.as_secs()
+            ));
+        }
+        Verdict::Off
+    }
+
+    /// After how long it is off if it does not read the message: said by the life that is to end.
+    fn off_within(&self) -> Option<Duration> {
+        self.first.off_within.filter(|_| self.first.boot == Some(self.boot))
+    }
+
+    fn without_proof(&self) -> String {
+        let why = match self.first.boot {
+            Some(boot) if boot == self.boot => "its watchdog was not armed when it said so last",
+            Some(_) => "that life of it never wrote its slot",
+            None => "it never wrote its slot",
+        };
+        format!("does not say that it obeys, and {why}: so it may run on, cut off from the disk")
+    }
+}
+
+/// The rounds of one machine.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    me: Slot,
+    beat: Beat,
+}
+
+impl Rounds {
+    /// Begins, in a life of the machine, where its slot says `beat`; `off_within` as in [`Beat::off_within`].
+    #[must_use]
+    pub fn new(me: Slot, boot: BootId, beat: &Beat, off_within: Option<Duration>) -> Rounds {
+        let same = beat.boot == Some(boot);
+        let obeys = beat.obeys.filter(|_| same);
+        Rounds { me, beat: Beat { boot: Some(boot), round: beat.round, off_within, obeys } }
+    }
+
+    /// One round: all messages were read. What is to be written; whether the machine is to be reset once it is.
+    pub fn go_on(&mut self, all: &[(Slot, Messages)], has_lease: bool) -> (Beat, bool) {
+        let boot = self.beat.boot.unwrap_or(BootId(0));
+        if self.beat.obeys.is_none() && !has_lease {
+            self.beat.obeys = obeyed(self.me, boot, all);
+        }
+        let obeys = self.beat.obeys.is_some();
+        self.beat.round = self.beat.round.saturating_add(u64::from(!obeys));
+        (self.beat.clone(), obeys)
+    }
+}
+
+/// Whether a reader whose slot said `before`, and says `now`, is at work there.
+#[must_use]
+pub fn is_at_work(before: &Beat, now: &Beat) -> bool {
+    now.obeys.is_none() && (now.boot, now.round) != (before.boot, before.round)
+}
+
+/// The messages that stand there for a slot, for people.
+#[must_use]
+pub fn told(to: Slot, all: &[(Slot, Messages)]) -> Vec<(Slot, u64)> {
+    let of = |(by, messages): &(Slot, Messages)| {
+        let for_it = messages.all.iter().filter(|message| message.to == to);
+        for_it.map(|message| (*by, message.number)).collect::<Vec<_>>()
+    };
+    all.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const LIFE: BootId = BootId(7);
+    const TIMES: Times = Times {
+        look_every: Duration::from_secs(1),
+        reset: Duration::from_secs(10),
+        longest: Duration::from_secs(30),
+    };
+    const OBEYS: Option<Obeyed> = Some(Obeyed { by: Slot(1), number: 4 });
+
+    fn beat(boot: u128, round: u64) -> Beat {
+        Beat { boot: Some(BootId(boot)), round, off_within: Some(Duration::from_secs(16)), obeys: None }
+    }
+
+    /// Looks every second at what the slot says from which second on; when it is decided, and what.
+    fn check(first: &Beat, says: &[(u64, Result<Beat, &str>)]) -> (u64, Verdict) {
+        let mut pill = Pill::new(TIMES, LIFE, first.clone());
+        for second in 0..=60 {
+            let now = says.iter().rev().find(|(from, _)| *from <= second);
+            let now = now.map_or_else(|| Ok(first.clone()), |(_, said)| said.clone().map_err(Into::into));
+            match pill.look(Duration::from_secs(second), now) {
+                Verdict::Wait => {}
+                verdict => return (second, verdict),
+            }
+        }
+        panic!("it waits for ever");
+    }
+
+    fn is_off_after(seconds: u64, first: &Beat, says: &[(u64, Result<Beat, &str>)]) {
+        assert_eq!(check(first, says), (seconds, Verdict::Off));
+    }
+
+    fn is_unproven(words: &str, first: &Beat, says: &[(u64, Result<Beat, &str>)]) {
+        match check(first, says) {
+            (_, Verdict::Unproven(why)) => assert!(why.contains(words), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_obeys_is_off_when_its_watchdog_would_have_fired() {
+        let obeys = Beat { obeys: OBEYS, ..beat(7, 5) };
+        is_off_after(14, &beat(7, 5), &[(2, Ok(obeys.clone()))]);
+        // One more round that had read before the message stood there is no lie.
+        is_off_after(15, &beat(7, 5), &[(1, Ok(beat(7, 6))), (3, Ok(Beat { obeys: OBEYS, ..beat(7, 6) }))]);
+        is_off_after(12, &obeys, &[]);
+    }
+
+    #[test]
+    fn who_obeys_and_goes_on_is_not_off() {
+        let obeys = Beat { obeys: OBEYS, ..beat(7, 5) };
+        is_unproven("goes on all the same", &beat(7, 5), &[(2, Ok(obeys)), (8, Ok(beat(7, 6)))]);
+    }
+
+    #[test]
+    fn another_life_in_its_slot_proves_that_the_one_before_is_over() {
+        is_off_after(9, &beat(7, 5), &[(2, Ok(Beat { obeys: OBEYS, ..beat(7, 5) })), (9, Ok(beat(8, 5)))]);
+        is_off_after(4, &beat(7, 5), &[(4, Ok(beat(8, 1)))]);
+        is_off_after(4, &beat(6, 5), &[(4, Ok(beat(8, 1)))]);
+        is_unproven("it is there", &beat(6, 5), &[(4, Ok(beat(7, 1)))]);
+    }
+
+    #[test]
+    fn who_does_not_read_is_off_when_it_said_that_it_would_be() {
+        is_off_after(18, &beat(7, 5), &[]);
+        is_off_after(18, &beat(7, 5), &[(5, Ok(beat(7, 6)))]);
+        is_off_after(18, &beat(7, 5), &[(5, Err("it hangs")), (18, Ok(beat(7, 5)))]);
+    }
+
+    #[test]
+    fn who_goes_on_without_obeying_is_not_off() {
+        let rounds: Vec<_> = (1..30).map(|second| (second, Ok(beat(7, 5 + second)))).collect();
+        is_unproven("does not obey", &beat(7, 5), &rounds);
+        is_unproven("does not obey", &beat(7, 5), &[(17, Ok(beat(7, 6)))]);
+    }
+
+    #[test]
+    fn silence_alone_proves_nothing() {
+        is_unproven("watchdog was not armed", &Beat { off_within: None, ..beat(7, 5) }, &[]);
+        is_unproven("that life of it never wrote", &beat(6, 5), &[]);
+        is_unproven("it never wrote", &Beat::default(), &[]);
+        let long = Beat { off_within: Some(Duration::from_secs(100)), ..beat(7, 5) };
+        is_unproven("longer than this attempt", &long, &[]);
+        is_unproven("cannot be read: it hangs", &beat(7, 5), &[(3, Err("it hangs"))]);
+    }
+
+    #[test]
+    fn a_machine_obeys_what_is_meant_for_its_life_and_never_writes_again() {
+        let mut messages = Messages::default();
+        let all = |messages: &Messages| [(Slot(0), Messages::default()), (Slot(1), messages.clone())];
+        let mut rounds = Rounds::new(Slot(0), LIFE, &beat(6, 9), None);
+        assert_eq!(rounds.go_on(&all(&messages), false).0.round, 10, "the slot counts on through lives");
+        messages.tell(Slot(0), vec![BootId(6)]).unwrap();
+        messages.tell(Slot(2), vec![LIFE]).unwrap();
+        assert!(!rounds.go_on(&all(&messages), false).1, "another life, another machine");
+        let number = messages.tell(Slot(0), vec![BootId(6), LIFE]).unwrap();
+        assert!(!rounds.go_on(&all(&messages), true).1, "who has a lease takes part");
+        let (beat, obeys) = rounds.go_on(&all(&messages), false);
+        assert!(obeys && beat.obeys == Some(Obeyed { by: Slot(1), number }) && beat.round == 12);
+        messages.withdraw(number);
+        assert_eq!(rounds.go_on(&all(&messages), true), (beat.clone(), true), "there is no way back");
+        let again = Rounds::new(Slot(0), LIFE, &beat, None).go_on(&all(&messages), true);
+        assert!(again.1, "nor by starting Heart anew");
+        assert!(!Rounds::new(Slot(0), BootId(8), &beat, None).go_on(&all(&messages), false).1, "a new life");
+    }
+
+    #[test]
+    fn messages_are_bounded_and_one_a_machine() {
+        let mut messages = Messages::default();
+        for slot in 0..MESSAGES_MAX as u16 {
+            messages.tell(Slot(slot), vec![LIFE]).unwrap();
+        }
+        assert_eq!(messages.tell(Slot(3), vec![BootId(8)]), Ok(MESSAGES_MAX as u64 + 1));
+        assert!(messages.tell(Slot(99), vec![LIFE]).unwrap_err().contains("try again later"));
+        assert_eq!(told(Slot(3), &[(Slot(0), messages)]), [(Slot(0), MESSAGES_MAX as u64 + 1)]);
+    }
+}
