@@ -113,7 +113,7 @@ fn run_executor(running: &Running) -> anyhow::Result<()> {
     let board = setup.places.board();
     watch::start(&setup.places.run)?;
     let options = executor::Options {
-        node: setup.me.to_string(),
+        node: setup.me.clone(),
         run_dir: setup.places.run.join("executor"),
         keeper: vec!["/proc/self/exe".into(), "keeper".into()],
         lease: Some(Arc::new(BoardLease::open(&board)?)),

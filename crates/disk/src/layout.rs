@@ -89,7 +89,9 @@ pub enum Area {
 }
 
 impl Area {
-    fn number(self) -> u8 {
+    /// As it stands in each block.
+    #[must_use]
+    pub fn number(self) -> u8 {
         match self {
             Area::Header => 0,
             Area::Owners => 1,

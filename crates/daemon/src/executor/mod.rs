@@ -46,7 +46,7 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Outcome, Report,
+    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, NodeName, Order, Outcome, Report,
     ResourceName, ResourceSpec, Session, TieBreakOrder, ToExecutor,
 };
 use rustix::{
@@ -67,7 +67,7 @@ use unit::Unit;
 /// What an executor needs to know.
 pub struct Options {
     /// The node's name.
-    pub node: String,
+    pub node: NodeName,
     /// Where records, plans and logs are: `/run/heart/executor`.
     pub run_dir: PathBuf,
     /// The command that becomes a keeper; the path of its plan is appended.
@@ -162,9 +162,10 @@ impl Executor {
         let wrong = |cause| ExecutorError::Records { folder: run_dir.clone(), cause };
         let records = Records::open(&run_dir).map_err(wrong)?;
         let left = records.read().map_err(wrong)?;
+        let me = options.node.clone();
         let keeper = KeeperSetup { command: options.keeper, run_dir: run_dir.clone(), board: options.board };
         let agents = Arc::new(Agents::new(Setup {
-            node: options.node,
+            node: options.node.to_string(),
             lease: Arc::clone(&lease),
             wake: options.wake,
             keeper,
@@ -172,7 +173,7 @@ impl Executor {
         })?);
         let (attempts, proofs) = Executor::fencing(options.fence, &lease)?;
         let change = move |order: &TieBreakOrder, cancel: &Bell| {
-            tie_break::carry_out(order, &options.witness_key, cancel)
+            tie_break::carry_out(order, &me, &options.witness_key, cancel)
         };
         let over = records.session();
         let mut executor = Executor {
