@@ -217,6 +217,8 @@ codes! {
     ImpossibleGuard "impossible-guard" Error;
     /// A guard that waits for proof nobody can give.
     NoFencing "no-fencing" Warning;
+    /// A disk that is to switch a node off which nothing resets when it hangs.
+    NoWatchdog "no-watchdog" Error;
     /// A file that has to be there is not.
     MissingFile "missing-file" Error;
     /// The file of a command is not on this machine.

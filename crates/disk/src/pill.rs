@@ -23,7 +23,7 @@ use heart_model::{BootId, Duration};
 
 use crate::{
     layout::Slot,
-    records::{Beat, MESSAGES_MAX, Message, Messages, Obeyed},
+    records::{Beat, MESSAGES_MAX, Message, Messages, Obeyed, Pledge},
 };
 
 /// The message that this life of a machine has to obey, if there is one: `all` are the messages of each slot.
@@ -70,8 +70,6 @@ impl Messages {
 pub struct Times {
     /// How often the beat is looked at, and rounds are made.
     pub look_every: Duration,
-    /// How long after a machine has said that it obeys it is off.
-    pub reset: Duration,
     /// Longest that is waited for anything, from when the message stood on the disk.
     pub longest: Duration,
 }
@@ -124,7 +122,7 @@ impl Pill {
                 if beat.boot != self.first.boot {
                     return Verdict::Off;
                 }
-                if beat != self.last {
+                if (beat.round, beat.obeys) != (self.last.round, self.last.obeys) {
                     if self.obeys_since.is_some() {
                         return Verdict::Unproven("said that it obeys, and goes on all the same".into());
                     }
@@ -141,10 +139,10 @@ impl Pill {
 
     fn judge(&self, elapsed: Duration) -> Verdict {
         let looks = self.times.look_every * 2;
-        let due = match (self.obeys_since, self.off_within()) {
-            (Some(since), _) => since + self.times.reset,
-            (None, Some(within)) => within,
-            (None, None) => self.times.longest,
+        let due = match (self.obeys_since, self.last.pledge, self.pledge()) {
+            (Some(since), Some(pledge), _) => since + pledge.reset,
+            (None, _, Some(pledge)) => pledge.off_within,
+            (Some(_), None, _) | (None, _, None) => self.times.longest,
         };
         if elapsed < (due + looks).min(self.times.longest) {
             return Verdict::Wait;
@@ -159,7 +157,8 @@ impl Pill {
                  Heart there"
             ));
         }
-        if self.obeys_since.is_none() && self.off_within().is_none() {
+        let pledged = if self.obeys_since.is_some() { self.last.pledge } else { self.pledge() };
+        if pledged.is_none() {
             return Verdict::Unproven(self.without_proof());
         }
         if elapsed < due + looks {
@@ -172,11 +171,14 @@ impl Pill {
     }
 
     /// After how long it is off if it does not read the message: said by the life that is to end.
-    fn off_within(&self) -> Option<Duration> {
-        self.first.off_within.filter(|_| self.first.boot == Some(self.boot))
+    fn pledge(&self) -> Option<Pledge> {
+        self.first.pledge.filter(|_| self.first.boot == Some(self.boot))
     }
 
     fn without_proof(&self) -> String {
+        if self.obeys_since.is_some() {
+            return "says that it obeys, but has no watchdog that is armed: its reset may hang".into();
+        }
         let why = match self.first.boot {
             Some(boot) if boot == self.boot => "its watchdog was not armed when it said so last",
             Some(_) => "that life of it never wrote its slot",
@@ -194,22 +196,25 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Begins, in a life of the machine, where its slot says `beat`; `off_within` as in [`Beat::off_within`].
+    /// Begins, in a life of the machine, where its slot says `beat`, with what its watchdog sees to.
     #[must_use]
-    pub fn new(me: Slot, boot: BootId, beat: &Beat, off_within: Option<Duration>) -> Rounds {
+    pub fn new(me: Slot, boot: BootId, beat: &Beat, pledge: Option<Pledge>) -> Rounds {
         let same = beat.boot == Some(boot);
         let obeys = beat.obeys.filter(|_| same);
-        Rounds { me, beat: Beat { boot: Some(boot), round: beat.round, off_within, obeys } }
+        Rounds { me, beat: Beat { boot: Some(boot), pledge, obeys, ..beat.clone() } }
     }
 
-    /// One round: all messages were read. What is to be written; whether the machine is to be reset once it is.
-    pub fn go_on(&mut self, all: &[(Slot, Messages)], has_lease: bool) -> (Beat, bool) {
+    /// One round: all messages were read, at this time of the wall clock. What is to be written; whether the machine is
+    /// to be reset once it is.
+    pub fn go_on(&mut self, all: &[(Slot, Messages)], has_lease: bool, at: u64) -> (Beat, bool) {
         let boot = self.beat.boot.unwrap_or(BootId(0));
         if self.beat.obeys.is_none() && !has_lease {
             self.beat.obeys = obeyed(self.me, boot, all);
         }
         let obeys = self.beat.obeys.is_some();
-        self.beat.round = self.beat.round.saturating_add(u64::from(!obeys));
+        if !obeys {
+            (self.beat.round, self.beat.at) = (self.beat.round.saturating_add(1), at);
+        }
         (self.beat.clone(), obeys)
     }
 }
@@ -236,15 +241,12 @@ mod tests {
     use alloc::vec;
 
     const LIFE: BootId = BootId(7);
-    const TIMES: Times = Times {
-        look_every: Duration::from_secs(1),
-        reset: Duration::from_secs(10),
-        longest: Duration::from_secs(30),
-    };
+    const TIMES: Times = Times { look_every: Duration::from_secs(1), longest: Duration::from_secs(30) };
     const OBEYS: Option<Obeyed> = Some(Obeyed { by: Slot(1), number: 4 });
 
     fn beat(boot: u128, round: u64) -> Beat {
-        Beat { boot: Some(BootId(boot)), round, off_within: Some(Duration::from_secs(16)), obeys: None }
+        let pledge = Some(Pledge { off_within: Duration::from_secs(16), reset: Duration::from_secs(10) });
+        Beat { boot: Some(BootId(boot)), round, at: round, pledge, obeys: None }
     }
 
     /// Looks every second at what the slot says from which second on; when it is decided, and what.
@@ -311,10 +313,14 @@ mod tests {
 
     #[test]
     fn silence_alone_proves_nothing() {
-        is_unproven("watchdog was not armed", &Beat { off_within: None, ..beat(7, 5) }, &[]);
+        is_unproven("watchdog was not armed", &Beat { pledge: None, ..beat(7, 5) }, &[]);
         is_unproven("that life of it never wrote", &beat(6, 5), &[]);
         is_unproven("it never wrote", &Beat::default(), &[]);
-        let long = Beat { off_within: Some(Duration::from_secs(100)), ..beat(7, 5) };
+        let pledge =
+            beat(7, 5).pledge.map(|pledge| Pledge { off_within: Duration::from_secs(100), ..pledge });
+        let long = Beat { pledge, ..beat(7, 5) };
+        let obeys = Beat { pledge: None, obeys: OBEYS, ..beat(7, 5) };
+        is_unproven("its reset may hang", &beat(7, 5), &[(3, Ok(obeys))]);
         is_unproven("longer than this attempt", &long, &[]);
         is_unproven("cannot be read: it hangs", &beat(7, 5), &[(3, Err("it hangs"))]);
     }
@@ -324,19 +330,22 @@ mod tests {
         let mut messages = Messages::default();
         let all = |messages: &Messages| [(Slot(0), Messages::default()), (Slot(1), messages.clone())];
         let mut rounds = Rounds::new(Slot(0), LIFE, &beat(6, 9), None);
-        assert_eq!(rounds.go_on(&all(&messages), false).0.round, 10, "the slot counts on through lives");
+        assert_eq!(rounds.go_on(&all(&messages), false, 0).0.round, 10, "the slot counts on through lives");
         messages.tell(Slot(0), vec![BootId(6)]).unwrap();
         messages.tell(Slot(2), vec![LIFE]).unwrap();
-        assert!(!rounds.go_on(&all(&messages), false).1, "another life, another machine");
+        assert!(!rounds.go_on(&all(&messages), false, 0).1, "another life, another machine");
         let number = messages.tell(Slot(0), vec![BootId(6), LIFE]).unwrap();
-        assert!(!rounds.go_on(&all(&messages), true).1, "who has a lease takes part");
-        let (beat, obeys) = rounds.go_on(&all(&messages), false);
+        assert!(!rounds.go_on(&all(&messages), true, 0).1, "who has a lease takes part");
+        let (beat, obeys) = rounds.go_on(&all(&messages), false, 0);
         assert!(obeys && beat.obeys == Some(Obeyed { by: Slot(1), number }) && beat.round == 12);
         messages.withdraw(number);
-        assert_eq!(rounds.go_on(&all(&messages), true), (beat.clone(), true), "there is no way back");
-        let again = Rounds::new(Slot(0), LIFE, &beat, None).go_on(&all(&messages), true);
+        assert_eq!(rounds.go_on(&all(&messages), true, 0), (beat.clone(), true), "there is no way back");
+        let again = Rounds::new(Slot(0), LIFE, &beat, None).go_on(&all(&messages), true, 0);
         assert!(again.1, "nor by starting Heart anew");
-        assert!(!Rounds::new(Slot(0), BootId(8), &beat, None).go_on(&all(&messages), false).1, "a new life");
+        assert!(
+            !Rounds::new(Slot(0), BootId(8), &beat, None).go_on(&all(&messages), false, 0).1,
+            "a new life"
+        );
     }
 
     #[test]

@@ -32,11 +32,21 @@ pub struct Beat {
     pub boot: Option<BootId>,
     /// Counts its rounds: all messages are read, then this is written.
     pub round: u64,
-    /// How long after the beginning of such a round this machine is off if it does not get through another one and
-    /// has no lease: its watchdog resets it. None if it has no watchdog that is armed.
-    pub off_within: Option<Duration>,
+    /// When that was, by that machine's wall clock, in milliseconds since 1970. For people: nothing is decided by it.
+    pub at: u64,
+    /// What its watchdog sees to; none if it has none that is armed.
+    pub pledge: Option<Pledge>,
     /// The message that it obeys: nothing is written here afterwards.
     pub obeys: Option<Obeyed>,
+}
+
+/// After how long a machine is off, whatever becomes of Heart there: its watchdog resets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pledge {
+    /// After the beginning of a round, if it does not get through another one and has no lease.
+    pub off_within: Duration,
+    /// After it has said that it obeys a message.
+    pub reset: Duration,
 }
 
 /// A message that is obeyed.

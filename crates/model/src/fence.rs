@@ -37,17 +37,35 @@ pub struct FenceDevice {
 impl FenceDevice {
     /// Parameters by which agents are told an outlet: today's name, and the former one.
     pub const OUTLET: [&str; 2] = ["plug", "port"];
+    /// The parameter that names a disk.
+    pub const DISK: &str = "device";
 
     /// How long it may be told and asked, all together: whatever its agent says, as who closes the right to fire
     /// does not know that.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        self.timeout * 2
+        match self.agent {
+            // It is told and waited for in one.
+            FenceAgent::Disk => self.timeout,
+            FenceAgent::Program(_) | FenceAgent::External(_) => self.timeout * 2,
+        }
+    }
+
+    /// The device file of the disk over which the node is told to reset itself, if this is one.
+    #[must_use]
+    pub fn disk(&self) -> Option<&str> {
+        match (&self.agent, self.parameters.get(FenceDevice::DISK)) {
+            (FenceAgent::Disk, Some(Value::Text(path))) => Some(path),
+            _ => None,
+        }
     }
 
     /// Its agent, with the outlet if one is written, for people.
     #[must_use]
     pub fn name(&self) -> String {
+        if let Some(path) = self.disk() {
+            return alloc::format!("{} {path}", self.agent);
+        }
         match FenceDevice::OUTLET.iter().find_map(|name| self.parameters.get(*name)) {
             Some(outlet) => alloc::format!("{} (outlet {outlet})", self.agent),
             None => alloc::format!("{}", self.agent),
@@ -63,6 +81,8 @@ pub enum FenceAgent {
     Program(String),
     /// A plug-in of cluster-glue, such as `external/ipmi`: told by its environment and one word.
     External(String),
+    /// A disk that all nodes share: the node is told there to reset itself.
+    Disk,
 }
 
 /// Why a text names no agent of a device.
@@ -73,7 +93,8 @@ impl fmt::Display for NoFenceAgent {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             to,
-            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`",
+            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`; \
+             or it is `disk`",
             self.0
         )
     }
@@ -85,7 +106,7 @@ impl FenceAgent {
     /// Reads a name as it is written in a configuration.
     ///
     /// # Errors
-    /// When it is neither `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
+    /// When it is neither `disk` nor `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
     pub fn parse(text: &str) -> Result<FenceAgent, NoFenceAgent> {
         let is_name = |name: &str| {
             let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -94,6 +115,7 @@ impl FenceAgent {
         match (text.strip_prefix("fence_"), text.strip_prefix("external/")) {
             (Some(name), _) if is_name(name) => Ok(FenceAgent::Program(text.into())),
             (_, Some(name)) if is_name(name) => Ok(FenceAgent::External(name.into())),
+            _ if text == "disk" => Ok(FenceAgent::Disk),
             _ => Err(NoFenceAgent(text.into())),
         }
     }
@@ -104,6 +126,7 @@ impl fmt::Display for FenceAgent {
         match self {
             FenceAgent::Program(name) => to.write_str(name),
             FenceAgent::External(name) => write!(to, "external/{name}"),
+            FenceAgent::Disk => to.write_str("disk"),
         }
     }
 }
@@ -249,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_called_as_its_program_is() {
-        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi"] {
+        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "disk"] {
             assert_eq!(FenceAgent::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "fence_", "ipmilan", "external/", "external/../sh", "fence_a/b", "fence_ x"] {

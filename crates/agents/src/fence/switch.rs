@@ -93,6 +93,7 @@ impl<'a> Switch<'a> {
         switch.told = match device.agent {
             FenceAgent::External(_) => Told::Variables(parameters.collect()),
             FenceAgent::Program(_) => Told::Lines(switch.lines(descriptions)?),
+            FenceAgent::Disk => return Err(format!("{} is no program", device.name())),
         };
         Ok(switch)
     }
@@ -311,6 +312,7 @@ fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
     let (folders, name, package) = match agent {
         FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
         FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),
+        FenceAgent::Disk => return Err(format!("{agent} is no program")),
     };
     let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {

@@ -10,6 +10,7 @@ mod circles;
 mod cluster;
 mod company;
 mod copies;
+mod disk;
 mod fence;
 mod groups;
 mod names;
@@ -35,7 +36,8 @@ pub(crate) fn check(
 ) -> Option<Spec> {
     let cluster = cluster::cluster(draft, environment, mistakes);
     let timing = cluster::timing(&draft.timing, mistakes);
-    let nodes = nodes::nodes(draft, environment, mistakes);
+    let mut nodes = nodes::nodes(draft, environment, mistakes);
+    disk::fences(draft, timing.as_ref(), &mut nodes, mistakes);
     let agents = resources::Agents::new(environment);
     let names = names::Names::of(draft);
     let resources = resources::resources(draft, &names, &agents, mistakes);
