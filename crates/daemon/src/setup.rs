@@ -242,7 +242,7 @@ impl Running {
     }
 }
 
-fn running_path(run: &Path) -> PathBuf {
+pub(crate) fn running_path(run: &Path) -> PathBuf {
     run.join("running.json")
 }
 

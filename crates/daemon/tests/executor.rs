@@ -81,6 +81,8 @@ fn be_executor(dir: &Path) -> ExitCode {
         wake: None,
         ocf_root: OCF_ROOT.into(),
         fence: Places { programs: vec![SUPPORT.into()], external: SUPPORT.into() },
+        cluster: "web".into(),
+        disks: Vec::new(),
         witness_key: WitnessKey::derive(&[1; 32]),
     };
     match executor::run(connection, options) {

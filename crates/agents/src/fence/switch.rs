@@ -203,6 +203,7 @@ impl<'a> Switch<'a> {
                 "see that the device is reachable from here and lets us in (try `stonith -t external/{name} … -lS` \
                  by hand), or raise its `timeout`"
             ),
+            FenceAgent::Disk => "`heart disk show` says what stands there".into(),
         }
     }
 
