@@ -62,7 +62,7 @@ impl Rack {
     /// Why ada could not be switched off.
     fn refuses(&self, devices: &[FenceDevice]) -> String {
         match self.off(devices) {
-            FenceOutcome::Off => panic!("it is said to be off"),
+            FenceOutcome::Off | FenceOutcome::Silent => panic!("it is said to be off"),
             FenceOutcome::Failed { message } => message,
         }
     }

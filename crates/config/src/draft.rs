@@ -84,6 +84,7 @@ pub(crate) struct NodeDraft {
     /// What switches it off, whatever it is: devices, lists of them, lists of lists.
     pub(crate) fence: Option<Value>,
     pub(crate) watchdog: Option<Written<String>>,
+    pub(crate) never_paused: Option<Written<bool>>,
     pub(crate) present: Vec<String>,
 }
 
@@ -321,6 +322,7 @@ fn node(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> No
         capacity: keys.amounts("capacity"),
         fence: keys.value("fence").cloned(),
         watchdog: keys.text("watchdog"),
+        never_paused: keys.boolean("never_paused"),
         present,
         name,
     };

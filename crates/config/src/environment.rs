@@ -30,6 +30,11 @@ pub trait Environment {
     /// What is known of an agent that is not built in.
     fn agent(&self, agent: &AgentRef) -> Found<AgentInfo>;
 
+    /// The name of this machine, if it is a guest of a hypervisor, which may pause it.
+    fn guest(&self) -> Option<String> {
+        None
+    }
+
     /// The agents that are there, beside the built-in ones; for "did you mean".
     fn agents(&self) -> Vec<AgentRef>;
 }

@@ -217,8 +217,14 @@ codes! {
     ImpossibleGuard "impossible-guard" Error;
     /// A guard that waits for proof nobody can give.
     NoFencing "no-fencing" Warning;
-    /// A disk that is to switch a node off which nothing resets when it hangs.
+    /// A node counts on its watchdog, and has none.
     NoWatchdog "no-watchdog" Error;
+    /// A node counts on its watchdog, and nobody says that it is never paused.
+    MayBePaused "may-be-paused" Error;
+    /// A node is said never to be paused, and is a guest of a hypervisor.
+    PausedGuest "paused-guest" Warning;
+    /// A watchdog together with devices that are told.
+    WatchdogInLevel "watchdog-in-level" Error;
     /// A file that has to be there is not.
     MissingFile "missing-file" Error;
     /// The file of a command is not on this machine.
@@ -260,6 +266,8 @@ impl Code {
                 | Code::MissingParameter
                 | Code::UnevenAddresses
                 | Code::AddressOutside
+                | Code::NoWatchdog
+                | Code::MayBePaused
         )
     }
 }

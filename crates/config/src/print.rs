@@ -6,8 +6,8 @@ use std::{
 };
 
 use heart_model::{
-    AgentRef, Copies, Duration, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec, Spec,
-    TieBreakPlace, TieBreakSpec, Value, WhenSick, Wishes,
+    AgentRef, Copies, Duration, FenceAgent, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec,
+    Spec, TieBreakPlace, TieBreakSpec, Value, WhenSick, Wishes,
 };
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
@@ -52,6 +52,9 @@ pub fn print(spec: &Spec) -> String {
         text.amounts("capacity", &node.capacity);
         print_fence(&mut text, &node.fence);
         node.watchdog.iter().for_each(|device| text.entry("watchdog", &quoted(device)));
+        if node.never_paused {
+            text.entry("never_paused", "true");
+        }
     }
     for (name, hours) in &spec.times {
         print_time(&mut text, name.as_str(), hours);
@@ -88,6 +91,9 @@ fn print_level(level: &[FenceDevice]) -> String {
 }
 
 fn print_device(device: &FenceDevice) -> String {
+    if device.is_watchdog() {
+        return format!("{{ agent = {} }}", quoted(FenceAgent::WATCHDOG));
+    }
     let mut ours =
         vec![("agent", quoted(&device.agent.to_string())), ("delay", quoted(&duration::print(device.delay)))];
     if !device.timeout_is_least {

@@ -29,6 +29,10 @@ impl Environment for Machine {
         }
     }
 
+    fn guest(&self) -> Option<String> {
+        Some("guest".into())
+    }
+
     fn agents(&self) -> Vec<AgentRef> {
         vec![dummy("Dummy", false).agent, dummy("Stateful", true).agent]
     }

@@ -79,7 +79,7 @@ fn every_key_is_explained() {
     let shown: String = blocks(&text).into_iter().map(|(_, body)| body).collect();
     let tables =
         ["name", "key_file", "port", "profile", "heartbeat", "lost_after", "let_go", "kind", "interface"];
-    let nodes = ["addresses", "voter", "capacity", "fence", "watchdog", "members"];
+    let nodes = ["addresses", "voter", "capacity", "fence", "watchdog", "never_paused", "members"];
     let resources = ["agent", "guard", "start_timeout", "stop_timeout", "status_timeout", "status_every"];
     let wishes =
         ["prefers", "avoids", "never", "with", "after", "needs", "copies", "promotable", "during", "ticket"];

@@ -248,10 +248,19 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn plain_spec() -> impl Strategy<Value = Spec> {
-    let watchdog = option::of("/dev/[a-z/0-9]{1,20}");
+    let watchdog = (option::of("/dev/[a-z/0-9]{1,20}"), any::<bool>());
     (bare_spec(), collection::vec((fence(), watchdog), 9)).prop_map(|(mut spec, all)| {
         for (node, (fence, watchdog)) in spec.nodes.values_mut().zip(all) {
-            (node.fence, node.watchdog) = (fence, watchdog);
+            (node.fence, (node.watchdog, node.never_paused)) = (fence, watchdog);
+            if node.watchdog.is_some() && node.never_paused {
+                node.fence.push(vec![FenceDevice {
+                    agent: FenceAgent::Watchdog,
+                    parameters: BTreeMap::new(),
+                    delay: Duration::ZERO,
+                    timeout: spec.timing.self_fence(),
+                    timeout_is_least: false,
+                }]);
+            }
         }
         spec
     })
@@ -319,6 +328,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                                 capacity: BTreeMap::new(),
                                 fence: Vec::new(),
                                 watchdog: None,
+                                never_paused: false,
                             },
                         )
                     })

@@ -19,7 +19,7 @@
 //! machine whose clock counts while it runs, and not for a guest that may be paused: its watchdog pauses with it.
 
 use alloc::{format, string::String, vec::Vec};
-use heart_model::{BootId, Duration};
+use heart_model::{BootId, Duration, Moment};
 
 use crate::{
     layout::Slot,
@@ -217,6 +217,13 @@ impl Rounds {
         }
         (self.beat.clone(), obeys)
     }
+}
+
+/// Whether a machine may go on that has made a pledge: it got through a round in time, which is so until `until`, or has
+/// a lease. Whoever feeds its watchdog asks this each time.
+#[must_use]
+pub fn may_go_on(now: Moment, until: Moment, lease_until: Moment) -> bool {
+    !now.may_have_reached(until) || !now.at_least_until(lease_until).is_zero()
 }
 
 /// Whether a reader whose slot said `before`, and says `now`, is at work there.

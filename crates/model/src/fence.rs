@@ -47,7 +47,7 @@ impl FenceDevice {
         match self.agent {
             // It is told and waited for in one.
             FenceAgent::Disk => self.timeout,
-            FenceAgent::Program(_) | FenceAgent::External(_) => self.timeout * 2,
+            FenceAgent::Program(_) | FenceAgent::External(_) | FenceAgent::Watchdog => self.timeout * 2,
         }
     }
 
@@ -58,6 +58,12 @@ impl FenceDevice {
             (FenceAgent::Disk, Some(Value::Text(path))) => Some(path),
             _ => None,
         }
+    }
+
+    /// Whether it is the node's own watchdog, which nobody tells anything.
+    #[must_use]
+    pub fn is_watchdog(&self) -> bool {
+        self.agent == FenceAgent::Watchdog
     }
 
     /// Its agent, with the outlet if one is written, for people.
@@ -83,6 +89,8 @@ pub enum FenceAgent {
     External(String),
     /// A disk that all nodes share: the node is told there to reset itself.
     Disk,
+    /// Nothing that can be told: the node resets itself when Heart does not get on there, or is cut off.
+    Watchdog,
 }
 
 /// Why a text names no agent of a device.
@@ -93,8 +101,8 @@ impl fmt::Display for NoFenceAgent {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             to,
-            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`; \
-             or it is `disk`",
+            "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`, or \
+             `watchdog`, or `disk`",
             self.0
         )
     }
@@ -103,10 +111,14 @@ impl fmt::Display for NoFenceAgent {
 impl core::error::Error for NoFenceAgent {}
 
 impl FenceAgent {
+    /// What a file says for [`FenceAgent::Watchdog`].
+    pub const WATCHDOG: &str = "watchdog";
+
     /// Reads a name as it is written in a configuration.
     ///
     /// # Errors
-    /// When it is neither `disk` nor `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
+    /// When it is neither `disk` nor `watchdog` nor `fence_NAME` nor `external/NAME`, with
+    /// letters, digits, `_`, `-` and `.` in `NAME`.
     pub fn parse(text: &str) -> Result<FenceAgent, NoFenceAgent> {
         let is_name = |name: &str| {
             let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -116,6 +128,7 @@ impl FenceAgent {
             (Some(name), _) if is_name(name) => Ok(FenceAgent::Program(text.into())),
             (_, Some(name)) if is_name(name) => Ok(FenceAgent::External(name.into())),
             _ if text == "disk" => Ok(FenceAgent::Disk),
+            _ if text == FenceAgent::WATCHDOG => Ok(FenceAgent::Watchdog),
             _ => Err(NoFenceAgent(text.into())),
         }
     }
@@ -127,6 +140,7 @@ impl fmt::Display for FenceAgent {
             FenceAgent::Program(name) => to.write_str(name),
             FenceAgent::External(name) => write!(to, "external/{name}"),
             FenceAgent::Disk => to.write_str("disk"),
+            FenceAgent::Watchdog => to.write_str(FenceAgent::WATCHDOG),
         }
     }
 }
@@ -215,6 +229,9 @@ pub struct FenceReport {
 pub enum FenceOutcome {
     /// Every device was told to switch it off and said afterwards that it is off.
     Off,
+    /// Nothing was heard of it for as long as a node takes at most that resets itself: it is off, or has let go of
+    /// everything. It may have power.
+    Silent,
     /// Nothing is proven.
     Failed {
         /// What was tried, what was found, for people.
@@ -272,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_called_as_its_program_is() {
-        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "disk"] {
+        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "watchdog", "disk"] {
             assert_eq!(FenceAgent::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "fence_", "ipmilan", "external/", "external/../sh", "fence_a/b", "fence_ x"] {

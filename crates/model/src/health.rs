@@ -18,6 +18,8 @@ pub enum Ailment {
     ReadOnly,
     /// It cannot start processes, or is about to be unable to.
     NoProcesses,
+    /// Others count on its watchdog, and it is not armed.
+    NoWatchdog,
     /// Everything on it waits for memory much of the time.
     MemoryPressure,
     /// Its wall clock was set, or jumped.
@@ -26,11 +28,12 @@ pub enum Ailment {
 
 impl Ailment {
     /// Every one, worst first.
-    pub const ALL: [Ailment; 6] = [
+    pub const ALL: [Ailment; 7] = [
         Ailment::DiskStalled,
         Ailment::DiskFull,
         Ailment::ReadOnly,
         Ailment::NoProcesses,
+        Ailment::NoWatchdog,
         Ailment::MemoryPressure,
         Ailment::ClockJumped,
     ];
@@ -40,7 +43,11 @@ impl Ailment {
     #[must_use]
     pub fn hands_over(self) -> bool {
         match self {
-            Ailment::DiskStalled | Ailment::DiskFull | Ailment::ReadOnly | Ailment::NoProcesses => true,
+            Ailment::DiskStalled
+            | Ailment::DiskFull
+            | Ailment::ReadOnly
+            | Ailment::NoProcesses
+            | Ailment::NoWatchdog => true,
             Ailment::MemoryPressure | Ailment::ClockJumped => false,
         }
     }
@@ -50,7 +57,9 @@ impl Ailment {
     pub fn is_of_disk(self) -> bool {
         match self {
             Ailment::DiskStalled | Ailment::DiskFull | Ailment::ReadOnly => true,
-            Ailment::NoProcesses | Ailment::MemoryPressure | Ailment::ClockJumped => false,
+            Ailment::NoProcesses | Ailment::NoWatchdog | Ailment::MemoryPressure | Ailment::ClockJumped => {
+                false
+            }
         }
     }
 
@@ -64,6 +73,7 @@ impl Ailment {
             Ailment::NoProcesses => {
                 "find what has so many processes: `ps -eLf`; or raise the limit, `systemctl show -p TasksMax`"
             }
+            Ailment::NoWatchdog => "see in this node's log why it cannot be armed: `journalctl -u heart`",
             Ailment::MemoryPressure => {
                 "find what takes the memory: `ps aux --sort -rss`; or give the machine more"
             }
@@ -79,6 +89,7 @@ impl fmt::Display for Ailment {
             Ailment::DiskFull => "its disk is full",
             Ailment::ReadOnly => "its disk can only be read",
             Ailment::NoProcesses => "it cannot start processes",
+            Ailment::NoWatchdog => "its watchdog is not armed",
             Ailment::MemoryPressure => "it is short of memory",
             Ailment::ClockJumped => "its clock jumped",
         })

@@ -215,6 +215,19 @@ pub struct NodeSpec {
     /// The device file of the watchdog that resets it when Heart does not get on there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<String>,
+    /// Somebody answers for it that this machine is never paused, moved or put to sleep as a whole: its watchdog counts
+    /// on whatever happens.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub never_paused: bool,
+}
+
+impl NodeSpec {
+    /// Whether it counts as off when nothing was heard of it for long enough, as its watchdog resets it then: others
+    /// take what it runs by the clock.
+    #[must_use]
+    pub fn resets_itself(&self) -> bool {
+        self.fence.iter().flatten().any(FenceDevice::is_watchdog)
+    }
 }
 
 /// An address of a node on one link.

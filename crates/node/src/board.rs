@@ -10,6 +10,8 @@
 //! what is revoked, then reads the promise. Whichever comes second sees the other. Only what is merely
 //! counted for people needs no order.
 
+mod watched;
+
 use ::core::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -21,9 +23,10 @@ use crate::{
     frame::Rejected,
     plant::{Bug, is_planted},
 };
+pub use watched::Held;
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0005;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0006;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -97,6 +100,7 @@ pub struct Board {
     half_until: Stamp,
     firing_until: Stamp,
     forced_until: Stamp,
+    watched: watched::Watched,
 }
 
 /// Datagrams that were not taken in this boot, by reason.
@@ -152,6 +156,7 @@ impl Default for Board {
             half_until: Stamp::default(),
             firing_until: Stamp::default(),
             forced_until: Stamp::default(),
+            watched: watched::Watched::default(),
         }
     }
 }

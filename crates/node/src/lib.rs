@@ -26,5 +26,6 @@ pub mod ownership;
 pub mod plant;
 pub mod pulse;
 pub mod stream;
+pub mod watchdog;
 
 mod chance;

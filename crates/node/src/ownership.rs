@@ -255,15 +255,15 @@ pub enum LetGo {
 
 impl Holder {
     /// What follows from the lease. What was let go is closed for good, so the session itself ends
-    /// only when everything was: when it was taken over, or below half of the voters, where nothing
-    /// may run on (SAFETY rule 9). A session that was taken over is let go even if nothing is known to
+    /// only when everything was: when it was taken over, or where nothing may run on: below half of the voters (SAFETY
+    /// rule 9), and on a node that resets itself (`alone`). A session that was taken over is let go even if nothing is known to
     /// be held: an order may be on its way to the executor, which then refuses it.
     pub fn on_lease(
         &mut self,
         now: Moment,
         board: &Board,
         holds: Holds,
-        below_half: bool,
+        alone: bool,
         patience: ::core::time::Duration,
     ) -> LetGo {
         if self.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
@@ -275,7 +275,7 @@ impl Holder {
         // What was said once has to be carried through, also when things are better meanwhile: the
         // executor may have ended the session already.
         let begun = self.letting_go.filter(|(letting_go, _)| *letting_go == session);
-        let everything = deposed || (over && below_half) || begun.is_some_and(|(_, everything)| everything);
+        let everything = deposed || (over && alone) || begun.is_some_and(|(_, everything)| everything);
         let due = deposed || (over && if everything { holds.anything } else { holds.by_lease });
         if due && everything {
             // The executor ends the session for good; a core that is killed now has to know that.

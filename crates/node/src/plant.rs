@@ -43,11 +43,15 @@ pub enum Bug {
     TieBreakIgnored,
     /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
     NobodyHolds,
+    /// A node that resets itself counts as off as soon as somebody has the right to say so (rule 11).
+    OffBeforeDeadline,
+    /// A watchdog is fed although the lease has ended and nothing was let go (rule 11).
+    FedWithoutLease,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 20] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -66,6 +70,8 @@ impl Bug {
         Bug::HalfUnsettled,
         Bug::NobodyHolds,
         Bug::TieBreakIgnored,
+        Bug::OffBeforeDeadline,
+        Bug::FedWithoutLease,
     ];
 }
 

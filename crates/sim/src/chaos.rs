@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms,
     rough::{Rough, resource},
-    with_devices, with_tie_break,
+    with_devices, with_tie_break, with_watchdogs,
 };
 
 /// Of so many worlds, one has a service with copies.
@@ -28,6 +28,11 @@ const FENCED: u64 = 5;
 const TIED_EVERY: u64 = 16;
 /// Which of these that is.
 const TIED: [u64; 2] = [1, 13];
+
+/// Of so many worlds, in one every node is reset by its watchdog when it is cut off.
+const WATCHED_EVERY: u64 = 16;
+/// Which of these that is.
+const WATCHED: u64 = 11;
 
 /// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
 const SICK_EVERY: u64 = 16;
@@ -84,6 +89,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
                 capacity: BTreeMap::new(),
                 fence: Vec::new(),
                 watchdog: None,
+                never_paused: false,
             },
         )
     };
@@ -151,6 +157,19 @@ pub fn with_shared_disk(mut spec: Spec) -> Spec {
     spec
 }
 
+impl World {
+    /// How much longer it may take where a node has to be off first.
+    fn fencing_takes(&self) -> Nanos {
+        let self_fence = self.timing().self_fence().as_nanos() as Nanos;
+        match (self.has_watchdogs(), self.has_devices()) {
+            // Whoever waits for silence may be the next that is switched on anew.
+            (true, _) => self_fence * 3,
+            (false, true) => FENCING,
+            (false, false) => 0,
+        }
+    }
+}
+
 /// What has to run somewhere when all is well.
 fn wanted(world: &World) -> Vec<ResourceName> {
     world.spec().resources.keys().cloned().collect()
@@ -163,6 +182,7 @@ fn tie(tied: bool, spec: Spec) -> Spec {
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
     let tied = TIED.contains(&(seed % TIED_EVERY));
+    let watched = seed % WATCHED_EVERY == WATCHED;
     let sizes = if fenced || tied { [2, 2, 2, 2, 3, 3, 4, 4, 5, 7] } else { [1, 2, 3, 3, 3, 3, 3, 5, 5, 7] };
     let voters = sizes[chance.below(10) as usize];
     let members = match voters {
@@ -192,6 +212,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
             match seed {
                 _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
                 _ if fenced => with_shared_disk(with_devices(spec)),
+                _ if watched => with_shared_disk(with_watchdogs(spec)),
                 _ => spec,
             },
         ),
@@ -259,7 +280,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, sick: bool) -
     if sick {
         world.run(AVOIDED)?;
     }
-    world.run(lost_after * CALM + if world.has_devices() { FENCING } else { 0 })?;
+    world.run(lost_after * CALM + world.fencing_takes())?;
     if world.was_configured_anew() {
         world.run(lost_after * ALTERING)?;
         if !world.votes_as_configured() {
@@ -432,8 +453,8 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         }
         let name = world.machine(node).name.clone();
         let mut requests = vec![Request::Resume { node: name.clone() }];
-        if world.has_devices() {
-            // What was given up while the device did not work.
+        if world.has_devices() || world.has_watchdogs() {
+            // What was given up while the device did not work, or nobody was left to say that all was silent.
             requests.push(Request::Fence { node: name });
         }
         for asked in 0..world.size() {

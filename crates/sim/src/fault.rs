@@ -44,6 +44,15 @@ pub enum Fault {
         /// For how long.
         lasts: Nanos,
     },
+    /// Only the guardian stands still, which feeds the watchdog.
+    StallGuardian {
+        /// Which machine.
+        node: usize,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// The watchdog of a machine was never armed: its device file is not there.
+    LoseWatchdog(usize),
     /// Datagrams from one machine to another are held up, and then all arrive.
     Hold {
         /// From which.
@@ -112,6 +121,13 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// A machine reaches the disk that all share, or does not.
+    SharedDisk {
+        /// Which machine.
+        node: usize,
+        /// Whether it does from now on.
+        reached: bool,
+    },
     /// A machine does not reach what decides between two halves, or reaches it again.
     TieBreak {
         /// Which machine.
@@ -161,6 +177,7 @@ impl World {
             | Fault::StallCore { .. }
             | Fault::StallPulse { .. }
             | Fault::StallExecutor { .. }
+            | Fault::StallGuardian { .. }
             | Fault::Pause { .. } => self.on_stand_still(&fault)?,
             Fault::Hold { .. } | Fault::Mend { .. } | Fault::Cut { .. } | Fault::Heal | Fault::Loss(_) => {
                 self.on_network(&fault);
@@ -177,6 +194,8 @@ impl World {
             Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
                 self.tell(format!("{} is switched on", name(self, node)));
                 self.begin(node, Machine::boot);
+                self.arm(node);
+                self.read_on_disk(node);
             }
             Fault::PowerOn(_) => {}
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
@@ -200,7 +219,12 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
+            Fault::LoseWatchdog(node) => {
+                self.machines[node].board.set_machine(false, false);
+                self.machines[node].watchdog = None;
+            }
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
+            Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
             Fault::Device { node, device } => {
                 if self.devices.insert(node, device).unwrap_or_default() != device {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
@@ -299,6 +323,12 @@ impl World {
                 self.tell(format!("the executor of {name} stands still for {} ms", lasts / ms(1)));
                 self.machines[node].executor_stalled_until = self.now + lasts;
             }
+            Fault::StallGuardian { node, lasts } => {
+                let name = name(self, node);
+                self.tell(format!("the guardian of {name} stands still for {} ms", lasts / ms(1)));
+                self.machines[node].guardian_stalled_until = self.now + lasts;
+            }
+            Fault::Pause { node, .. } if !self.machines[node].may_be_paused() => {}
             Fault::Pause { node, lasts } => {
                 self.tell(format!("{} is paused for {} ms", name(self, node), lasts / ms(1)));
                 self.machines[node].pause(self.now, lasts);

@@ -16,8 +16,10 @@ mod fence;
 mod kernel;
 mod machine;
 mod rough;
+mod shared_disk;
 mod tie_break;
 mod view;
+mod watchdog;
 mod world;
 
 pub use chance::Chance;
@@ -25,7 +27,9 @@ pub use claims::Broken;
 pub use fault::Fault;
 pub use fence::{Device, with_devices};
 pub use machine::{Machine, Power};
+pub use shared_disk::with_fences_on_disk;
 pub use tie_break::with_tie_break;
+pub use watchdog::with_watchdogs;
 pub use world::{World, WorldSettings};
 
 /// True time in nanoseconds since the world began.

@@ -1,6 +1,6 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
-use heart_model::{Ailment, BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec};
+use heart_model::{Ailment, BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec, Timing};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -11,7 +11,7 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Chance, Nanos, executor::Executor};
+use crate::{Chance, Nanos, executor::Executor, watchdog::Watchdog};
 
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,10 @@ pub struct Machine {
     pub(crate) executor_last: Nanos,
     /// What its executor tells devices at the moment: which node, which life of it, which attempt.
     pub(crate) fencing: BTreeSet<(NodeName, BootId, u32)>,
+    /// What its file says of time, as far as it has read that.
+    pub(crate) timing: Timing,
+    pub(crate) watchdog: Option<Watchdog>,
+    pub(crate) guardian_stalled_until: Nanos,
     /// The gate thread is awake.
     pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
@@ -153,6 +157,9 @@ impl Machine {
             core_last: [0; 3],
             executor_last: 0,
             fencing: BTreeSet::new(),
+            timing: spec.timing,
+            watchdog: None,
+            guardian_stalled_until: 0,
             gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
@@ -250,7 +257,7 @@ impl Machine {
             seed: self.seed ^ self.boots,
             handed_over,
         };
-        self.lives += 1;
+        (self.lives, self.timing) = (self.lives + 1, spec.timing);
         self.core = Some(Core::new(self.now(now), settings, log, &self.board));
         self.core_wake = now;
     }
@@ -280,6 +287,7 @@ impl Machine {
 
     pub(crate) fn cut_power(&mut self) {
         self.power = Power::Off;
+        (self.watchdog, self.guardian_stalled_until) = (None, 0);
         self.pulse = None;
         self.core = None;
         self.kernel.clear();

@@ -170,6 +170,9 @@ impl<'a> Rough<'a> {
         if world.has_devices() && self.chance.happens(400) {
             return self.shot(world);
         }
+        if world.has_watchdogs() && self.chance.happens(250) {
+            return self.stuck(world);
+        }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
         if world.spec().tie_break.is_some() && self.chance.happens(200) {
             world.schedule(at, Fault::TieBreak { node, reached: false });
@@ -209,6 +212,33 @@ impl<'a> Rough<'a> {
             }
             _ => self.ask(world, node),
         }
+    }
+
+    /// A node is cut off, for about as long as it takes until it counts as off, and something of it stands still that is
+    /// needed to let go, or to feed its watchdog (rule 11).
+    fn stuck(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let timing = world.timing();
+        let deadline = timing.watchdog().as_nanos() as Nanos;
+        let lasts = self.chance.between(deadline / 2, timing.self_fence().as_nanos() as Nanos * 3 / 2);
+        self.cut_off(world, at, node);
+        self.mend(world, at + lasts, node);
+        let late = at + self.chance.below(deadline * 2);
+        match self.chance.below(6) {
+            0 => world.schedule(at, Fault::StallCore { node, lasts }),
+            1 => world.schedule(at, Fault::Freeze { node, lasts }),
+            2 => {
+                let lasts = self.chance.below(deadline * 2);
+                world.schedule(late, Fault::StallGuardian { node, lasts });
+            }
+            3 | 4 => {
+                world.schedule(at, Fault::StallExecutor { node, lasts });
+                let lasts = self.chance.below(deadline);
+                world.schedule(late, Fault::StallGuardian { node, lasts });
+            }
+            _ => {}
+        }
+        self.at += self.chance.below(lasts);
     }
 
     /// A device is no longer what it was, or somebody switches on what was switched off.

@@ -11,7 +11,7 @@ use crate::{Machine, Power, World};
 impl World {
     /// Whether machines have devices that switch them off.
     pub(crate) fn has_devices(&self) -> bool {
-        self.settings.spec.nodes.values().any(|node| !node.fence.is_empty())
+        self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
     }
 
     /// How many events there were.

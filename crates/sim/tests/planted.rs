@@ -102,6 +102,24 @@ fn a_node_that_is_taken_in_while_it_may_be_shot_is_found() {
     is_found_within(Bug::TakenInUnderFire, 700);
 }
 
+/// Found in so many worlds in which nodes are reset by their watchdogs: every sixteenth.
+#[track_caller]
+fn is_found_where_there_are_watchdogs(bug: Bug, worlds: u64) {
+    let found = first_found(Some(bug), (0..worlds).map(|place| 11 + 16 * place));
+    println!("{bug:?}: {found:?}");
+    assert!(found.is_some(), "{bug:?} is not found in {worlds} worlds");
+}
+
+#[test]
+fn a_node_taken_for_off_before_its_watchdog_has_fired_is_found() {
+    is_found_where_there_are_watchdogs(Bug::OffBeforeDeadline, 100);
+}
+
+#[test]
+fn a_watchdog_that_is_fed_without_a_lease_is_found() {
+    is_found_where_there_are_watchdogs(Bug::FedWithoutLease, 200);
+}
+
 #[test]
 #[ignore = "a measurement: how many of a thousand other worlds find each bug"]
 fn how_often_each_is_found() {

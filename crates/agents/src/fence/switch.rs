@@ -92,7 +92,7 @@ impl<'a> Switch<'a> {
         let parameters = device.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
         switch.told = match device.agent {
             FenceAgent::External(_) => Told::Variables(parameters.collect()),
-            FenceAgent::Program(_) => Told::Lines(switch.lines(descriptions)?),
+            FenceAgent::Program(_) | FenceAgent::Watchdog => Told::Lines(switch.lines(descriptions)?),
             FenceAgent::Disk => return Err(format!("{} is no program", device.name())),
         };
         Ok(switch)
@@ -204,6 +204,7 @@ impl<'a> Switch<'a> {
                  by hand), or raise its `timeout`"
             ),
             FenceAgent::Disk => "`heart disk show` says what stands there".into(),
+            FenceAgent::Watchdog => "nobody but its own node can use it".to_owned(),
         }
     }
 
@@ -314,6 +315,9 @@ fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
         FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
         FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),
         FenceAgent::Disk => return Err(format!("{agent} is no program")),
+        FenceAgent::Watchdog => {
+            return Err("a watchdog is told nothing: its own node alone can use it".into());
+        }
     };
     let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {

@@ -16,7 +16,7 @@ const KEYS: [&str; 3] = ["agent", "delay", FenceDevice::DISK];
 /// Checks all devices that are disks, and fills in how long they take.
 pub(super) fn fences(
     draft: &Draft,
-    timing: Option<&Timing>,
+    timing: &Timing,
     nodes: &mut BTreeMap<NodeName, NodeSpec>,
     mistakes: &mut Vec<Mistake>,
 ) {
@@ -28,9 +28,7 @@ pub(super) fn fences(
     }
     let devices = nodes.values_mut().flat_map(|node| node.fence.iter_mut().flatten());
     for device in devices.filter(|device| device.agent == FenceAgent::Disk) {
-        if let Some(timing) = timing {
-            (device.timeout, device.timeout_is_least) = (timing.disk_fence(), true);
-        }
+        (device.timeout, device.timeout_is_least) = (timing.disk_fence(), true);
     }
 }
 
@@ -87,10 +85,21 @@ fn device(table: &Table, at: Span, mistakes: &mut Vec<Mistake>) {
 
 /// A node that hangs does not read the disk either: only its watchdog proves that it is off then.
 fn watched(node: &NodeDraft, at: Span, mistakes: &mut Vec<Mistake>) {
+    let name = cut(&node.name.value, 40);
+    if !node.never_paused.as_ref().is_some_and(|said| said.value) {
+        mistakes.push(
+            Mistake::at(Code::MayBePaused, at, format!("`{name}` may be paused, and does not read the disk meanwhile"))
+                .label("proves nothing of a machine that may be paused")
+                .hint(format!(
+                    "a guest that its host pauses neither reads that it is to reset itself nor is reset by its watchdog. \
+                     If `{name}` is a machine of its own, which is never paused, moved while it runs or put to sleep, \
+                     write `never_paused = true` into `[node.{name}]`; have the hypervisor switch off a guest"
+                )),
+        );
+    }
     if node.present.iter().any(|key| key == "watchdog") {
         return;
     }
-    let name = cut(&node.name.value, 40);
     mistakes.push(
         Mistake::at(Code::NoWatchdog, at, format!("a disk cannot switch `{name}` off without a watchdog there"))
             .label("proves nothing of a node that hangs")

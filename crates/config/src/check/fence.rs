@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use heart_model::{
     Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, Guard,
-    Value as Model,
+    Timing, Value as Model,
 };
 
-use super::{length, missing_key};
+use super::{length, missing_key, watchdog};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
     draft::{Draft, GroupDraft, NodeDraft, ResourceDraft, model_value},
@@ -41,6 +41,7 @@ const TAKES_PARAMETER: &str = "a text, a whole number, or `true` or `false`";
 /// The devices of one node.
 pub(super) fn levels(
     node: &NodeDraft,
+    timing: &Timing,
     environment: &dyn Environment,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Vec<FenceDevice>> {
@@ -59,8 +60,9 @@ pub(super) fn levels(
                 .hint("two levels of one device each are what most nodes need"),
         );
     }
+    watchdog::judge(node, &shape, mistakes);
     let mut level = |level: &Vec<(&Table, Span)>| -> Vec<FenceDevice> {
-        level.iter().filter_map(|(table, at)| device(table, *at, environment, mistakes)).collect()
+        level.iter().filter_map(|(table, at)| device(table, *at, timing, environment, mistakes)).collect()
     };
     shape.iter().map(&mut level).collect()
 }
@@ -115,12 +117,30 @@ fn table<'v>(value: &'v Value, mistakes: &mut Vec<Mistake>) -> Option<(&'v Table
     }
 }
 
+/// Whether this is the node's own watchdog, which nobody tells anything.
+pub(super) fn is_watchdog(table: &Table) -> bool {
+    let agent = table.get("agent").map(|entry| &entry.value.kind);
+    matches!(agent, Some(Kind::Text(text)) if text == FenceAgent::WATCHDOG)
+}
+
+/// Whether somebody else can have the node switched off: its own watchdog settles nothing between two nodes, as each
+/// of them would wait for the other's.
+pub(super) fn can_be_switched_off(node: &NodeDraft) -> bool {
+    let Some(value) = &node.fence else { return false };
+    let shape = shape(value, &mut Vec::new());
+    shape.is_empty() || shape.iter().any(|level| !level.iter().any(|(table, _)| is_watchdog(table)))
+}
+
 fn device(
     table: &Table,
     at: Span,
+    timing: &Timing,
     environment: &dyn Environment,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<FenceDevice> {
+    if is_watchdog(table) {
+        return Some(watchdog::as_fence(table, timing, mistakes));
+    }
     let mut keys = Keys::new(table, "fence".into(), mistakes);
     let written = keys.text("agent");
     let delay = keys.duration("delay");
@@ -163,7 +183,7 @@ fn agent(
     let (folders, name, package) = match &agent {
         FenceAgent::Program(name) => (&FENCE_PROGRAM_FOLDERS[..], name, "fence-agents"),
         FenceAgent::External(name) => (&[FENCE_PLUGIN_FOLDER][..], name, "cluster-glue"),
-        FenceAgent::Disk => return Some(agent),
+        FenceAgent::Disk | FenceAgent::Watchdog => return Some(agent),
     };
     let mut here = folders.iter().map(|folder| environment.file(&format!("{folder}/{name}")));
     if here.all(|found| matches!(found, Found::Missing)) {

@@ -24,7 +24,7 @@ mod times;
 mod watchdog;
 mod wishes;
 
-use heart_model::{Duration, NameError, Spec};
+use heart_model::{Duration, NameError, Profile, Spec, Timing};
 
 use crate::{Code, Environment, Mistake, Severity, Span, Written, draft::Draft, duration, tree::cut, words};
 
@@ -36,8 +36,10 @@ pub(crate) fn check(
 ) -> Option<Spec> {
     let cluster = cluster::cluster(draft, environment, mistakes);
     let timing = cluster::timing(&draft.timing, mistakes);
-    let mut nodes = nodes::nodes(draft, environment, mistakes);
-    disk::fences(draft, timing.as_ref(), &mut nodes, mistakes);
+    // What follows from a timing that is wrong is not what is wrong.
+    let derived = timing.unwrap_or(Timing::of(Profile::Default));
+    let mut nodes = nodes::nodes(draft, &derived, environment, mistakes);
+    disk::fences(draft, &derived, &mut nodes, mistakes);
     let agents = resources::Agents::new(environment);
     let names = names::Names::of(draft);
     let resources = resources::resources(draft, &names, &agents, mistakes);

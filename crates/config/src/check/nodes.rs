@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, VOTERS_MAX};
+use heart_model::{LINKS_MAX, LinkAddress, NODES_MAX, NodeId, NodeName, NodeSpec, Timing, VOTERS_MAX};
 
 use super::{absent, addresses, fence, missing_key, name, room, too_many, watchdog};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 
 pub(super) fn nodes(
     draft: &Draft,
+    timing: &Timing,
     environment: &dyn Environment,
     mistakes: &mut Vec<Mistake>,
 ) -> BTreeMap<NodeName, NodeSpec> {
@@ -30,14 +31,14 @@ pub(super) fn nodes(
     for (node, voter) in draft.nodes.iter().zip(voters) {
         let addresses = addresses_of(node, mistakes);
         let capacity = room::amounts("capacity", node.capacity.as_ref(), mistakes);
-        let fence = fence::levels(node, environment, mistakes);
-        let watchdog = watchdog::device(node, mistakes);
+        let fence = fence::levels(node, timing, environment, mistakes);
+        let (watchdog, never_paused) = watchdog::of(node, environment, mistakes);
         let Some(name) = name(&node.name, "node", NodeName::new, mistakes) else { continue };
         let taken = numbers.insert(name.id(), (name.clone(), node.name.span));
         if let Some((other, first)) = taken {
             mistakes.push(number_taken(&name, &other, node.name.span, first));
         }
-        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence, watchdog });
+        nodes.insert(name, NodeSpec { addresses, voter, capacity, fence, watchdog, never_paused });
     }
     uneven(&draft.nodes, mistakes);
     nodes
@@ -96,13 +97,16 @@ fn voters(nodes: &[NodeDraft], tied: bool, mistakes: &mut Vec<Mistake>) -> Vec<b
 pub(super) fn is_fenced_pair(nodes: &[NodeDraft]) -> bool {
     let voters = voters(nodes, true, &mut Vec::new());
     let mut voting = nodes.iter().zip(voters).filter(|(_, votes)| *votes);
-    voting.clone().count() == 2 && voting.all(|(node, _)| node.fence.is_some())
+    voting.clone().count() == 2 && voting.all(|(node, _)| fence::can_be_switched_off(node))
 }
 
 fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut Vec<Mistake>) {
     let voters = voting.len();
-    let unfenced: Vec<&str> =
-        voting.iter().filter(|node| node.fence.is_none()).map(|node| node.name.value.as_str()).collect();
+    let unfenced: Vec<&str> = voting
+        .iter()
+        .filter(|node| !fence::can_be_switched_off(node))
+        .map(|node| node.name.value.as_str())
+        .collect();
     let saying = |wanted: bool| {
         nodes.iter().filter_map(move |node| node.voter.as_ref()).filter(move |voter| voter.value == wanted)
     };
@@ -120,6 +124,11 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut 
         _ if (tied || unfenced.is_empty()) && voters.is_multiple_of(2) && voters <= VOTERS_MAX => {}
         2 => {
             let at = nodes.last().map_or(Span::default(), |node| node.name.span);
+            let by_watchdog = voting
+                .iter()
+                .any(|node| node.fence.is_some() && unfenced.contains(&node.name.value.as_str()));
+            let watchdogs =
+                if by_watchdog { "; not a watchdog: each would wait for the other's" } else { "" };
             let lost = if unfenced.len() == 2 { "one" } else { unfenced[0] };
             mistakes.push(
                 Mistake::at(
@@ -128,12 +137,12 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut 
                     format!("with two voters, nothing moves by itself when {} is lost", cut(lost, 40)),
                 )
                 .label("the second of two")
-                .hint(
+                .hint(format!(
                     "one of two is no majority: the node that is left cannot tell whether the other is off or only \
                      cut off. Add a third node, which may be small and run nothing; or something that decides between the two \
-                     (`[tie_break]`); or say for each of the two what switches it off (`fence`). As it is, a person has to say that the other one is off: `heart \
-                     takeover --peers-are-off NODE`",
-                ),
+                     (`[tie_break]`); or say for each of the two what switches it off (`fence`{watchdogs}). As it is, a person \
+                     has to say that the other one is off: `heart takeover --peers-are-off NODE`"
+                )),
             );
         }
         _ if voters > VOTERS_MAX => {

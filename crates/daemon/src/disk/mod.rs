@@ -50,6 +50,7 @@ use rustix::{
 use crate::{
     setup::{BoardLease, Running},
     sys,
+    sys::MappedBoard,
 };
 use pledge::Pledged;
 pub use pledge::{Fed, may_feed};
@@ -187,8 +188,9 @@ struct Reader {
     boot: BootId,
     look_every: Duration,
     patience: Duration,
-    /// What the watchdog of this node sees to, if there is one.
+    /// What the watchdog of this node sees to, once it is armed and if this machine is never paused.
     pledge: Option<Pledge>,
+    board: MappedBoard,
     lease: BoardLease,
     pledged: Arc<Pledged>,
     ends: Arc<AtomicBool>,
@@ -203,7 +205,8 @@ impl Reader {
     ) -> anyhow::Result<Reader> {
         let setup = &running.setup;
         let timing = setup.spec.timing;
-        let watched = setup.spec.nodes.get(&setup.me).is_some_and(|node| node.watchdog.is_some());
+        let watched =
+            setup.spec.nodes.get(&setup.me).is_some_and(|node| node.watchdog.is_some() && node.never_paused);
         let pledge = Pledge { off_within: timing.disk_off_within(), reset: timing.disk_reset() };
         Ok(Reader {
             device,
@@ -214,6 +217,7 @@ impl Reader {
             patience: timing.disk_patience(),
             pledge: watched.then_some(pledge),
             lease: BoardLease::open(&setup.places.board())?,
+            board: setup.board()?,
             pledged: Arc::clone(pledged),
             ends: Arc::clone(ends),
         })
@@ -247,7 +251,8 @@ impl Reader {
         let begun = clock::now();
         let (disk, slot) = Disk::open_as(&self.device, &self.cluster, &self.me)?;
         let mut stands = disk.read::<Beat>(Area::Beats, slot)?;
-        let mut rounds = Rounds::new(slot, self.boot, &stands.record, self.pledge);
+        let pledge = self.pledge.filter(|_| self.board.board().is_watched());
+        let mut rounds = Rounds::new(slot, self.boot, &stands.record, pledge);
         let read = disk.read_all::<Messages>(Area::Messages)?;
         let all: Vec<(Slot, Messages)> =
             (0..).map(Slot).zip(read.into_iter().map(|one| one.record)).collect();
@@ -257,7 +262,7 @@ impl Reader {
             self.obey(disk, slot, stands, beat);
         }
         // Before others are told that they can count on it.
-        if self.pledge.is_some() {
+        if pledge.is_some() {
             self.pledged.renew(&self.device, begun.after(self.patience));
         }
         disk.write(Area::Beats, slot, &mut stands, beat)

@@ -8,6 +8,7 @@ use std::{
 };
 
 use heart_agents::LeaseView;
+use heart_disk::pill;
 use heart_model::Moment;
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +35,7 @@ impl Fed {
 
     /// Whether this machine may go on: it looked at each disk not long ago, or it has a lease.
     fn may_go_on(&self, now: Moment, lease_until: Moment) -> bool {
-        let has_lease = !now.at_least_until(lease_until).is_zero();
-        let in_time = self.until.values().all(|until| !now.may_have_reached(*until));
-        !self.condemned && (in_time || has_lease)
+        !self.condemned && self.until.values().all(|until| pill::may_go_on(now, *until, lease_until))
     }
 }
 

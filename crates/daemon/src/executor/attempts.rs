@@ -138,6 +138,7 @@ impl Attempts {
             let outcome = carry_out(&order, &cancel);
             match &outcome {
                 FenceOutcome::Off => tracing::info!("{} is off", order.node),
+                FenceOutcome::Silent => tracing::info!("{} was silent for long enough", order.node),
                 FenceOutcome::Failed { message } => {
                     tracing::warn!("{} is not proven off: {message}", order.node);
                 }
@@ -214,6 +215,7 @@ mod tests {
             let until = Instant::now() + PATIENCE;
             assert!(wait::any(&[self.attempts.as_fd()], Some(until)).unwrap()[0], "nothing is said");
             let short = |report: FenceReport| match report.outcome {
+                FenceOutcome::Silent => "silent".into(),
                 FenceOutcome::Off => format!("{} {} off", report.node, report.attempt),
                 FenceOutcome::Failed { message } => format!("{} {} {message}", report.node, report.attempt),
             };

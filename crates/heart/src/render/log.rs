@@ -188,6 +188,9 @@ fn of_fencing(change: &Change) -> String {
             format!("{by} is to switch {node} off (attempt {attempt})")
         }
         Change::Fenced { node, outcome: FenceOutcome::Off, .. } => format!("{node} is proven off"),
+        Change::Fenced { node, outcome: FenceOutcome::Silent, .. } => {
+            format!("{node} was silent for so long that it has reset itself, or let go of what it ran")
+        }
         Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
             format!("attempt {attempt} to switch {node} off proved nothing: {message}")
         }
@@ -205,7 +208,7 @@ fn tone(change: &Change) -> Tone {
         | Change::Failure { .. }
         | Change::Fence { .. }
         | Change::Fenced { outcome: FenceOutcome::Failed { .. }, .. } => Tone::Bad,
-        Change::Fenced { outcome: FenceOutcome::Off, .. } => Tone::Good,
+        Change::Fenced { outcome: FenceOutcome::Off | FenceOutcome::Silent, .. } => Tone::Good,
         Change::Report { activity, .. } => match activity {
             Activity::Failed(_) | Activity::Stuck(_) => Tone::Bad,
             Activity::Running => Tone::Good,

@@ -95,6 +95,11 @@ impl Conductor {
             *from == fencing.by && report.boot == boot && report.attempt == attempt
         };
         if let Some((_, report)) = self.fences.reports.get(node).filter(is_meant) {
+            let heard = score.names.iter().position(|name| name == node);
+            let heard = heard.is_some_and(|slot| score.sights.heard(slot).is_some());
+            if report.outcome == FenceOutcome::Silent && heard {
+                return ended(FenceOutcome::Failed { message: format!("{node} is heard again") });
+            }
             return ended(report.outcome.clone());
         }
         let holder = score.ledger.nodes.get(&fencing.by).and_then(|holder| holder.session);

@@ -19,7 +19,8 @@ impl Core {
     pub(super) fn hold(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let holds = self.holds();
         let below_half = self.sights.voters_heard() * 2 < self.sights.voters.size;
-        match self.holder.on_lease(now, board, holds, below_half, self.timing.lost_after) {
+        let alone = below_half || self.is_overdue(now, board);
+        match self.holder.on_lease(now, board, holds, alone, self.timing.lost_after) {
             LetGo::Nothing => {}
             LetGo::Now { session, everything } => {
                 let why = if board.is_deposed() { "it was taken over" } else { "its lease is over" };
@@ -213,7 +214,10 @@ impl Core {
         self.orders = wait.into();
         for order in ready {
             match self.refusal(now, board, &order) {
-                None => out.actions.push(Action::Execute(ToExecutor::Obey(order))),
+                None => {
+                    self.watched.on_told(&order);
+                    out.actions.push(Action::Execute(ToExecutor::Obey(order)));
+                }
                 Some(why) => self.refuse(now, &order, why, out),
             }
         }
@@ -233,7 +237,7 @@ impl Core {
         if is_start && (board.is_deposed() || now.may_have_reached(board.lease_until())) {
             return Some("this node has no lease");
         }
-        None
+        self.unwatched(board, &order.resource).filter(|_| is_start)
     }
 
     pub(super) fn refuse(&mut self, now: Moment, order: &Order, why: &str, out: &mut Out) {
@@ -253,6 +257,7 @@ impl Core {
     pub(super) fn on_executor(&mut self, now: Moment, board: &Board, said: FromExecutor, out: &mut Out) {
         match said {
             FromExecutor::Report(report) => {
+                self.watched.on_report(&report.resource.resource);
                 self.inventory.insert(report.resource.resource.clone(), report.resource.clone());
                 self.tell_leader(Message::Report(report), now, out);
             }

@@ -4,8 +4,8 @@
 //! was given to and with a lease, as a start is, and not on a node that is heard again (SAFETY rules 10 to 12).
 
 use heart_model::{
-    BootId, Duration, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId, NodeName, Term,
-    ToExecutor,
+    BootId, Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId,
+    NodeName, Term, Timing, ToExecutor,
 };
 
 use super::{Action, Core, Message, Out, Response, requests::refused};
@@ -13,6 +13,7 @@ use crate::{
     board::Board,
     conductor::fencing::{attempts_max, devices},
     ledger::{Change, Fencing, NodeLedger},
+    plant::{Bug, is_planted},
 };
 
 /// Longest name of a person that is kept, in characters.
@@ -23,8 +24,10 @@ pub(super) const WHO_MAX: usize = 100;
 pub(super) struct Duty {
     boot: BootId,
     attempt: u32,
-    /// The executor was told.
+    /// The executor was told, or there is nobody to be told.
     begun: bool,
+    /// The node resets itself: what it has is off or let go, if nothing is heard of it until then.
+    silent_until: Option<Moment>,
     report: Option<FenceReport>,
     /// Which leader was told how it ended.
     told: Option<(NodeId, Term, u64)>,
@@ -32,7 +35,14 @@ pub(super) struct Duty {
 
 impl Duty {
     fn of(fencing: &Fencing) -> Duty {
-        Duty { boot: fencing.boot, attempt: fencing.attempt, begun: false, report: None, told: None }
+        Duty {
+            boot: fencing.boot,
+            attempt: fencing.attempt,
+            begun: false,
+            silent_until: None,
+            report: None,
+            told: None,
+        }
     }
 
     fn is_for(&self, fencing: &Fencing) -> bool {
@@ -53,6 +63,7 @@ impl Core {
         for (node, fencing) in mine {
             self.duties.entry(node.clone()).or_insert_with(|| Duty::of(&fencing));
             self.use_right(now, board, &node, &fencing, out);
+            self.hear_silence(now, &node, out);
             let told_leader = self.told_leader;
             let Some(duty) = self.duties.get_mut(&node) else { continue };
             if told_leader.is_some()
@@ -66,6 +77,9 @@ impl Core {
     }
 
     fn use_right(&mut self, now: Moment, board: &Board, node: &NodeName, fencing: &Fencing, out: &mut Out) {
+        let lost_after = self.timing.lost_after;
+        // By the longest timing that the node may still go by.
+        let wait = Timing { lost_after: self.longest_promise(), ..self.timing }.self_fence();
         let Some(duty) = self.duties.get_mut(node).filter(|duty| !duty.begun && duty.report.is_none()) else {
             return;
         };
@@ -86,6 +100,15 @@ impl Core {
                 }
                 duty.begun = true;
                 let devices = levels[level].clone();
+                if devices.iter().any(FenceDevice::is_watchdog) {
+                    let wait = if is_planted(Bug::OffBeforeDeadline) { lost_after } else { wait };
+                    duty.silent_until = Some(now.after(wait));
+                    out.actions.push(Action::Note(format!(
+                        "{node} resets itself: waiting for {} s of silence, attempt {attempt}",
+                        wait.as_secs()
+                    )));
+                    return;
+                }
                 let order = FenceOrder {
                     node: node.clone(),
                     boot,
@@ -100,6 +123,28 @@ impl Core {
         }
     }
 
+    /// A node that resets itself was given time for that, and was silent all the while; or was not.
+    fn hear_silence(&mut self, now: Moment, node: &NodeName, out: &mut Out) {
+        let heard = self.names.iter().position(|name| name == node).and_then(|slot| self.sights.heard(slot));
+        let waits = |duty: &&mut Duty| duty.report.is_none() && duty.silent_until.is_some();
+        let Some(duty) = self.duties.get_mut(node).filter(waits) else { return };
+        let outcome = match heard {
+            Some(_) => FenceOutcome::Failed { message: format!("{node} is heard again") },
+            None if duty.silent_until.is_some_and(|until| now.has_surely_reached(until)) => {
+                FenceOutcome::Silent
+            }
+            None => return,
+        };
+        let report = FenceReport { node: node.clone(), boot: duty.boot, attempt: duty.attempt, outcome };
+        self.on_fenced(report, out);
+    }
+
+    /// When a node that resets itself was silent for long enough.
+    pub(super) fn next_silence(&self) -> Option<Moment> {
+        let waits = self.duties.values().filter(|duty| duty.report.is_none());
+        waits.filter_map(|duty| duty.silent_until).min_by_key(|at| at.boottime)
+    }
+
     /// The executor says how an attempt ended.
     pub(super) fn on_fenced(&mut self, report: FenceReport, out: &mut Out) {
         let of = self.duties.get_mut(&report.node);
@@ -108,6 +153,9 @@ impl Core {
         };
         let said = match &report.outcome {
             FenceOutcome::Off => format!("{} is off", report.node),
+            FenceOutcome::Silent => {
+                format!("{} was silent for long enough: it is off, or has let go", report.node)
+            }
             FenceOutcome::Failed { message } => format!("{} may not be off: {message}", report.node),
         };
         out.actions.push(Action::Note(said));
@@ -116,7 +164,8 @@ impl Core {
 
     /// The executor was started anew, and knows nothing of what it was told.
     pub(super) fn fence_anew(&mut self) {
-        self.duties.values_mut().filter(|duty| duty.report.is_none()).for_each(|duty| duty.begun = false);
+        let told = |duty: &&mut Duty| duty.report.is_none() && duty.silent_until.is_none();
+        self.duties.values_mut().filter(told).for_each(|duty| duty.begun = false);
         self.proofs.begin_anew();
     }
 
@@ -205,7 +254,8 @@ impl Core {
             self.ledger.nodes.keys().filter_map(|node| self.attempts_against(node)).collect();
         for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
             let name = &self.names[seen.slot];
-            let off = self.ledger.nodes.get(name).and_then(|known| known.fence.off);
+            let fence = self.ledger.nodes.get(name).map(|known| &known.fence);
+            let off = fence.filter(|fence| !fence.is_silent).and_then(|fence| fence.off);
             if off == Some(seen.boot) {
                 said.push(format!(
                     "{name} is heard although it was proven off: what switches it off does not tell the truth; \

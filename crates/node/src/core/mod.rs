@@ -20,6 +20,7 @@ mod proofs;
 mod refused;
 mod rejoin;
 mod requests;
+mod watched;
 
 use heart_model::{
     BootId, Duration, FromExecutor, HealthChange, Inventory, LogIndex, Moment, NodeId, NodeName, Order,
@@ -185,6 +186,7 @@ pub struct Core {
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
     half: half::Half,
+    watched: watched::Watched,
     proofs: proofs::Proofs,
     questions: BTreeMap<u64, (Request, Moment)>,
     refused: refused::Recent,
@@ -246,6 +248,7 @@ impl Core {
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
             half: half::Half::default(),
+            watched: watched::Watched::default(),
             proofs: proofs::Proofs::default(),
             questions: BTreeMap::new(),
             refused: refused::Recent::default(),
@@ -273,7 +276,6 @@ impl Core {
             settings,
         };
         board.set_leading(None);
-        board.set_progress(now);
         let mut flags = if core.listening_until.is_some() { flag::LISTENING } else { 0 };
         match log {
             Log::Empty => flags |= flag::VIRGIN,
@@ -306,6 +308,7 @@ impl Core {
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => {
                 self.ask_executor();
+                self.watched.on_executor_began();
                 self.half.fence_anew(board);
             }
             Event::Leave => {
@@ -325,6 +328,7 @@ impl Core {
     /// Everything that follows, in its fixed order.
     fn settle(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.tick(now);
+        self.mind_watchdog(now, board, out);
         self.recover(now, board, out);
         self.meet_history(now, board, out);
         self.doubt_word(now);
@@ -345,6 +349,7 @@ impl Core {
         self.answer_questions(now, board, out);
         self.leave(now, board, out);
         self.show(board);
+        self.show_held(board);
     }
 
     fn on_sight(&mut self, sighting: Sighting, out: &mut Out) {
@@ -539,6 +544,7 @@ impl Core {
             self.members.next_deadline(),
             self.half.next_deadline(),
             self.proofs.next_deadline(),
+            self.next_silence(),
             self.health.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),

@@ -4,7 +4,7 @@
 //! promises are over that it does not know waits as long as the longest of them, until all voters
 //! have had a configuration with shorter ones for that long.
 
-use heart_model::{Duration, Moment, Spec};
+use heart_model::{Duration, Moment, NodeName, Spec};
 
 use super::{Core, Log};
 use crate::{
@@ -55,6 +55,16 @@ impl Core {
             slot == self.slot || seen.is_some_and(|seen| seen.digest == digest)
         };
         let all = voters.iter().all(|id| self.ids.iter().position(|known| known == id).is_some_and(has_it));
+        // What is said of a node that resets itself goes by the longest timing that it may have.
+        let may_hold = |name: &NodeName| {
+            let known = self.ledger.nodes.get(name);
+            known.is_some_and(|known| known.last_session().is_some() && !known.is_gone())
+        };
+        let nodes = self.ledger.spec.iter().flat_map(|spec| &spec.nodes);
+        let mut by_the_clock =
+            nodes.filter(|(name, node)| node.resets_itself() && may_hold(name)).map(|(name, _)| name);
+        let all = all
+            && by_the_clock.all(|name| self.names.iter().position(|known| known == name).is_some_and(has_it));
         let shortens = self.ledger.promised > self.timing.lost_after;
         let same = digest == self.settings.digest && all && shortens;
         self.shorter_since = self.shorter_since.or(Some(now)).filter(|_| same);

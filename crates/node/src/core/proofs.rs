@@ -209,11 +209,13 @@ impl Proofs {
         due: Moment,
     ) {
         let mut known = std::mem::take(&mut self.devices);
+        // Nobody else can ask a watchdog anything: whether it is armed is for its own node to know.
+        let told = |all: &'s [FenceDevice]| all.iter().filter(|device| !device.is_watchdog());
         // Each node begins with another one.
         let others = (1..place.nodes).filter_map(|step| names.get((place.slot + step) % place.nodes));
         for node in others {
             for (level, device) in
-                (1..).zip(levels(node)).flat_map(|(level, all)| all.iter().map(move |device| (level, device)))
+                (1..).zip(levels(node)).flat_map(|(level, all)| told(all).map(move |device| (level, device)))
             {
                 let proof = FenceProof { node: node.clone(), device: device.clone() };
                 let same = known.iter().position(|old| old.proof == proof);

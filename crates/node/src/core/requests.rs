@@ -404,6 +404,7 @@ impl Core {
         }
         view.problems.extend(self.view_of_tie());
         view.problems.extend(self.view_of_fencing());
+        view.problems.extend(self.view_of_watchdog(board));
         self.add_proofs(now, view);
         view.problems.extend(problems(view));
         view.refused = RefusedView::of(&board.refusals(), &self.names);

@@ -34,6 +34,10 @@ pub struct FenceLedger {
     /// The life of it that is proven to be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub off: Option<BootId>,
+    /// Of that life it is only known that it is off or has let go of everything: it resets itself, and was not heard
+    /// for long enough.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_silent: bool,
     /// How many attempts were made against it, in all its lives: each has a number of its own.
     #[serde(default)]
     pub attempts: u32,
@@ -47,10 +51,11 @@ pub struct FenceLedger {
 
 impl FenceLedger {
     /// Whether a boot may be taken in: nobody may switch the node off, and it was not proven off. A boot that speaks
-    /// after it was proven off shows that the proof was none.
+    /// after it was proven off shows that the proof was none. One that was only silent may have let go in time.
     #[must_use]
     pub fn lets_in(&self, boot: BootId) -> bool {
-        (self.fencing.is_none() || is_planted(Bug::TakenInUnderFire)) && self.off != Some(boot)
+        (self.fencing.is_none() || is_planted(Bug::TakenInUnderFire))
+            && (self.off != Some(boot) || self.is_silent)
     }
 }
 
@@ -102,6 +107,10 @@ impl Ledger {
         fence.fencing = None;
         match outcome {
             FenceOutcome::Off => self.is_off(node, boot),
+            FenceOutcome::Silent => {
+                self.is_off(node, boot);
+                self.nodes.get_mut(node).into_iter().for_each(|ledger| ledger.fence.is_silent = true);
+            }
             FenceOutcome::Failed { message } => {
                 fence.fence_failures = fence.fence_failures.saturating_add(1);
                 fence.fence_failure = Some(clip(message));
@@ -136,6 +145,7 @@ impl Ledger {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
+            fence.is_silent = false;
         }
         for resource in self.resources.values_mut() {
             resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);

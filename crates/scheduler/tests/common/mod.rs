@@ -57,6 +57,7 @@ impl World {
                     capacity: BTreeMap::new(),
                     fence: Vec::new(),
                     watchdog: None,
+                    never_paused: false,
                 },
             );
             world.boot(&node(name));

@@ -27,8 +27,14 @@ pub(crate) fn resource(text: &str) -> ResourceName {
 pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
     let one = |(place, text): (usize, &&str)| {
         let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
-        let plain =
-            NodeSpec { addresses, voter: true, capacity: BTreeMap::new(), fence: Vec::new(), watchdog: None };
+        let plain = NodeSpec {
+            addresses,
+            voter: true,
+            capacity: BTreeMap::new(),
+            fence: Vec::new(),
+            watchdog: None,
+            never_paused: false,
+        };
         (node(text), plain)
     };
     let timeouts = LogicalTimeouts {

@@ -35,6 +35,8 @@ fn good_for(ailment: Ailment) -> Duration {
         Ailment::DiskStalled | Ailment::DiskFull | Ailment::ReadOnly | Ailment::MemoryPressure => 10,
         // Nobody tries all the time.
         Ailment::NoProcesses => 30,
+        // The core finds that out by itself.
+        Ailment::NoWatchdog => 0,
         // It is over at once; people should still see it.
         Ailment::ClockJumped => 300,
     })
@@ -122,6 +124,7 @@ fn verdict(ailment: Ailment, sample: &Sample) -> Verdict {
             (None, Some(room)) if room.left >= PROCESSES_ENOUGH.min(room.limit / 2) => Verdict::Good,
             (None, _) => Verdict::Between,
         },
+        Ailment::NoWatchdog => Verdict::Good,
         Ailment::MemoryPressure => match sample.memory {
             Some(share) if share >= SHORT_OF_MEMORY => {
                 let share = pressure::print(share);

@@ -31,6 +31,11 @@ fn longest(level: &[FenceDevice], hesitation: Duration) -> Duration {
     longest_fence(level) * rounds + hesitation
 }
 
+/// Whether these are devices that can be told to switch a node off.
+fn is_told(level: &[FenceDevice]) -> bool {
+    !level.iter().any(FenceDevice::is_watchdog)
+}
+
 impl Core {
     /// Whether the others of this half agree to nothing while devices are told: these may act late, and then hit
     /// nobody who takes part (SAFETY rule 12).
@@ -56,7 +61,8 @@ impl Core {
     /// How long one attempt at all that are missing may take.
     fn firing_lasts(&self, halves: &Halves) -> Duration {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        let levels = halves.missing.iter().flat_map(|node| devices(spec, node));
+        let levels =
+            halves.missing.iter().flat_map(|node| devices(spec, node)).filter(|level| is_told(level));
         let hesitation = self.longest_hesitation();
         levels.map(|level| longest(level, hesitation)).max().unwrap_or_default()
     }
@@ -103,9 +109,11 @@ impl Core {
         out: &mut Out,
     ) -> Result<(), Stuck> {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        let levels = devices(spec, node);
+        // A node that resets itself when it is cut off is cut off here too, and nobody proves that of this half.
+        let levels: Vec<&Vec<FenceDevice>> =
+            devices(spec, node).iter().filter(|level| is_told(level)).collect();
         let known = self.ledger.nodes.get(node);
-        let is_gone = known.is_some_and(NodeLedger::is_gone);
+        let is_gone = known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
         let last = known.and_then(NodeLedger::last_session);
         let (Some(last), true) = (last, is_gone || !levels.is_empty()) else {
             return Err(Stuck::NoDevice(node.clone()));
@@ -133,14 +141,14 @@ impl Core {
             return Ok(());
         }
         attempt.under_way = true;
-        let level = &levels[attempt.failures as usize % levels.len()];
+        let level = levels[attempt.failures as usize % levels.len()];
         let until = now.after(longest(level, hesitation));
         board.set_firing_until(board.firing_until().later(until));
         let order = FenceOrder {
             node: node.clone(),
             boot: attempt.boot,
             attempt: ATTEMPTS_FROM + attempt.failures,
-            devices: level.clone(),
+            devices: (*level).clone(),
             right: FenceRight::Half,
             hesitation,
         };
@@ -200,6 +208,9 @@ impl Core {
                 return true;
             }
             FenceOutcome::Off => format!("{} is heard, although its device says that it is off", report.node),
+            FenceOutcome::Silent => {
+                format!("nothing was heard of {}, which proves nothing here", report.node)
+            }
             FenceOutcome::Failed { message } => message.clone(),
         };
         out.actions.push(Action::Note(format!("{} may not be off: {why}", report.node)));

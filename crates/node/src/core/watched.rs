@@ -1,0 +1,122 @@
+//! What a node owes whose machine is reset by a watchdog: to say what it has, so that it is fed only as long as that
+//! is in order; and if others take what it has by the clock, to start nothing without an armed watchdog, and to let
+//! go when its lease is over.
+
+use heart_model::{Act, Ailment, Guard, HealthChange, Inventory, Moment, NodeSpec, Order, ResourceName};
+use std::collections::BTreeSet;
+
+use super::{Core, Out, is_held};
+use crate::board::{Board, Held};
+
+/// What the core remembers for the sake of the watchdog.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// What the executor was told to start, and has not reported on.
+    told: BTreeSet<ResourceName>,
+    /// This node counts as sick because its watchdog is not armed.
+    is_sick: bool,
+}
+
+impl Watched {
+    /// The executor is told to do something.
+    pub(super) fn on_told(&mut self, order: &Order) {
+        if order.act == Act::Start {
+            self.told.insert(order.resource.clone());
+        }
+    }
+
+    /// The executor said how that ended.
+    pub(super) fn on_report(&mut self, resource: &ResourceName) {
+        self.told.remove(resource);
+    }
+
+    /// What an earlier executor was told, it has begun or never will; the next one says which.
+    pub(super) fn on_executor_began(&mut self) {
+        self.told.clear();
+    }
+}
+
+impl Core {
+    /// Whether others take what this node has by the clock alone, by what was agreed on or by what its own file says.
+    pub(super) fn resets_itself(&self) -> bool {
+        let specs = [self.ledger.spec.as_ref(), Some(&self.settings.spec)];
+        let me = &self.settings.me;
+        let here = specs.into_iter().flatten().filter_map(|spec| spec.nodes.get(me));
+        here.into_iter().any(NodeSpec::resets_itself)
+    }
+
+    /// Whether what others may start by the clock is still held although the lease ended one lost-after ago: time to
+    /// let go of all of it, so that nothing has to be reset.
+    pub(super) fn is_overdue(&self, now: Moment, board: &Board) -> bool {
+        self.resets_itself() && now.may_have_reached(board.lease_until().after(self.timing.lost_after))
+    }
+
+    /// Why this node must not start something that others would take from it by the clock.
+    pub(super) fn unwatched(&self, board: &Board, resource: &ResourceName) -> Option<&'static str> {
+        let exposed = self.guard_of(resource) == Guard::Fence && self.resets_itself();
+        (exposed && !board.is_watched()).then_some("its watchdog is not armed")
+    }
+
+    /// A node on whose watchdog others count is sick without it: what others may start by the clock is better off
+    /// elsewhere.
+    pub(super) fn mind_watchdog(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let is_sick = self.resets_itself() && !board.is_watched();
+        if ::core::mem::replace(&mut self.watched.is_sick, is_sick) == is_sick {
+            return;
+        }
+        let change = match is_sick {
+            true => HealthChange::Began(Ailment::NoWatchdog, format!("{} is not in use", self.device())),
+            false => HealthChange::Ended(Ailment::NoWatchdog),
+        };
+        self.on_health(now, change, out);
+    }
+
+    /// The watchdog that this node's file names.
+    fn device(&self) -> &str {
+        let node = self.settings.spec.nodes.get(&self.settings.me);
+        node.and_then(|node| node.watchdog.as_deref()).unwrap_or("a `watchdog`")
+    }
+
+    /// What is wrong with this node's watchdog, where it is not sick for that: each a sentence with what to do.
+    pub(super) fn view_of_watchdog(&self, board: &Board) -> Vec<String> {
+        let me = &self.settings.me;
+        let Some(node) = self.settings.spec.nodes.get(me) else { return Vec::new() };
+        let idle = (node.watchdog.is_some() && !board.is_watched() && !self.resets_itself()).then(|| {
+            format!(
+                "the watchdog of {me} ({}) is not armed: nothing resets {me} if Heart does not get on there; {}",
+                self.device(),
+                Ailment::NoWatchdog.remedy()
+            )
+        });
+        let guest = (node.never_paused && board.is_guest()).then(|| {
+            format!(
+                "the file says that {me} is never paused, and it is a guest of a hypervisor: if that pauses it, what it \
+                 runs may run twice; have the hypervisor switch it off (`fence`), and remove `never_paused`"
+            )
+        });
+        guest.into_iter().chain(idle).collect()
+    }
+
+    fn guard_of(&self, resource: &ResourceName) -> Guard {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        // Of what nobody knows any more nobody knows what guarded it.
+        spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard)
+    }
+
+    /// Says on the board what this node has. As long as the executor has not said what it has, what an earlier core
+    /// knew counts as well.
+    pub(super) fn show_held(&self, board: &Board) {
+        board.set_agreed_lost_after(self.ledger.spec.as_ref().map(|spec| spec.timing.lost_after));
+        let has = |inventory: &&Inventory| is_held(inventory);
+        let held = || self.inventory.values().filter(has).map(|inventory| &inventory.resource);
+        let mut all = held().chain(&self.watched.told);
+        let now = match held().chain(&self.watched.told).next() {
+            None => Held::Nothing,
+            Some(_) if self.resets_itself() && all.any(|name| self.guard_of(name) == Guard::Fence) => {
+                Held::TakenByTheClock
+            }
+            Some(_) => Held::Something,
+        };
+        board.set_held(if self.executor_told { now } else { now.max(board.held()) });
+    }
+}
