@@ -12,17 +12,19 @@ use std::{
 };
 
 use heart_agents::{
+    clock,
     disk::Disk,
     fence::{Fencing, Places},
     wait::Bell,
 };
 use heart_disk::{
     Area, Slot,
-    pill::Rounds,
+    pill::{Look, Rounds, Seen},
     records::{Beat, Messages, Pledge},
 };
 use heart_model::{
-    BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, Finding, NodeName, Power, Value,
+    BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, Finding, Moment, NodeName, Power,
+    Value,
 };
 
 const LIFE: BootId = BootId(7);
@@ -128,7 +130,10 @@ fn round(path: &Path, pledge: Option<Pledge>, lies: bool) -> bool {
     let mut stands = disk.read::<Beat>(Area::Beats, me).unwrap();
     let messages = disk.read_all::<Messages>(Area::Messages).unwrap();
     let all: Vec<_> = (0..).map(Slot).zip(messages.into_iter().map(|one| one.record)).collect();
-    let (mut beat, obeys) = Rounds::new(me, LIFE, &stands.record, pledge).go_on(&all, false, 0);
+    let (now, lost_after) = (clock::now(), Duration::from_millis(600));
+    let look = Look { now, lease_until: Moment::default(), lost_after };
+    let told = Seen::default().told(me, LIFE, &all, &look);
+    let (mut beat, obeys) = Rounds::new(LIFE, &stands.record, pledge).go_on(told, 0);
     beat.round += u64::from(lies && obeys);
     disk.write(Area::Beats, me, &mut stands, beat).unwrap();
     obeys

@@ -18,7 +18,7 @@
 //! A beat that goes on afterwards shows that the machine is not off, whatever was promised. All of this holds for a
 //! machine whose clock counts while it runs, and not for a guest that may be paused: its watchdog pauses with it.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use heart_model::{BootId, Duration, Moment};
 
 use crate::{
@@ -26,13 +26,54 @@ use crate::{
     records::{Beat, MESSAGES_MAX, Message, Messages, Obeyed, Pledge},
 };
 
-/// The message that this life of a machine has to obey, if there is one: `all` are the messages of each slot.
-#[must_use]
-pub fn obeyed(me: Slot, boot: BootId, all: &[(Slot, Messages)]) -> Option<Obeyed> {
-    let for_me = |message: &&Message| message.to == me && message.boots.contains(&boot);
-    all.iter().find_map(|(by, messages)| {
-        messages.all.iter().find(for_me).map(|message| Obeyed { by: *by, number: message.number })
-    })
+/// When a machine looks at its messages, and what it knows then.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// When it began to read them.
+    pub now: Moment,
+    /// When its lease ends, or ended.
+    pub lease_until: Moment,
+    /// How long a promise lasts: no lease is longer, counted from when it was asked for.
+    pub lost_after: Duration,
+}
+
+/// The messages that a life of a machine has read, and which of them nobody has a right to any more.
+///
+/// Whoever has the right to switch a node off has it since that was taken over, and from then on no quorum renews its
+/// lease. So a lease that was asked for after a message was read shows that the message was left behind.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(BTreeMap<Obeyed, Reading>);
+
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    First(Moment),
+    LeftBehind,
+}
+
+impl Seen {
+    /// The message that this life of a machine has to obey now, if there is one: `all` are the messages of each slot.
+    #[must_use]
+    pub fn told(&mut self, me: Slot, boot: BootId, all: &[(Slot, Messages)], look: &Look) -> Option<Obeyed> {
+        let for_me = |message: &&Message| message.to == me && message.boots.contains(&boot);
+        let of = |(by, messages): &(Slot, Messages)| {
+            let number = |message: &Message| Obeyed { by: *by, number: message.number };
+            messages.all.iter().filter(for_me).map(number).collect::<Vec<_>>()
+        };
+        let there: Vec<Obeyed> = all.iter().flat_map(of).collect();
+        // Bounded by what stands there.
+        self.0.retain(|message, _| there.contains(message));
+        for message in &there {
+            let reading = self.0.entry(*message).or_insert(Reading::First(look.now));
+            if let Reading::First(first) = *reading
+                && !first.after(look.lost_after).may_have_reached(look.lease_until)
+            {
+                *reading = Reading::LeftBehind;
+            }
+        }
+        let has_lease = !look.now.at_least_until(look.lease_until).is_zero();
+        let holds = |message: &Obeyed| matches!(self.0.get(message), Some(Reading::First(_)));
+        there.into_iter().find(|message| !has_lease && holds(message))
+    }
 }
 
 /// The lives that a message has to name to end `boot`, where the slot of that machine says `beat`.
@@ -190,32 +231,27 @@ impl Pill {
 
 /// The rounds of one machine.
 #[derive(Clone, Debug)]
-pub struct Rounds {
-    me: Slot,
-    beat: Beat,
-}
+pub struct Rounds(Beat);
 
 impl Rounds {
     /// Begins, in a life of the machine, where its slot says `beat`, with what its watchdog sees to.
     #[must_use]
-    pub fn new(me: Slot, boot: BootId, beat: &Beat, pledge: Option<Pledge>) -> Rounds {
+    pub fn new(boot: BootId, beat: &Beat, pledge: Option<Pledge>) -> Rounds {
         let same = beat.boot == Some(boot);
         let obeys = beat.obeys.filter(|_| same);
-        Rounds { me, beat: Beat { boot: Some(boot), pledge, obeys, ..beat.clone() } }
+        Rounds(Beat { boot: Some(boot), pledge, obeys, ..beat.clone() })
     }
 
-    /// One round: all messages were read, at this time of the wall clock. What is to be written; whether the machine is
+    /// One round: all messages were read, and one has to be obeyed if [`Seen`] says so; at this time of the wall clock,
+    /// in milliseconds since 1970. What is to be written; whether the machine is
     /// to be reset once it is.
-    pub fn go_on(&mut self, all: &[(Slot, Messages)], has_lease: bool, at: u64) -> (Beat, bool) {
-        let boot = self.beat.boot.unwrap_or(BootId(0));
-        if self.beat.obeys.is_none() && !has_lease {
-            self.beat.obeys = obeyed(self.me, boot, all);
-        }
-        let obeys = self.beat.obeys.is_some();
+    pub fn go_on(&mut self, told: Option<Obeyed>, at: u64) -> (Beat, bool) {
+        self.0.obeys = self.0.obeys.or(told);
+        let obeys = self.0.obeys.is_some();
         if !obeys {
-            (self.beat.round, self.beat.at) = (self.beat.round.saturating_add(1), at);
+            (self.0.round, self.0.at) = (self.0.round.saturating_add(1), at);
         }
-        (self.beat.clone(), obeys)
+        (self.0.clone(), obeys)
     }
 }
 
@@ -246,6 +282,7 @@ pub fn told(to: Slot, all: &[(Slot, Messages)]) -> Vec<(Slot, u64)> {
 mod tests {
     use super::*;
     use alloc::vec;
+    use heart_model::Instant;
 
     const LIFE: BootId = BootId(7);
     const TIMES: Times = Times { look_every: Duration::from_secs(1), longest: Duration::from_secs(30) };
@@ -332,27 +369,76 @@ mod tests {
         is_unproven("cannot be read: it hangs", &beat(7, 5), &[(3, Err("it hangs"))]);
     }
 
+    /// A machine that looks once a second, with a lease of 600 ms that ends when the test says so.
+    struct Machine {
+        seen: Seen,
+        beat: Beat,
+        now: u64,
+        lease_until: u64,
+    }
+
+    impl Machine {
+        /// Its lease ends so many milliseconds later, or is not renewed.
+        fn looks(&mut self, messages: &Messages, lease_millis: u64) -> bool {
+            self.now += 1000;
+            if lease_millis > 0 {
+                self.lease_until = self.now + lease_millis;
+            }
+            let at = |millis| Moment::both(Instant(millis * 1_000_000));
+            let look = Look {
+                now: at(self.now),
+                lease_until: at(self.lease_until),
+                lost_after: Duration::from_millis(600),
+            };
+            let told = self.seen.told(
+                Slot(0),
+                LIFE,
+                &[(Slot(0), Messages::default()), (Slot(1), messages.clone())],
+                &look,
+            );
+            let (beat, obeys) = Rounds::new(LIFE, &self.beat, None).go_on(told, 0);
+            self.beat = beat;
+            obeys
+        }
+    }
+
+    fn machine() -> Machine {
+        Machine { seen: Seen::default(), beat: beat(6, 9), now: 0, lease_until: 0 }
+    }
+
     #[test]
     fn a_machine_obeys_what_is_meant_for_its_life_and_never_writes_again() {
-        let mut messages = Messages::default();
-        let all = |messages: &Messages| [(Slot(0), Messages::default()), (Slot(1), messages.clone())];
-        let mut rounds = Rounds::new(Slot(0), LIFE, &beat(6, 9), None);
-        assert_eq!(rounds.go_on(&all(&messages), false, 0).0.round, 10, "the slot counts on through lives");
+        let (mut machine, mut messages) = (machine(), Messages::default());
+        assert!(!machine.looks(&messages, 0));
+        assert_eq!(machine.beat.round, 10, "the slot counts on through lives");
         messages.tell(Slot(0), vec![BootId(6)]).unwrap();
         messages.tell(Slot(2), vec![LIFE]).unwrap();
-        assert!(!rounds.go_on(&all(&messages), false, 0).1, "another life, another machine");
+        assert!(!machine.looks(&messages, 0), "another life, another machine");
         let number = messages.tell(Slot(0), vec![BootId(6), LIFE]).unwrap();
-        assert!(!rounds.go_on(&all(&messages), true, 0).1, "who has a lease takes part");
-        let (beat, obeys) = rounds.go_on(&all(&messages), false, 0);
-        assert!(obeys && beat.obeys == Some(Obeyed { by: Slot(1), number }) && beat.round == 12);
+        assert!(machine.looks(&messages, 0));
+        assert_eq!((machine.beat.obeys, machine.beat.round), (Some(Obeyed { by: Slot(1), number }), 11));
         messages.withdraw(number);
-        assert_eq!(rounds.go_on(&all(&messages), true, 0), (beat.clone(), true), "there is no way back");
-        let again = Rounds::new(Slot(0), LIFE, &beat, None).go_on(&all(&messages), true, 0);
-        assert!(again.1, "nor by starting Heart anew");
-        assert!(
-            !Rounds::new(Slot(0), BootId(8), &beat, None).go_on(&all(&messages), false, 0).1,
-            "a new life"
-        );
+        assert!(machine.looks(&messages, 500), "there is no way back, nor by starting Heart anew");
+        assert_eq!(machine.beat.round, 11);
+        assert!(!Rounds::new(BootId(8), &machine.beat, None).go_on(None, 0).1, "but by a new life");
+    }
+
+    #[test]
+    fn the_rest_of_a_lease_is_waited_for() {
+        let (mut machine, mut messages) = (machine(), Messages::default());
+        messages.tell(Slot(0), vec![LIFE]).unwrap();
+        assert!(!machine.looks(&messages, 500), "the last promises hold");
+        assert!(machine.looks(&messages, 0), "and were not renewed");
+    }
+
+    #[test]
+    fn a_message_that_was_left_behind_is_never_obeyed() {
+        let (mut machine, mut messages) = (machine(), Messages::default());
+        messages.tell(Slot(0), vec![LIFE]).unwrap();
+        assert!(!machine.looks(&messages, 500) && !machine.looks(&messages, 500), "it was heard since");
+        assert!(!machine.looks(&messages, 0), "so nobody has that right");
+        messages.tell(Slot(0), vec![LIFE]).unwrap();
+        assert!(machine.looks(&messages, 0), "a new one is another one");
     }
 
     #[test]

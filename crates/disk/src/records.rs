@@ -50,7 +50,7 @@ pub struct Pledge {
 }
 
 /// A message that is obeyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Obeyed {
     /// Who wrote it.
     pub by: Slot,

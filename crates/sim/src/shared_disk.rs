@@ -5,7 +5,7 @@
 
 use heart_disk::{
     Slot,
-    pill::{Pill, Rounds, Times, Verdict, may_go_on, named},
+    pill::{Look, Pill, Rounds, Seen, Times, Verdict, may_go_on, named},
     records::{Beat, Messages, Pledge},
 };
 use heart_model::{Duration, FenceAgent, FenceDevice, FenceOrder, FenceRight, Moment, Spec, Value};
@@ -27,6 +27,8 @@ pub(crate) struct SharedDisk {
     rights: BTreeMap<(usize, u64), FenceRight>,
     /// Until when a machine may go on without a lease, in which life: what its guardian reads.
     until: BTreeMap<usize, (u64, Moment)>,
+    /// What each life of a machine has read.
+    seen: BTreeMap<(usize, u64), Seen>,
     cut: BTreeSet<usize>,
 }
 
@@ -132,21 +134,23 @@ impl World {
         if self.shared_disk.cut.contains(&node) {
             self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
             if !self.may_feed(node) {
-                return self.reset(node, "has no lease and does not reach the shared disk", None);
+                return self.reset(node, "has no lease and reads nothing on the shared disk", None);
             }
             return Ok(());
         }
         let machine = &self.machines[node];
         let (local, boot) = (machine.now(self.now), machine.board.boot());
-        let has_lease = !local.at_least_until(machine.board.lease_until()).is_zero();
+        let look =
+            Look { now: local, lease_until: machine.board.lease_until(), lost_after: timing.lost_after };
         let pledge = Pledge { off_within: timing.disk_off_within(), reset: timing.disk_reset() };
         let pledge = Some(pledge).filter(|_| machine.board.is_watched());
         let boots = machine.boots;
         let disk = &mut self.shared_disk;
         let all: Vec<(Slot, Messages)> =
             disk.messages.iter().map(|(by, messages)| (slot(*by), messages.clone())).collect();
+        let told = disk.seen.entry((node, boots)).or_default().told(slot(node), boot, &all, &look);
         let before = disk.beats.entry(node).or_default();
-        let (beat, obeys) = Rounds::new(slot(node), boot, before, pledge).go_on(&all, has_lease, 0);
+        let (beat, obeys) = Rounds::new(boot, before, pledge).go_on(told, 0);
         *before = beat.clone();
         if pledge.is_some() {
             disk.until.insert(node, (boots, local.after(timing.disk_patience())));

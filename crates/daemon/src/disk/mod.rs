@@ -30,15 +30,14 @@ use std::{
 
 use anyhow::Context as _;
 use heart_agents::{
-    clock,
+    LeaseView as _, clock,
     disk::{Disk, bounded},
-    lease,
     wait::{self, Bell},
 };
 use heart_disk::{
     Area, Slot,
     layout::Stands,
-    pill::Rounds,
+    pill::{Look, Rounds, Seen},
     records::{Beat, Messages, Pledge},
 };
 use heart_model::{BootId, FenceDevice, NodeName, Spec};
@@ -188,6 +187,7 @@ struct Reader {
     boot: BootId,
     look_every: Duration,
     patience: Duration,
+    lost_after: Duration,
     /// What the watchdog of this node sees to, once it is armed and if this machine is never paused.
     pledge: Option<Pledge>,
     board: MappedBoard,
@@ -215,6 +215,7 @@ impl Reader {
             boot: setup.boot()?,
             look_every: timing.disk_look(),
             patience: timing.disk_patience(),
+            lost_after: timing.lost_after,
             pledge: watched.then_some(pledge),
             lease: BoardLease::open(&setup.places.board())?,
             board: setup.board()?,
@@ -225,10 +226,10 @@ impl Reader {
 
     /// Makes rounds until this process ends.
     fn read_on(&self) {
-        let mut failed = None;
+        let (mut failed, mut seen) = (None, Seen::default());
         while !self.ends.load(Ordering::SeqCst) {
             let begun = Instant::now();
-            let found = self.round();
+            let found = self.round(&mut seen);
             match (&found, &failed) {
                 (Err(why), None) => {
                     tracing::error!(
@@ -247,17 +248,18 @@ impl Reader {
     }
 
     /// Reads all messages, and says so.
-    fn round(&self) -> Result<(), String> {
+    fn round(&self, seen: &mut Seen) -> Result<(), String> {
         let begun = clock::now();
         let (disk, slot) = Disk::open_as(&self.device, &self.cluster, &self.me)?;
         let mut stands = disk.read::<Beat>(Area::Beats, slot)?;
         let pledge = self.pledge.filter(|_| self.board.board().is_watched());
-        let mut rounds = Rounds::new(slot, self.boot, &stands.record, pledge);
         let read = disk.read_all::<Messages>(Area::Messages)?;
         let all: Vec<(Slot, Messages)> =
             (0..).map(Slot).zip(read.into_iter().map(|one| one.record)).collect();
-        let has_lease = !lease::remaining(&self.lease).is_zero();
-        let (beat, obeys) = rounds.go_on(&all, has_lease, clock::realtime() / 1_000_000);
+        let look = Look { now: begun, lease_until: self.lease.until(), lost_after: self.lost_after };
+        let told = seen.told(slot, self.boot, &all, &look);
+        let rounds = &mut Rounds::new(self.boot, &stands.record, pledge);
+        let (beat, obeys) = rounds.go_on(told, clock::realtime() / 1_000_000);
         if obeys {
             self.obey(disk, slot, stands, beat);
         }

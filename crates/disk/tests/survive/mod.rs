@@ -4,10 +4,10 @@ use heart_disk::{
     Area, BLOCK, DeviceId, PAIR, Slot,
     ballot::Change,
     layout::{self, Stands},
-    pill::{Pill, Rounds, Times, named, obeyed},
+    pill::{Look, Pill, Rounds, Seen, Times, named},
     records::{Ballot, Beat, Header, Messages, Owner},
 };
-use heart_model::{BootId, Duration, Standing};
+use heart_model::{BootId, Duration, Moment, Standing};
 use serde::{Serialize, de::DeserializeOwned};
 
 const DEVICE: DeviceId = DeviceId(7);
@@ -38,10 +38,12 @@ fn understand(pair: &[u8]) {
         let mut pill = Pill::new(times, BootId(1), beat.clone());
         pill.look(Duration::ZERO, Ok(beat.clone()));
         pill.look(Duration::from_secs(60), Ok(beat.clone()));
-        Rounds::new(SLOT, BootId(1), &beat, beat.pledge).go_on(&[], false, 0);
+        Rounds::new(BootId(1), &beat, beat.pledge).go_on(None, 0);
     }
     if let Some(mut messages) = again::<Messages>(Area::Messages, pair) {
-        obeyed(SLOT, BootId(1), &[(SLOT, messages.clone())]);
+        let (now, lost_after) = (Moment::default(), Duration::ZERO);
+        let look = Look { now, lease_until: now, lost_after };
+        let _ = Seen::default().told(SLOT, BootId(1), &[(SLOT, messages.clone())], &look);
         messages.tell(SLOT, named(BootId(1), &Beat::default())).ok();
     }
     if let Some(ballot) = again::<Ballot>(Area::Ballots, pair) {

@@ -101,7 +101,8 @@ impl Shown {
 
 fn words(standing: &Standing) -> String {
     let Standing { era, term, configuration, named, .. } = standing;
-    let names: Vec<&str> = named.iter().map(heart_model::NodeName::as_str).collect();
+    let mut names: Vec<&str> = named.iter().map(heart_model::NodeName::as_str).collect();
+    names.sort_unstable();
     let who = if names.is_empty() {
         "nobody may go on alone".into()
     } else {

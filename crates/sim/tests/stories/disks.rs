@@ -51,7 +51,7 @@ fn a_node_that_reaches_neither_the_others_nor_the_disk_is_off_before_its_disk_is
     let told = story.told();
     in_order(
         &told,
-        "ada has no lease and does not reach the shared disk, and resets itself",
+        "ada has no lease and reads nothing on the shared disk, and resets itself",
         "cyn runs disk",
     );
 }
