@@ -201,7 +201,12 @@ impl Running {
                 now.spec.nodes[&now.me].addresses == then.spec.nodes[&then.me].addresses,
             ),
         ];
-        let others: Vec<&str> = same.iter().filter(|(_, same)| !same).map(|(what, _)| *what).collect();
+        let watched = |setup: &Setup| {
+            let node = &setup.spec.nodes[&setup.me];
+            (node.watchdog.clone(), node.never_paused, node.resets_itself())
+        };
+        let same = same.into_iter().chain([("this node's watchdog", watched(now) == watched(then))]);
+        let others: Vec<&str> = same.filter(|(_, same)| !same).map(|(what, _)| what).collect();
         if !others.is_empty() {
             bail!(
                 "{file} changes {}, which a daemon that runs cannot take up\n                 hint: stop this node's daemon in order and start it again; then the next node's",
@@ -335,6 +340,11 @@ impl Environment for ThisMachine {
                 Found::Unknown
             }
         }
+    }
+
+    fn guest(&self) -> Option<String> {
+        let name = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        crate::guardian::is_guest().then(name)
     }
 
     fn agents(&self) -> Vec<AgentRef> {

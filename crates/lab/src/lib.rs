@@ -46,6 +46,7 @@ mod process;
 mod rootfs;
 mod stamp;
 mod sys;
+mod watchdog;
 mod wire;
 
 pub use cli::{Cli, cli};

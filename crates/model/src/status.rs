@@ -75,7 +75,7 @@ pub enum NodeState {
     Online,
     /// Not heard any more; it may still run what it ran.
     Lost,
-    /// Not heard any more, and known to be off.
+    /// Not heard any more, and known to be off; or silent for so long that it has let go if it is not.
     Fenced,
     /// About to leave in order.
     Leaving,

@@ -13,6 +13,7 @@
 
 mod child;
 mod spare;
+mod watchdog;
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -46,6 +47,8 @@ pub use child::Role;
 pub(crate) use child::wait_at_gate;
 use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
 use spare::{Forked, Gate, SPARES, Spare};
+use watchdog::Watchdog;
+pub(crate) use watchdog::is_guest;
 
 /// The first number under which descriptors are handed to children.
 pub(crate) const FIRST_FD: RawFd = 40;
@@ -114,6 +117,7 @@ struct Guardian {
     restarts: [Restarts; ROLES.len() + SPARES],
     signals: OwnedFd,
     stopping: Option<Instant>,
+    watchdog: Watchdog,
 }
 
 /// Runs a node until it is asked to stop.
@@ -223,7 +227,7 @@ impl Guardian {
         running.write()?;
         fs::remove_file(stopping_path(&places.run)).ok();
         let fds = open(&running)?;
-        Guardian::new(running, lock, fds)
+        Guardian::new(running, lock, fds, true)
     }
 
     /// A node whose guardian was killed, and of whose children some may live.
@@ -232,11 +236,12 @@ impl Guardian {
             Some(child) => take_back(&child, &running)?,
             None => open(&running)?,
         };
-        Guardian::new(running, lock, fds)
+        Guardian::new(running, lock, fds, false)
     }
 
-    fn new(running: Running, lock: File, fds: Vec<OwnedFd>) -> anyhow::Result<Guardian> {
+    fn new(running: Running, lock: File, fds: Vec<OwnedFd>, begins: bool) -> anyhow::Result<Guardian> {
         let signals = hear()?;
+        let watchdog = Watchdog::begin(&running, begins)?;
         let mut guardian = Guardian {
             running,
             lock,
@@ -247,6 +252,7 @@ impl Guardian {
             restarts: Default::default(),
             signals,
             stopping: None,
+            watchdog,
         };
         spare::hurry();
         guardian.take_office()?;
@@ -289,6 +295,25 @@ impl Guardian {
             self.hear_signals();
             self.bury();
             self.go_on_stopping();
+            self.look_after_core();
+        }
+    }
+
+    /// Feeds the watchdog if that is in order, and does something about a core that does not get on.
+    fn look_after_core(&mut self) {
+        let wanted = self.watchdog.turn();
+        if wanted.restart_core {
+            tracing::error!("the core shows no progress; it is started anew");
+            self.signal(Role::Core, Signal::KILL);
+        }
+        if wanted.renew_spares {
+            for spare in &self.spares {
+                pidfd_send_signal(&spare.pidfd, Signal::KILL).ok();
+            }
+        }
+        if wanted.stop && self.stopping.is_none() {
+            tracing::error!("others count on a watchdog that cannot be fed any more: this node stops");
+            self.stop();
         }
     }
 
@@ -300,6 +325,7 @@ impl Guardian {
             fs::remove_file(path).ok();
         }
         self.spares.drain(..).for_each(|spare| spare::dismiss(&spare));
+        self.watchdog.end();
         Ok(())
     }
 
@@ -348,6 +374,11 @@ impl Guardian {
         );
         sys::name_process("heart-guardian");
         self.signals = hear()?;
+        // The file may have been read again since this spare was made.
+        if let Some(running) = Running::find(self.run_dir()) {
+            self.running = running;
+        }
+        self.watchdog.take_over(&self.running.setup);
         self.take_office()?;
         tracing::warn!("the guardian has ended; its spare guards this node");
         Ok(())
@@ -355,7 +386,7 @@ impl Guardian {
 
     fn wait(&self) -> anyhow::Result<()> {
         let now = Instant::now();
-        let due = self.due.iter().map(|(_, at)| *at).chain(self.stopping).min();
+        let due = self.due.iter().map(|(_, at)| *at).chain(self.stopping).chain(self.watchdog.due()).min();
         let left = due.map(|at| timespec(at.saturating_duration_since(now)));
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let processes = self.children.iter().map(|child| &child.pidfd);
@@ -387,6 +418,7 @@ impl Guardian {
         let done = self.running.read_again().and_then(|new| {
             new.write()?;
             self.running = new;
+            self.watchdog.configure(&self.running.setup);
             Ok(())
         });
         match done {

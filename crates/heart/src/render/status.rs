@@ -63,7 +63,7 @@ fn nodes(view: &StatusView, look: &Look) -> String {
     let row = |(name, node): (&String, &NodeView)| {
         let tone = match node.state.as_str() {
             "online" => Tone::Good,
-            "lost" | "fenced" | "absent" => Tone::Bad,
+            "lost" | "fenced" | "silent" | "absent" => Tone::Bad,
             _ => Tone::Between,
         };
         let mut notes = Vec::new();

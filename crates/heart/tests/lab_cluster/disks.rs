@@ -10,10 +10,13 @@ use std::{
 use anyhow::ensure;
 use heart_lab::{DISK, MachineState};
 
-use crate::cluster::{Cluster, Plan, plan};
+use crate::{
+    cluster::{Cluster, Plan, plan},
+    watchdogs::give_watchdog,
+};
 
 const TIE_BREAK: &str = "[tie_break]\ndisk = \"/dev/shared\"\n";
-const FENCE: &str = "watchdog = \"/dev/watchdog0\"\nnever_paused = true\n\
+const FENCE: &str = "watchdog = \"/var/lib/watchdog/socket\"\nnever_paused = true\n\
                      fence = { agent = \"disk\", device = \"/dev/shared\" }\n";
 /// What nobody starts while it may still run elsewhere.
 const SHARED: &str = r#"
@@ -43,7 +46,12 @@ impl Disk {
         let first = cluster.lab.node("n1");
         let said = first.shell(&format!("heart disk format {DISK}")).unwrap();
         assert!(said.contains("is prepared for `lab`: 16 slots, one each for n1, n2"), "{said}");
-        cluster.names().iter().for_each(|name| cluster.start_daemon(name));
+        for name in cluster.names() {
+            if cluster.configuration().contains("watchdog") {
+                give_watchdog(&cluster, &name);
+            }
+            cluster.start_daemon(&name);
+        }
         cluster.settled();
         Some(cluster)
     }
@@ -166,6 +174,7 @@ fn a_node_that_is_cut_off_reads_on_the_disk_that_it_is_to_reset_itself() {
     let Some(cluster) = disk.start(fenced(3)) else { return };
     let first = await_data(&cluster, "");
     let others = cluster.others(&first);
+    shows(&cluster, &others[0], "off within 16 s");
     let rest: Vec<&str> = others.iter().map(String::as_str).collect();
     cluster.lab.partition(&[&[&first], &rest]).unwrap();
     Cluster::until("it has reset itself", || {
@@ -174,11 +183,11 @@ fn a_node_that_is_cut_off_reads_on_the_disk_that_it_is_to_reset_itself() {
     });
     let shown = show(&cluster, &others[0]);
     assert!(shown.contains("and reset itself"), "{shown}");
-    // Its next life writes the same slot, cut off from the others as it is: that proves that the one before is over.
-    cluster.lab.boot(&first).unwrap();
     let second = await_data(&cluster, &first);
     assert_ne!(second, first);
     cluster.lab.heal().unwrap();
+    cluster.lab.boot(&first).unwrap();
+    give_watchdog(&cluster, &first);
     joined(&cluster, &first);
     assert_eq!(await_data(&cluster, ""), second, "nothing moves back");
     cluster.no_overlap();

@@ -22,3 +22,4 @@ mod power;
 mod reload;
 mod starts;
 mod strangers;
+mod watchdogs;

@@ -335,11 +335,14 @@ impl Core {
             None if self.sights.seen[slot].is_some() => "lost".into(),
             None => "absent".into(),
         };
-        let has_left = self.ledger.nodes.get(name).is_some_and(|known| known.left.is_some());
+        let in_log = self.ledger.nodes.get(name);
+        let has_left = in_log.is_some_and(|known| known.left.is_some());
+        let is_silent = in_log.is_some_and(|known| known.fence.is_silent);
         let state = if has_left && state != "joining" { "left".into() } else { state };
         let state = match state.as_str() {
             "online" if standby => "standby".into(),
             "online" if self.is_sick(slot) => "sick".into(),
+            "fenced" if is_silent => "silent".into(),
             _ => state,
         };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
@@ -500,7 +503,7 @@ fn problems(view: &StatusView) -> Vec<String> {
     }
     problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().cloned()));
     for (name, node) in &view.nodes {
-        if matches!(node.state.as_str(), "lost" | "fenced" | "absent") {
+        if matches!(node.state.as_str(), "lost" | "fenced" | "silent" | "absent") {
             problems.push(format!("{name} is {}", node.state));
         } else if let Some(link) = node.links.iter().position(|heard| !heard) {
             problems.push(format!("{name} is not heard over link {link}"));
