@@ -171,7 +171,8 @@ impl Fencing {
         has_right: &dyn Fn() -> bool,
     ) -> Result<Used<'a>, String> {
         if device.disk().is_some() {
-            return Told::tell(device, order, self.member()?, cancel, has_right).map(Used::Disk);
+            return Told::tell(device, order, self.member()?, cancel, has_right)
+                .map(|told| Used::Disk(Box::new(told)));
         }
         let mut switch = self.switch(device, &order.node, cancel)?;
         if !has_right() {
@@ -215,7 +216,7 @@ impl Fencing {
 /// A device that was told.
 enum Used<'a> {
     Switch(Switch<'a>),
-    Disk(Told<'a>),
+    Disk(Box<Told<'a>>),
 }
 
 impl Used<'_> {

@@ -172,18 +172,8 @@ impl Time {
 }
 
 /// What an order comes to if this stands there; nothing if it may be set.
-fn compare(order: &TieBreakOrder, stands: Option<Standing>) -> Option<TieBreakOutcome> {
-    compared(&order.instead_of, &order.set, stands)
-}
-
-/// What comparing and setting comes to if this stands there; nothing if `set` may be written in its place.
-#[must_use]
-pub fn compared(
-    instead_of: &Option<Standing>,
-    set: &Standing,
-    stands: Option<Standing>,
-) -> Option<TieBreakOutcome> {
-    TieBreakOutcome::compared(instead_of.as_ref(), set, stands.as_ref())
+fn compare(order: &TieBreakOrder, stands: Option<&Standing>) -> Option<TieBreakOutcome> {
+    TieBreakOutcome::compared(order.instead_of.as_ref(), &order.set, stands)
 }
 
 /// Reads a value.
@@ -222,7 +212,7 @@ mod tests {
     fn what_stands_there_decides() {
         let (old, new, other) = (standing(1), standing(2), standing(3));
         let after = |instead_of: Option<&Standing>, stands: Option<&Standing>| {
-            compared(&instead_of.cloned(), &new, stands.cloned())
+            TieBreakOutcome::compared(instead_of, &new, stands)
         };
         assert_eq!(after(None, None), None);
         assert_eq!(after(Some(&old), Some(&old)), None);

@@ -101,7 +101,7 @@ fn keep(run: &Path) {
             match ended {
                 Ok(exit) if exit.success() => {}
                 Ok(exit) => {
-                    tracing::error!("who looks at the shared disk ended ({exit}); it is started again")
+                    tracing::error!("who looks at the shared disk ended ({exit}); it is started again");
                 }
                 Err(error) => tracing::error!("nobody can look at the shared disk: {error}"),
             }
