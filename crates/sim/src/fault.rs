@@ -195,7 +195,6 @@ impl World {
                 self.tell(format!("{} is switched on", name(self, node)));
                 self.begin(node, Machine::boot);
                 self.arm(node);
-                self.read_on_disk(node);
             }
             Fault::PowerOn(_) => {}
             Fault::KillCore(node) if self.machines[node].power == Power::On => {
@@ -203,15 +202,7 @@ impl World {
                 self.begin(node, Machine::restart_core);
             }
             Fault::KillCore(_) => {}
-            Fault::KillService(resource) => {
-                if let Some(node) = self.owner(&resource) {
-                    self.tell(format!("{resource} dies on {}", name(self, node)));
-                    let said = self.machines[node].kill_service(&resource);
-                    said.into_iter()
-                        .for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
-                    self.look(Some(&resource))?;
-                }
-            }
+            Fault::KillService(resource) => self.end_service(&resource)?,
             Fault::BreakStarts { node, broken } => {
                 if broken {
                     self.broken_starts.insert(node);
@@ -244,6 +235,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A service dies, if it runs.
+    fn end_service(&mut self, resource: &ResourceName) -> Result<(), Broken> {
+        let Some(node) = self.owner(resource) else { return Ok(()) };
+        self.tell(format!("{resource} dies on {}", self.machines[node].name));
+        let said = self.machines[node].kill_service(resource);
+        said.into_iter().for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
+        self.look(Some(resource))
     }
 
     fn reach_tie_break(&mut self, node: usize, reached: bool) {

@@ -80,6 +80,7 @@ impl World {
             Feeder::on_begin(local, &machine.board);
             Watchdog { feeder, fed: 0, told: false }
         });
+        self.read_on_disk(node);
         if is_watched {
             self.at_watchdog(0, node, Of::Feed(self.settings.spec.timing.watchdog()));
             self.at_watchdog(0, node, Of::Look);
