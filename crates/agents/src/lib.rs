@@ -8,13 +8,14 @@
 //! as an event.
 //!
 //! What switches another node off is no agent of a resource: see [`fence`]. Nor is what changes the value that decides
-//! between two halves: see [`tie_break`].
+//! between two halves: see [`tie_break`]. Both can be a [`disk`] that all nodes share.
 //!
 //! Beside the agents stand the things that let go without them: the [`gate`] in the kernel for
 //! addresses, and the [`process::keeper`] for processes.
 
 mod agent;
 pub mod clock;
+pub mod disk;
 pub mod fence;
 pub mod gate;
 pub mod ip;

@@ -8,6 +8,7 @@ mod tie_break {
 use std::{
     fs,
     net::TcpListener,
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::{Arc, Barrier},
     thread,
@@ -15,9 +16,11 @@ use std::{
 };
 
 use heart_agents::{
+    disk::Disk,
     tie_break::{carry_out, words::WitnessKey},
     wait::Bell,
 };
+use heart_disk::{Area, BLOCK, Slot};
 use heart_model::{
     NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec,
 };
@@ -28,6 +31,10 @@ use tie_break::servers::{Conditions, Gateway, Store};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often two race.
 const RACES: u64 = 200;
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
 
 fn standing(era: u64, named: &str) -> Standing {
     Standing { era, parent: None, term: 1, configuration: 1, named: vec![NodeName::new(named).unwrap()] }
@@ -44,8 +51,10 @@ fn order(place: &TieBreakPlace, instead_of: Option<&Standing>, set: &Standing) -
 }
 
 fn obey(order: &TieBreakOrder) -> TieBreakOutcome {
+    // Whoever asks wants to be named, where one is.
+    let me = order.set.named.first().cloned().unwrap_or_else(|| name("ada"));
     let TieBreakReport { number, outcome } =
-        carry_out(order, &WitnessKey::derive(&[1; 32]), &Bell::new().unwrap());
+        carry_out(order, &me, &WitnessKey::derive(&[1; 32]), &Bell::new().unwrap());
     assert_eq!(number, order.number);
     outcome
 }
@@ -286,7 +295,7 @@ fn nobody_waits_for_what_was_cancelled() {
         let mut order = order(&place, None, &standing(1, "ada"));
         // Threads that are left behind end soon.
         order.spec.timeout = Duration::from_secs(1);
-        says(carry_out(&order, &key, &cancel).outcome, &["nobody wanted to know"]);
+        says(carry_out(&order, &name("ada"), &key, &cancel).outcome, &["nobody wanted to know"]);
         assert!(begun.elapsed() < Duration::from_millis(900));
     }
 }
@@ -304,4 +313,63 @@ fn what_cannot_be_asked_is_said() {
     says(change(&object("store/b/k"), None, &new), &["`store/b/k`", "http://HOST"]);
     let nameless = TieBreakPlace::Witness { address: "witness.invalid:6940".into() };
     says(change(&nameless, None, &new), &["witness.invalid:6940", "name server"]);
+}
+
+fn disk(path: &Path) -> TieBreakPlace {
+    fs::write(path, vec![0; 1 << 20]).unwrap();
+    Disk::format(path, "web", &["ada", "bob", "cyn"].map(name), None, false).unwrap();
+    TieBreakPlace::Disk { device: path.to_str().unwrap().into() }
+}
+
+#[test]
+fn a_disk_is_compared_and_set() {
+    let dir = tempfile::tempdir().unwrap();
+    is_compared_and_set(&disk(&dir.path().join("disk")));
+}
+
+#[test]
+fn of_two_that_race_for_a_disk_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    one_of_two_wins(&disk(&dir.path().join("disk")));
+}
+
+#[test]
+fn a_disk_that_is_not_prepared_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let place = TieBreakPlace::Disk { device: path.to_str().unwrap().into() };
+    let new = standing(1, "ada");
+    says(change(&place, None, &new), &["No such file", "see whether the disk is there"]);
+    fs::write(&path, [0; 512]).unwrap();
+    says(change(&place, None, &new), &["it is too small; a device with 16 slots has 532480 bytes"]);
+    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    says(change(&place, None, &new), &["is empty", "`heart disk format"]);
+    fs::write(&path, vec![7; 1 << 20]).unwrap();
+    says(change(&place, None, &new), &["is no disk of Heart's", "damaged in both copies", "the right one"]);
+    assert_eq!(fs::read(&path).unwrap(), vec![7; 1 << 20]);
+    Disk::format(&path, "other", &[name("ada")], None, true).unwrap();
+    says(change(&place, None, &new), &["belongs to the cluster `other`"]);
+    Disk::format(&path, "web", &[name("bob")], None, true).unwrap();
+    says(change(&place, None, &new), &["ada has no slot on", "`heart disk format"]);
+}
+
+/// Whatever becomes of one copy of a block, the other one is left.
+#[test]
+fn a_disk_of_which_one_copy_is_damaged_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let place = disk(&path);
+    let (one, two) = (standing(1, "ada"), standing(2, "ada"));
+    assert_eq!(change(&place, None, &one), TieBreakOutcome::Set);
+    let damage = |copies: &[u64]| {
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let at = Disk::open(&path).unwrap().geometry().offset(Area::Ballots, Slot(0));
+        copies.iter().for_each(|copy| file.write_all_at(&[0xff; 512], at + copy * BLOCK as u64).unwrap());
+    };
+    damage(&[0]);
+    assert_eq!(change(&place, Some(&one), &two), TieBreakOutcome::Set);
+    damage(&[1]);
+    assert_eq!(change(&place, Some(&one), &two), TieBreakOutcome::Set, "it is the same order again");
+    damage(&[0, 1]);
+    says(change(&place, Some(&two), &one), &["the tie-break's part of slot 0 is damaged in both copies"]);
 }

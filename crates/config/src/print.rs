@@ -111,6 +111,7 @@ fn print_tie_break(text: &mut Text, tie_break: &TieBreakSpec) {
     match &tie_break.place {
         TieBreakPlace::Witness { address } => text.entry("witness", &quoted(address)),
         TieBreakPlace::File { path } => text.entry("file", &quoted(path)),
+        TieBreakPlace::Disk { device } => text.entry("disk", &quoted(device)),
         TieBreakPlace::Object { url, access_key, secret_file, region } => {
             text.entry("object", &quoted(url));
             for (key, value) in [("access_key", access_key), ("secret_file", secret_file)] {

@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod core;
+pub mod disk;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
@@ -72,6 +73,9 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
         return guardian::take_over(run);
     }
     sys::unblock_signals();
+    if role == "disk" {
+        return disk::run(run);
+    }
     let role = Role::of(role).with_context(|| format!("`{role}` is no process of a node"))?;
     if !wait_at_gate().context("cannot hear the guardian")? {
         return Ok(());
@@ -112,8 +116,9 @@ fn run_executor(running: &Running) -> anyhow::Result<()> {
     let setup = &running.setup;
     let board = setup.places.board();
     watch::start(&setup.places.run)?;
+    disk::start(&setup.places.run)?;
     let options = executor::Options {
-        node: setup.me.to_string(),
+        node: setup.me.clone(),
         run_dir: setup.places.run.join("executor"),
         keeper: vec!["/proc/self/exe".into(), "keeper".into()],
         lease: Some(Arc::new(BoardLease::open(&board)?)),
@@ -121,6 +126,8 @@ fn run_executor(running: &Running) -> anyhow::Result<()> {
         wake: None,
         ocf_root: heart_agents::ocf::OCF_ROOT.into(),
         fence: heart_agents::fence::Places::default(),
+        cluster: setup.spec.cluster.name.to_string(),
+        disks: disk::all(&setup.spec),
         witness_key: running.witness_key(),
     };
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)

@@ -247,7 +247,7 @@ impl Running {
     }
 }
 
-fn running_path(run: &Path) -> PathBuf {
+pub(crate) fn running_path(run: &Path) -> PathBuf {
     run.join("running.json")
 }
 

@@ -73,7 +73,7 @@ fn be_executor(dir: &Path) -> ExitCode {
     let connection = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     let lease: Arc<dyn LeaseView> = Arc::from(board::open(&dir.join("board")).unwrap());
     let options = Options {
-        node: "ada".into(),
+        node: NodeName::new("ada").unwrap(),
         run_dir: dir.join("run"),
         keeper: vec![env::current_exe().unwrap().into(), "keeper".into()],
         board: dir.join("board"),
@@ -81,6 +81,8 @@ fn be_executor(dir: &Path) -> ExitCode {
         wake: None,
         ocf_root: OCF_ROOT.into(),
         fence: Places { programs: vec![SUPPORT.into()], external: SUPPORT.into() },
+        cluster: "web".into(),
+        disks: Vec::new(),
         witness_key: WitnessKey::derive(&[1; 32]),
     };
     match executor::run(connection, options) {

@@ -480,3 +480,50 @@ fn what_if_knows_what_a_configuration_of_heart_survives() {
     let ended = heart(&["--socket", "/nowhere/heart.sock", "what-if"]);
     assert_eq!(ended.code, 3, "the cluster that runs is asked: {}", ended.err);
 }
+
+/// `heart disk`, on a file as the disk.
+#[test]
+fn a_disk_is_prepared_once_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (disk, config) = (path("disk"), path("heart.toml"));
+    let write = |nodes: &[&str]| {
+        let key = path("key");
+        fs::write(&key, [7; 32]).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut text = format!("[cluster]\nname = \"web\"\nkey_file = \"{key}\"\n");
+        for (number, node) in (1..).zip(nodes) {
+            text += &format!("[node.{node}]\naddresses = [\"10.0.0.{number}\"]\n");
+        }
+        fs::write(&config, text).unwrap();
+    };
+    let format = |more: &[&str]| heart(&[&["disk", "format", &disk, "--config", &config], more].concat());
+    write(&["ada"]);
+    let missing = format(&[]);
+    assert_eq!(
+        (missing.code, missing.err.contains("see whether the disk is there")),
+        (1, true),
+        "{missing:?}"
+    );
+    fs::write(&disk, vec![0; 1 << 20]).unwrap();
+    assert_eq!(format(&[]), done(&format!("{disk} is prepared for `web`: 16 slots, one each for ada\n")));
+    assert_eq!(format(&[]), done(&format!("{disk} is prepared for `web` already\n")));
+    write(&["ada", "bob", "cyn"]);
+    assert_eq!(
+        format(&[]),
+        done(&format!("{disk} was prepared for `web`, and has a slot for bob, cyn now\n"))
+    );
+    let shown = heart(&["disk", "show", &disk]);
+    for line in ["of the cluster `web`, 16 slots", "slot 1   bob  never wrote", "free slots: 13", "never set"]
+    {
+        assert!(shown.out.contains(line), "{shown:?}");
+    }
+    fs::write(&disk, vec![9; 1 << 20]).unwrap();
+    let foreign = format(&[]);
+    assert!(
+        foreign.err.contains("is no disk of Heart's") && foreign.err.contains("--overwrite"),
+        "{foreign:?}"
+    );
+    assert_eq!(format(&["--overwrite", "--slots", "4"]).code, 0);
+    assert!(heart(&["disk", "show", &disk]).out.contains("4 slots"));
+}

@@ -358,6 +358,13 @@ impl Builder {
         self
     }
 
+    /// A file that all nodes share as a disk, at [`DISK`](crate::DISK). What is written there outlasts power cuts.
+    #[must_use]
+    pub fn disk(mut self, file: &Path) -> Builder {
+        self.layout.disk = Some(file.into());
+        self
+    }
+
     /// Lets the lab outlive this program; `heart lab down` ends it.
     #[must_use]
     pub fn keep(mut self, keep: bool) -> Builder {

@@ -42,6 +42,8 @@ pub(crate) struct Layout {
     pub(crate) on_boot: Vec<Vec<String>>,
     /// Where the lab shows itself to others, and (seen from inside) keeps its machines' files.
     pub(crate) directory: PathBuf,
+    /// A file of the host that every node has as [`DISK`](crate::DISK), if there is one.
+    pub(crate) disk: Option<PathBuf>,
     /// The binary that answers to `hidden_main`.
     pub(crate) program: PathBuf,
 }
@@ -57,6 +59,7 @@ impl Default for Layout {
             }),
             on_boot: Vec::new(),
             directory: PathBuf::new(),
+            disk: None,
             program: PathBuf::new(),
         }
     }

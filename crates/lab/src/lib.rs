@@ -61,4 +61,5 @@ pub use probe::{
     watch::{Overlap, Sighting, Watch},
 };
 pub use process::{Output, Process};
+pub use rootfs::DISK;
 pub use stamp::{Stamp, milliseconds};

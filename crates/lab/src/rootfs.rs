@@ -25,6 +25,8 @@ use crate::layout::Layout;
 
 /// Where a machine finds the binary of the lab, as `heart`.
 pub(crate) const PROGRAMS: &str = "/run/lab/bin";
+/// Where a node finds the disk that all nodes share, if the lab has one.
+pub const DISK: &str = "/dev/shared";
 /// Directories of the root that are not laid under a layer.
 const SPECIAL: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "lost+found"];
 /// Directories that belong to the machine, also in a user namespace, where the host's belong to
@@ -52,6 +54,9 @@ pub(crate) fn enter(layout: &Layout, index: usize) -> Result<()> {
         mount_fresh(kind, &root.join(place), options)?;
     }
     devices(&root)?;
+    if let Some(disk) = layout.disk.as_ref().filter(|_| layout.nodes.iter().any(|node| node == name)) {
+        bind_file(disk, &root.join(&DISK[1..]))?;
+    }
     bind_file(&layout.program, &root.join(&PROGRAMS[1..]).join("heart"))?;
     // Of use to what manages groups of processes; a machine does without where it is not allowed.
     let _ = mount_fresh("cgroup2", &root.join("sys/fs/cgroup"), "");

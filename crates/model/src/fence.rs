@@ -37,12 +37,27 @@ pub struct FenceDevice {
 impl FenceDevice {
     /// Parameters by which agents are told an outlet: today's name, and the former one.
     pub const OUTLET: [&str; 2] = ["plug", "port"];
+    /// The parameter that names a disk.
+    pub const DISK: &str = "device";
 
     /// How long it may be told and asked, all together: whatever its agent says, as who closes the right to fire
     /// does not know that.
     #[must_use]
     pub fn longest(&self) -> Duration {
-        self.timeout * 2
+        match self.agent {
+            // It is told and waited for in one.
+            FenceAgent::Disk => self.timeout,
+            FenceAgent::Program(_) | FenceAgent::External(_) | FenceAgent::Watchdog => self.timeout * 2,
+        }
+    }
+
+    /// The device file of the disk over which the node is told to reset itself, if this is one.
+    #[must_use]
+    pub fn disk(&self) -> Option<&str> {
+        match (&self.agent, self.parameters.get(FenceDevice::DISK)) {
+            (FenceAgent::Disk, Some(Value::Text(path))) => Some(path),
+            _ => None,
+        }
     }
 
     /// Whether it is the node's own watchdog, which nobody tells anything.
@@ -54,6 +69,9 @@ impl FenceDevice {
     /// Its agent, with the outlet if one is written, for people.
     #[must_use]
     pub fn name(&self) -> String {
+        if let Some(path) = self.disk() {
+            return alloc::format!("{} {path}", self.agent);
+        }
         match FenceDevice::OUTLET.iter().find_map(|name| self.parameters.get(*name)) {
             Some(outlet) => alloc::format!("{} (outlet {outlet})", self.agent),
             None => alloc::format!("{}", self.agent),
@@ -69,6 +87,8 @@ pub enum FenceAgent {
     Program(String),
     /// A plug-in of cluster-glue, such as `external/ipmi`: told by its environment and one word.
     External(String),
+    /// A disk that all nodes share: the node is told there to reset itself.
+    Disk,
     /// Nothing that can be told: the node resets itself when Heart does not get on there, or is cut off.
     Watchdog,
 }
@@ -82,7 +102,7 @@ impl fmt::Display for NoFenceAgent {
         write!(
             to,
             "`{}` is no fence agent: it is called as its program is, such as `fence_ipmilan`, or `external/ipmi`, or \
-             `watchdog`",
+             `watchdog`, or `disk`",
             self.0
         )
     }
@@ -97,7 +117,8 @@ impl FenceAgent {
     /// Reads a name as it is written in a configuration.
     ///
     /// # Errors
-    /// When it is neither `watchdog` nor `fence_NAME` nor `external/NAME`, with letters, digits, `_`, `-` and `.` in `NAME`.
+    /// When it is neither `disk` nor `watchdog` nor `fence_NAME` nor `external/NAME`, with
+    /// letters, digits, `_`, `-` and `.` in `NAME`.
     pub fn parse(text: &str) -> Result<FenceAgent, NoFenceAgent> {
         let is_name = |name: &str| {
             let of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -106,6 +127,7 @@ impl FenceAgent {
         match (text.strip_prefix("fence_"), text.strip_prefix("external/")) {
             (Some(name), _) if is_name(name) => Ok(FenceAgent::Program(text.into())),
             (_, Some(name)) if is_name(name) => Ok(FenceAgent::External(name.into())),
+            _ if text == "disk" => Ok(FenceAgent::Disk),
             _ if text == FenceAgent::WATCHDOG => Ok(FenceAgent::Watchdog),
             _ => Err(NoFenceAgent(text.into())),
         }
@@ -117,6 +139,7 @@ impl fmt::Display for FenceAgent {
         match self {
             FenceAgent::Program(name) => to.write_str(name),
             FenceAgent::External(name) => write!(to, "external/{name}"),
+            FenceAgent::Disk => to.write_str("disk"),
             FenceAgent::Watchdog => to.write_str(FenceAgent::WATCHDOG),
         }
     }
@@ -266,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_called_as_its_program_is() {
-        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "watchdog"] {
+        for text in ["fence_ipmilan", "fence_apc_snmp", "external/ipmi", "watchdog", "disk"] {
             assert_eq!(FenceAgent::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "fence_", "ipmilan", "external/", "external/../sh", "fence_a/b", "fence_ x"] {

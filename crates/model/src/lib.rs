@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod agent;
 mod builtin;
+mod disk;
 mod fence;
 mod health;
 mod hours;
@@ -28,6 +29,7 @@ mod wishes;
 
 pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
+pub use disk::DISK_USE_MAX;
 pub use fence::{
     FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
     FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent, Power, longest_fence,

@@ -33,6 +33,11 @@ pub enum TieBreakPlace {
         /// Their path, without the number that each has: `/mnt/nfs/heart/web` for `web.17` in that folder.
         path: String,
     },
+    /// A disk that both sides reach, prepared with `heart disk format`.
+    Disk {
+        /// Its device file, such as `/dev/disk/by-id/wwn-0x5000c500a0b1c2d3`.
+        device: String,
+    },
     /// An object in a store that writes on a condition (`If-Match`), such as S3 and what is like it.
     Object {
         /// `http://HOST[:PORT]/BUCKET/KEY`.
@@ -58,6 +63,7 @@ impl fmt::Display for TieBreakPlace {
         match self {
             TieBreakPlace::Witness { address } => write!(to, "the witness at {address}"),
             TieBreakPlace::File { path } => write!(to, "the file {path}"),
+            TieBreakPlace::Disk { device } => write!(to, "the disk {device}"),
             TieBreakPlace::Object { url, .. } => write!(to, "the object {url}"),
             TieBreakPlace::Etcd { endpoints, key } => {
                 write!(to, "the key {key} in etcd at {}", endpoints.join(", "))
@@ -118,4 +124,22 @@ pub enum TieBreakOutcome {
         /// For people.
         message: String,
     },
+}
+
+impl TieBreakOutcome {
+    /// What comparing and setting comes to if `stands` is what stands there; nothing if `set` may be put in its place.
+    #[must_use]
+    pub fn compared(
+        instead_of: Option<&Standing>,
+        set: &Standing,
+        stands: Option<&Standing>,
+    ) -> Option<TieBreakOutcome> {
+        if stands == Some(set) {
+            Some(TieBreakOutcome::Set)
+        } else if stands == instead_of {
+            None
+        } else {
+            Some(TieBreakOutcome::Other(stands.cloned()))
+        }
+    }
 }

@@ -121,6 +121,13 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// A machine reaches the disk that all share, or does not.
+    SharedDisk {
+        /// Which machine.
+        node: usize,
+        /// Whether it does from now on.
+        reached: bool,
+    },
     /// A machine does not reach what decides between two halves, or reaches it again.
     TieBreak {
         /// Which machine.
@@ -195,15 +202,7 @@ impl World {
                 self.begin(node, Machine::restart_core);
             }
             Fault::KillCore(_) => {}
-            Fault::KillService(resource) => {
-                if let Some(node) = self.owner(&resource) {
-                    self.tell(format!("{resource} dies on {}", name(self, node)));
-                    let said = self.machines[node].kill_service(&resource);
-                    said.into_iter()
-                        .for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
-                    self.look(Some(&resource))?;
-                }
-            }
+            Fault::KillService(resource) => self.end_service(&resource)?,
             Fault::BreakStarts { node, broken } => {
                 if broken {
                     self.broken_starts.insert(node);
@@ -213,6 +212,7 @@ impl World {
             }
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
+            Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
             Fault::Device { node, device } => {
                 if self.devices.insert(node, device).unwrap_or_default() != device {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
@@ -232,6 +232,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A service dies, if it runs.
+    fn end_service(&mut self, resource: &ResourceName) -> Result<(), Broken> {
+        let Some(node) = self.owner(resource) else { return Ok(()) };
+        self.tell(format!("{resource} dies on {}", self.machines[node].name));
+        let said = self.machines[node].kill_service(resource);
+        said.into_iter().for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
+        self.look(Some(resource))
     }
 
     fn reach_tie_break(&mut self, node: usize, reached: bool) {

@@ -110,6 +110,9 @@ impl World {
             // It was stopped between the word of its core and now: the right may be another's.
             return self.fenced(Fencing { by, boots, order, works: false });
         }
+        if order.devices.iter().any(|device| device.disk().is_some()) {
+            return self.tell_over_disk(by, target, order);
+        }
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let patience = PATIENCE.as_nanos() as Nanos;
         let soon = self.chance.between(ms(1), patience / 2);

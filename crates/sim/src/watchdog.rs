@@ -80,6 +80,7 @@ impl World {
             Feeder::on_begin(local, &machine.board);
             Watchdog { feeder, fed: 0, told: false }
         });
+        self.read_on_disk(node);
         if is_watched {
             self.at_watchdog(0, node, Of::Feed(self.settings.spec.timing.watchdog()));
             self.at_watchdog(0, node, Of::Look);
@@ -124,7 +125,7 @@ impl World {
         if news && let Some(why) = feeding.withheld {
             self.tell(format!("{name} no longer feeds its watchdog: {why}"));
         }
-        if feeding.withheld.is_none() {
+        if feeding.withheld.is_none() && self.may_feed(node) {
             let wait = self.chance.between(1_000, 20_000);
             self.at_watchdog(wait, node, Of::Feed(feeding.deadline));
         }

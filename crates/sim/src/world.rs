@@ -14,6 +14,7 @@ use crate::{
     executor::Obeyed,
     fence::{Fencing, Proving},
     ms,
+    shared_disk::{AtDisk, SharedDisk},
     tie_break::{Asked, TieBreak},
     watchdog::AtWatchdog,
 };
@@ -113,6 +114,7 @@ pub(crate) enum Happening {
     },
     Fenced(Fencing),
     Watchdog(AtWatchdog),
+    SharedDisk(AtDisk),
     TieBreak(Asked),
     /// An executor has waited before it tells a device.
     Hesitated {
@@ -148,6 +150,7 @@ pub struct World {
     /// How the devices are that switch machines off; those not named here work.
     pub(crate) devices: BTreeMap<usize, Device>,
     pub(crate) tie_break: TieBreak,
+    pub(crate) shared_disk: SharedDisk,
     /// Who votes, as the leader of the newest term knew it.
     pub(crate) electors: (u64, Vec<usize>),
     pub(crate) claims: Claims,
@@ -208,6 +211,7 @@ impl World {
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
             tie_break: TieBreak::default(),
+            shared_disk: SharedDisk::default(),
             electors: (0, Vec::new()),
             claims: Claims::default(),
             owners: BTreeMap::new(),
@@ -346,6 +350,7 @@ impl World {
             }
             Happening::Look => self.look(None),
             Happening::Watchdog(at) => self.on_watchdog(at),
+            Happening::SharedDisk(at) => self.on_shared_disk(at),
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),

@@ -3,17 +3,18 @@
 use crate::metadata::Package;
 
 /// The crates and what of ours they may use; `docs` for people: ARCHITECTURE.md.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("heart-model", &[]),
     ("heart-config", &["model"]),
     ("heart-scheduler", &["model"]),
     ("heart-clusters", &["model", "scheduler"]),
     ("heart-node", &["model", "scheduler"]),
-    ("heart-agents", &["model"]),
-    ("heart-daemon", &["model", "config", "node", "agents"]),
-    ("heart", &["model", "config", "scheduler", "node", "agents", "daemon", "lab"]),
+    ("heart-disk", &["model"]),
+    ("heart-agents", &["model", "disk"]),
+    ("heart-daemon", &["model", "config", "node", "agents", "disk"]),
+    ("heart", &["model", "config", "scheduler", "node", "agents", "daemon", "lab", "disk"]),
     ("heart-lab", &["model"]),
-    ("heart-sim", &["model", "config", "scheduler", "node"]),
+    ("heart-sim", &["model", "config", "scheduler", "node", "disk"]),
     ("heart-half-model", &["model", "node"]),
     ("xtask", &[]),
 ];

@@ -3,9 +3,9 @@
 use super::File;
 
 /// Crates that must not touch the world: no clock, file, socket, process, thread, chance.
-const PURE: [&str; 4] = ["model", "config", "scheduler", "node"];
+const PURE: [&str; 5] = ["model", "config", "scheduler", "node", "disk"];
 /// Pure crates whose dependencies allow the compiler to prove it.
-const NO_STD: [&str; 2] = ["model", "scheduler"];
+const NO_STD: [&str; 3] = ["model", "scheduler", "disk"];
 /// Addresses of `std::net` are plain data; its sockets are not.
 const IMPURE: [&str; 15] = [
     "std::fs",
@@ -189,7 +189,8 @@ mod tests {
     fn no_std_is_asked_for() {
         let lib =
             |name: &str, text: &str| File { path: format!("crates/{name}/src/lib.rs"), text: text.into() };
-        let files = [lib("model", "//! x\n#![no_std]"), lib("scheduler", "// #![no_std]")];
+        let files =
+            [lib("model", "//! x\n#![no_std]"), lib("disk", "#![no_std]"), lib("scheduler", "// #![no_std]")];
         assert_eq!(check_no_std(&files).len(), 1);
     }
 }

@@ -9,6 +9,7 @@
 //! any time: the program that it runs dies with it.
 
 mod description;
+mod disk;
 mod switch;
 
 use std::{
@@ -24,6 +25,7 @@ use heart_model::{
 
 use crate::{wait, wait::Bell};
 use description::Descriptions;
+use disk::{Member, Told};
 use switch::{Answer, Switch};
 
 /// How long is waited before a device is asked again.
@@ -53,13 +55,35 @@ impl Default for Places {
 pub struct Fencing {
     places: Places,
     descriptions: Descriptions,
+    /// Who this node is: nobody is told over a disk without a slot of one's own.
+    member: Option<Member>,
 }
 
 impl Fencing {
     /// With programs from these places.
     #[must_use]
     pub fn new(places: Places) -> Fencing {
-        Fencing { places, descriptions: Descriptions::default() }
+        Fencing { places, ..Fencing::default() }
+    }
+
+    /// As a node of a cluster, which has a slot on its disks.
+    #[must_use]
+    pub fn of(self, cluster: &str, me: &NodeName) -> Fencing {
+        Fencing { member: Some(Member { cluster: cluster.into(), me: me.clone() }), ..self }
+    }
+
+    /// Withdraws what an earlier executor of this node told others over a disk: nobody waits for it any more. Blocks
+    /// as long as one use of the disk may take.
+    ///
+    /// # Errors
+    /// When the disk is not to be used; for people.
+    pub fn forget(&self, device: &FenceDevice, cancel: &Bell) -> Result<(), String> {
+        let path = device.disk().ok_or_else(|| format!("{} is no disk", device.name()))?;
+        disk::forget(path.as_ref(), self.member()?, cancel)
+    }
+
+    fn member(&self) -> Result<&Member, String> {
+        self.member.as_ref().ok_or_else(|| "this node does not know which slot it has on disks".into())
     }
 
     /// Carries out one attempt; blocks until it is over, which is when the delays and the timeouts of its devices
@@ -87,6 +111,12 @@ impl Fencing {
     }
 
     fn find_out(&self, device: &FenceDevice, node: &NodeName, cancel: &Bell) -> Finding {
+        if device.disk().is_some() {
+            return match self.member() {
+                Ok(member) => disk::prove(device, member, node, cancel),
+                Err(why) => Finding::Unusable(why),
+            };
+        }
         let mut switch = match self.switch(device, node, cancel) {
             Ok(switch) => switch,
             Err(why) => return Finding::Unusable(why),
@@ -109,26 +139,50 @@ impl Fencing {
         if order.devices.is_empty() {
             return Err(format!("nothing can switch {node} off: write a `fence` for it into the file"));
         }
-        let mut told: Vec<Switch<'_>> = Vec::new();
+        let mut told: Vec<Used<'_>> = Vec::new();
         self.hesitate(order, cancel);
         for device in &order.devices {
             pause(device.delay, cancel);
-            let switched = self.switch(device, node, cancel).and_then(|mut switch| {
-                if !has_right() {
-                    return Err(format!(
-                        "{} was not used on {node}: this node has no lease any more, and another may have the right",
-                        device.agent
-                    ));
+            match self.tell(device, order, cancel, has_right) {
+                Ok(used) => told.push(used),
+                Err(why) => {
+                    let message = why + &left_off(&told);
+                    told.iter().for_each(Used::give_up);
+                    return Err(message);
                 }
-                switch_off(&mut switch)?;
-                Ok(switch)
-            });
-            match switched {
-                Ok(switch) => told.push(switch),
-                Err(why) => return Err(why + &left_off(&told)),
             }
         }
-        told.iter_mut().try_for_each(read_back)
+        let mut outcome = Ok(());
+        for used in told {
+            match &outcome {
+                Ok(()) => outcome = used.read_back(),
+                Err(_) => used.give_up(),
+            }
+        }
+        outcome
+    }
+
+    /// Tells one device.
+    fn tell<'a>(
+        &self,
+        device: &'a FenceDevice,
+        order: &'a FenceOrder,
+        cancel: &'a Bell,
+        has_right: &dyn Fn() -> bool,
+    ) -> Result<Used<'a>, String> {
+        if device.disk().is_some() {
+            return Told::tell(device, order, self.member()?, cancel, has_right)
+                .map(|told| Used::Disk(Box::new(told)));
+        }
+        let mut switch = self.switch(device, &order.node, cancel)?;
+        if !has_right() {
+            return Err(format!(
+                "{} was not used on {}: this node has no lease any more, and another may have the right",
+                device.agent, order.node
+            ));
+        }
+        switch_off(&mut switch)?;
+        Ok(Used::Switch(switch))
     }
 
     /// Lets a node that has power go first, if that was ordered: one that has none can switch nobody off.
@@ -159,6 +213,35 @@ impl Fencing {
     }
 }
 
+/// A device that was told.
+enum Used<'a> {
+    Switch(Switch<'a>),
+    Disk(Box<Told<'a>>),
+}
+
+impl Used<'_> {
+    fn name(&self) -> String {
+        match self {
+            Used::Switch(switch) => switch.name(),
+            Used::Disk(told) => told.name(),
+        }
+    }
+
+    fn read_back(self) -> Result<(), String> {
+        match self {
+            Used::Switch(mut switch) => read_back(&mut switch),
+            Used::Disk(told) => told.read_back(),
+        }
+    }
+
+    /// Another device of the level has failed: what can be taken back, is.
+    fn give_up(&self) {
+        if let Used::Disk(told) = self {
+            told.withdraw();
+        }
+    }
+}
+
 /// As much of what was said as is kept.
 fn short(message: &str) -> String {
     message.chars().take(AGENT_MESSAGE_MAX / 4).collect()
@@ -179,8 +262,8 @@ fn switch_off(switch: &mut Switch<'_>) -> Result<(), String> {
 }
 
 /// What was done before a level failed, and stays so.
-fn left_off(told: &[Switch<'_>]) -> String {
-    let names: Vec<String> = told.iter().map(Switch::name).collect();
+fn left_off(told: &[Used<'_>]) -> String {
+    let names: Vec<String> = told.iter().map(Used::name).collect();
     match names.as_slice() {
         [] => String::new(),
         names => {

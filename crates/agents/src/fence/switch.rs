@@ -93,6 +93,7 @@ impl<'a> Switch<'a> {
         switch.told = match device.agent {
             FenceAgent::External(_) => Told::Variables(parameters.collect()),
             FenceAgent::Program(_) | FenceAgent::Watchdog => Told::Lines(switch.lines(descriptions)?),
+            FenceAgent::Disk => return Err(format!("{} is no program", device.name())),
         };
         Ok(switch)
     }
@@ -202,6 +203,7 @@ impl<'a> Switch<'a> {
                 "see that the device is reachable from here and lets us in (try `stonith -t external/{name} … -lS` \
                  by hand), or raise its `timeout`"
             ),
+            FenceAgent::Disk => "`heart disk show` says what stands there".into(),
             FenceAgent::Watchdog => "nobody but its own node can use it".to_owned(),
         }
     }
@@ -312,6 +314,7 @@ fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
     let (folders, name, package) = match agent {
         FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
         FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),
+        FenceAgent::Disk => return Err(format!("{agent} is no program")),
         FenceAgent::Watchdog => {
             return Err("a watchdog is told nothing: its own node alone can use it".into());
         }

@@ -70,7 +70,7 @@ impl Member<'_> {
         let value = to_base64(&write_value(&order.set)?);
         for _ in 0..ROUNDS_MAX {
             let (stands, unchanged) = self.read()?;
-            if let Some(outcome) = compare(order, stands) {
+            if let Some(outcome) = compare(order, stands.as_ref()) {
                 return Ok(outcome);
             }
             let put = json!([{ "request_put": { "key": self.key, "value": value } }]);

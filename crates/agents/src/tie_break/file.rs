@@ -35,7 +35,7 @@ pub(super) fn carry_out(order: &TieBreakOrder, path: &Path, time: &Time) -> Resu
         // Made before the folder is looked at: so an NFS client learns that what it knows of the folder is old.
         let new = New::write(&place, &bytes)?;
         let (number, stands) = place.look()?;
-        if let Some(outcome) = compare(order, stands) {
+        if let Some(outcome) = compare(order, stands.as_ref()) {
             place.sync()?;
             return Ok(outcome);
         }

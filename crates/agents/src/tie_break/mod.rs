@@ -4,6 +4,7 @@
 //! arrives there: what was given up here can still be on its way. Whatever is not certain is
 //! [`TieBreakOutcome::Failed`]; the same order may be carried out again, as often as need be.
 
+mod disk;
 mod etcd;
 mod file;
 mod http;
@@ -27,7 +28,7 @@ use std::{
 };
 
 use heart_model::{
-    AGENT_MESSAGE_MAX, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport,
+    AGENT_MESSAGE_MAX, NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport,
 };
 
 use crate::{wait, wait::Bell};
@@ -49,18 +50,23 @@ static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
 
 /// Carries out one order; blocks no longer than its timeout, and ends soon after `cancel` was rung.
 ///
-/// `key` is used for a witness only. What does not answer in time is left behind on a thread, which ends when the
+/// `me` is the node that asks, and is used for a disk only; `key` for a witness only. What does not answer in time is left behind on a thread, which ends when the
 /// kernel lets it, and changes nothing if it finds that it comes too late.
 #[must_use]
-pub fn carry_out(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> TieBreakReport {
-    let outcome = attempt(order, key, cancel).unwrap_or_else(|why| {
+pub fn carry_out(order: &TieBreakOrder, me: &NodeName, key: &WitnessKey, cancel: &Bell) -> TieBreakReport {
+    let outcome = attempt(order, me, key, cancel).unwrap_or_else(|why| {
         let message = format!("the tie-break gave no answer that counts: {why}");
         TieBreakOutcome::Failed { message: message.chars().take(AGENT_MESSAGE_MAX / 4).collect() }
     });
     TieBreakReport { number: order.number, outcome }
 }
 
-fn attempt(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> Result<TieBreakOutcome, String> {
+fn attempt(
+    order: &TieBreakOrder,
+    me: &NodeName,
+    key: &WitnessKey,
+    cancel: &Bell,
+) -> Result<TieBreakOutcome, String> {
     let (place, begun) = (&order.spec.place, Instant::now());
     let left_behind = LEFT_BEHIND.load(Ordering::Relaxed);
     if left_behind >= LEFT_BEHIND_MAX {
@@ -80,9 +86,10 @@ fn attempt(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> Result<Tie
     // One outcome, of one thread.
     let (says, said) = mpsc::sync_channel(1);
     let work = {
-        let (order, key, time, done) = (order.clone(), key.clone(), Arc::clone(&time), Arc::clone(&done));
+        let (order, me, key) = (order.clone(), me.clone(), key.clone());
+        let (time, done) = (Arc::clone(&time), Arc::clone(&done));
         move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(&order, &key, &time)))
+            let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(&order, &me, &key, &time)))
                 .unwrap_or_else(|_| Err("what asks it broke down; the log says where".to_owned()));
             says.send(outcome).ok();
             done.ring();
@@ -106,10 +113,16 @@ fn attempt(order: &TieBreakOrder, key: &WitnessKey, cancel: &Bell) -> Result<Tie
     ))
 }
 
-fn dispatch(order: &TieBreakOrder, key: &WitnessKey, time: &Time) -> Result<TieBreakOutcome, String> {
+fn dispatch(
+    order: &TieBreakOrder,
+    me: &NodeName,
+    key: &WitnessKey,
+    time: &Time,
+) -> Result<TieBreakOutcome, String> {
     match &order.spec.place {
         TieBreakPlace::Witness { address } => witness::carry_out(order, address, key, time),
         TieBreakPlace::File { path } => file::carry_out(order, path.as_ref(), time),
+        TieBreakPlace::Disk { device } => disk::carry_out(order, device.as_ref(), me, time),
         TieBreakPlace::Object { url, access_key, secret_file, region } => {
             let names = (access_key.as_deref(), secret_file.as_deref());
             object::Object::new(url, names, region)?.carry_out(order, time)
@@ -159,24 +172,8 @@ impl Time {
 }
 
 /// What an order comes to if this stands there; nothing if it may be set.
-fn compare(order: &TieBreakOrder, stands: Option<Standing>) -> Option<TieBreakOutcome> {
-    compared(&order.instead_of, &order.set, stands)
-}
-
-/// What comparing and setting comes to if this stands there; nothing if `set` may be written in its place.
-#[must_use]
-pub fn compared(
-    instead_of: &Option<Standing>,
-    set: &Standing,
-    stands: Option<Standing>,
-) -> Option<TieBreakOutcome> {
-    if stands.as_ref() == Some(set) {
-        Some(TieBreakOutcome::Set)
-    } else if stands == *instead_of {
-        None
-    } else {
-        Some(TieBreakOutcome::Other(stands))
-    }
+fn compare(order: &TieBreakOrder, stands: Option<&Standing>) -> Option<TieBreakOutcome> {
+    TieBreakOutcome::compared(order.instead_of.as_ref(), &order.set, stands)
 }
 
 /// Reads a value.
@@ -215,7 +212,7 @@ mod tests {
     fn what_stands_there_decides() {
         let (old, new, other) = (standing(1), standing(2), standing(3));
         let after = |instead_of: Option<&Standing>, stands: Option<&Standing>| {
-            compared(&instead_of.cloned(), &new, stands.cloned())
+            TieBreakOutcome::compared(instead_of, &new, stands)
         };
         assert_eq!(after(None, None), None);
         assert_eq!(after(Some(&old), Some(&old)), None);

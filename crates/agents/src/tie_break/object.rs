@@ -70,7 +70,7 @@ impl<'a> Object<'a> {
         let mut proven = [false; 2];
         for _ in 0..ROUNDS_MAX {
             let (stands, condition) = self.read(time)?;
-            if let Some(outcome) = compare(order, stands) {
+            if let Some(outcome) = compare(order, stands.as_ref()) {
                 return Ok(outcome);
             }
             let proven = &mut proven[usize::from(matches!(condition, Condition::This(_)))];

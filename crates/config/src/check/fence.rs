@@ -68,7 +68,7 @@ pub(super) fn levels(
 }
 
 /// The tables of each level, and where they are.
-fn shape<'v>(value: &'v Value, mistakes: &mut Vec<Mistake>) -> Vec<Vec<(&'v Table, Span)>> {
+pub(super) fn shape<'v>(value: &'v Value, mistakes: &mut Vec<Mistake>) -> Vec<Vec<(&'v Table, Span)>> {
     let items = match &value.kind {
         Kind::List(items) => items.as_slice(),
         _ => std::slice::from_ref(value),
@@ -172,7 +172,7 @@ fn agent(
         let way_out = match written.value.strip_prefix("stonith:") {
             Some(name) => format!("write its name alone: \"{}\"", cut(name, 60)),
             None => "it is called as its program is: \"fence_ipmilan\", \"fence_apc_snmp\"; plug-ins of \
-                 cluster-glue are \"external/ipmi\" and their like"
+                 cluster-glue are \"external/ipmi\" and their like; a disk that all nodes share is \"disk\""
                 .into(),
         };
         let refused =
@@ -183,7 +183,7 @@ fn agent(
     let (folders, name, package) = match &agent {
         FenceAgent::Program(name) => (&FENCE_PROGRAM_FOLDERS[..], name, "fence-agents"),
         FenceAgent::External(name) => (&[FENCE_PLUGIN_FOLDER][..], name, "cluster-glue"),
-        FenceAgent::Watchdog => return Some(agent),
+        FenceAgent::Disk | FenceAgent::Watchdog => return Some(agent),
     };
     let mut here = folders.iter().map(|folder| environment.file(&format!("{folder}/{name}")));
     if here.all(|found| matches!(found, Found::Missing)) {

@@ -10,6 +10,7 @@ mod circles;
 mod cluster;
 mod company;
 mod copies;
+mod disk;
 mod fence;
 mod groups;
 mod names;
@@ -37,7 +38,8 @@ pub(crate) fn check(
     let timing = cluster::timing(&draft.timing, mistakes);
     // What follows from a timing that is wrong is not what is wrong.
     let derived = timing.unwrap_or(Timing::of(Profile::Default));
-    let nodes = nodes::nodes(draft, &derived, environment, mistakes);
+    let mut nodes = nodes::nodes(draft, &derived, environment, mistakes);
+    disk::fences(draft, &derived, &mut nodes, mistakes);
     let agents = resources::Agents::new(environment);
     let names = names::Names::of(draft);
     let resources = resources::resources(draft, &names, &agents, mistakes);

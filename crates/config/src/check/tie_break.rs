@@ -38,7 +38,7 @@ pub(super) fn tie_break(draft: &Draft, voters: usize, mistakes: &mut Vec<Mistake
 
 /// What keeps the value: one thing.
 fn place(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBreakPlace> {
-    let all = ["witness", "file", "object", "etcd"];
+    let all = ["witness", "file", "disk", "object", "etcd"];
     let mut there = all.iter().filter(|key| written.present.iter().any(|present| present == *key));
     let first = there.next();
     if let (Some(first), Some(second)) = (first, there.next()) {
@@ -52,12 +52,14 @@ fn place(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBrea
     }
     if first.is_none() {
         let way_out = "write `witness = \"HOST:PORT\"` (a `heart witness` elsewhere), `file = \"/PATH\"` (on NFS), \
-                       `object = \"http://HOST/BUCKET/KEY\"` or `etcd = [\"http://HOST:PORT\"]`";
+                       `disk = \"/dev/disk/by-id/…\"` (shared by all nodes), `object = \"http://HOST/BUCKET/KEY\"` or \
+                       `etcd = [\"http://HOST:PORT\"]`";
         mistakes.push(missing_key("witness", "[tie_break]", written.span, way_out));
         return None;
     }
     witness(written, mistakes)
         .or_else(|| file(written, mistakes))
+        .or_else(|| disk(written, mistakes))
         .or_else(|| object(written, mistakes))
         .or_else(|| etcd(written, mistakes))
 }
@@ -99,6 +101,24 @@ fn file(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBreak
         "it is the whole path of a file on a file system that all nodes have, such as \"/mnt/shared/web\"";
     mistakes.push(invalid(path, "path of a file", way_out));
     None
+}
+
+fn disk(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBreakPlace> {
+    let device = written.disk.as_ref()?;
+    if is_device(&device.value) {
+        return Some(TieBreakPlace::Disk { device: device.value.clone() });
+    }
+    mistakes.push(invalid(device, "device file of a disk", DEVICE));
+    None
+}
+
+/// What a device file is, for people.
+pub(super) const DEVICE: &str = "it is the whole path of the disk that all nodes share, the same on every node, such as \
+                                 \"/dev/disk/by-id/wwn-0x5000c500a0b1c2d3\"";
+
+/// Whether a path can be the device file of a disk.
+pub(super) fn is_device(path: &str) -> bool {
+    path.starts_with('/') && !path.ends_with('/') && !path.contains(char::is_control)
 }
 
 /// The part after `http://`, without an end that says nothing.

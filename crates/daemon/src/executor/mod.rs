@@ -33,6 +33,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::Arc,
+    thread,
     time::Instant,
 };
 
@@ -46,8 +47,8 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, Order, Outcome, Report,
-    ResourceName, ResourceSpec, Session, TieBreakOrder, ToExecutor,
+    Act, Duration, FenceDevice, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, NodeName, Order,
+    Outcome, Report, ResourceName, ResourceSpec, Session, TieBreakOrder, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -67,7 +68,7 @@ use unit::Unit;
 /// What an executor needs to know.
 pub struct Options {
     /// The node's name.
-    pub node: String,
+    pub node: NodeName,
     /// Where records, plans and logs are: `/run/heart/executor`.
     pub run_dir: PathBuf,
     /// The command that becomes a keeper; the path of its plan is appended.
@@ -82,6 +83,10 @@ pub struct Options {
     pub ocf_root: PathBuf,
     /// Where the programs are that switch nodes off.
     pub fence: Places,
+    /// The cluster's name: nodes have slots on disks of their cluster only.
+    pub cluster: String,
+    /// The disks over which nodes are told to reset themselves.
+    pub disks: Vec<FenceDevice>,
     /// Proves to a witness that this node belongs to its cluster.
     pub witness_key: WitnessKey,
 }
@@ -162,17 +167,19 @@ impl Executor {
         let wrong = |cause| ExecutorError::Records { folder: run_dir.clone(), cause };
         let records = Records::open(&run_dir).map_err(wrong)?;
         let left = records.read().map_err(wrong)?;
+        let me = options.node.clone();
         let keeper = KeeperSetup { command: options.keeper, run_dir: run_dir.clone(), board: options.board };
         let agents = Arc::new(Agents::new(Setup {
-            node: options.node,
+            node: options.node.to_string(),
             lease: Arc::clone(&lease),
             wake: options.wake,
             keeper,
             ocf_root: options.ocf_root,
         })?);
-        let (attempts, proofs) = Executor::fencing(options.fence, &lease)?;
+        let fencing = Fencing::new(options.fence).of(&options.cluster, &options.node);
+        let (attempts, proofs) = Executor::fencing(fencing, options.disks, &lease)?;
         let change = move |order: &TieBreakOrder, cancel: &Bell| {
-            tie_break::carry_out(order, &options.witness_key, cancel)
+            tie_break::carry_out(order, &me, &options.witness_key, cancel)
         };
         let over = records.session();
         let mut executor = Executor {
@@ -202,8 +209,13 @@ impl Executor {
     }
 
     /// What switches other nodes off, and what tries whether that could be done.
-    fn fencing(places: Places, lease: &Arc<dyn LeaseView>) -> io::Result<(Attempts, Proofs)> {
-        let (fencing, turns) = (Arc::new(Fencing::new(places)), Arc::new(Turns::default()));
+    fn fencing(
+        fencing: Fencing,
+        disks: Vec<FenceDevice>,
+        lease: &Arc<dyn LeaseView>,
+    ) -> io::Result<(Attempts, Proofs)> {
+        let (fencing, turns) = (Arc::new(fencing), Arc::new(Turns::default()));
+        Executor::withdraw(&fencing, disks)?;
         let (proving, right, users) = (Arc::clone(&fencing), Arc::clone(lease), Arc::clone(&turns));
         let carry_out = move |order: &FenceOrder, cancel: &Bell| {
             let has_right = || match order.right {
@@ -215,6 +227,23 @@ impl Executor {
         let prove =
             move |proof: &FenceProof, cancel: &Bell| proving.prove(&proof.device, &proof.node, cancel);
         Ok((Attempts::new(Arc::new(carry_out))?, Proofs::new(Arc::new(prove), turns)?))
+    }
+
+    /// Withdraws what an earlier executor has told other nodes over disks. Nothing waits for it.
+    fn withdraw(fencing: &Arc<Fencing>, disks: Vec<FenceDevice>) -> io::Result<()> {
+        if disks.is_empty() {
+            return Ok(());
+        }
+        let fencing = Arc::clone(fencing);
+        let forget = move || {
+            let Ok(cancel) = Bell::new() else { return };
+            for device in disks {
+                if let Err(why) = fencing.forget(&device, &cancel) {
+                    tracing::warn!("what this node told others over {} stands there: {why}", device.name());
+                }
+            }
+        };
+        thread::Builder::new().name("heart-forget".into()).spawn(forget).map(drop)
     }
 
     /// Takes up what an earlier executor left.

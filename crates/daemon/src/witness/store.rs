@@ -9,10 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use heart_agents::tie_break::{
-    compared,
-    words::{Change, MESSAGE_MAX},
-};
+use heart_agents::tie_break::words::{Change, MESSAGE_MAX};
 use heart_model::{Name, Standing, TieBreakOutcome};
 
 /// The folder. One change at a time.
@@ -55,7 +52,9 @@ impl Store {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.join(format!("{cluster}.json"));
         let stands = self.read(&path)?;
-        if let Some(outcome) = compared(&change.instead_of, &change.set, stands) {
+        if let Some(outcome) =
+            TieBreakOutcome::compared(change.instead_of.as_ref(), &change.set, stands.as_ref())
+        {
             return Ok(outcome);
         }
         let new = self.folder.join(format!("{cluster}.json.new"));

@@ -49,7 +49,13 @@ impl Stage {
             instead_of: instead_of.cloned(),
             set: set.clone(),
         };
-        tie_break::carry_out(&order, &WitnessKey::derive(&[key; 32]), &Bell::new().unwrap()).outcome
+        tie_break::carry_out(
+            &order,
+            &NodeName::new("ada").unwrap(),
+            &WitnessKey::derive(&[key; 32]),
+            &Bell::new().unwrap(),
+        )
+        .outcome
     }
 
     fn change(&self, instead_of: Option<&Standing>, set: &Standing) -> TieBreakOutcome {

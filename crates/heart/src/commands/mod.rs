@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod confirm_off;
 mod daemon;
+mod disk;
 mod fence;
 mod forgive;
 mod found;
@@ -81,6 +82,7 @@ enum Command {
     ConfirmOff(confirm_off::Options),
     Takeover(takeover::Options),
     Reload(reload::Options),
+    Disk(disk::Options),
     Check(check::Options),
     Simulate(simulate::Options),
     WhatIf(what_if::Options),
@@ -113,6 +115,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::ConfirmOff(options) => confirm_off::run(options, &client),
         Command::Takeover(options) => takeover::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),
+        Command::Disk(options) => disk::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::WhatIf(options) => what_if::run(&options, &client),

@@ -4,6 +4,7 @@
 mod check;
 mod course;
 mod devices;
+pub(crate) mod disk;
 mod explanation;
 mod log;
 mod losses;

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     tables: String,
     resources: String,
     address: IpAddr,
+    /// A file of the host that all nodes share as a disk.
+    disk: Option<PathBuf>,
     /// Whether nodes have addresses on both networks.
     links: usize,
     serves: bool,
@@ -80,6 +82,7 @@ pub(crate) fn plan(nodes: usize) -> Plan {
         tables: String::new(),
         resources: SITE.into(),
         address: ADDRESS.into(),
+        disk: None,
         links: 2,
         serves: true,
     }
@@ -139,6 +142,12 @@ impl Plan {
         self
     }
 
+    /// All nodes share this file as a disk.
+    pub(crate) fn disk(mut self, file: &Path) -> Plan {
+        self.disk = Some(file.into());
+        self
+    }
+
     /// That many unicast links.
     pub(crate) fn links(mut self, links: usize) -> Plan {
         self.links = links;
@@ -169,6 +178,7 @@ impl Plan {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let builder = Lab::builder().nodes(self.nodes).program(Path::new(env!("CARGO_BIN_EXE_heart")));
         let builder = builder.on_boot(&["sh", "-c", START]).answer_on(self.address, ANSWER_PORT);
+        let builder = self.disk.iter().fold(builder, |builder, file| builder.disk(file));
         let lab = match builder.start() {
             Ok(lab) => lab,
             Err(error) if format!("{error:#}").contains("cannot make namespaces") => {

@@ -10,6 +10,7 @@
 
 mod cluster;
 mod copies;
+mod disks;
 mod fences;
 mod hands;
 mod hosts;

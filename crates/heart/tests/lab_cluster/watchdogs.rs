@@ -33,7 +33,7 @@ fn a_deadline() -> Duration {
 }
 
 /// Gives a machine its watchdog, and sits at the other end of it.
-fn give_watchdog(cluster: &Cluster, name: &str) {
+pub(crate) fn give_watchdog(cluster: &Cluster, name: &str) {
     let node = cluster.lab.node(name);
     node.shell(&format!("mkdir -p {FOLDER}; cd {FOLDER}; rm -f barks; mkfifo barks")).unwrap();
     let program = format!("exec /run/lab/bin/heart lab-watchdog {FOLDER}/socket {FOLDER}/barks {FOLDER}/log");

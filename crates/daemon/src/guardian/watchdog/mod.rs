@@ -20,7 +20,10 @@ use heart_node::{
     watchdog::{Feeder, Withheld},
 };
 
-use crate::setup::{Running, Setup};
+use crate::{
+    disk,
+    setup::{Running, Setup},
+};
 use device::Device;
 
 /// How long is waited before a watchdog that could not be armed is tried again: one that another process has just
@@ -41,6 +44,10 @@ pub(super) struct Watchdog {
     device: Option<Device>,
     is_guest: bool,
     withheld: Option<Withheld>,
+    /// Where it stands whether shared disks are in the way of feeding.
+    run: PathBuf,
+    /// They were.
+    disk_withholds: bool,
     /// When its failure to be armed was said last.
     said: Option<Instant>,
     next: Instant,
@@ -76,6 +83,8 @@ impl Watchdog {
             device: None,
             is_guest: is_guest(),
             withheld: None,
+            run: setup.places.run.clone(),
+            disk_withholds: false,
             said: None,
             next: Instant::now(),
         };
@@ -126,7 +135,7 @@ impl Watchdog {
         self.tell(feeding.withheld);
         let mut wanted = Wanted { restart_core: feeding.restart_core, ..Wanted::default() };
         let had_it = self.device.is_some();
-        if feeding.withheld.is_some() {
+        if feeding.withheld.is_some() || self.is_withheld_by_disk() {
             return wanted;
         }
         let fed = match &mut self.device {
@@ -152,6 +161,19 @@ impl Watchdog {
         wanted.renew_spares = had_it != self.device.is_some();
         self.board.set_machine(self.device.is_some(), self.is_guest);
         wanted
+    }
+
+    /// Others were told over a shared disk that this machine is off by a certain time, and count on it.
+    fn is_withheld_by_disk(&mut self) -> bool {
+        let withholds = !disk::may_feed(&self.run, clock::now(), self.board.lease_until());
+        if withholds && !self.disk_withholds {
+            tracing::error!(
+                "the watchdog is not fed any more, and resets this machine: it was told to over a shared disk, or did \
+                 not read what stands there for too long and has no lease"
+            );
+        }
+        self.disk_withholds = withholds;
+        withholds
     }
 
     /// Says why it is not fed, or that it is again.

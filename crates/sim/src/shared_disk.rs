@@ -1,0 +1,230 @@
+//! A disk that all machines of the world share, over which they tell each other to reset themselves.
+//!
+//! What stands there is data here, and a read or a write takes no time; who may conclude what is the real thing. A
+//! machine that does not reach the disk makes no rounds, and one that stands still neither.
+
+use heart_disk::{
+    Slot,
+    pill::{Look, Pill, Rounds, Seen, Times, Verdict, may_go_on, named},
+    records::{Beat, Messages, Pledge},
+};
+use heart_model::{Duration, FenceAgent, FenceDevice, FenceOrder, FenceRight, Moment, Spec, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Broken, Fault, Nanos, Power, World, fence::Fencing, ms, world::Happening};
+
+/// How often the slot of a machine is looked at that was told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a machine takes that was reset until it runs again.
+const BOOT: Nanos = ms(3_000);
+
+/// What stands on the disk, by slots that are the machines' places, and who does not reach it.
+#[derive(Debug, Default)]
+pub(crate) struct SharedDisk {
+    beats: BTreeMap<usize, Beat>,
+    messages: BTreeMap<usize, Messages>,
+    /// Who wrote a message for which machine by which right.
+    rights: BTreeMap<(usize, u64), FenceRight>,
+    /// Until when a machine may go on without a lease, in which life: what its guardian reads.
+    until: BTreeMap<usize, (u64, Moment)>,
+    /// What each life of a machine has read.
+    seen: BTreeMap<(usize, u64), Seen>,
+    cut: BTreeSet<usize>,
+}
+
+/// What happens at the disk.
+#[derive(Debug)]
+pub(crate) enum Of {
+    /// A machine reads what it is told.
+    Round,
+    /// A machine looks whether another one that it told is off.
+    Look(Box<Looking>),
+}
+
+/// Waiting for a machine that was told.
+#[derive(Debug)]
+pub(crate) struct Looking {
+    order: FenceOrder,
+    target: usize,
+    number: u64,
+    since: Moment,
+    pill: Pill,
+}
+
+/// One of these, at one machine, in one life.
+#[derive(Debug)]
+pub(crate) struct AtDisk {
+    node: usize,
+    boots: u64,
+    of: Of,
+}
+
+/// The same cluster, in which every node is told over a shared disk to reset itself, and has a watchdog.
+#[must_use]
+pub fn with_fences_on_disk(mut spec: Spec) -> Spec {
+    let timeout = spec.timing.disk_fence();
+    for node in spec.nodes.values_mut() {
+        (node.watchdog, node.never_paused) = (Some("/dev/watchdog0".into()), true);
+        node.fence = vec![vec![FenceDevice {
+            agent: FenceAgent::Disk,
+            parameters: [(FenceDevice::DISK.into(), Value::Text("/dev/shared".into()))].into(),
+            delay: Duration::ZERO,
+            timeout,
+            timeout_is_least: true,
+        }]];
+    }
+    spec
+}
+
+fn slot(node: usize) -> Slot {
+    Slot(node as u16)
+}
+
+impl World {
+    /// A machine was switched on: it withdraws what it told others, and begins its rounds.
+    pub(crate) fn read_on_disk(&mut self, node: usize) {
+        let spec = &self.settings.spec.nodes[&self.machines[node].name];
+        if spec.fence.iter().flatten().any(|device| device.disk().is_some()) {
+            self.shared_disk.messages.entry(node).or_default().all.clear();
+            self.at_disk(0, node, Of::Round);
+        }
+    }
+
+    /// A machine reaches the disk from now on, or does not.
+    pub(crate) fn reach_disk(&mut self, node: usize, reached: bool) {
+        let cut = &mut self.shared_disk.cut;
+        if if reached { cut.remove(&node) } else { cut.insert(node) } {
+            let does = if reached { "reaches" } else { "does not reach" };
+            self.tell(format!("{} {does} the shared disk", self.machines[node].name));
+        }
+    }
+
+    /// Whether the guardian of a machine may feed its watchdog, as far as this disk is concerned.
+    pub(crate) fn may_feed(&self, node: usize) -> bool {
+        let machine = &self.machines[node];
+        let until = self.shared_disk.until.get(&node).filter(|(boots, _)| *boots == machine.boots);
+        until.is_none_or(|(_, until)| may_go_on(machine.now(self.now), *until, machine.board.lease_until()))
+    }
+
+    fn at_disk(&mut self, wait: Nanos, node: usize, of: Of) {
+        let boots = self.machines[node].boots;
+        self.push(self.now + wait, Happening::SharedDisk(AtDisk { node, boots, of }));
+    }
+
+    pub(crate) fn on_shared_disk(&mut self, at: AtDisk) -> Result<(), Broken> {
+        let machine = &self.machines[at.node];
+        if machine.boots != at.boots || machine.power == Power::Off {
+            return Ok(());
+        }
+        if let Some(later) = self.postpone(at.node, |machine| machine.executor_stalled_until) {
+            self.push(later, Happening::SharedDisk(at));
+            return Ok(());
+        }
+        match at.of {
+            Of::Round => self.round(at.node),
+            Of::Look(looking) => {
+                self.look_at_slot(at.node, *looking);
+                Ok(())
+            }
+        }
+    }
+
+    fn round(&mut self, node: usize) -> Result<(), Broken> {
+        let timing = self.machines[node].timing;
+        if self.shared_disk.cut.contains(&node) {
+            self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
+            if !self.may_feed(node) {
+                return self.reset(node, "has no lease and reads nothing on the shared disk", None);
+            }
+            return Ok(());
+        }
+        let machine = &self.machines[node];
+        let (local, boot) = (machine.now(self.now), machine.board.boot());
+        let look =
+            Look { now: local, lease_until: machine.board.lease_until(), lost_after: timing.lost_after };
+        let pledge = Pledge { off_within: timing.disk_off_within(), reset: timing.disk_reset() };
+        let pledge = Some(pledge).filter(|_| machine.board.is_watched());
+        let boots = machine.boots;
+        let disk = &mut self.shared_disk;
+        let all: Vec<(Slot, Messages)> =
+            disk.messages.iter().map(|(by, messages)| (slot(*by), messages.clone())).collect();
+        let told = disk.seen.entry((node, boots)).or_default().told(slot(node), boot, &all, &look);
+        let before = disk.beats.entry(node).or_default();
+        let (beat, obeys) = Rounds::new(boot, before, pledge).go_on(told, 0);
+        *before = beat.clone();
+        if pledge.is_some() {
+            disk.until.insert(node, (boots, local.after(timing.disk_patience())));
+        }
+        self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
+        if !obeys {
+            return Ok(());
+        }
+        let by = beat.obeys.map(|obeys| (usize::from(obeys.by.0), obeys.number));
+        let right = by.and_then(|message| self.shared_disk.rights.get(&message).copied());
+        let by_half =
+            by.filter(|_| right == Some(FenceRight::Half)).map(|(by, _)| (by, self.machines[by].boots));
+        self.reset(node, "was told to over the shared disk", Some(by_half))
+    }
+
+    /// A machine resets itself; who told it, if somebody did without an agreement.
+    fn reset(&mut self, node: usize, why: &str, told: Option<Option<(usize, u64)>>) -> Result<(), Broken> {
+        self.tell(format!("{} {why}, and resets itself", self.machines[node].name));
+        self.schedule(BOOT, Fault::PowerOn(node));
+        match told {
+            Some(by_half) => self.shoot(node, by_half),
+            None => {
+                self.machines[node].cut_power();
+                self.look(None)
+            }
+        }
+    }
+
+    /// An executor tells a machine over the disk, unless it does not reach it.
+    pub(crate) fn tell_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) {
+        let boots = self.machines[by].boots;
+        if self.shared_disk.cut.contains(&by) {
+            return self
+                .push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+        }
+        self.tell(format!(
+            "{} tells {} over the shared disk to reset itself",
+            self.machines[by].name, order.node
+        ));
+        let since = self.machines[by].now(self.now);
+        let disk = &mut self.shared_disk;
+        let first = disk.beats.get(&target).cloned().unwrap_or_default();
+        let told = disk.messages.entry(by).or_default().tell(slot(target), named(order.boot, &first));
+        let Ok(number) = told else {
+            return self
+                .push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+        };
+        disk.rights.insert((by, number), order.right);
+        let longest = order.devices.iter().map(|device| device.timeout).max().unwrap_or_default();
+        let pill = Pill::new(Times { look_every: LOOK_EVERY, longest }, order.boot, first);
+        self.at_disk(0, by, Of::Look(Box::new(Looking { order, target, number, since, pill })));
+    }
+
+    fn look_at_slot(&mut self, by: usize, mut looking: Looking) {
+        let disk = &self.shared_disk;
+        let beat = match disk.cut.contains(&by) {
+            true => Err("it does not answer".into()),
+            false => Ok(disk.beats.get(&looking.target).cloned().unwrap_or_default()),
+        };
+        let elapsed = self.machines[by].now(self.now).shortest_since(looking.since);
+        let works = match looking.pill.look(elapsed, beat) {
+            Verdict::Wait => {
+                return self.at_disk(LOOK_EVERY.as_nanos() as Nanos, by, Of::Look(Box::new(looking)));
+            }
+            Verdict::Off => true,
+            Verdict::Unproven(why) => {
+                self.tell(format!("{} {why}", looking.order.node));
+                false
+            }
+        };
+        if !self.shared_disk.cut.contains(&by) {
+            self.shared_disk.messages.entry(by).or_default().withdraw(looking.number);
+        }
+        let boots = self.machines[by].boots;
+        self.fenced(Fencing { by, boots, order: looking.order, works });
+    }
+}
