@@ -14,6 +14,7 @@
 //! addresses, and the [`process::keeper`] for processes.
 
 mod agent;
+mod cgroup;
 pub mod clock;
 pub mod disk;
 pub mod fence;

@@ -319,6 +319,14 @@ pub(crate) fn end_with_thread(command: &mut std::process::Command) {
     unsafe { command.pre_exec(bind) };
 }
 
+/// Lets a command begin its life in the control group that these processes are in.
+pub(crate) fn join_group(command: &mut std::process::Command, procs: OwnedFd) {
+    use std::os::unix::process::CommandExt as _;
+    let join = move || Ok(rustix::io::write(&procs, b"0").map(drop)?);
+    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    unsafe { command.pre_exec(join) };
+}
+
 /// Sends a signal to a process.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // Negative and small numbers mean groups, everybody, or ourselves.

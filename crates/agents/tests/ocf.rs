@@ -180,3 +180,66 @@ fn an_agent_is_told_what_it_needs_and_may_leave_a_daemon() {
         told.contains("OCF_RESKEY_CRM_meta_timeout=9") && told.contains("OCF_RESOURCE_INSTANCE=heart-test-")
     );
 }
+
+/// An agent whose service ends only when it is killed, and what it does when it is asked to stop it while it runs.
+/// Nobody may bury what is killed here, so that the agent has to look whether it is dead.
+fn stubborn(root: &Path, when_it_runs: &str) -> OcfAgent {
+    let script = format!(
+        "cd {root}; alive() {{ grep -qs 'State:.[^Z]' /proc/$(cat pid 2>/dev/null)/status; }}
+         case $1 in
+         start) setsid sh -c 'trap \"\" TERM; echo $$ >pid.new; mv pid.new pid; while :; do sleep 71.03; done' &
+                until alive; do :; done;;
+         stop) echo asked >>stops; if alive; then {when_it_runs}; fi; exit 0;;
+         monitor) if alive; then exit 0; else exit 7; fi;;
+         esac",
+        root = root.display()
+    );
+    scripted(root, &script)
+}
+
+/// Whether this machine can put what agents start into groups, and kill these.
+fn has_groups() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let found = rustix::process::geteuid().is_root() && mounts.contains(" - cgroup2 ");
+    if !found {
+        eprintln!("skipped: no control groups");
+    }
+    found
+}
+
+/// The first rung of the ladder is the agent, the second its processes: a stop that fails costs no node before that.
+#[track_caller]
+fn is_stopped_at_the_second_attempt(when_it_runs: &str) {
+    if !has_groups() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let agent = stubborn(root.path(), when_it_runs);
+    let spec = spec("Agent", &[]);
+    assert_eq!(operate(&agent, &spec, 20_000, START), Outcome::Done);
+    assert_eq!(operate(&agent, &spec, 20_000, STATUS), Outcome::Done);
+    assert_eq!(operate(&agent, &spec, 500, STOP), Outcome::Done);
+    assert_eq!(operate(&agent, &spec, 20_000, STATUS), Outcome::NotRunning);
+    assert_eq!(fs::read_to_string(root.path().join("stops")).unwrap(), "asked\nasked\n");
+}
+
+#[test]
+fn what_an_agent_cannot_stop_is_killed_and_stopped_once_more() {
+    is_stopped_at_the_second_attempt("exit 1");
+}
+
+#[test]
+fn what_an_agent_does_not_stop_in_time_is_killed_and_stopped_once_more() {
+    is_stopped_at_the_second_attempt("sleep 71.04");
+}
+
+#[test]
+fn a_stop_that_fails_although_nothing_runs_has_failed() {
+    let root = tempfile::tempdir().unwrap();
+    let agent = scripted(root.path(), &format!("echo $1 >>{}/asked; [ $1 != stop ]", root.path().display()));
+    let spec = spec("Agent", &[]);
+    assert_eq!(operate(&agent, &spec, 20_000, START), Outcome::Done);
+    let outcome = operate(&agent, &spec, 20_000, STOP);
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    assert_eq!(fs::read_to_string(root.path().join("asked")).unwrap(), "start\nstop\n");
+}

@@ -7,7 +7,7 @@
 pub(crate) mod metadata;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -16,7 +16,9 @@ use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome, Resour
 
 use crate::{
     agent::{Agent, Job, Stop},
+    cgroup,
     run::{self, End, Ended, SEARCH_PATH},
+    sys,
     wait::Bell,
 };
 
@@ -26,6 +28,8 @@ pub const OCF_ROOT: &str = "/usr/lib/ocf";
 const REASON: &str = "ocf-exit-reason:";
 /// How long an agent may take to describe itself.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(20);
+/// How long processes that were killed may take to be gone.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One OCF agent.
 #[derive(Clone, Debug)]
@@ -100,11 +104,52 @@ impl OcfAgent {
         for (name, value) in &job.spec.parameters {
             command.env(format!("OCF_RESKEY_{name}"), value.to_string());
         }
-        match run::run(command, job.deadline, job.cancel) {
+        // Without groups a stop that fails has one means less.
+        let group = match action {
+            "start" | "promote" => cgroup::create(instance(job.resource)).ok(),
+            _ => None,
+        };
+        let group = group.map(|(path, procs)| {
+            sys::join_group(&mut command, procs);
+            path
+        });
+        let ended = run::run(command, job.deadline, job.cancel);
+        group.iter().for_each(|path| cgroup::remove(path));
+        match ended {
             Ok(ended) if action == "monitor" && is_promotion(job) => promoted(&ended),
             Ok(ended) => outcome(&ended),
             Err(error) => Outcome::Unable(format!("cannot run {}: {error}", self.path().display())),
         }
+    }
+}
+
+/// After a stop, "not running" is the answer we hoped for.
+fn or_done(outcome: Outcome) -> Outcome {
+    if outcome == Outcome::NotRunning { Outcome::Done } else { outcome }
+}
+
+impl OcfAgent {
+    /// The agent could not stop it: what it started is killed, and then it is asked to stop it once more, with as much
+    /// time as before.
+    fn stop_by_force(&self, job: &Job<'_>, group: &Path, failed: Outcome) -> Outcome {
+        let resource = job.resource;
+        match cgroup::kill_all(group, Instant::now() + KILLED_WITHIN) {
+            // Nothing of it runs, or nothing that this node has started: the agent knew what it said.
+            Ok(false) => return failed,
+            Ok(true) => tracing::warn!(
+                "{resource}: its agent could not stop it ({failed}); its processes were killed, and it is asked once \
+                 more"
+            ),
+            Err(error) => {
+                tracing::warn!(
+                    "{resource}: its agent could not stop it ({failed}), and its processes remain: {error}"
+                );
+                return failed;
+            }
+        }
+        let Ok(cancel) = Bell::new() else { return failed };
+        let deadline = Instant::now() + job.spec.timeouts.stop;
+        or_done(self.act("stop", Duration::ZERO, &Job { deadline, cancel: &cancel, ..*job }))
     }
 }
 
@@ -167,11 +212,16 @@ impl Agent for OcfAgent {
     }
 
     fn stop(&self, job: &Job<'_>, _how: Stop) -> Outcome {
-        match self.act(if is_promotion(job) { "demote" } else { "stop" }, Duration::ZERO, job) {
-            // After a stop, "not running" is the answer we hoped for.
-            Outcome::NotRunning => Outcome::Done,
-            outcome => outcome,
+        if is_promotion(job) {
+            return or_done(self.act("demote", Duration::ZERO, job));
         }
+        let outcome = or_done(self.act("stop", Duration::ZERO, job));
+        let Some(group) = cgroup::find(instance(job.resource)) else { return outcome };
+        let outcome = if outcome.is_done() { outcome } else { self.stop_by_force(job, &group, outcome) };
+        if outcome.is_done() {
+            cgroup::remove(&group);
+        }
+        outcome
     }
 
     fn status(&self, job: &Job<'_>) -> Outcome {

@@ -34,14 +34,13 @@ use rustix::{
 };
 
 use super::{
-    cgroup,
     contain::{self, Contained},
     log::Log,
     plan::{Phase, Plan, Record, started_at},
     ready::Watch,
 };
 use crate::{
-    clock,
+    cgroup, clock,
     lease::LeaseView,
     memory,
     sys::{self, DeathTimer},

@@ -6,7 +6,6 @@
 //! With the guard `lease`, the kernel kills the keeper when the lease ends, and with the keeper
 //! all of the service: see [`keeper`] for what exactly is guaranteed.
 
-mod cgroup;
 mod contain;
 pub mod keeper;
 mod log;
@@ -30,6 +29,7 @@ use rustix::process::{
 
 use crate::{
     agent::{Agent, Job, Stop},
+    cgroup,
     lease::{self, LeaseView},
     refused, wait,
 };
