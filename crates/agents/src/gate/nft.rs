@@ -22,7 +22,7 @@
 
 use std::net::IpAddr;
 
-use crate::netlink::{ACK, APPEND, Attributes, Batch, CREATE};
+use crate::netlink::{APPEND, Attributes, Batch, CREATE};
 
 /// The name of our tables.
 pub(super) const TABLE: &str = "heart";
@@ -83,9 +83,16 @@ pub(super) fn begin(batch: &mut Batch) {
     batch.message(BATCH_BEGIN, 0, &[0, 0, 0, SUBSYSTEM.to_be_bytes()[1]], |_| ());
 }
 
-/// Ends a transaction; it is answered by one acknowledgement, or by errors.
-pub(super) fn commit(batch: &mut Batch) {
-    batch.message(BATCH_END, ACK, &[0, 0, 0, SUBSYSTEM.to_be_bytes()[1]], |_| ());
+/// Ends a transaction; it is answered by one acknowledgement, or by errors. Whether there is anything in it: what is
+/// empty is not answered.
+///
+/// The last message is acknowledged once the whole is committed. The end of a transaction is not, by kernels before
+/// 6.10.
+pub(super) fn commit(batch: &mut Batch) -> bool {
+    let begin_alone = batch.messages() <= 1;
+    batch.acknowledge_last();
+    batch.message(BATCH_END, 0, &[0, 0, 0, SUBSYSTEM.to_be_bytes()[1]], |_| ());
+    !begin_alone
 }
 
 fn message(batch: &mut Batch, family: u8, kind: u16, flags: u16, fill: impl FnOnce(&mut Attributes<'_>)) {

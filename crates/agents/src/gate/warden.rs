@@ -381,8 +381,10 @@ impl Warden {
     fn attempt(&mut self, fill: impl FnOnce(&mut Batch)) -> io::Result<()> {
         nft::begin(&mut self.batch);
         fill(&mut self.batch);
-        nft::commit(&mut self.batch);
-        self.requests.ask(&self.batch, 1, |_| ())
+        match nft::commit(&mut self.batch) {
+            true => self.requests.ask(&self.batch, 1, |_| ()),
+            false => Ok(()),
+        }
     }
 }
 
