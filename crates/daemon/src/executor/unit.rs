@@ -30,6 +30,10 @@ const ANSWERS_MAX: usize = 16;
 const ORDERS_MAX: usize = 16;
 /// When a stop that did not succeed is tried again, if the right to run is over.
 const LET_GO_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// When a stop that was ordered and did not succeed is tried again.
+const STOP_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How often a stop is tried, before a person has to see to it.
+const STOPS_MAX: u8 = 5;
 
 #[derive(Clone, Debug, PartialEq)]
 enum State {
@@ -83,6 +87,8 @@ pub(super) struct Unit {
     tickets: u64,
     /// It was reported as lost while it was starting.
     suspect: bool,
+    /// Stops in a row that did not succeed.
+    stops_in_vain: u8,
     answers: VecDeque<(OrderId, Outcome)>,
     pub(super) sequence: u64,
 }
@@ -100,6 +106,7 @@ impl Unit {
             last_session: NO_SESSION,
             tickets: 0,
             suspect: false,
+            stops_in_vain: 0,
             answers: VecDeque::new(),
             sequence: 0,
         }
@@ -459,20 +466,26 @@ impl Unit {
         let outcome = if *outcome == Outcome::NotRunning { &Outcome::Done } else { outcome };
         if outcome.is_done() {
             self.closed = self.closed.max(held.epoch).max(self.barred);
+            self.stops_in_vain = 0;
         } else {
+            self.stops_in_vain = self.stops_in_vain.saturating_add(1);
             let why = outcome.to_string();
             self.state = State::Stuck { held, why, letting_go: stop.letting_go };
         }
         actions.push(Action::Record);
+        let nobody_waits = stop.orders.is_empty();
         for order in stop.orders {
             self.answer(order, outcome.clone(), actions);
         }
-        if stop.letting_go.is_some() || !outcome.is_done() {
+        // Nobody may have been told: it was tried again by itself.
+        if stop.letting_go.is_some() || !outcome.is_done() || nobody_waits {
             actions.push(Action::Changed);
         }
-        if stop.letting_go.is_some() && !outcome.is_done() {
-            actions.push(Action::WakeAfter(LET_GO_AGAIN_AFTER));
-        }
+        let again = match stop.letting_go {
+            Some(_) => Some(LET_GO_AGAIN_AFTER),
+            None => (self.stops_in_vain < STOPS_MAX).then_some(STOP_AGAIN_AFTER),
+        };
+        actions.extend(again.filter(|_| !outcome.is_done()).map(Action::WakeAfter));
     }
 
     fn on_lost(&mut self, why: String, actions: &mut Vec<Action>) {
@@ -538,9 +551,9 @@ impl Unit {
                     asking: Some(Asking { ticket, vain: Vain::default(), slow: None }),
                 };
             }
-            State::Stuck { letting_go: Some(how), .. } => {
-                let how = *how;
-                self.begin_stop(how, None, Some(how), actions);
+            State::Stuck { letting_go, .. } if letting_go.is_some() || self.stops_in_vain < STOPS_MAX => {
+                let letting_go = *letting_go;
+                self.begin_stop(letting_go.unwrap_or(Stop::Orderly), None, letting_go, actions);
             }
             State::Stopped
             | State::Starting { .. }

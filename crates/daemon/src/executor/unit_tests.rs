@@ -186,7 +186,7 @@ fn every_event_has_its_actions() {
         (
             "a stop that does not succeed",
             then(running(), vec![order(2, 5, Act::Stop), ended(2, Outcome::TimedOut)]),
-            "record, report 2: late, changed",
+            "record, report 2: late, changed, wake 10s",
         ),
         (
             "is tried again by order",
@@ -277,6 +277,21 @@ fn closed_is_only_what_a_stop_succeeded_for() {
     let (mut late, _) = after(then(stopping.clone(), vec![ended(2, failed())]));
     assert!(late.step(order(3, 5, Act::Start)).iter().any(|action| short(action) == "report 3: refused"));
     assert_eq!(after(then(stopping, vec![ended(2, Outcome::Done)])).0.inventory().closed, Epoch(5));
+}
+
+/// What kept it from being stopped may be over soon: nobody has to be woken up for that.
+#[test]
+fn a_stop_that_failed_is_tried_again_a_few_times() {
+    let mut events = then(running(), vec![order(2, 5, Act::Stop), ended(2, failed())]);
+    for ticket in 3..=5 {
+        events.extend([Event::Due, ended(ticket, failed())]);
+    }
+    let (mended, said) = after(then(events.clone(), vec![Event::Due, ended(6, Outcome::Done)]));
+    assert_eq!(said, "record, changed");
+    assert_eq!((mended.inventory().activity, mended.inventory().closed), (Activity::Stopped, Epoch(5)));
+    events.extend([Event::Due, ended(6, failed())]);
+    let (_, said) = after(then(events.clone(), vec![Event::Due]));
+    assert_eq!(said, "", "from here on it is for a person");
 }
 
 #[test]
