@@ -6,12 +6,14 @@
 //! cargo xtask sim --worlds N [--seed S]   simulated worlds
 //! cargo xtask clusters --count N          random clusters for the policy engine
 //! cargo xtask fuzz [TARGET] [--seconds N] the decoders under libFuzzer
+//! cargo xtask test-machines [STORY...]    stories on virtual machines, outside the ordinary run
 //! cargo xtask demo [--script] [--keep]    the demonstration: what `cargo demo` is
 //! ```
 
 mod clusters;
 mod demo;
 mod fuzz;
+mod machines;
 mod metadata;
 mod packages;
 mod sim;
@@ -26,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask test [--quick]
        cargo xtask clusters [--count N] [--seed S] [--tier T] [--asked-each N]
        cargo xtask clusters --replay SEED [--tier T]
        cargo xtask fuzz [TARGET] [--seconds N]
+       cargo xtask test-machines [STORY...]
+       cargo xtask test-machines --list
        cargo xtask demo [--script] [--keep]";
 
 fn main() -> ExitCode {
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--quick"] => test::run(true),
         ["tidy"] => tidy::run(),
+        ["test-machines", names @ ..] => machines::run(names),
         ["demo", options @ ..] => demo::run(options),
         ["clusters", options @ ..] => clusters::run(options),
         ["fuzz", options @ ..] => fuzz::run(options),

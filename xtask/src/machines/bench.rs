@@ -1,0 +1,258 @@
+//! Three virtual machines that run Heart, and what can be done to them.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::view::View;
+use crate::metadata;
+
+/// The machines.
+pub(super) const NODES: [&str; 3] = ["n1", "n2", "n3"];
+/// The address that clients use.
+const ADDRESS: &str = "10.77.0.100";
+/// How long things may take on machines that are emulated.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What can switch a machine off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// A power switch beside the machines.
+    Switch,
+    /// The management controller of each machine, by `fence_ipmilan` as distributions ship it.
+    Bmc,
+    /// Nothing but the machine's own watchdog.
+    Watchdog,
+    /// A message on a disk that all machines share.
+    Disk,
+}
+
+/// What all stories need: the program, and the folder that machines see.
+pub(super) struct Built {
+    vm: PathBuf,
+    shared: PathBuf,
+    run: PathBuf,
+}
+
+/// A running cluster; it is switched off when the story is over.
+pub(super) struct Bench {
+    vm: PathBuf,
+    run: PathBuf,
+}
+
+impl Bench {
+    /// Builds the program and the machines' image.
+    pub(super) fn prepare() -> Result<Built> {
+        let root = metadata::root();
+        let vm = root.join("../shared/vm");
+        ensure!(
+            vm.join("vmctl").exists(),
+            "there is no test bench for virtual machines at {}: it comes with the project's shared folder",
+            vm.display()
+        );
+        let built = Command::new("cargo")
+            .current_dir(&root)
+            .args(["build", "--quiet", "--package", "heart"])
+            .status();
+        ensure!(built.context("cannot run cargo")?.success(), "the program could not be built");
+        let image = Command::new(vm.join("build-image.sh")).status().context("cannot build the image")?;
+        ensure!(image.success(), "the image of the machines could not be built");
+        let target = root.join("target/machines");
+        let shared = target.join("shared");
+        fs::create_dir_all(&shared)?;
+        // Without what only debuggers read: the machines read it through a slow door.
+        let mut strip = Command::new("strip");
+        strip.arg("-o").arg(shared.join("heart")).arg(root.join("target/debug/heart"));
+        ensure!(strip.status().context("cannot run strip")?.success(), "the program could not be stripped");
+        fs::copy(vm.join("fence_vmswitch"), shared.join("fence_vmswitch"))?;
+        fs::write(shared.join("key"), [0x55; 32])?;
+        Ok(Built { vm, shared, run: target.join("run") })
+    }
+
+    fn vmctl(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.vm.join("vmctl"));
+        command.env("VMB_RUN", &self.run).args(words);
+        command
+    }
+
+    /// Has the bench do something; what it says.
+    pub(super) fn tell(&self, words: &[&str]) -> Result<String> {
+        let output = self.vmctl(words).output().context("cannot run vmctl")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            bail!("`vmctl {}`: {}{said}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(said)
+    }
+
+    /// Runs a line on a machine.
+    pub(super) fn on(&self, node: &str, line: &str) -> Result<String> {
+        self.tell(&["exec", node, "--", line])
+    }
+
+    /// Runs a line that takes the machine away: nobody waits for an answer.
+    pub(super) fn takes_away(&self, node: &str, line: &str) -> Result<()> {
+        self.on(node, &format!("systemd-run --quiet --no-block sh -c '{line}'")).map(drop)
+    }
+
+    /// What this node says of the cluster.
+    pub(super) fn view(&self, node: &str) -> Result<View> {
+        View::read(&self.on(node, "/mnt/share/heart status --json")?)
+    }
+
+    /// Looks over and over until it is found.
+    pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> Result<T> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match look() {
+                Ok(found) => return Ok(found),
+                Err(error) if Instant::now() >= end => {
+                    return Err(error.context(format!("waited {PATIENCE:?} in vain until {what}")));
+                }
+                Err(_) => Bench::pass(LOOK_EVERY),
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "machines of their own tell nobody when they are done")]
+    pub(super) fn pass(wait: Duration) {
+        std::thread::sleep(wait);
+    }
+
+    /// Which node runs everything, as one of `asked` says that hears a leader.
+    pub(super) fn owner(&self, asked: &[&str]) -> Result<String> {
+        let views: Vec<View> = asked.iter().filter_map(|node| self.view(node).ok()).collect();
+        let view = views.iter().find(|view| view.has_leader()).context("no node hears a leader")?;
+        view.owner_of_all()
+    }
+
+    /// Waits until everything runs on one of these.
+    pub(super) fn settled(&self, among: &[&str]) -> Result<String> {
+        Bench::until(&format!("everything runs on one of {among:?}"), || {
+            let owner = self.owner(among)?;
+            ensure!(among.contains(&owner.as_str()), "it is on {owner}");
+            Ok(owner)
+        })
+    }
+
+    /// The number of a machine's life.
+    pub(super) fn boot(&self, node: &str) -> Result<String> {
+        self.on(
+            node,
+            "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f1 /proc/uptime | cut -d. -f1 >/dev/null",
+        )
+    }
+
+    /// Begins to note which machine answers for the address, ten times a second.
+    pub(super) fn watch(&self) -> Result<Watch> {
+        let words = ["ns", "--", "arping", "-I", "br0", "-i", "0.1", "-w", "600", ADDRESS];
+        let mut command = self.vmctl(&words);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cannot watch")?;
+        Ok(Watch { child })
+    }
+
+    /// What the machines' daemons said last, for who looks why a story failed.
+    pub(super) fn last_words(&self) -> String {
+        let of = |node: &&str| {
+            let said = self.on(node, "tail -n 25 /var/log/heart.log; /mnt/share/heart status");
+            format!("--- {node}\n{}", said.unwrap_or_else(|error| format!("{error:#}")))
+        };
+        NODES.iter().map(of).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::env::var_os("VMB_KEEP").is_none() {
+            self.tell(&["down"]).ok();
+        }
+    }
+}
+
+/// Who answers for the address.
+pub(super) struct Watch {
+    child: Child,
+}
+
+impl Watch {
+    /// Stops, and says which machines answered, in turn: each as often as it was another than before.
+    pub(super) fn answers(mut self) -> Result<Vec<String>> {
+        // It says all that it has seen when it is interrupted.
+        Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        let mut said = String::new();
+        let output = self.child.stdout.take().context("nothing was noted")?;
+        std::io::Read::read_to_string(&mut { output }, &mut said)?;
+        self.child.wait()?;
+        let address = |line: &str| {
+            let (_, rest) = line.split_once('[')?;
+            Some(rest.split_once(']')?.0.to_owned())
+        };
+        let mut answers: Vec<String> = said.lines().filter_map(address).collect();
+        answers.dedup();
+        Ok(answers)
+    }
+}
+
+impl Built {
+    /// Starts three machines with Heart on them.
+    pub(super) fn up(&self, fence: Fence) -> Result<Bench> {
+        let bench = Bench { vm: self.vm.clone(), run: self.run.clone() };
+        bench.tell(&["down"]).ok();
+        let shared = self.shared.to_str().context("a path that is no text")?;
+        let words = ["up", "-n", "3", "--warm", "--bmc", "--shared-mb", "32", "--share", shared];
+        bench.tell(&words)?;
+        fs::write(self.shared.join("heart.toml"), file(fence))?;
+        if fence == Fence::Disk {
+            bench.on("n1", &format!("/mnt/share/heart disk format --config /mnt/share/heart.toml {DISK}"))?;
+        }
+        let all = "modprobe i6300esb; echo i6300esb >/etc/modules-load.d/watchdog.conf; install -m 755 /mnt/share/fence_vmswitch /usr/sbin/; mkdir -p /etc/heart /var/lib/heart; \
+                   install -m 600 /mnt/share/key /etc/heart/key; cp /mnt/share/heart.toml /etc/heart/; \
+                   printf '[Service]\\nExecStart=/bin/sh -c \"exec /mnt/share/heart daemon >>/var/log/heart.log 2>&1\"\\n\
+                   Restart=always\\nKillMode=process\\n[Unit]\\nAfter=mnt-share.mount\\n\
+                   [Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/heart.service; \
+                   systemctl daemon-reload; systemctl --no-block enable --now heart";
+        bench.on("all", all)?;
+        match bench.settled(&NODES) {
+            Ok(_) => Ok(bench),
+            Err(error) => Err(error.context(bench.last_words())),
+        }
+    }
+}
+
+/// The disk that all machines share.
+const DISK: &str = "/dev/disk/by-id/virtio-shared0";
+
+/// The file of a cluster with these devices: an address, and something that is only taken over from who is off.
+fn file(fence: Fence) -> String {
+    let node = |name: &&str| {
+        let number = &name[1..];
+        let device = match fence {
+            Fence::Switch => format!("{{ agent = \"fence_vmswitch\", ip = \"vmbhost\", plug = \"{name}\" }}"),
+            Fence::Bmc => format!(
+                "{{ agent = \"fence_ipmilan\", ip = \"vmbhost\", ipport = 960{number}, username = \"admin\", password = \
+                 \"test\", lanplus = 1, cipher = 3 }}"
+            ),
+            Fence::Watchdog => "{ agent = \"watchdog\" }".to_owned(),
+            Fence::Disk => format!("{{ agent = \"disk\", device = \"{DISK}\" }}"),
+        };
+        format!(
+            "[node.{name}]\naddresses = [\"10.77.0.{number}\", \"10.78.0.{number}\"]\nwatchdog = \"/dev/watchdog0\"\n\
+             never_paused = true\nfence = {device}\n\n"
+        )
+    };
+    let nodes: String = NODES.iter().map(node).collect();
+    format!(
+        "[cluster]\nname = \"machines\"\n\n{nodes}\
+         [resource.address]\nagent = \"ip\"\naddress = \"{ADDRESS}/24\"\n\n\
+         [resource.ledger]\nagent = \"process\"\nguard = \"fence\"\n\
+         command = [\"/bin/sh\", \"-c\", \"while :; do sleep 1; done\"]\n\n\
+         [group.web]\nmembers = [\"ledger\", \"address\"]\n"
+    )
+}

@@ -1,0 +1,180 @@
+//! What happens to the machines, and what must be true of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::bench::{Bench, Fence, NODES};
+
+/// One story.
+pub(super) struct Story {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) fence: Fence,
+    /// Tells it; what was measured.
+    pub(super) tell: fn(&Bench) -> Result<String>,
+}
+
+pub(super) const ALL: [Story; 8] = [
+    Story {
+        name: "power-switch",
+        about: "the owner loses power; its switch proves it, and another takes everything",
+        fence: Fence::Switch,
+        tell: power_is_lost,
+    },
+    Story {
+        name: "power-bmc",
+        about: "the same with fence_ipmilan and a management controller",
+        fence: Fence::Bmc,
+        tell: power_is_lost,
+    },
+    Story {
+        name: "watchdog-stopped",
+        about: "all of Heart on the owner is stopped: its watchdog resets it, and nothing else does",
+        fence: Fence::Watchdog,
+        tell: heart_is_stopped,
+    },
+    Story {
+        name: "watchdog-panic",
+        about: "the owner's kernel panics: its watchdog resets it",
+        fence: Fence::Watchdog,
+        tell: the_kernel_panics,
+    },
+    Story {
+        name: "disk-cut-off",
+        about: "the owner is cut off and reads on the shared disk that it is to reset itself",
+        fence: Fence::Disk,
+        tell: the_owner_is_cut_off,
+    },
+    Story {
+        name: "cut-off",
+        about: "the owner is cut off and switched off",
+        fence: Fence::Switch,
+        tell: the_owner_is_cut_off,
+    },
+    Story {
+        name: "paused",
+        about: "the owner is paused for 1 to 20 seconds, and its clock with it",
+        fence: Fence::Switch,
+        tell: |bench| stands_still(bench, "pause"),
+    },
+    Story {
+        name: "stalled",
+        about: "the owner stands still for 1 to 20 seconds, and its clock goes on",
+        fence: Fence::Switch,
+        tell: |bench| stands_still(bench, "stall"),
+    },
+];
+
+fn others(owner: &str) -> Vec<&'static str> {
+    NODES.into_iter().filter(|node| *node != owner).collect()
+}
+
+fn seconds(since: Instant) -> String {
+    format!("{:.1} s", since.elapsed().as_secs_f64())
+}
+
+/// Everything is on another node, and nobody answers for the address again who had it before.
+fn has_moved(bench: &Bench, owner: &str, since: Instant) -> Result<String> {
+    let next = bench.settled(&others(owner))?;
+    Ok(format!("on {next} after {}", seconds(since)))
+}
+
+fn power_is_lost(bench: &Bench) -> Result<String> {
+    let owner = bench.settled(&NODES)?;
+    let watch = bench.watch()?;
+    let since = Instant::now();
+    bench.tell(&["off", &owner])?;
+    let moved = has_moved(bench, &owner, since)?;
+    let view = bench.view(others(&owner)[0])?;
+    ensure!(view.state(&owner) == "fenced", "{owner} is {}: {}", view.state(&owner), view.problems());
+    one_after_the_other(&watch.answers()?)?;
+    bench.tell(&["on", &owner])?;
+    Bench::until("it is back", || {
+        let view = bench.view(others(&owner)[0])?;
+        ensure!(view.state(&owner) == "online", "{owner} is {}", view.state(&owner));
+        Ok(())
+    })?;
+    let stays = bench.settled(&others(&owner)).context("its return moved something")?;
+    Ok(format!("{moved}; it came back, and everything stays on {stays}"))
+}
+
+fn heart_is_stopped(bench: &Bench) -> Result<String> {
+    resets_itself(bench, "sleep 0.2; pkill -STOP \"^heart-\"")
+}
+
+fn the_kernel_panics(bench: &Bench) -> Result<String> {
+    resets_itself(bench, "sleep 0.2; echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger")
+}
+
+/// Something happens on the owner that it does not survive: it begins another life, without anybody else.
+fn resets_itself(bench: &Bench, line: &str) -> Result<String> {
+    let owner = bench.settled(&NODES)?;
+    let (boot, watch, since) = (bench.boot(&owner)?, bench.watch()?, Instant::now());
+    bench.takes_away(&owner, line)?;
+    let moved = has_moved(bench, &owner, since)?;
+    one_after_the_other(&watch.answers()?)?;
+    Bench::until("it begins another life", || {
+        let now = bench.boot(&owner)?;
+        ensure!(now != boot, "it is the same life");
+        Ok(())
+    })?;
+    Ok(format!("{moved}; it has begun another life within {}", seconds(since)))
+}
+
+fn the_owner_is_cut_off(bench: &Bench) -> Result<String> {
+    let owner = bench.settled(&NODES)?;
+    let (watch, since) = (bench.watch()?, Instant::now());
+    for other in others(&owner) {
+        bench.tell(&["cut", &owner, other])?;
+        bench.tell(&["cut", other, &owner])?;
+    }
+    let moved = has_moved(bench, &owner, since)?;
+    one_after_the_other(&watch.answers()?)?;
+    Ok(moved)
+}
+
+/// The owner stands still for ever longer: shorter than its lease nothing happens, longer and another has everything,
+/// and it takes nothing back.
+fn stands_still(bench: &Bench, how: &str) -> Result<String> {
+    let mut said = Vec::new();
+    for lasts in ["0.2", "1", "5", "20"] {
+        let owner = bench.settled(&NODES)?;
+        let (watch, since) = (bench.watch()?, Instant::now());
+        bench.tell(&[how, &owner, lasts])?;
+        // What it does when it wakes up is done by then.
+        Bench::pass(Duration::from_secs(3));
+        let now = bench.settled(&NODES)?;
+        let answers = watch.answers()?;
+        let returned = returns(&answers);
+        ensure!(lasts != "0.2" || now == owner, "{lasts} s moved everything from {owner} to {now}");
+        ensure!(returned <= 1, "for {lasts} s: {answers:?} answered in turn");
+        said.push(format!(
+            "{lasts} s: {} ({}{})",
+            if now == owner { "nothing moved" } else { "moved" },
+            seconds(since),
+            if returned == 1 { ", it answered once more when it woke up" } else { "" }
+        ));
+        for node in NODES {
+            bench.tell(&["on", node]).ok();
+        }
+        Bench::until("all are back", || {
+            let view = bench.view(&now)?;
+            let missing: Vec<&str> = NODES.into_iter().filter(|node| view.state(node) != "online").collect();
+            ensure!(missing.is_empty(), "{missing:?} are not: {}", view.problems());
+            Ok(())
+        })?;
+    }
+    Ok(said.join("; "))
+}
+
+/// How often somebody answers again after another one did.
+fn returns(answers: &[String]) -> usize {
+    answers.iter().enumerate().filter(|(place, answer)| answers[..*place].contains(answer)).count()
+}
+
+/// Nobody answers for the address again after another one did.
+fn one_after_the_other(answers: &[String]) -> Result<()> {
+    ensure!(returns(answers) == 0, "two have answered for the address in turn: {answers:?}");
+    Ok(())
+}
