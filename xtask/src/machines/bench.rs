@@ -104,7 +104,7 @@ impl Bench {
 
     /// What this node says of the cluster.
     pub(super) fn view(&self, node: &str) -> Result<View> {
-        View::read(&self.on(node, "/mnt/share/heart status --json")?)
+        View::read(&self.on(node, "heart status --json")?)
     }
 
     /// Looks over and over until it is found.
@@ -161,7 +161,7 @@ impl Bench {
     /// What the machines' daemons said last, for who looks why a story failed.
     pub(super) fn last_words(&self) -> String {
         let of = |node: &&str| {
-            let said = self.on(node, "tail -n 25 /var/log/heart.log; /mnt/share/heart status");
+            let said = self.on(node, "tail -n 25 /var/log/heart.log; heart status");
             format!("--- {node}\n{}", said.unwrap_or_else(|error| format!("{error:#}")))
         };
         NODES.iter().map(of).collect::<Vec<_>>().join("\n")
@@ -209,16 +209,17 @@ impl Built {
         let words = ["up", "-n", "3", "--warm", "--bmc", "--shared-mb", "32", "--share", shared];
         bench.tell(&words)?;
         fs::write(self.shared.join("heart.toml"), file(fence))?;
-        if fence == Fence::Disk {
-            bench.on("n1", &format!("/mnt/share/heart disk format --config /mnt/share/heart.toml {DISK}"))?;
-        }
-        let all = "modprobe i6300esb; echo i6300esb >/etc/modules-load.d/watchdog.conf; install -m 755 /mnt/share/fence_vmswitch /usr/sbin/; mkdir -p /etc/heart /var/lib/heart; \
+        let all = "install -m 755 /mnt/share/heart /usr/local/bin/; modprobe i6300esb; echo i6300esb >/etc/modules-load.d/watchdog.conf; install -m 755 /mnt/share/fence_vmswitch /usr/sbin/; mkdir -p /etc/heart /var/lib/heart; \
                    install -m 600 /mnt/share/key /etc/heart/key; cp /mnt/share/heart.toml /etc/heart/; \
-                   printf '[Service]\\nExecStart=/bin/sh -c \"exec /mnt/share/heart daemon >>/var/log/heart.log 2>&1\"\\n\
-                   Restart=always\\nKillMode=process\\n[Unit]\\nAfter=mnt-share.mount\\n\
+                   printf '[Service]\\nExecStart=/bin/sh -c \"exec heart daemon >>/var/log/heart.log 2>&1\"\\n\
+                   Restart=always\\nKillMode=process\\n[Unit]\\nAfter=network.target\\n\
                    [Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/heart.service; \
-                   systemctl daemon-reload; systemctl --no-block enable --now heart";
+                   systemctl daemon-reload";
         bench.on("all", all)?;
+        if fence == Fence::Disk {
+            bench.on("n1", &format!("heart disk format {DISK}"))?;
+        }
+        bench.on("all", "systemctl --no-block enable --now heart")?;
         match bench.settled(&NODES) {
             Ok(_) => Ok(bench),
             Err(error) => Err(error.context(bench.last_words())),

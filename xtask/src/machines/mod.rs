@@ -27,8 +27,8 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
     let (mut passed, mut failed) = (0, 0);
     for story in stories::ALL.iter().filter(|story| names.is_empty() || names.contains(&story.name)) {
         let began = Instant::now();
-        let bench = built.up(story.fence)?;
-        let outcome = (story.tell)(&bench);
+        let tell = |bench: Bench| (story.tell)(&bench).map_err(|why| why.context(bench.last_words()));
+        let outcome = built.up(story.fence).and_then(tell);
         let took = began.elapsed().as_secs();
         match outcome {
             Ok(said) => {
@@ -38,7 +38,6 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
             Err(why) => {
                 failed += 1;
                 println!("FAILED  {:26} {took:3} s  {why:#}", story.name);
-                println!("{}", bench.last_words());
             }
         }
     }
