@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::metadata;
 
 /// Worlds in one run, unless told otherwise: what continuous integration can afford.
-pub(crate) const WORLDS: &str = "20000";
+pub(crate) const WORLDS: &str = "10000";
 const PROGRAM: &str = "heart-sim";
 
 /// Whether there is a simulator to run.

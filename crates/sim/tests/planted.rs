@@ -98,7 +98,8 @@ fn a_closed_epoch_that_starts_is_found() {
 
 #[test]
 fn a_message_that_leaves_before_its_write_is_found() {
-    is_found_within(Bug::SaidBeforeDurable, 700);
+    // With it, one of the first 700 worlds takes all memory there is: see the roadmap.
+    is_found(Bug::SaidBeforeDurable, 10_001..=10_700);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_start_before_the_fence_is_found() {
 
 #[test]
 fn a_node_that_is_taken_in_while_it_may_be_shot_is_found() {
-    is_found_within(Bug::TakenInUnderFire, 700);
+    is_found_where_there_are_devices(Bug::TakenInUnderFire, 700);
 }
 
 /// Found in so many worlds in which nodes are reset by their watchdogs: every sixteenth.
