@@ -12,6 +12,7 @@ use heart_lab::{DISK, MachineState};
 
 use crate::{
     cluster::{Cluster, Plan, plan},
+    pairs::{joined, one_of_two_goes_on, says},
     watchdogs::give_watchdog,
 };
 
@@ -69,23 +70,6 @@ fn shows(cluster: &Cluster, node: &str, words: &str) {
     });
 }
 
-fn says(cluster: &Cluster, node: &str, words: &str) {
-    Cluster::until(words, || {
-        let view = cluster.view_of(node)?;
-        let said: Vec<&String> = view.problems.iter().chain(&view.next).collect();
-        ensure!(said.iter().any(|line| line.contains(words)), "{said:?}");
-        Ok(())
-    });
-}
-
-fn joined(cluster: &Cluster, name: &str) {
-    Cluster::until("it is online again", || {
-        let view = cluster.view()?;
-        ensure!(view.nodes[name].state == "online", "{name} is {}", view.nodes[name].state);
-        Ok(())
-    });
-}
-
 #[test]
 fn with_a_shared_disk_one_of_two_goes_on_back_and_forth() {
     let disk = Disk::new();
@@ -108,24 +92,8 @@ fn with_a_shared_disk_one_of_two_goes_on_back_and_forth() {
 fn of_two_that_are_cut_off_from_each_other_the_shared_disk_lets_one_go_on() {
     let disk = Disk::new();
     let Some(cluster) = disk.start(plan(2).tables(TIE_BREAK)) else { return };
-    let names = cluster.names();
-    shows(&cluster, &names[0], "tie-break: any half of n1, n2");
-    cluster.lab.partition(&[&[&names[0]], &[&names[1]]]).unwrap();
-    let went_on = Cluster::until("one of them goes on", || {
-        for name in &names {
-            let view = cluster.view_of(name)?;
-            if view.quorum && view.resources["site-ip"].node.as_deref() == Some(name) {
-                return Ok(name.clone());
-            }
-        }
-        anyhow::bail!("neither")
-    });
-    let other = cluster.others(&went_on).remove(0);
-    says(&cluster, &other, "the tie-break does not let this half go on");
-    cluster.lab.heal().unwrap();
-    joined(&cluster, &other);
-    assert_eq!(cluster.owner(), went_on, "nothing moves when they hear each other again");
-    cluster.no_overlap();
+    shows(&cluster, "n1", "tie-break: any half of n1, n2");
+    one_of_two_goes_on(&cluster);
 }
 
 #[test]

@@ -41,7 +41,7 @@ exit 1
 "#;
 
 /// What is kept running: beside the usual, a service that nobody starts while it may still run elsewhere.
-const DISK: &str = r#"
+pub(crate) const DISK: &str = r#"
 [resource.disk]
 agent = "process"
 guard = "fence"

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Waits until a node says this of what is wrong.
-fn says(cluster: &Cluster, node: &str, words: &str) {
+pub(crate) fn says(cluster: &Cluster, node: &str, words: &str) {
     Cluster::until(words, || {
         let view = cluster.view_of(node)?;
         let said: Vec<&String> = view.problems.iter().chain(&view.next).collect();
@@ -23,7 +23,7 @@ fn says(cluster: &Cluster, node: &str, words: &str) {
     });
 }
 
-fn joined(cluster: &Cluster, name: &str) {
+pub(crate) fn joined(cluster: &Cluster, name: &str) {
     Cluster::until("it is online again", || {
         let view = cluster.view()?;
         ensure!(view.nodes[name].state == "online", "{name} is {}", view.nodes[name].state);
@@ -200,9 +200,8 @@ fn with_a_witness_one_of_two_goes_on_back_and_forth() {
     cluster.no_overlap();
 }
 
-#[test]
-fn of_two_that_are_cut_off_from_each_other_the_witness_lets_one_go_on() {
-    let Some(cluster) = tied() else { return };
+/// Two with a tie-break are cut off from each other, and hear each other again.
+pub(crate) fn one_of_two_goes_on(cluster: &Cluster) {
     let names = cluster.names();
     cluster.lab.partition(&[&[&names[0]], &[&names[1]]]).unwrap();
     let went_on = Cluster::until("one of them goes on", || {
@@ -215,9 +214,15 @@ fn of_two_that_are_cut_off_from_each_other_the_witness_lets_one_go_on() {
         anyhow::bail!("neither")
     });
     let other = cluster.others(&went_on).remove(0);
-    says(&cluster, &other, "the tie-break does not let this half go on");
+    says(cluster, &other, "the tie-break does not let this half go on");
     cluster.lab.heal().unwrap();
-    joined(&cluster, &other);
+    joined(cluster, &other);
     assert_eq!(cluster.owner(), went_on, "nothing moves when they hear each other again");
     cluster.no_overlap();
+}
+
+#[test]
+fn of_two_that_are_cut_off_from_each_other_the_witness_lets_one_go_on() {
+    let Some(cluster) = tied() else { return };
+    one_of_two_goes_on(&cluster);
 }

@@ -11,19 +11,12 @@ use heart_model::{Profile, Timing};
 
 use crate::{
     cluster::{Cluster, SIGTERM, pass, plan},
-    fences::{await_disk, starts},
+    fences::{DISK, await_disk, starts},
 };
 
 /// What all of Heart's processes are called, as `pkill` is told.
 const HEART: &str = "^heart-";
 const FOLDER: &str = "/var/lib/watchdog";
-/// What is kept running: a service that nobody starts while it may still run elsewhere.
-const DISK: &str = r#"
-[resource.disk]
-agent = "process"
-guard = "fence"
-command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/disk-starts; exec sleep infinity"]
-"#;
 /// How long somebody sits at the other end of a pipe: longer than any test.
 const SITS: Duration = Duration::from_secs(180);
 

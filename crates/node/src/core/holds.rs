@@ -1,5 +1,7 @@
 //! What is not taken over by itself any more, and nodes that are avoided: what is said of them, and how a person ends it.
 
+use std::collections::BTreeMap;
+
 use heart_model::{Name, NodeName, ResourceName};
 
 use super::{Core, Response, requests::refused};
@@ -10,21 +12,19 @@ impl Core {
     pub(super) fn view_of_holds(&self) -> Vec<String> {
         let mut said = Vec::new();
         if let Some(hold) = self.ledger.cluster_held(self.wall) {
-            let Hold { failovers, .. } = hold;
+            let times = times(hold.failovers);
             let until = self.until(&hold, "everything");
             said.push(format!(
-                "nodes were lost or services failed over {failovers} times within an hour, so nothing is taken over by \
-                 itself {until}; find the cause; `heart release` ends that"
+                "nodes were lost or services failed over {times} within an hour, so nothing is taken over by itself \
+                 {until}; find the cause; `heart release` ends that"
             ));
         } else {
-            let held = |name: &&ResourceName| self.ledger.held(name, self.wall).is_some();
-            for name in self.ledger.resources.keys().filter(held) {
-                let Some(hold) = self.ledger.held(name, self.wall) else { continue };
-                let Hold { failovers, .. } = hold;
-                let until = self.until(&hold, name.as_str());
+            for (name, hold) in self.held_units() {
+                let times = times(hold.failovers);
+                let until = self.until(&hold, name);
                 said.push(format!(
-                    "{name} was taken over {failovers} times within an hour, so it is not taken over again by itself \
-                     {until}; find the cause; `heart release {name}` ends that"
+                    "{name} was taken over {times} within an hour, so it is not taken over again by itself {until}; find \
+                     the cause; `heart release {name}` ends that"
                 ));
             }
         }
@@ -38,6 +38,17 @@ impl Core {
             }
         }
         said
+    }
+
+    /// What is held, a group once.
+    fn held_units(&self) -> BTreeMap<&str, Hold> {
+        let group = |name: &ResourceName| {
+            let spec = self.ledger.spec.as_ref()?;
+            Some(spec.group_of(name)?.0.as_str())
+        };
+        let held = |name| Some((name, self.ledger.held(name, self.wall)?));
+        let held = self.ledger.resources.keys().filter_map(held);
+        held.map(|(name, hold)| (group(name).unwrap_or(name.as_str()), hold)).collect()
     }
 
     fn until(&self, hold: &Hold, what: &str) -> String {
@@ -68,9 +79,11 @@ impl Core {
             }
         }
         if let Some(hold) = self.ledger.cluster_held(self.wall).filter(|_| name.is_some()) {
-            let Hold { failovers, .. } = hold;
             return refused(
-                format!("the whole cluster is held, after {failovers} failovers within an hour"),
+                format!(
+                    "the whole cluster is held: services failed over {} within an hour",
+                    times(hold.failovers)
+                ),
                 "`heart release` alone releases everything".into(),
             );
         }
@@ -90,6 +103,11 @@ impl Core {
             || held.any(|name| self.ledger.held(name, self.wall).is_some())
             || avoided.any(|(_, known)| known.losses.quarantined(self.wall).is_some())
     }
+}
+
+/// `once`, or `4 times`.
+fn times(count: usize) -> String {
+    if count == 1 { "once".into() } else { format!("{count} times") }
 }
 
 /// `4 minutes`, or `50 seconds`.

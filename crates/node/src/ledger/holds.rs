@@ -64,11 +64,14 @@ impl Failovers {
         };
     }
 
-    /// Whether it is held at this time, if it runs since then.
-    fn held(&self, wall: u64, runs_since: Option<u64>) -> Option<Hold> {
-        let calm = runs_since.is_some_and(|since| wall >= since.saturating_add(millis(WITHIN)));
-        let lasts = |hold: &Hold| hold.until.map_or(!calm, |until| is_within(wall, until, COOL_DOWN));
-        self.hold.filter(lasts)
+    /// Whether it is held at this time; since when it runs is only asked if that matters.
+    fn held(&self, wall: u64, runs_since: impl FnOnce() -> Option<u64>) -> Option<Hold> {
+        let hold = self.hold?;
+        let lasts = match hold.until {
+            Some(until) => is_within(wall, until, COOL_DOWN),
+            None => runs_since().is_none_or(|since| wall < since.saturating_add(millis(WITHIN))),
+        };
+        lasts.then_some(hold)
     }
 }
 
@@ -121,15 +124,18 @@ impl Ledger {
     #[must_use]
     pub fn held(&self, resource: &ResourceName, wall: u64) -> Option<Hold> {
         let own = self.resources.get(resource);
-        own.and_then(|known| known.failovers.held(wall, runs_since(known)))
+        own.and_then(|known| known.failovers.held(wall, || runs_since(known)))
             .or_else(|| self.cluster_held(wall))
     }
 
     /// Whether nothing at all is taken over by itself.
     #[must_use]
     pub fn cluster_held(&self, wall: u64) -> Option<Hold> {
-        let since = self.resources.values().map(runs_since).collect::<Option<Vec<u64>>>();
-        self.failovers.held(wall, since.and_then(|since| since.into_iter().max()))
+        let all_run_since = || {
+            let since: Option<Vec<u64>> = self.resources.values().map(runs_since).collect();
+            since?.into_iter().max()
+        };
+        self.failovers.held(wall, all_run_since)
     }
 
     /// A node that held something is taken over, or something failed there as often as it may.
@@ -158,7 +164,7 @@ impl Ledger {
     #[must_use]
     pub fn next_release(&self, wall: u64) -> Option<u64> {
         let of_resources = self.resources.values().map(|known| &known.failovers).chain([&self.failovers]);
-        let holds = of_resources.filter_map(|failovers| failovers.held(wall, None)?.until);
+        let holds = of_resources.filter_map(|failovers| failovers.held(wall, || None)?.until);
         holds.chain(self.nodes.values().filter_map(|node| node.losses.quarantined(wall))).min()
     }
 
@@ -192,7 +198,7 @@ mod tests {
     fn check(failovers: &[u64], at: u64, runs_since: Option<u64>, held: Option<Option<u64>>) {
         let mut known = Failovers::default();
         failovers.iter().for_each(|minute| known.count(minute * MINUTE, 3));
-        let found = known.held(at * MINUTE, runs_since.map(|minute| minute * MINUTE));
+        let found = known.held(at * MINUTE, || runs_since.map(|minute| minute * MINUTE));
         assert_eq!(found.map(|hold| hold.until.map(|until| until / MINUTE)), held, "{failovers:?} at {at}");
     }
 
