@@ -13,7 +13,8 @@ use heart_agents::{
     wait::Bell,
 };
 use heart_model::{
-    BootId, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, Finding, NodeName, Power, Value,
+    BootId, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceRight, Finding, NodeName,
+    Power, Value,
 };
 
 /// Longest that a test waits for what has to happen.
@@ -63,7 +64,7 @@ impl Rack {
     fn refuses(&self, devices: &[FenceDevice]) -> String {
         match self.off(devices) {
             FenceOutcome::Silent => panic!("no program says that"),
-            FenceOutcome::Off => panic!("it is said to be off"),
+            FenceOutcome::Off | FenceOutcome::On => panic!("it is said to be done"),
             FenceOutcome::Failed { message } => message,
         }
     }
@@ -118,6 +119,7 @@ fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
         boot: BootId(7),
         attempt: 1,
         devices: devices.to_vec(),
+        act: FenceAct::Off,
         right: FenceRight::Agreed,
         hesitation: Duration::ZERO,
     }
@@ -140,6 +142,27 @@ fn what_was_told_and_says_so_is_off() {
     }
     assert_eq!(rack.off(&[rack.switch(&[("plug", "3")])]), FenceOutcome::Off);
     assert_eq!(rack.outlet("3"), "off");
+}
+
+/// The first level of which all say afterwards that the node has power is enough.
+#[test]
+fn a_node_gets_power_again() {
+    let rack = Rack::new();
+    let on = |first: &[FenceDevice], other_levels: &[Vec<FenceDevice>]| {
+        let act = FenceAct::On { other_levels: other_levels.to_vec() };
+        rack.fencing.carry_out(&FenceOrder { act, ..order("ada", first) }, &Bell::new().unwrap(), &|| false)
+    };
+    assert_eq!(rack.off(&[rack.switch(&[])]), FenceOutcome::Off);
+    assert_eq!(on(&[rack.switch(&[])], &[]), FenceOutcome::On, "no right is needed");
+    assert_eq!(rack.outlet("ada"), "on");
+    let strange = [rack.switch(&[("plug", "9")])];
+    assert_eq!(on(&strange, &[vec![rack.switch(&[("plug", "3")])]]), FenceOutcome::On);
+    let lies = [within(1500, rack.switch(&[("mode", "lying")]))];
+    assert_eq!(rack.off(&[rack.switch(&[])]), FenceOutcome::Off);
+    let FenceOutcome::Failed { message } = on(&strange, &[lies.to_vec()]) else { panic!() };
+    for part in ["told to switch ada on", "no outlet 9", "said that it had switched ada on", "still off"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl Scene {
             boot: LIFE,
             attempt: 1,
             devices: vec![self.device()],
+            act: heart_model::FenceAct::Off,
             right: FenceRight::Agreed,
             hesitation: Duration::ZERO,
         }

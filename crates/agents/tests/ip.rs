@@ -43,6 +43,7 @@ fn spec(parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec {
         },
         failures_max: 3,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: heart_model::WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

@@ -117,6 +117,7 @@ fn spec(script: &str, guard: Guard, more: &[(&str, Value)]) -> ResourceSpec {
         },
         failures_max: 3,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: heart_model::WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

@@ -32,6 +32,7 @@ fn spec(kind: &str, parameters: &[(&str, &str)]) -> ResourceSpec {
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: heart_model::WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),

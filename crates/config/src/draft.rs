@@ -34,6 +34,7 @@ pub(crate) struct ClusterDraft {
     pub(crate) key_file: Option<Written<String>>,
     pub(crate) port: Option<Written<i64>>,
     pub(crate) when_sick: Option<Written<String>>,
+    pub(crate) after_fence: Option<Written<String>>,
     pub(crate) failovers_max: Option<Written<i64>>,
     /// Keys that are there, whether readable or not.
     pub(crate) present: Vec<String>,
@@ -100,6 +101,7 @@ pub(crate) struct ResourceDraft {
     pub(crate) status_every: Option<Written<String>>,
     pub(crate) failures_max: Option<Written<i64>>,
     pub(crate) failovers_max: Option<Written<i64>>,
+    pub(crate) when_stuck: Option<Written<String>>,
     pub(crate) guard: Option<Written<String>>,
     pub(crate) needs: Option<Written<Amounts>>,
     pub(crate) promotable: Option<Written<bool>>,
@@ -120,6 +122,7 @@ pub(crate) const RESOURCE_KEYS: &[&str] = &[
     "status_every",
     "failures_max",
     "failovers_max",
+    "when_stuck",
     "guard",
     "prefers",
     "avoids",
@@ -260,6 +263,7 @@ fn cluster(table: &Table, mistakes: &mut Vec<Mistake>) -> ClusterDraft {
         key_file: keys.text("key_file"),
         port: keys.integer("port"),
         when_sick: keys.text("when_sick"),
+        after_fence: keys.text("after_fence"),
         failovers_max: keys.integer("failovers_max"),
         present: present(table),
     };
@@ -343,6 +347,7 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
     let status_every = keys.duration("status_every");
     let failures_max = keys.integer("failures_max");
     let failovers_max = keys.integer("failovers_max");
+    let when_stuck = keys.text("when_stuck");
     let guard = keys.text("guard");
     let needs = keys.amounts("needs");
     let promotable = keys.boolean("promotable");
@@ -358,6 +363,7 @@ fn resource(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -
         status_every,
         failures_max,
         failovers_max,
+        when_stuck,
         guard,
         needs,
         promotable,

@@ -6,8 +6,8 @@ use std::{
 };
 
 use heart_model::{
-    AgentRef, Copies, Duration, FenceAgent, FenceDevice, Guard, Hours, Link, LinkKind, Name, ResourceSpec,
-    Spec, TieBreakPlace, TieBreakSpec, Value, WhenSick, Wishes,
+    AfterFence, AgentRef, Copies, Duration, FenceAgent, FenceDevice, Guard, Hours, Link, LinkKind, Name,
+    ResourceSpec, Spec, TieBreakPlace, TieBreakSpec, Value, WhenSick, WhenStuck, Wishes,
 };
 use toml_writer::{TomlKeyBuilder, TomlStringBuilder};
 
@@ -35,6 +35,13 @@ pub fn print(spec: &Spec) -> String {
         },
     );
     text.entry("failovers_max", &spec.cluster.failovers_max.to_string());
+    text.entry(
+        "after_fence",
+        match spec.cluster.after_fence {
+            AfterFence::StayOff => "\"stay_off\"",
+            AfterFence::Boot => "\"boot\"",
+        },
+    );
     text.table(&["timing"]);
     text.duration("heartbeat", spec.timing.heartbeat);
     text.duration("lost_after", spec.timing.lost_after);
@@ -160,6 +167,13 @@ fn print_resource(text: &mut Text, name: &str, resource: &ResourceSpec) {
     text.duration("status_every", resource.timeouts.status_every);
     text.entry("failures_max", &resource.failures_max.to_string());
     text.entry("failovers_max", &resource.failovers_max.to_string());
+    text.entry(
+        "when_stuck",
+        match resource.when_stuck {
+            WhenStuck::Report => "\"report\"",
+            WhenStuck::Fence => "\"fence\"",
+        },
+    );
     text.amounts("needs", &resource.needs);
     if resource.promotable {
         text.entry("promotable", "true");

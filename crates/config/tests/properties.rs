@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use heart_config::{NoEnvironment, print, read};
 use heart_model::{
-    AgentRef, ClusterSpec, Duration, FenceAgent, FenceDevice, GroupName, GroupSpec, Guard, Link, LinkAddress,
-    LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing,
-    Value, WhenSick, Wishes,
+    AfterFence, AgentRef, ClusterSpec, Duration, FenceAgent, FenceDevice, GroupName, GroupSpec, Guard, Link,
+    LinkAddress, LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec,
+    Spec, Timing, Value, WhenSick, WhenStuck, Wishes,
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
@@ -229,6 +229,7 @@ fn resource(number: u8, nodes: usize) -> impl Strategy<Value = ResourceSpec> {
             timeouts,
             failures_max,
             failovers_max: failures_max.saturating_add(7),
+            when_stuck: if failures_max % 2 == 0 { WhenStuck::Report } else { WhenStuck::Fence },
             needs: BTreeMap::new(),
             promotable: false,
             wishes: Wishes::preferring(prefers.into_iter().map(node).collect()),
@@ -318,6 +319,7 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                     links: (0..links).map(link).collect(),
                     when_sick: if port % 2 == 0 { WhenSick::Move } else { WhenSick::Report },
                     failovers_max: u32::from(port) + 1,
+                    after_fence: if port % 3 == 0 { AfterFence::Boot } else { AfterFence::StayOff },
                 },
                 timing,
                 nodes: (0..nodes)

@@ -118,6 +118,7 @@ fn spec(agent: &str, parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec 
         timeouts: LogicalTimeouts { start: long, stop: long, status: long, status_every: ms(300) },
         failures_max: 3,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: heart_model::WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),
@@ -465,6 +466,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         boot: BootId(7),
         attempt,
         devices: vec![device],
+        act: heart_model::FenceAct::Off,
         right: FenceRight::Agreed,
         hesitation: Duration::ZERO,
     }

@@ -8,7 +8,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Duration, NodeName, Value};
+use crate::{BootId, Duration, Epoch, NodeName, ResourceName, Value};
 
 /// Where distributions put the programs of fence-agents: the first that has one is taken.
 pub const FENCE_PROGRAM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -64,6 +64,12 @@ impl FenceDevice {
     #[must_use]
     pub fn is_watchdog(&self) -> bool {
         self.agent == FenceAgent::Watchdog
+    }
+
+    /// Whether a node that it switched off gets power back only from somebody who tells it so.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        matches!(self.agent, FenceAgent::Program(_) | FenceAgent::External(_))
     }
 
     /// Its agent, with the outlet if one is written, for people.
@@ -178,7 +184,65 @@ pub fn longest_fence(level: &[FenceDevice]) -> Duration {
     level.iter().map(|device| device.delay + device.longest() + KILL_PROGRAM_MAX).sum()
 }
 
-/// One attempt to switch a node off: the right to make it was agreed on before (SAFETY rule 12).
+/// A node is to be switched off, whether it is heard or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffOrder {
+    /// Which life of it is to end.
+    pub boot: BootId,
+    /// Who wants it, or why.
+    pub why: WhyOff,
+    /// Also if it is heard: otherwise only as long as it is lost.
+    pub if_heard: bool,
+    /// It is to get power again once it is proven off.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub reboot: bool,
+}
+
+/// Why a node is switched off that need not be lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyOff {
+    /// A person asked for it.
+    Asked {
+        /// Who, as far as that is known.
+        who: String,
+    },
+    /// Something could not be stopped there by any gentler means, and the file says that it is worth a node.
+    Stuck {
+        /// What.
+        resource: ResourceName,
+        /// Under which of its grants.
+        epoch: Epoch,
+    },
+}
+
+/// What becomes of a node that a device has switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFence {
+    /// It has no power until a person gives it some.
+    #[default]
+    StayOff,
+    /// It gets power again once it is proven off.
+    Boot,
+}
+
+/// What a device is told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceAct {
+    /// To switch the node off.
+    #[default]
+    Off,
+    /// To give it power.
+    On {
+        /// The levels after the one that the order names: each is tried when the one before was of no use.
+        other_levels: Vec<Vec<FenceDevice>>,
+    },
+}
+
+/// One attempt to switch a node off, the right to make which was agreed on before (SAFETY rule 12), or to give it power,
+/// which needs no right: what boots holds nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FenceOrder {
     /// Which node.
@@ -189,6 +253,9 @@ pub struct FenceOrder {
     pub attempt: u32,
     /// The devices: all of them have to say that it is off.
     pub devices: Vec<FenceDevice>,
+    /// What they are told.
+    #[serde(default)]
+    pub act: FenceAct,
     /// By which right.
     #[serde(default)]
     pub right: FenceRight,
@@ -232,6 +299,8 @@ pub enum FenceOutcome {
     /// Nothing was heard of it for as long as a node takes at most that resets itself: it is off, or has let go of
     /// everything. It may have power.
     Silent,
+    /// All devices of a level were told to give it power and said afterwards that it has it.
+    On,
     /// Nothing is proven.
     Failed {
         /// What was tried, what was found, for people.

@@ -31,9 +31,9 @@ pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use disk::DISK_USE_MAX;
 pub use fence::{
-    FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, FenceOrder,
-    FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent, Power, longest_fence,
-    voters_left,
+    AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent,
+    FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent,
+    OffOrder, Power, WhyOff, longest_fence, voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;
@@ -47,7 +47,7 @@ pub use plan::{Plan, Step, StepAction};
 pub use reason::{Ended, Reason, Refusal};
 pub use spec::{
     ClusterSpec, FAILOVERS, FAILOVERS_OF_CLUSTER, GroupSpec, Guard, Link, LinkAddress, LinkKind,
-    LogicalTimeouts, NodeSpec, Profile, ResourceSpec, Spec, Timing, Value,
+    LogicalTimeouts, NodeSpec, Profile, ResourceSpec, Spec, Timing, Value, WhenStuck,
 };
 pub use status::{
     EndedMove, Gathering, Intent, NodeState, NodeStatus, ResourceState, ResourceStatus, Status,

@@ -160,4 +160,7 @@ pub struct Inventory {
     /// It does not say in time how it is, because the machine is stalled; how, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<String>,
+    /// It could not be stopped by any means, and is not tried again by itself.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub given_up: bool,
 }

@@ -8,8 +8,8 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, ResourceName,
-    TieBreakSpec, WhenSick, Wishes,
+    AfterFence, AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName,
+    ResourceName, TieBreakSpec, WhenSick, Wishes,
 };
 
 /// A whole cluster, as its administrators want it.
@@ -124,6 +124,9 @@ pub struct ClusterSpec {
     /// at least 1.
     #[serde(default = "failovers_of_cluster")]
     pub failovers_max: u32,
+    /// What becomes of a node that was switched off.
+    #[serde(default)]
+    pub after_fence: AfterFence,
 }
 
 /// How many failovers within an hour a cluster may have, unless the file says something else.
@@ -268,6 +271,9 @@ pub struct ResourceSpec {
     /// After how many failovers within an hour it is not taken over for a while; at least 1.
     #[serde(default = "failovers")]
     pub failovers_max: u32,
+    /// What is done when it cannot be stopped by any gentler means.
+    #[serde(default)]
+    pub when_stuck: WhenStuck,
     /// What it takes of a node, by name. Where nothing is named, room does not matter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub needs: BTreeMap<Name, u64>,
@@ -290,6 +296,18 @@ pub struct LogicalTimeouts {
     pub status: Duration,
     /// How often to ask; events come first, this is the second opinion.
     pub status_every: Duration,
+}
+
+/// What is done when a resource cannot be stopped: its agent has failed, what it left was killed, and that was tried
+/// again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenStuck {
+    /// It is told, and a person has to see to it; nothing else on its node is touched.
+    #[default]
+    Report,
+    /// Its node is switched off, if others can run it and can do without that node.
+    Fence,
 }
 
 /// What makes taking a resource over safe.

@@ -57,6 +57,8 @@ pub struct Score<'a> {
     pub leaving: bool,
     /// Nodes that have let everything go, and of which nothing more is needed before they leave.
     pub leaves: &'a [usize],
+    /// Nodes that are to be switched off, and have a vote that is taken from them first.
+    pub losing_votes: &'a [usize],
     /// What this node tells of itself; see [`flag`].
     pub flags: u64,
     /// This node has listened long enough to say that another is lost.
@@ -272,6 +274,12 @@ impl Conductor {
         work
     }
 
+    /// Whether this was proposed, and is not applied yet.
+    #[must_use]
+    pub fn has_proposed(&self, change: &Change) -> bool {
+        self.proposed.contains(change)
+    }
+
     /// The caller proposed this and raft took it.
     pub fn on_proposed(&mut self, change: Change) {
         self.proposed.push(change);
@@ -306,7 +314,7 @@ impl Conductor {
             let is_over = node
                 .taken_over
                 .is_some_and(|over| over.boot == session.boot && over.number >= session.number);
-            if node.session != Some(session) && !is_over {
+            if node.session != Some(session) && !is_over && node.fence.lets_in(session.boot) {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }

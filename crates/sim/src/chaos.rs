@@ -5,9 +5,9 @@
 //! the healing as such.
 
 use heart_model::{
-    AgentRef, Ailment, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress,
+    AfterFence, AgentRef, Ailment, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress,
     LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, WhenSick,
-    Wishes,
+    WhenStuck, Wishes,
 };
 use heart_node::core::Request;
 use std::collections::BTreeMap;
@@ -117,6 +117,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         timeouts,
         failures_max: 1000,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),
@@ -133,6 +134,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
             links: vec![],
             when_sick: WhenSick::Move,
             failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
+            after_fence: AfterFence::StayOff,
         },
         timing,
         nodes: (0..voters + members).map(node).collect(),
@@ -255,7 +257,7 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
             tied,
             match seed {
                 _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
-                _ if fenced => with_shared_disk(with_devices(spec)),
+                _ if fenced => at_any_price(with_shared_disk(with_devices(spec)), seed),
                 _ if watched => with_shared_disk(with_watchdogs(spec)),
                 _ => spec,
             },
@@ -272,6 +274,18 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
     };
     if chance.happens(120) { on_the_edge(settings) } else { settings }
+}
+
+/// What cannot be stopped costs its node in half of these worlds, and in a third of them who is switched off boots.
+fn at_any_price(mut spec: Spec, seed: u64) -> Spec {
+    // The lowest bits say what kind of world it is.
+    if (seed >> 3).is_multiple_of(2) {
+        spec.resources.values_mut().for_each(|one| one.when_stuck = WhenStuck::Fence);
+    }
+    if seed.is_multiple_of(3) {
+        spec.cluster.after_fence = AfterFence::Boot;
+    }
+    spec
 }
 
 /// Clocks as wrong as they may be, opposed, little time to let go beside that, and a network without
@@ -392,7 +406,9 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
         }
     }
     world.run(lost_after * CALM + FENCING)?;
-    let left = |place: &usize| if tied { world.goes_on(*place) } else { world.machine(*place).is_on() };
+    // Who is off, or was and waits since it has power again, does not go on.
+    let may_be_on = tied || world.spec().cluster.after_fence == AfterFence::Boot;
+    let left = |place: &usize| if may_be_on { world.goes_on(*place) } else { world.machine(*place).is_on() };
     let here: Vec<usize> = (0..size).filter(left).collect();
     if here.len() > size / 2 {
         return Err(Broken {
@@ -493,6 +509,9 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         if world.has_devices() {
             world.schedule(0, Fault::Device { node, device: Device::Works });
         }
+        if world.machine(node).is_stuck() {
+            world.schedule(0, Fault::PowerCut(node));
+        }
         if !away.contains(&node) {
             world.schedule(0, Fault::PowerOn(node));
             // Who was switched off is switched on again by somebody, some time.
@@ -503,7 +522,7 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         let mut requests = vec![Request::Resume { node: name.clone() }, Request::Release { name: None }];
         if world.has_devices() || world.has_watchdogs() {
             // What was given up while the device did not work, or nobody was left to say that all was silent.
-            requests.push(Request::Fence { node: name });
+            requests.push(Request::Fence { node: name, who: "root".into(), anyway: false, reboot: false });
         }
         for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {

@@ -213,7 +213,8 @@ pub(crate) fn on_shot(claims: &Claims, at: Nanos, target: usize, machines: &[Mac
 pub(crate) fn on_shot_by_half(at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
     let shot = &machines[target];
     let backed = |machine: &&Machine| {
-        let leads = machine.power == Power::On && machine.board.leading().is_some();
+        let is_awake = machine.core_stalled_until <= at && machine.frozen_until <= at;
+        let leads = machine.power == Power::On && machine.board.leading().is_some() && is_awake;
         leads && !machine.now(at).has_surely_reached(machine.board.backed_until())
     };
     for leader in machines.iter().filter(backed) {

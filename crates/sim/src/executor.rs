@@ -21,6 +21,8 @@ pub(crate) struct Executor {
     barred: BTreeMap<ResourceName, Epoch>,
     /// The last session of which everything was let go.
     over: Option<Session>,
+    /// Nothing that a fence guards can be stopped, until the machine boots.
+    pub(crate) sticks: bool,
 }
 
 /// What comes of an order.
@@ -42,6 +44,7 @@ impl Machine {
             activity: Activity::Stopped,
             closed: Epoch(0),
             slow: None,
+            given_up: false,
         })
     }
 
@@ -117,6 +120,10 @@ impl Machine {
         let report =
             |outcome: Outcome, resource| FromExecutor::Report(Report { id: order.id, outcome, resource });
         if order.act == Act::Stop {
+            if self.sticks(&order.resource) {
+                let why = self.stick(&order.resource);
+                return (false, report(Outcome::Failed(why), self.inventory(&order.resource)));
+            }
             self.close(&order.resource, order.epoch);
             return (false, report(Outcome::Done, self.inventory(&order.resource)));
         }
@@ -141,6 +148,26 @@ impl Machine {
         (true, report(Outcome::Done, inventory))
     }
 
+    /// Whether something on this machine cannot be stopped until it boots.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.executor.sticks
+    }
+
+    /// Whether this is here, and cannot be stopped.
+    fn sticks(&self, resource: &ResourceName) -> bool {
+        let runs = self.kernel.get(resource).is_some_and(|kernel| kernel.present);
+        self.executor.sticks && runs && !self.is_guarded_by_lease(resource)
+    }
+
+    /// A stop has failed, as often as it is tried.
+    fn stick(&mut self, resource: &ResourceName) -> String {
+        let mut inventory = self.inventory(resource);
+        let why = "it does not end, whatever is done".to_owned();
+        (inventory.activity, inventory.given_up) = (Activity::Stuck(why.clone()), true);
+        self.executor.known.insert(resource.clone(), inventory);
+        why
+    }
+
     fn close(&mut self, resource: &ResourceName, epoch: Epoch) {
         let mut inventory = self.inventory(resource);
         self.kernel.remove(resource);
@@ -150,18 +177,23 @@ impl Machine {
     }
 
     /// Lets go of everything, or of what the lease guards.
-    pub(crate) fn let_go(&mut self, session: Session, everything: bool) -> FromExecutor {
+    /// Says so when all of that is gone.
+    pub(crate) fn let_go(&mut self, session: Session, everything: bool) -> Option<FromExecutor> {
         if everything {
             self.executor.over = Some(session);
         }
         let held: Vec<ResourceName> = self.executor.known.keys().cloned().collect();
+        let mut all = true;
         for name in held {
-            if everything || self.is_guarded_by_lease(&name) {
+            if self.sticks(&name) {
+                self.stick(&name);
+                all &= !everything;
+            } else if everything || self.is_guarded_by_lease(&name) {
                 let epoch = self.inventory(&name).epoch;
                 self.close(&name, epoch);
             }
         }
-        FromExecutor::LetGo { session }
+        all.then_some(FromExecutor::LetGo { session })
     }
 
     /// What the executor knows, as it tells it.

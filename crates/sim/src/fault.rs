@@ -121,6 +121,8 @@ pub enum Fault {
         /// Whether they fail.
         broken: bool,
     },
+    /// On this machine nothing that a fence guards can be stopped any more, by any means, until it boots.
+    Stick(usize),
     /// A machine reaches the disk that all share, or does not.
     SharedDisk {
         /// Which machine.
@@ -210,6 +212,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
+            Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),

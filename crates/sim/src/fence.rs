@@ -5,8 +5,8 @@
 //! only asked how its machine is: what it would do to a cluster that believes it is not for the claims to judge.
 
 use heart_model::{
-    FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding,
-    FromExecutor, Power as Says, Spec,
+    FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight,
+    Finding, FromExecutor, Power as Says, Spec,
 };
 use heart_node::core::Event as CoreEvent;
 use std::collections::BTreeMap;
@@ -27,6 +27,8 @@ pub enum Device {
     DoesNothing,
     /// It is of an outlet that is off, whatever becomes of the machine; it does not switch anything off.
     WrongOutlet,
+    /// It says *off* when it was told so, and *on* otherwise, and switches nothing.
+    Lies,
 }
 
 /// How long a simulated device is given.
@@ -116,10 +118,14 @@ impl World {
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let patience = PATIENCE.as_nanos() as Nanos;
         let soon = self.chance.between(ms(1), patience / 2);
+        if order.act != FenceAct::Off {
+            return self.give_power(by, target, device, soon, order);
+        }
         let (cut, end) = match device {
             Device::Works => (Some(soon), soon + ms(1)),
             Device::Refuses | Device::WrongOutlet => (None, ms(1)),
             Device::DoesNothing => (None, patience * 2),
+            Device::Lies => (None, soon),
             Device::Mute => (Some(self.chance.between(ms(1), patience * 2)), patience * 2),
         };
         self.tell(format!("{} tells the device of {} to switch it off", self.machines[by].name, order.node));
@@ -127,7 +133,19 @@ impl World {
             let by_half = (order.right == FenceRight::Half).then_some((by, boots));
             self.push(self.now + wait, Happening::Shot { target, by_half });
         }
-        let works = device == Device::Works;
+        let works = matches!(device, Device::Works | Device::Lies);
+        self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
+    }
+
+    /// A device gives a machine power, or does not.
+    fn give_power(&mut self, by: usize, target: usize, device: Device, soon: Nanos, order: FenceOrder) {
+        let boots = self.machines[by].boots;
+        self.tell(format!("{} tells the device of {} to give it power", self.machines[by].name, order.node));
+        if matches!(device, Device::Works | Device::Mute) {
+            self.schedule(soon, crate::Fault::PowerOn(target));
+        }
+        let works = matches!(device, Device::Works | Device::Lies);
+        let end = if works { soon + ms(1) } else { PATIENCE.as_nanos() as Nanos * 2 };
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
     }
 
@@ -155,7 +173,7 @@ impl World {
         let power = Finding::Ready(if has_power { Says::On } else { Says::Off });
         let patience = PATIENCE.as_nanos() as Nanos;
         let (finding, wait) = match self.devices.get(&target).copied().unwrap_or_default() {
-            Device::Works | Device::DoesNothing => (power, ms(10)),
+            Device::Works | Device::DoesNothing | Device::Lies => (power, ms(10)),
             Device::WrongOutlet => (Finding::Ready(Says::Off), ms(10)),
             Device::Refuses => (Finding::Unusable("it does not let us in".into()), ms(1)),
             Device::Mute => (Finding::Unusable("it does not answer".into()), patience),
@@ -189,8 +207,9 @@ impl World {
             return;
         }
         let outcome = match works {
-            true => FenceOutcome::Off,
-            false => FenceOutcome::Failed { message: "the device does not say that it is off".into() },
+            true if order.act == FenceAct::Off => FenceOutcome::Off,
+            true => FenceOutcome::On,
+            false => FenceOutcome::Failed { message: "the device does not say that it is so".into() },
         };
         let FenceOrder { node, boot, attempt, .. } = order;
         self.machines[by].fencing.remove(&(node.clone(), boot, attempt));

@@ -246,14 +246,25 @@ impl<'a> Rough<'a> {
         self.at += self.chance.below(lasts);
     }
 
-    /// A device is no longer what it was, or somebody switches on what was switched off.
+    /// A device is no longer what it was, something cannot be stopped, or somebody has a node switched off or on.
     fn shot(&mut self, world: &mut World) {
-        let node = self.node();
+        let (at, node, asked) = (self.at, self.node(), self.node());
         let devices = [Device::Works, Device::Refuses, Device::Mute, Device::DoesNothing];
         let device = devices[self.chance.below(4) as usize];
-        match self.chance.happens(500) {
-            true => world.schedule(self.at, Fault::Device { node, device }),
-            false => (0..self.names.len()).for_each(|node| world.schedule(self.at, Fault::PowerOn(node))),
+        let (name, who) = (self.names[node].clone(), "somebody".to_owned());
+        match self.chance.below(10) {
+            0..=3 => world.schedule(at, Fault::Device { node, device }),
+            4..=6 => (0..self.names.len()).for_each(|node| world.schedule(at, Fault::PowerOn(node))),
+            7 => world.schedule(at, Fault::Stick(node)),
+            8 => {
+                let (anyway, reboot) = (self.chance.happens(700), self.chance.happens(500));
+                let request = Request::Fence { node: name, who, anyway, reboot };
+                world.schedule(at, Fault::Ask { node: asked, request });
+            }
+            _ => {
+                let request = Request::Unfence { node: name, who };
+                world.schedule(at, Fault::Ask { node: asked, request });
+            }
         }
     }
 

@@ -536,7 +536,7 @@ impl World {
             ToExecutor::LetGo { session, everything } => {
                 let said = self.machines[node].let_go(session, everything);
                 self.look(None)?;
-                self.tell_core(node, CoreEvent::Executor(said));
+                said.into_iter().for_each(|said| self.tell_core(node, CoreEvent::Executor(said)));
             }
             ToExecutor::Fence(order) => self.fence(node, order),
             ToExecutor::Prove(proof) => self.prove(node, proof),

@@ -19,14 +19,14 @@ use std::{
 };
 
 use heart_model::{
-    AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceDevice, FenceOrder, FenceOutcome,
-    Finding, NodeName, Power,
+    AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceDevice, FenceOrder,
+    FenceOutcome, Finding, NodeName, Power,
 };
 
 use crate::{wait, wait::Bell};
 use description::Descriptions;
 use disk::{Member, Told};
-use switch::{Answer, Switch};
+use switch::{Act, Answer, Switch};
 
 /// How long is waited before a device is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -93,8 +93,12 @@ impl Fencing {
     /// right is another's by now must not use it (SAFETY rule 12).
     #[must_use]
     pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell, has_right: &dyn Fn() -> bool) -> FenceOutcome {
-        match self.attempt(order, cancel, has_right) {
-            Ok(()) => FenceOutcome::Off,
+        let (ended, outcome) = match &order.act {
+            FenceAct::Off => (self.attempt(order, cancel, has_right), FenceOutcome::Off),
+            FenceAct::On { other_levels } => (self.give_power(order, other_levels, cancel), FenceOutcome::On),
+        };
+        match ended {
+            Ok(()) => outcome,
             Err(message) => FenceOutcome::Failed { message: short(&message) },
         }
     }
@@ -160,6 +164,28 @@ impl Fencing {
             }
         }
         outcome
+    }
+
+    /// Gives a node power, by the first level of which all devices say afterwards that it has it.
+    fn give_power(
+        &self,
+        order: &FenceOrder,
+        other_levels: &[Vec<FenceDevice>],
+        cancel: &Bell,
+    ) -> Result<(), String> {
+        let mut failures = Vec::new();
+        for level in std::iter::once(&order.devices).chain(other_levels) {
+            let all: Result<(), String> = level.iter().try_for_each(|device| {
+                let mut switch = self.switch(device, &order.node, cancel)?;
+                switch.tell(Act::On)?;
+                read_back(&mut switch, Act::On)
+            });
+            match all {
+                Ok(()) => return Ok(()),
+                Err(why) => failures.push(why),
+            }
+        }
+        Err(failures.join("; "))
     }
 
     /// Tells one device.
@@ -229,7 +255,7 @@ impl Used<'_> {
 
     fn read_back(self) -> Result<(), String> {
         match self {
-            Used::Switch(mut switch) => read_back(&mut switch),
+            Used::Switch(mut switch) => read_back(&mut switch, Act::Off),
             Used::Disk(told) => told.read_back(),
         }
     }
@@ -257,7 +283,7 @@ fn pause(length: Duration, cancel: &Bell) -> Duration {
 
 /// Tells a device. One that refuses is asked once: it may be off already, or may have gone with the node.
 fn switch_off(switch: &mut Switch<'_>) -> Result<(), String> {
-    let Err(why) = switch.off() else { return Ok(()) };
+    let Err(why) = switch.tell(Act::Off) else { return Ok(()) };
     if switch.has_time() && switch.ask() == Answer::Off { Ok(()) } else { Err(why) }
 }
 
@@ -272,18 +298,18 @@ fn left_off(told: &[Used<'_>]) -> String {
     }
 }
 
-/// Asks a device until it says that the node is off, or until its time is over.
-fn read_back(switch: &mut Switch<'_>) -> Result<(), String> {
+/// Asks a device until it says that the node is off, or has power, or until its time is over.
+fn read_back(switch: &mut Switch<'_>, act: Act) -> Result<(), String> {
     // Bounded by the time that the device has left: each round takes some of it.
     loop {
-        let said = switch.ask();
-        let why = match said {
-            Answer::Off | Answer::Well => return Ok(()),
-            Answer::On => "said afterwards that it is still on".to_owned(),
-            Answer::Unclear(why) => format!("asked whether it is, it {why}"),
+        let why = match (switch.ask(), act) {
+            (Answer::Off, Act::Off) | (Answer::On, Act::On) | (Answer::Well, _) => return Ok(()),
+            (Answer::On, Act::Off) => "said afterwards that it is still on".to_owned(),
+            (Answer::Off, Act::On) => "said afterwards that it is still off".to_owned(),
+            (Answer::Unclear(why), _) => format!("asked whether it is, it {why}"),
         };
         if !switch.pause(ASK_EVERY) {
-            return Err(switch.unproven(&why));
+            return Err(switch.unproven(act, &why));
         }
     }
 }

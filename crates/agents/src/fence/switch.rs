@@ -51,6 +51,23 @@ pub(super) enum Answer {
     Unclear(String),
 }
 
+/// What a device is told to do with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Off,
+    On,
+}
+
+impl Act {
+    /// As programs of both kinds are told it.
+    fn word(self) -> &'static str {
+        match self {
+            Act::Off => "off",
+            Act::On => "on",
+        }
+    }
+}
+
 /// How a program is told what it has to know.
 enum Told {
     /// Lines on its standard input.
@@ -103,18 +120,18 @@ impl<'a> Switch<'a> {
         self.device.name()
     }
 
-    /// Tells it to switch the node off; why that was of no use, for people.
-    pub(super) fn off(&mut self) -> Result<(), String> {
+    /// Tells it to switch the node; why that was of no use, for people.
+    pub(super) fn tell(&mut self, act: Act) -> Result<(), String> {
         if matches!(self.told, Told::Variables(_)) {
             self.knows_node()?;
         }
-        let why = match self.act("off") {
+        let why = match self.act(act.word()) {
             Ok(ended) if ended.end == End::Exit(0) => return Ok(()),
             Ok(ended) => self.ended(&ended),
             Err(why) => why,
         };
         let (name, node) = (self.name(), self.node);
-        Err(format!("{name} was told to switch {node} off, and {why}; {}", self.way_out()))
+        Err(format!("{name} was told to switch {node} {}, and {why}; {}", act.word(), self.way_out()))
     }
 
     /// Asks it how the node is.
@@ -175,13 +192,13 @@ impl<'a> Switch<'a> {
     }
 
     /// Why nothing is proven although it was told, for people.
-    pub(super) fn unproven(&self, why: &str) -> String {
-        let (name, node) = (self.name(), self.node);
+    pub(super) fn unproven(&self, act: Act, why: &str) -> String {
+        let (name, node, word) = (self.name(), self.node, act.word());
         if self.cancel.is_rung() {
-            return format!("{name} was told to switch {node} off, and nobody waited for what came of it");
+            return format!("{name} was told to switch {node} {word}, and nobody waited for what came of it");
         }
         format!(
-            "{name} said that it had switched {node} off, but {why}, until its {:?} were over; {}",
+            "{name} said that it had switched {node} {word}, but {why}, until its {:?} were over; {}",
             self.given,
             self.way_out()
         )
@@ -242,7 +259,7 @@ impl<'a> Switch<'a> {
             Told::Variables(variables) => {
                 command.envs(variables.iter().map(|(name, value)| (name, value)));
                 command.envs(GLUE_SAYS).env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
-                if action == "off" {
+                if [Act::Off, Act::On].iter().any(|act| act.word() == action) {
                     command.arg(self.node.as_str());
                 }
                 String::new()

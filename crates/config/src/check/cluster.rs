@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use heart_model::{
-    ClusterSpec, Duration, FAILOVERS_OF_CLUSTER, LINKS_MAX, Link, LinkKind, Name, Profile, Timing, WhenSick,
+    AfterFence, ClusterSpec, Duration, FAILOVERS_OF_CLUSTER, LINKS_MAX, Link, LinkKind, Name, Profile,
+    Timing, WhenSick,
 };
 
 use super::{absent, addresses, at_least_once, length, missing_key, name, too_many, unknown_word, word};
@@ -45,6 +46,9 @@ pub(super) fn cluster(
     let key_file = key_file(written, environment, mistakes);
     let choices = [("move", WhenSick::Move), ("report", WhenSick::Report)];
     let when_sick = word(written.when_sick.as_ref(), "when_sick", &choices, mistakes).unwrap_or_default();
+    let choices = [("stay_off", AfterFence::StayOff), ("boot", AfterFence::Boot)];
+    let after_fence =
+        word(written.after_fence.as_ref(), "after_fence", &choices, mistakes).unwrap_or_default();
     let failovers = written.failovers_max.as_ref();
     let failovers_max =
         at_least_once(failovers, "failovers_max", FAILOVERS_OF_CLUSTER, WITHOUT_END, mistakes);
@@ -53,7 +57,7 @@ pub(super) fn cluster(
         mistakes.push(missing_key("name", "[cluster]", written.span, way_out));
     }
     let name = name(written.name.as_ref()?, "cluster", Name::new, mistakes)?;
-    Some(ClusterSpec { name, key_file, port, links, when_sick, failovers_max })
+    Some(ClusterSpec { name, key_file, port, links, when_sick, failovers_max, after_fence })
 }
 
 fn port(written: &ClusterDraft, mistakes: &mut Vec<Mistake>) -> u16 {

@@ -335,6 +335,25 @@ impl Unfenced<'_> {
         if self.pair && of_agent == Guard::Lease { Guard::Fence } else { of_agent }
     }
 
+    /// Warns of what is to cost a node that nothing can switch off.
+    pub(super) fn judge_stuck(&self, resource: &ResourceDraft, mistakes: &mut Vec<Mistake>) {
+        let Some(at) = resource.when_stuck.as_ref().filter(|_| !self.names.is_empty()) else { return };
+        let nodes = if self.all { "any node".into() } else { words::list(&self.names, "or") };
+        let name = cut(&resource.name.value, 40);
+        mistakes.push(
+            Mistake::at(
+                Code::NoFencing,
+                at.span,
+                format!("nothing can switch {nodes} off when `{name}` is stuck"),
+            )
+            .label("needs a device that switches the node off")
+            .hint(
+                "there it is only told that it is stuck. Say in `[node.NAME]` what switches it off, such as \
+                     `fence = { agent = \"fence_ipmilan\", … }`",
+            ),
+        );
+    }
+
     /// Warns of what waits for proof that nobody can give, on nodes where it may run.
     pub(super) fn judge(
         &self,

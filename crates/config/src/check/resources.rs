@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
     AgentInfo, AgentRef, Duration, FAILOVERS, Guard, LogicalTimeouts, RESOURCES_MAX, ResourceName,
-    ResourceSpec, builtin_agents,
+    ResourceSpec, WhenStuck, builtin_agents,
 };
 
 use super::{
@@ -105,6 +105,11 @@ fn spec(
     let failures_max = at_least_once(failures, "failures_max", FAILURES_MAX, AFTER_FAILURES, mistakes);
     let failovers = resource.failovers_max.as_ref();
     let failovers_max = at_least_once(failovers, "failovers_max", FAILOVERS, AFTER_FAILOVERS, mistakes);
+    let choices = [("report", WhenStuck::Report), ("fence", WhenStuck::Fence)];
+    let when_stuck = word(resource.when_stuck.as_ref(), "when_stuck", &choices, mistakes).unwrap_or_default();
+    if when_stuck == WhenStuck::Fence {
+        unfenced.judge_stuck(resource, mistakes);
+    }
     let needs = room::amounts("needs", resource.needs.as_ref(), mistakes);
     let wishes = wishes::wishes(&resource.name.value, &resource.wishes, names, mistakes);
     if let Some(group) = group {
@@ -151,6 +156,7 @@ fn spec(
         timeouts,
         failures_max,
         failovers_max,
+        when_stuck,
         needs,
         promotable,
         wishes,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use heart_agents::wait::Bell;
-use heart_model::{BootId, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName};
+use heart_model::{BootId, FenceAct, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName};
 
 use super::work::Work;
 
@@ -134,13 +134,15 @@ impl Attempts {
         let message = "what carries it out broke down; the log says where".to_owned();
         let (broken, kept) = (failed(order.clone(), message), order.clone());
         let work = move || {
-            tracing::info!("attempt {} to switch {} off begins", order.attempt, order.node);
+            let to = if order.act == FenceAct::Off { "switch it off" } else { "give it power" };
+            tracing::info!("{}: attempt {} to {to} begins", order.node, order.attempt);
             let outcome = carry_out(&order, &cancel);
             match &outcome {
                 FenceOutcome::Off => tracing::info!("{} is off", order.node),
+                FenceOutcome::On => tracing::info!("{} has power", order.node),
                 FenceOutcome::Silent => tracing::info!("{} was silent for long enough", order.node),
                 FenceOutcome::Failed { message } => {
-                    tracing::warn!("{} is not proven off: {message}", order.node);
+                    tracing::warn!("{}: nothing is proven: {message}", order.node);
                 }
             }
             report(order, outcome)
@@ -182,6 +184,7 @@ mod tests {
             boot: BootId(boot),
             attempt,
             devices: Vec::new(),
+            act: FenceAct::Off,
             right: FenceRight::Agreed,
             hesitation: Duration::ZERO,
         }
@@ -216,6 +219,7 @@ mod tests {
             assert!(wait::any(&[self.attempts.as_fd()], Some(until)).unwrap()[0], "nothing is said");
             let short = |report: FenceReport| match report.outcome {
                 FenceOutcome::Silent => "silent".into(),
+                FenceOutcome::On => "on".into(),
                 FenceOutcome::Off => format!("{} {} off", report.node, report.attempt),
                 FenceOutcome::Failed { message } => format!("{} {} {message}", report.node, report.attempt),
             };

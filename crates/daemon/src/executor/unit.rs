@@ -178,6 +178,7 @@ impl Unit {
             resource: self.name.clone(),
             epoch: self.held().map_or(self.closed, |held| held.epoch),
             session: self.held().map_or(self.last_session, |held| held.session),
+            given_up: self.stops_in_vain >= STOPS_MAX && self.is_stuck(),
             activity,
             closed: self.closed,
         }

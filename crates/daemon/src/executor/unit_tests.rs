@@ -24,6 +24,7 @@ fn spec() -> ResourceSpec {
         timeouts: LogicalTimeouts { start: wait, stop: wait, status: wait, status_every: wait },
         failures_max: 3,
         failovers_max: heart_model::FAILOVERS,
+        when_stuck: heart_model::WhenStuck::Report,
         needs: BTreeMap::new(),
         promotable: false,
         wishes: Wishes::default(),
@@ -292,6 +293,9 @@ fn a_stop_that_failed_is_tried_again_a_few_times() {
     events.extend([Event::Due, ended(6, failed())]);
     let (_, said) = after(then(events.clone(), vec![Event::Due]));
     assert_eq!(said, "", "from here on it is for a person");
+    let (given_up, _) = after(events.clone());
+    events.pop();
+    assert_eq!((given_up.inventory().given_up, after(events).0.inventory().given_up), (true, false));
 }
 
 #[test]

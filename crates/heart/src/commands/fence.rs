@@ -11,6 +11,7 @@ use clap::Args;
 use heart_model::NodeName;
 use heart_node::core::{DeviceView, Request, StatusView};
 
+use super::confirm_off::who;
 use crate::{
     client::Client,
     failure::{Failure, Kind},
@@ -22,12 +23,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Longest that this is waited for: each device may take as long as its timeout.
 const TEST_MAX: Duration = Duration::from_secs(900);
 
-/// Try again to switch off a lost node, after it was given up; or test what could
+/// Switch a node off; or test what could
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A lost node is switched off by itself when something it ran may be started elsewhere only then. When no
 device can prove that it is off, that is given up after some attempts, and `heart status` says so: this
-begins them anew.
+begins them anew. It also switches off a lost node that nothing waits for.
+
+A node that is heard is switched off with --anyway alone: what it runs ends as in a power cut, and goes on
+elsewhere. `heart standby NODE` empties it in an orderly way before. It is done only if the others can go on
+without it. `heart unfence NODE` gives it power again; with --reboot it gets that by itself.
 
 With --test nobody is switched off: this node asks every device by which it could switch another one off
 how that node is. It does so by itself every hour, and `heart status` says what it found. The exit code
@@ -36,6 +41,12 @@ pub(crate) struct Options {
     /// The node; with --test all others if not said
     #[arg(value_parser = NodeName::new, required_unless_present = "test")]
     node: Option<NodeName>,
+    /// Also if it is heard and takes part
+    #[arg(long, conflicts_with = "test")]
+    anyway: bool,
+    /// Give it power again once it is proven off
+    #[arg(long, conflicts_with = "test")]
+    reboot: bool,
     /// Only try whether this node could do it
     #[arg(long)]
     test: bool,
@@ -46,7 +57,8 @@ pub(crate) fn run(options: Options, client: &Client) -> Result<ExitCode, Failure
     match options.node {
         node if options.test => test(node.as_ref(), client),
         Some(node) => {
-            let said = client.demand(&Request::Fence { node })?;
+            let Options { anyway, reboot, .. } = options;
+            let said = client.demand(&Request::Fence { node, who: who(), anyway, reboot })?;
             output::print(&format!("{said}\n"))?;
             Ok(ExitCode::SUCCESS)
         }

@@ -18,6 +18,7 @@ mod standby;
 mod status;
 mod takeover;
 mod ticket;
+mod unfence;
 mod version;
 mod what_if;
 mod why;
@@ -79,6 +80,7 @@ enum Command {
     Ticket(ticket::Options),
     Found(found::Options),
     Fence(fence::Options),
+    Unfence(unfence::Options),
     ConfirmOff(confirm_off::Options),
     Takeover(takeover::Options),
     Reload(reload::Options),
@@ -112,6 +114,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Ticket(options) => ticket::run(options, &client),
         Command::Found(options) => found::run(options, &client),
         Command::Fence(options) => fence::run(options, &client),
+        Command::Unfence(options) => unfence::run(options, &client),
         Command::ConfirmOff(options) => confirm_off::run(options, &client),
         Command::Takeover(options) => takeover::run(options, &client),
         Command::Reload(options) => reload::run(&options, &cli.socket),

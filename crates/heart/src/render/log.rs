@@ -1,8 +1,8 @@
 //! The timeline as sentences, cause first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, ResourceName};
+use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, ResourceName, WhyOff};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -10,25 +10,35 @@ use super::{
     text::{Date, Tone, list, paint, plain},
 };
 
-/// Where the grants went that were seen so far: reports name the epoch, and people want the node.
+/// What was seen so far.
 #[derive(Debug, Default)]
-struct Holders(BTreeMap<ResourceName, (Epoch, NodeName)>);
+struct Holders {
+    /// Where the grants went: reports name the epoch, and people want the node.
+    grants: BTreeMap<ResourceName, (Epoch, NodeName)>,
+    /// Nodes that were to be switched off, and were not lost for that.
+    ordered_off: BTreeSet<NodeName>,
+}
 
 impl Holders {
     fn note(&mut self, change: &Change) {
+        match change {
+            Change::OrderOff { node, .. } => self.ordered_off.insert(node.clone()),
+            Change::WithdrawOff { node, .. } | Change::Admit { node, .. } => self.ordered_off.remove(node),
+            _ => false,
+        };
         let (Change::TakeOver { grants, .. } | Change::Grant { grants } | Change::Close { grants, .. }) =
             change
         else {
             return;
         };
         for grant in grants {
-            self.0.insert(grant.resource.clone(), (grant.epoch, grant.node.clone()));
+            self.grants.insert(grant.resource.clone(), (grant.epoch, grant.node.clone()));
         }
     }
 
     /// ` on ada`, if that is known.
     fn place(&self, resource: &ResourceName, epoch: Epoch) -> String {
-        match self.0.get(resource) {
+        match self.grants.get(resource) {
             Some((known, node)) if *known == epoch => format!(" on {node}"),
             Some(_) | None => String::new(),
         }
@@ -87,6 +97,9 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         }
         Change::Configure { digest, .. } => configured(*digest),
         Change::Admit { node, session } => format!("{node} takes part (session {session})"),
+        Change::TakeOver { node, session, grants } if holders.ordered_off.contains(node) => {
+            then(format!("{node} may run nothing any more: its session {session} was taken over"), grants)
+        }
         Change::TakeOver { node, session, grants } => {
             then(format!("{node} is lost: its session {session} was taken over"), grants)
         }
@@ -96,17 +109,7 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             then(format!("{resource} has ended{place} (epoch {epoch})"), grants)
         }
         Change::Report { resource, epoch, activity } => {
-            let place = holders.place(resource, *epoch);
-            match activity {
-                Activity::Stopped => format!("{resource} is stopped{place} (epoch {epoch})"),
-                Activity::Starting => format!("{resource} starts{place} (epoch {epoch})"),
-                Activity::Running => format!("{resource} runs{place} (epoch {epoch})"),
-                Activity::Stopping => format!("{resource} stops{place} (epoch {epoch})"),
-                Activity::Failed(why) => format!("{resource} failed{place} (epoch {epoch}): {why}"),
-                Activity::Stuck(why) => {
-                    format!("{resource} could not be stopped{place} (epoch {epoch}): {why}")
-                }
-            }
+            reported(resource, &holders.place(resource, *epoch), *epoch, activity)
         }
         Change::Failure { resource, node, message, .. } => {
             format!("a failure of {resource} counts against {node}: {message}")
@@ -117,7 +120,11 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         | Change::Fence { .. }
         | Change::Fenced { .. }
         | Change::ConfirmOff { .. }
-        | Change::FenceAgain { .. } => of_fencing(change),
+        | Change::FenceAgain { .. }
+        | Change::OrderOff { .. }
+        | Change::WithdrawOff { .. }
+        | Change::OrderOn { .. }
+        | Change::TurnedOn { .. } => of_fencing(change),
         Change::Rest { digest } => {
             format!("all voters have kept to the configuration with digest {digest:016x} for long enough")
         }
@@ -141,6 +148,18 @@ fn sentence(change: &Change, holders: &Holders) -> String {
                 }
             }
         }
+    }
+}
+
+/// How something is, as its holder said it.
+fn reported(resource: &ResourceName, place: &str, epoch: Epoch, activity: &Activity) -> String {
+    match activity {
+        Activity::Stopped => format!("{resource} is stopped{place} (epoch {epoch})"),
+        Activity::Starting => format!("{resource} starts{place} (epoch {epoch})"),
+        Activity::Running => format!("{resource} runs{place} (epoch {epoch})"),
+        Activity::Stopping => format!("{resource} stops{place} (epoch {epoch})"),
+        Activity::Failed(why) => format!("{resource} failed{place} (epoch {epoch}): {why}"),
+        Activity::Stuck(why) => format!("{resource} could not be stopped{place} (epoch {epoch}): {why}"),
     }
 }
 
@@ -203,8 +222,24 @@ fn of_fencing(change: &Change) -> String {
         Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
             format!("attempt {attempt} to switch {node} off proved nothing: {message}")
         }
+        Change::Fenced { node, outcome: FenceOutcome::On, .. } => format!("{node} has power"),
         Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
         Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
+        Change::OrderOff { node, order } => {
+            let then = if order.reboot { ", and to boot again" } else { "" };
+            match &order.why {
+                WhyOff::Asked { who } => format!("{who} wants {node} to be switched off{then}"),
+                WhyOff::Stuck { resource, .. } => {
+                    format!("{resource} cannot be stopped on {node}, so {node} is to be switched off{then}")
+                }
+            }
+        }
+        Change::WithdrawOff { node, because, .. } => {
+            format!("{node} is not switched off after all: {because}")
+        }
+        Change::OrderOn { node, who } => format!("{who} wants {node} to get power"),
+        Change::TurnedOn { node, failure: None, .. } => format!("{node} has power"),
+        Change::TurnedOn { node, failure: Some(why), .. } => format!("{node} got no power: {why}"),
         _ => String::new(),
     }
 }
@@ -216,8 +251,13 @@ fn tone(change: &Change) -> Tone {
         | Change::Force(_)
         | Change::Failure { .. }
         | Change::Fence { .. }
+        | Change::OrderOff { .. }
+        | Change::TurnedOn { failure: Some(_), .. }
         | Change::Fenced { outcome: FenceOutcome::Failed { .. }, .. } => Tone::Bad,
-        Change::Fenced { outcome: FenceOutcome::Off | FenceOutcome::Silent, .. } => Tone::Good,
+        Change::TurnedOn { failure: None, .. }
+        | Change::Fenced { outcome: FenceOutcome::Off | FenceOutcome::On | FenceOutcome::Silent, .. } => {
+            Tone::Good
+        }
         Change::Report { activity, .. } => match activity {
             Activity::Failed(_) | Activity::Stuck(_) => Tone::Bad,
             Activity::Running => Tone::Good,
@@ -229,7 +269,9 @@ fn tone(change: &Change) -> Tone {
         | Change::Forgive { .. }
         | Change::Release { .. }
         | Change::ConfirmOff { .. }
-        | Change::FenceAgain { .. } => Tone::Between,
+        | Change::FenceAgain { .. }
+        | Change::WithdrawOff { .. }
+        | Change::OrderOn { .. } => Tone::Between,
         Change::Found { .. }
         | Change::Configure { .. }
         | Change::Rest { .. }

@@ -1,8 +1,8 @@
 //! Whole outputs, as people see them. Change the words there, and review them here.
 
 use heart_model::{
-    Activity, BootId, Epoch, FenceOutcome, Guard, Intent, LogIndex, NodeName, Reason, Refusal, ResourceName,
-    Session, SessionNumber,
+    Activity, BootId, Epoch, FenceOutcome, Guard, Intent, LogIndex, NodeName, OffOrder, Reason, Refusal,
+    ResourceName, Session, SessionNumber, WhyOff,
 };
 use heart_node::{
     core::{NodeView, ResourceView, StatusView},
@@ -408,6 +408,8 @@ fn the_log_of_a_node_that_is_switched_off() {
     let boot = session().boot;
     let fence = |attempt| Change::Fence { node: ada(), boot, by: bob(), session: session(), attempt };
     let ended = |attempt, outcome| Change::Fenced { node: ada(), boot, attempt, outcome };
+    let order = |why, reboot| OffOrder { boot, why, if_heard: true, reboot };
+    let stuck = WhyOff::Stuck { resource: site(), epoch: Epoch(4) };
     let story = timeline(vec![
         Change::TakeOver { node: ada(), session: session(), grants: Vec::new() },
         fence(1),
@@ -416,6 +418,13 @@ fn the_log_of_a_node_that_is_switched_off() {
         ended(2, FenceOutcome::Off),
         Change::FenceAgain { node: ada() },
         Change::ConfirmOff { node: ada(), boot, who: "eve".into() },
+        Change::OrderOff { node: bob(), order: order(WhyOff::Asked { who: "eve".into() }, true) },
+        Change::TakeOver { node: bob(), session: session(), grants: Vec::new() },
+        Change::WithdrawOff { node: bob(), boot, because: "it leads, and nobody else can".into() },
+        Change::OrderOff { node: ada(), order: order(stuck, false) },
+        Change::OrderOn { node: ada(), who: "eve".into() },
+        Change::TurnedOn { node: ada(), attempt: 3, failure: Some("no answer".into()) },
+        Change::TurnedOn { node: bob(), attempt: 4, failure: None },
     ]);
     let told = log(&story, 0, &LOOK);
     for line in [
@@ -425,6 +434,13 @@ fn the_log_of_a_node_that_is_switched_off() {
         "ada is proven off",
         "somebody asked to try again to switch ada off",
         "eve says that ada is off",
+        "eve wants bob to be switched off, and to boot again",
+        "bob may run nothing any more: its session 3f2a0001.1 was taken over",
+        "bob is not switched off after all: it leads, and nobody else can",
+        "site cannot be stopped on ada, so ada is to be switched off",
+        "eve wants ada to get power",
+        "ada got no power: no answer",
+        "bob has power",
     ] {
         assert!(told.lines().any(|told| told.ends_with(line)), "{line}:\n{told}");
     }

@@ -29,9 +29,9 @@ metadata)
 </parameters></resource-agent>
 END
     exit 0;;
-off)
+on|off)
     [ "$(cat $dir/mode)" = refuses ] && { echo "ERROR: the switch does not let us in" >&2; exit 1; }
-    echo "$plug" > $dir/orders
+    echo "$action $plug" > $dir/orders
     # Whoever is at the other end opens this when it is done, whatever that was.
     read -r _ < $dir/done
     exit 0;;
@@ -51,8 +51,8 @@ command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/disk-starts; exec sleep inf
 /// How long somebody sits at the other end of the pipes: longer than any test.
 const SITS: Duration = Duration::from_secs(120);
 
-/// Sits at the other end of a node's pipes until the lab ends: takes the power of whom it names, unless the switch
-/// only says so.
+/// Sits at the other end of a node's pipes until the lab ends: takes the power of whom it names, or gives it, unless
+/// the switch only says so.
 pub(crate) fn work(lab: &str, node: &str) {
     let (lab, node) = (Lab::attach(lab).unwrap(), node.to_owned());
     thread::spawn(move || {
@@ -61,11 +61,15 @@ pub(crate) fn work(lab: &str, node: &str) {
             let order = node.spawn(&["cat", "/var/lib/switch/orders"]).ok()?.output(SITS).ok()?;
             order.exit.is_success().then_some(order.stdout.trim().to_owned())
         };
-        while let Some(target) = next() {
+        while let Some(order) = next() {
+            let Some((action, target)) = order.split_once(' ') else { continue };
             if node.read("/var/lib/switch/mode").is_ok_and(|mode| mode.trim() == "works") {
-                // That it is off already is no mistake.
-                lab.power_cut(&target).ok();
-                node.write(&format!("/var/lib/switch/{target}"), "off\n").unwrap();
+                // That it is so already is no mistake.
+                match action {
+                    "off" => lab.power_cut(target).ok(),
+                    _ => lab.boot(target).ok(),
+                };
+                node.write(&format!("/var/lib/switch/{target}"), &format!("{action}\n")).unwrap();
             }
             node.shell("echo done > /var/lib/switch/done").unwrap();
         }
@@ -165,6 +169,38 @@ fn a_node_that_is_cut_off_is_switched_off_before_its_disk_is_used_elsewhere() {
     cluster.no_overlap();
 }
 
+/// As a person does it, who sees what it costs before.
+#[test]
+fn a_node_that_is_heard_is_switched_off_and_boots_again() {
+    let Some(cluster) = start(3) else { return };
+    let first = await_disk(&cluster, "");
+    let other = cluster.others(&first)[0].clone();
+    let heart = |words: &[&str]| {
+        cluster
+            .lab
+            .node(&other)
+            .exec(&[&["timeout", "30", "heart", "fence", &first], words].concat())
+            .unwrap()
+    };
+    let refused = heart(&[]);
+    assert!(!refused.exit.is_success() && refused.stderr.contains("it runs"), "{refused:?}");
+    let ended = heart(&["--anyway", "--reboot"]);
+    assert!(ended.exit.is_success() && ended.stdout.contains("boot again"), "{ended:?}");
+    let second = await_disk(&cluster, &first);
+    Cluster::until("it is online again", || {
+        let view = cluster.view_of(&other)?;
+        ensure!(view.nodes[&first].state == "online", "{first} is {}", view.nodes[&first].state);
+        Ok(())
+    });
+    let log = cluster.lab.node(&other).exec(&["heart", "log"]).unwrap().stdout;
+    for said in ["wants", "may run nothing any more", "is proven off", "has power", "takes part"] {
+        assert!(log.lines().any(|line| line.contains(&first) && line.contains(said)), "{said}:\n{log}");
+    }
+    assert_eq!(disk(&cluster.view().unwrap()).unwrap(), second, "nothing moves back");
+    assert_eq!(starts(&cluster), 2, "once here and once there");
+    cluster.no_overlap();
+}
+
 #[test]
 fn a_wrong_outlet_is_found_before_it_is_needed() {
     let Some(cluster) = start(3) else { return };
@@ -214,7 +250,10 @@ fn a_switch_that_proves_nothing_is_given_up_and_a_person_goes_on() {
     assert!(disk(&view).is_err(), "nobody knows whether it is off: {:?}", view.resources["disk"]);
     set(&cluster, "refuses", &first);
     let node = NodeName::new(&first).unwrap();
-    let again = ask(&cluster, &Request::Fence { node: node.clone() });
+    let again = ask(
+        &cluster,
+        &Request::Fence { node: node.clone(), who: "root".into(), anyway: false, reboot: false },
+    );
     assert!(matches!(again, Response::Accepted { .. }), "{again:?}");
     status("the switch does not let us in");
     // A person looks, and says so.

@@ -6,18 +6,20 @@
 //! what is broken. After [`ROUNDS_MAX`] rounds nothing is tried any more until a person asks for it.
 
 use heart_model::{
-    Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Moment, NodeName, NodeState, ResourceName,
-    Session, Spec, longest_fence,
+    Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Moment, NodeName, NodeState,
+    NodeStatus, OffOrder, Other, ResourceName, Session, Spec, WhenStuck, WhyOff, longest_fence,
 };
 use std::collections::BTreeMap;
 
 use super::{Conductor, Score, Work};
-use crate::ledger::{Change, Fencing, NewGrant, NodeLedger};
+use crate::ledger::{Change, Fencing, Ledger, NewGrant, NodeLedger, ResourceLedger, attempts_max, devices};
 
-/// How often each level of devices is tried.
-const ROUNDS_MAX: u32 = 3;
 /// How long is waited after an attempt that proved nothing.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// For how many lost-afters a node may be heard after a device said that it is off: what was on its way then is one.
+const SPEAKS_ON: u32 = 2;
+/// For how many lost-afters a node that is to be switched off may keep its vote: changes of who votes lie apart.
+const VOTES_ON: u32 = 4;
 
 /// What the leader remembers of attempts.
 #[derive(Debug, Default)]
@@ -28,6 +30,10 @@ pub(super) struct Fences {
     gone: BTreeMap<NodeName, (u32, Moment)>,
     /// Since when so many attempts have failed.
     failed: BTreeMap<NodeName, (u32, Moment)>,
+    /// Since when a node is heard that is said to be off, by attempt.
+    speaks: BTreeMap<NodeName, (u32, Moment)>,
+    /// Since when a node that is to be switched off keeps its vote, by the number of the last attempt.
+    votes: BTreeMap<NodeName, (u32, Moment)>,
 }
 
 /// Since when this number is known of a node; from now on, if it is new.
@@ -52,13 +58,45 @@ impl Conductor {
         score: &Score<'s>,
         from: &mut BTreeMap<&'s NodeName, (Session, Vec<NewGrant>)>,
     ) {
+        let lost = |node| self.status.nodes.get(node).is_some_and(|node| node.state == NodeState::Lost);
         let guarded = score.ledger.resources.iter().filter(|(name, _)| is_fence_guarded(spec, name));
         for (name, grant) in guarded.filter_map(|(name, resource)| Some((name, resource.grant.as_ref()?))) {
-            let lost = self.status.nodes.get(&grant.node).is_some_and(|node| node.state == NodeState::Lost);
-            if lost && !devices(spec, &grant.node).is_empty() && self.goes_elsewhere(name, &grant.node) {
+            if lost(&grant.node)
+                && !devices(spec, &grant.node).is_empty()
+                && self.goes_elsewhere(name, &grant.node)
+            {
                 from.entry(&grant.node).or_insert((grant.session, Vec::new()));
             }
         }
+        let me = &score.names[score.sights.me];
+        for (name, known) in score.ledger.nodes.iter().filter(|(name, _)| *name != me) {
+            let (Some(session), Some(order)) = (known.session, &known.fence.ordered) else { continue };
+            if order.boot == session.boot && (order.if_heard || lost(name)) {
+                from.entry(name).or_insert((session, Vec::new()));
+            }
+        }
+    }
+
+    /// Nodes that have to be switched off for what cannot be stopped there: the file says that it is worth a node, and
+    /// another node could run it.
+    #[must_use]
+    pub fn stuck(&self, spec: &Spec, ledger: &Ledger) -> Vec<(NodeName, OffOrder)> {
+        let order = |(name, known): (&ResourceName, &ResourceLedger)| {
+            let grant = known.grant.as_ref().filter(|grant| known.cost_a_node < grant.epoch)?;
+            let resource = spec.granted(name).filter(|resource| resource.when_stuck == WhenStuck::Fence)?;
+            let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session)?;
+            let inventory = facts.resources.get(name).filter(|inventory| inventory.epoch == grant.epoch)?;
+            let is_stuck = inventory.given_up && matches!(inventory.activity, Activity::Stuck(_));
+            let could = |(other, status): (&NodeName, &NodeStatus)| {
+                let never = resource.wishes.never.iter().any(|never| *never == Other::Node(other.clone()));
+                *other != grant.node && status.state == NodeState::Online && !never
+            };
+            let goes_on = is_stuck && self.status.nodes.iter().any(could);
+            let why = WhyOff::Stuck { resource: name.clone(), epoch: grant.epoch };
+            let order = OffOrder { boot: grant.session.boot, why, if_heard: true, reboot: false };
+            (goes_on && is_told(devices(spec, &grant.node))).then(|| (grant.node.clone(), order))
+        };
+        ledger.resources.iter().filter_map(order).collect()
     }
 
     /// Whether another node is to run it: where none can, nobody has to be switched off for it.
@@ -73,8 +111,13 @@ impl Conductor {
             let Some(ledger) = score.ledger.nodes.get(name) else { continue };
             let change = match &ledger.fence.fencing {
                 Some(fencing) => self.end_fencing(now, spec, score, name, fencing),
-                None if score.sights.heard(slot).is_some() || !score.may_judge => None,
-                None => self.begin_fencing(now, spec, score, name, ledger),
+                None => {
+                    let heard = score.sights.heard(slot);
+                    work.proposals.extend(heard.and_then(|seen| spared(name, ledger, seen.boot)));
+                    let ordered = heard.is_some_and(|seen| ledger.fence.is_ordered_off(seen.boot));
+                    let may = score.may_judge && (heard.is_none() || ordered);
+                    may.then(|| self.begin_fencing(now, spec, score, name, ledger)).flatten()
+                }
             };
             work.proposals.extend(change);
         }
@@ -95,12 +138,17 @@ impl Conductor {
             *from == fencing.by && report.boot == boot && report.attempt == attempt
         };
         if let Some((_, report)) = self.fences.reports.get(node).filter(is_meant) {
-            let heard = score.names.iter().position(|name| name == node);
-            let heard = heard.is_some_and(|slot| score.sights.heard(slot).is_some());
-            if report.outcome == FenceOutcome::Silent && heard {
-                return ended(FenceOutcome::Failed { message: format!("{node} is heard again") });
-            }
-            return ended(report.outcome.clone());
+            let slot = score.names.iter().position(|name| name == node);
+            let heard = slot.and_then(|slot| score.sights.heard(slot));
+            return match &report.outcome {
+                FenceOutcome::Silent if heard.is_some() => {
+                    ended(FenceOutcome::Failed { message: format!("{node} is heard again") })
+                }
+                FenceOutcome::Off if heard.is_some_and(|seen| seen.boot == boot) => {
+                    self.doubt_device(now, node, attempt).and_then(ended)
+                }
+                outcome => ended(outcome.clone()),
+            };
         }
         let holder = score.ledger.nodes.get(&fencing.by).and_then(|holder| holder.session);
         if holder == Some(fencing.session) {
@@ -121,6 +169,32 @@ impl Conductor {
         None
     }
 
+    /// A device says that a node is off, and its same life was heard a moment ago: either it falls silent now, or the
+    /// device does not tell the truth (SAFETY rule 11).
+    fn doubt_device(&mut self, now: Moment, node: &NodeName, attempt: u32) -> Option<FenceOutcome> {
+        let until = since(&mut self.fences.speaks, node, attempt, now).after(self.lost_after * SPEAKS_ON);
+        if now.has_surely_reached(until) {
+            let message = format!(
+                "its device says that {node} is off, and {node} is still heard: it is of another outlet, or lies"
+            );
+            return Some(FenceOutcome::Failed { message });
+        }
+        self.wake_at(until);
+        None
+    }
+
+    /// Whether a node that is to be switched off has a vote still that is about to be taken from it: without that those
+    /// that are left may be too few to go on.
+    fn waits_for_vote(&mut self, now: Moment, score: &Score<'_>, node: &NodeName, attempts: u32) -> bool {
+        let votes = score.losing_votes.iter().any(|&slot| score.names[slot] == *node);
+        let until = since(&mut self.fences.votes, node, attempts, now).after(self.lost_after * VOTES_ON);
+        let waits = votes && !now.has_surely_reached(until);
+        if waits {
+            self.wake_at(until);
+        }
+        waits
+    }
+
     fn begin_fencing(
         &mut self,
         now: Moment,
@@ -132,12 +206,17 @@ impl Conductor {
         let over = ledger.taken_over.filter(|_| ledger.session.is_none())?;
         let levels = devices(spec, node).len();
         let failures = ledger.fence.fence_failures;
-        let waits = score.ledger.resources.iter().any(|(name, resource)| {
+        let ordered = ledger.fence.ordered.as_ref().is_some_and(|order| order.boot == over.boot);
+        let mut held = score.ledger.resources.iter();
+        let waits = held.any(|(name, resource)| {
             is_fence_guarded(spec, name)
                 && resource.until_gone.contains(&(node.clone(), over))
                 && self.goes_elsewhere(name, node)
         });
-        if !waits || ledger.fence.off == Some(over.boot) || failures >= attempts_max(levels) {
+        if ordered && self.waits_for_vote(now, score, node, ledger.fence.attempts) {
+            return None;
+        }
+        if !(waits || ordered) || ledger.fence.off == Some(over.boot) || failures >= attempts_max(levels) {
             return None;
         }
         if failures > 0 {
@@ -169,14 +248,17 @@ impl Conductor {
     }
 }
 
-/// How many attempts are made with so many levels of devices, before a person is asked.
-pub(crate) fn attempts_max(levels: usize) -> u32 {
-    u32::try_from(levels).unwrap_or(u32::MAX).saturating_mul(ROUNDS_MAX)
+/// A node that was to be switched off because it was lost, and is heard again and takes part.
+fn spared(node: &NodeName, ledger: &NodeLedger, heard: BootId) -> Option<Change> {
+    let order = ledger.fence.ordered.as_ref().filter(|order| !order.if_heard)?;
+    let back = ledger.session.is_some_and(|session| session.boot == heard) && order.boot == heard;
+    let because = format!("{node} is heard again");
+    back.then(|| Change::WithdrawOff { node: node.clone(), boot: heard, because })
 }
 
-/// What can switch a node off, level by level.
-pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevice>] {
-    spec.nodes.get(node).map_or(&[], |node| &node.fence)
+/// Whether something can be told to switch a node off: its own watchdog cannot.
+pub(crate) fn is_told(levels: &[Vec<FenceDevice>]) -> bool {
+    levels.iter().any(|level| !level.iter().any(FenceDevice::is_watchdog))
 }
 
 fn is_fence_guarded(spec: &Spec, name: &ResourceName) -> bool {

@@ -106,10 +106,15 @@ impl Core {
         if agreement.leads() {
             let works = self.disk_works || agreement.members().0.len() == 1;
             let established = self.conductor.is_some();
-            if (established && !backed) || !works {
+            // Who stood still did not notice it if the others were gone for a while (SAFETY rules 6 and 14).
+            let stood = self.stood_still && established && agreement.members().0.len() > 1;
+            if (established && !backed) || stood || !works {
                 agreement.step_down();
-                out.actions
-                    .push(Action::Note("no quorum stands behind this leader any more: stepping down".into()));
+                let why = match stood {
+                    true => "this leader stood still for too long",
+                    false => "no quorum stands behind this leader any more",
+                };
+                out.actions.push(Action::Note(format!("{why}: stepping down")));
             }
         } else {
             let order = candidates(&self.sights, board, now).filter(|_| backed && may_begin);
@@ -249,6 +254,7 @@ impl Core {
             activity: heart_model::Activity::Stopped,
             closed: heart_model::Epoch(0),
             slow: None,
+            given_up: false,
         });
         let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
         self.tell_leader(Message::Report(report), now, out);

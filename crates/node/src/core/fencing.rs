@@ -4,20 +4,16 @@
 //! was given to and with a lease, as a start is, and not on a node that is heard again (SAFETY rules 10 to 12).
 
 use heart_model::{
-    BootId, Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeId,
-    NodeName, Term, Timing, ToExecutor,
+    BootId, Duration, FenceAct, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment,
+    NodeId, NodeName, Term, Timing, ToExecutor,
 };
 
-use super::{Action, Core, Message, Out, Response, requests::refused};
+use super::{Action, Core, Message, Out};
 use crate::{
     board::Board,
-    conductor::fencing::{attempts_max, devices},
-    ledger::{Change, Fencing, NodeLedger},
+    ledger::{Fencing, devices},
     plant::{Bug, is_planted},
 };
-
-/// Longest name of a person that is kept, in characters.
-pub(super) const WHO_MAX: usize = 100;
 
 /// One right of this node.
 #[derive(Debug)]
@@ -89,10 +85,14 @@ impl Core {
         let failed = |message: String| {
             Some(FenceReport { node: node.clone(), boot, attempt, outcome: FenceOutcome::Failed { message } })
         };
-        let failures = self.ledger.nodes.get(node).map_or(0, |known| known.fence.fence_failures);
+        let fence = self.ledger.nodes.get(node).map(|known| &known.fence);
+        let failures = fence.map_or(0, |fence| fence.fence_failures);
+        let ordered = fence.is_some_and(|fence| fence.is_ordered_off(boot));
         let level = (failures as usize).checked_rem(levels.len());
         match level {
-            _ if heard.is_some() => duty.report = failed(format!("{node} is heard again")),
+            _ if heard.is_some_and(|seen| !ordered || seen.boot != boot) => {
+                duty.report = failed(format!("{node} is heard again"));
+            }
             None => duty.report = failed(format!("no device is configured that switches {node} off")),
             Some(level) => {
                 if board.is_deposed() || now.may_have_reached(board.lease_until()) {
@@ -114,6 +114,7 @@ impl Core {
                     boot,
                     attempt,
                     devices,
+                    act: FenceAct::Off,
                     right: FenceRight::Agreed,
                     hesitation: Duration::ZERO,
                 };
@@ -147,12 +148,16 @@ impl Core {
 
     /// The executor says how an attempt ended.
     pub(super) fn on_fenced(&mut self, report: FenceReport, out: &mut Out) {
+        if self.switching.on_report(&report) {
+            return;
+        }
         let of = self.duties.get_mut(&report.node);
         let Some(duty) = of.filter(|duty| (duty.boot, duty.attempt) == (report.boot, report.attempt)) else {
             return;
         };
         let said = match &report.outcome {
             FenceOutcome::Off => format!("{} is off", report.node),
+            FenceOutcome::On => format!("{} has power", report.node),
             FenceOutcome::Silent => {
                 format!("{} was silent for long enough: it is off, or has let go", report.node)
             }
@@ -166,132 +171,12 @@ impl Core {
     pub(super) fn fence_anew(&mut self) {
         let told = |duty: &&mut Duty| duty.report.is_none() && duty.silent_until.is_none();
         self.duties.values_mut().filter(told).for_each(|duty| duty.begun = false);
+        self.switching.begin_anew();
         self.proofs.begin_anew();
     }
 
     /// Whether this node has to switch another one off, and has not yet.
     pub(super) fn is_fencing(&self) -> bool {
         self.duties.values().any(|duty| duty.report.is_none())
-    }
-}
-
-/// What people ask of the leader.
-impl Core {
-    /// A person wants a node switched off that it was given up to switch off.
-    pub(super) fn fence_again(&mut self, node: &NodeName) -> Response {
-        let known = match self.lost_node(node) {
-            Ok(known) => known,
-            Err(refused) => return refused,
-        };
-        if let Some(fencing) = &known.fence.fencing {
-            let text = format!("{} is switching {node} off at the moment", fencing.by);
-            return Response::Accepted { text };
-        }
-        let none = self.ledger.spec.as_ref().is_none_or(|spec| devices(spec, node).is_empty());
-        if none {
-            return refused(
-                format!("no device is configured that switches {node} off"),
-                format!(
-                    "`fence` in `[node.{node}]` names one; if {node} is off for certain, `heart confirm-off {node}`"
-                ),
-            );
-        }
-        if known.fence.fence_failures == 0 {
-            return refused(
-                format!("nothing waits for the proof that {node} is off, so it is left alone"),
-                format!("`heart why RESOURCE` says what a resource waits for; `heart log` what {node} ran"),
-            );
-        }
-        self.intend(Change::FenceAgain { node: node.clone() }, format!("{node} is to be switched off"))
-    }
-
-    /// A person answers for it that a node is off.
-    pub(super) fn confirm_off(&mut self, node: &NodeName, who: &str) -> Response {
-        let known = match self.lost_node(node) {
-            Ok(known) => known.clone(),
-            Err(refused) => return refused,
-        };
-        let Some(session) = known.session.or(known.taken_over) else {
-            return refused(
-                format!("{node} never took part, so nothing waits for it"),
-                "nothing has to be done".into(),
-            );
-        };
-        if known.session.is_some() {
-            let take = Change::TakeOver { node: node.clone(), session, grants: Vec::new() };
-            let taken = self.intend(take, String::new());
-            if !matches!(taken, Response::Accepted { .. }) {
-                return taken;
-            }
-        }
-        let who = who.chars().take(WHO_MAX).collect();
-        let confirm = Change::ConfirmOff { node: node.clone(), boot: session.boot, who };
-        self.intend(confirm, format!("{node} counts as off: what it ran may be started elsewhere"))
-    }
-
-    /// A node that nobody hears.
-    fn lost_node(&self, node: &NodeName) -> Result<&NodeLedger, Response> {
-        self.known_node(node)?;
-        let heard = self.names.iter().position(|name| name == node).is_some_and(|slot| {
-            slot == self.slot || self.sights.heard(slot).is_some() || !self.sights.is_lost(slot)
-        });
-        if heard {
-            let error = format!("{node} is heard: it is not off, and nobody has to switch it off");
-            return Err(refused(error, format!("`heart standby {node}` empties it in an orderly way")));
-        }
-        let known = self.ledger.nodes.get(node);
-        let known = known
-            .ok_or_else(|| refused(format!("{node} never took part"), "nothing has to be done".into()))?;
-        if known.is_off() {
-            return Err(refused(format!("{node} is off already"), "nothing has to be done".into()));
-        }
-        Ok(known)
-    }
-
-    /// What is wrong with switching nodes off, and what a person can do.
-    pub(super) fn view_of_fencing(&self) -> Vec<String> {
-        let mut said: Vec<String> =
-            self.ledger.nodes.keys().filter_map(|node| self.attempts_against(node)).collect();
-        for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
-            let name = &self.names[seen.slot];
-            let fence = self.ledger.nodes.get(name).map(|known| &known.fence);
-            let off = fence.filter(|fence| !fence.is_silent).and_then(|fence| fence.off);
-            if off == Some(seen.boot) {
-                said.push(format!(
-                    "{name} is heard although it was proven off: what switches it off does not tell the truth; \
-                     {name} is not taken in before it is booted anew"
-                ));
-            }
-        }
-        said
-    }
-
-    /// Whether no attempt follows by itself.
-    fn is_given_up(&self, node: &NodeName, failures: u32) -> bool {
-        let levels = self.ledger.spec.as_ref().map_or(0, |spec| devices(spec, node).len());
-        attempts_max(levels) <= failures
-    }
-
-    /// How far it is with switching a node off.
-    pub(super) fn attempts_against(&self, node: &NodeName) -> Option<String> {
-        let known = self.ledger.nodes.get(node).filter(|known| known.session.is_none())?;
-        let fence = &known.fence;
-        let failures = fence.fence_failures;
-        let last = fence.attempts.saturating_sub(u32::from(fence.fencing.is_some()));
-        let failed = fence.fence_failure.as_ref().map(|why| format!("; attempt {last} failed: {why}"));
-        let failed = failed.unwrap_or_default();
-        match &fence.fencing {
-            Some(fencing) => {
-                Some(format!("{} switches {node} off, attempt {}{failed}", fencing.by, fencing.attempt))
-            }
-            None if !self.is_given_up(node, failures) && failures > 0 => {
-                Some(format!("{node} may not be off{failed}; the next attempt follows"))
-            }
-            None if failures > 0 => Some(format!(
-                "{node} may not be off{failed}; `heart fence {node}` tries again, `heart confirm-off {node}` says \
-                 that it is off for certain"
-            )),
-            None => None,
-        }
     }
 }

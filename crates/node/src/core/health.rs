@@ -19,6 +19,8 @@ pub(super) struct Health {
     /// It led when it fell sick, and gave that up.
     pub(super) handed_over: bool,
     changed: bool,
+    /// This node is to be switched off: it does not lead if another can, as if it were sick.
+    condemned: bool,
 }
 
 #[derive(Debug)]
@@ -76,13 +78,16 @@ impl Core {
         let before = self.health.facts.len();
         let over = |known: &Known| known.forgotten_at.is_some_and(|at| now.has_surely_reached(at));
         self.health.facts.retain(|_, known| !over(known));
-        let changed = ::core::mem::take(&mut self.health.changed) | (self.health.facts.len() != before);
+        let condemned = self.is_ordered_off(board.session());
+        let changed = ::core::mem::take(&mut self.health.changed)
+            | (self.health.facts.len() != before)
+            | (::core::mem::replace(&mut self.health.condemned, condemned) != condemned);
         if !changed {
             return;
         }
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         let moves = spec.cluster.when_sick == WhenSick::Move;
-        let unwell = moves && self.health.facts.keys().any(|ailment| ailment.hands_over());
+        let unwell = condemned || moves && self.health.facts.keys().any(|ailment| ailment.hands_over());
         let flags = board.flags() & !flag::UNWELL;
         board.set_flags(if unwell { flags | flag::UNWELL } else { flags });
         self.health.handed_over &= unwell;

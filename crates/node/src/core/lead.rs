@@ -14,7 +14,7 @@ use crate::{
 impl Core {
     /// The leader's work.
     pub(super) fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        let leaves = self.leave_in_order(now);
+        let (leaves, losing_votes) = (self.leave_in_order(now), self.losing_votes(now));
         let Some(conductor) = &mut self.conductor else { return };
         let Some(agreement) = self.agreement.as_mut().filter(|agreement| agreement.has_committed_in_term())
         else {
@@ -31,6 +31,7 @@ impl Core {
             left_out: &self.founding.without,
             leaving: self.leaving_since.is_some(),
             leaves: &leaves,
+            losing_votes: &losing_votes,
             flags: board.flags(),
             may_judge: self.listening_until.is_none()
                 && now.has_surely_reached(self.began.after(self.timing.lost_after)),
@@ -54,6 +55,7 @@ impl Core {
         for order in work.orders {
             self.give(order, out);
         }
+        self.switch(now, board.session(), out);
         self.settle_voters(now);
         let rested = self.rest(now);
         if let (Some(change), Some(agreement)) = (rested, &mut self.agreement) {
@@ -115,13 +117,17 @@ impl Core {
         if let Some(agreement) = &mut self.agreement {
             agreement.step_down();
         }
-        let why = if leaves { "leaves" } else { "is sick" };
+        let why = match leaves {
+            true => "leaves",
+            false if self.is_ordered_off(board.session()) => "is to be switched off",
+            false => "is sick",
+        };
         out.actions.push(Action::Note(format!("this node {why}: another shall lead")));
     }
 
     /// How many other voters could lead instead: heard both ways, sound, and not leaving themselves;
     /// with the whole log, if that matters.
-    fn heirs(&self, whole_log: bool) -> usize {
+    pub(super) fn heirs(&self, whole_log: bool) -> usize {
         let Some(agreement) = &self.agreement else { return 0 };
         let (voters, _) = agreement.members();
         let bad = flag::LEAVING | flag::SICK | flag::UNWELL | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;

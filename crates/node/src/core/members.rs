@@ -133,6 +133,11 @@ impl Core {
     /// Whether a quorum of these voters is heard: a change must not leave the cluster without one. An identity that a
     /// node had before it lost its log answers nobody any more.
     fn can_do_with(&self, voters: &[RaftId]) -> bool {
+        self.heard_of(voters) > voters.len() / 2
+    }
+
+    /// How many of these voters are heard, this node counted.
+    fn heard_of(&self, voters: &[RaftId]) -> usize {
         let heard = |id: &&RaftId| {
             self.ids.iter().position(|known| *known == id.node()).is_some_and(|slot| {
                 let has_it = |seen: &Sighting| {
@@ -142,7 +147,7 @@ impl Core {
                     || self.sights.heard(slot).is_some_and(|seen| seen.both_ways && has_it(seen))
             })
         };
-        voters.iter().filter(heard).count() > voters.len() / 2
+        voters.iter().filter(heard).count()
     }
 
     /// Whether a node does not have to vote, because it is proven off or leaves in order.
@@ -150,7 +155,7 @@ impl Core {
         let configured = |name: &NodeName| spec.nodes.get(name).is_some_and(|node| node.voter);
         let is_away = |slot: usize| {
             let is_gone = self.ledger.nodes.get(&self.names[slot]).is_some_and(NodeLedger::is_gone);
-            is_gone || self.leaves_empty(slot)
+            is_gone || self.leaves_empty(slot) || self.is_condemned(slot)
         };
         let all = (0..self.ids.len()).filter(|&slot| configured(&self.names[slot]));
         let mut off: Vec<usize> = all.clone().filter(|&slot| is_away(slot)).collect();
@@ -166,6 +171,30 @@ impl Core {
         let (Some(agreement), Some(spec)) = (&self.agreement, &self.ledger.spec) else { return Vec::new() };
         let others = (0..self.ids.len()).filter(|&slot| slot != self.slot && self.leaves_empty(slot));
         others.filter(|&slot| self.change_of(now, slot, spec, agreement).is_none()).collect()
+    }
+
+    /// Whether the node in this slot is to be switched off, and holds nothing any more.
+    fn is_condemned(&self, slot: usize) -> bool {
+        let known = self.ledger.nodes.get(&self.names[slot]).filter(|known| known.session.is_none());
+        known.is_some_and(|known| known.fence.ordered.is_some())
+    }
+
+    /// Nodes that are to be switched off, and whose vote is taken from them first.
+    pub(super) fn losing_votes(&self, now: Moment) -> Vec<usize> {
+        let (Some(agreement), Some(spec)) = (&self.agreement, &self.ledger.spec) else { return Vec::new() };
+        let condemned = (0..self.ids.len()).filter(|&slot| self.is_condemned(slot));
+        condemned.filter(|&slot| self.change_of(now, slot, spec, agreement).is_some()).collect()
+    }
+
+    /// Whether those that are heard could agree on something without this node, and one of them lead.
+    pub(super) fn can_lose(&self, node: &NodeName) -> bool {
+        let Some(agreement) = &self.agreement else { return false };
+        let (voters, _) = agreement.members();
+        let rest: Vec<RaftId> = voters.iter().copied().filter(|id| id.node() != node.id()).collect();
+        let leads = self.settings.me == *node && self.heirs(true) == 0;
+        // Where an odd number is left, the node loses its vote before it is off.
+        let electors = if rest.len().is_multiple_of(2) { voters.len() } else { rest.len() };
+        !leads && self.heard_of(&rest) > electors / 2
     }
 
     /// Whether the node in this slot was asked to leave, and holds nothing any more.

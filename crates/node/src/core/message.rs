@@ -172,10 +172,26 @@ pub enum Request {
         /// It was made sure that they are: otherwise only what is at stake is said.
         sure: bool,
     },
-    /// Try again to switch a lost node off.
+    /// Switch a node off: again, if that was given up.
     Fence {
         /// Which.
         node: NodeName,
+        /// Who wants it.
+        #[serde(default)]
+        who: String,
+        /// Although it is heard.
+        #[serde(default)]
+        anyway: bool,
+        /// It is to get power again.
+        #[serde(default)]
+        reboot: bool,
+    },
+    /// Give a node power.
+    Unfence {
+        /// Which.
+        node: NodeName,
+        /// Who wants it.
+        who: String,
     },
     /// Try the devices now by which the node that is asked could switch others off, without doing anything.
     Prove {

@@ -21,11 +21,13 @@ mod proofs;
 mod refused;
 mod rejoin;
 mod requests;
+mod state;
+mod switching;
 mod watched;
 
 use heart_model::{
-    BootId, Duration, FromExecutor, HealthChange, Inventory, LogIndex, Moment, NodeId, NodeName, Order,
-    ResourceName, Spec, Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, HealthChange, Inventory, Moment, NodeId, NodeName, Order, ResourceName,
+    Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -40,7 +42,7 @@ use crate::{
     agreement::{self, Agreement, ConfigurationId, RaftId, Ticket, Write},
     board::{Board, Voters, flag},
     conductor::Conductor,
-    ledger::{self, Change, Ledger},
+    ledger::Ledger,
     ownership::{Campaigns, Holder, Revoked, Sights},
     plant::{Bug, is_planted},
     pulse::Sighting,
@@ -186,6 +188,7 @@ pub struct Core {
     orders: VecDeque<Order>,
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
+    switching: switching::Switching,
     half: half::Half,
     watched: watched::Watched,
     proofs: proofs::Proofs,
@@ -195,6 +198,8 @@ pub struct Core {
     /// What the leader answered in this step.
     answers: Vec<(u64, Response)>,
     began: Moment,
+    /// Nothing was decided here for so long that the others may have gone on without this node.
+    stood_still: bool,
     listening_until: Option<Moment>,
     next_tick: Moment,
     disk_works: bool,
@@ -248,6 +253,7 @@ impl Core {
             executor_asked: None,
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
+            switching: switching::Switching::default(),
             half: half::Half::default(),
             watched: watched::Watched::default(),
             proofs: proofs::Proofs::default(),
@@ -256,6 +262,7 @@ impl Core {
             promises: requests::Promises::default(),
             answers: Vec::new(),
             began: now,
+            stood_still: false,
             listening_until: Some(now.after(promised))
                 .filter(|_| virgin || !(settings.handed_over || is_planted(Bug::PromisesForgotten))),
             next_tick: now,
@@ -276,20 +283,25 @@ impl Core {
             ids,
             settings,
         };
+        core.begin(log, virgin, board);
+        core
+    }
+
+    /// Takes up the log that was found.
+    fn begin(&mut self, log: Log, virgin: bool, board: &Board) {
         board.set_leading(None);
-        let mut flags = if core.listening_until.is_some() { flag::LISTENING } else { 0 };
+        let mut flags = if self.listening_until.is_some() { flag::LISTENING } else { 0 };
         match log {
             Log::Empty => flags |= flag::VIRGIN,
             Log::Damaged => flags |= flag::LOG_LOST,
-            Log::Recovered(recovered) => core.take_up(*recovered, board),
+            Log::Recovered(recovered) => self.take_up(*recovered, board),
         }
-        core.half.begin(board.next_frame(), board);
+        self.half.begin(board.next_frame(), board);
         if virgin {
-            core.found();
+            self.found();
         }
         board.set_flags(flags);
-        core.show(board);
-        core
+        self.show(board);
     }
 
     /// The only way in. `wall` is the wall clock in milliseconds since 1970: for people, and for
@@ -297,6 +309,7 @@ impl Core {
     #[must_use]
     pub fn step(&mut self, now: Moment, wall: u64, board: &Board, event: Event) -> Vec<Action> {
         let mut out = Out::default();
+        self.stood_still = now.longest_since(board.progress()) >= self.timing.lost_after;
         board.set_progress(now);
         self.wall = wall;
         match event {
@@ -426,83 +439,6 @@ impl Core {
         }
     }
 
-    fn restore(&mut self, state: &[u8], board: &Board, out: &mut Out) {
-        match Ledger::restore(state) {
-            Ok(ledger) => self.take_state(ledger, board),
-            Err(error) => {
-                out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
-            }
-        }
-        self.ask_executor();
-    }
-
-    /// Takes up a state whole. What was taken over before it binds this voter as if it had appended
-    /// the takeovers itself (SAFETY rule 4).
-    fn take_state(&mut self, ledger: Ledger, board: &Board) {
-        self.ledger = ledger;
-        for (name, session) in self.ledger.taken_over() {
-            self.revoked.on_appended(board, (self.slot, &self.names), name, session);
-            if let Some(slot) = self.names.iter().position(|known| known == name) {
-                board.end(slot, session);
-            }
-        }
-    }
-
-    /// The executor is to be told what is configured, and to say what it has.
-    fn ask_executor(&mut self) {
-        self.executor_told = false;
-        self.executor_asked = None;
-        self.fence_anew();
-    }
-
-    /// Applies what was committed. Whether there was anything.
-    fn apply(&mut self, now: Moment, board: &Board) -> bool {
-        let mut any = false;
-        while let Some(entry) = self.agreement.as_mut().and_then(Agreement::next_committed) {
-            any = true;
-            let index = LogIndex(entry.index);
-            if let Some(change) = agreement::conf_change(&entry) {
-                let text = members::describe(&change, self.ledger.spec.as_ref());
-                self.ledger.on_members(index, text, members::identities(&change));
-                self.on_members(now, index);
-                self.compact_now |= members::takes_in(&change);
-                continue;
-            }
-            let Ok(entry) = ledger::read(&entry.data) else { continue };
-            let held = self.ledger.apply(index, &entry);
-            if let Change::TakeOver { node, session, .. } = &entry.change
-                && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held)
-            {
-                board.end(slot, *session);
-            }
-            if matches!(entry.change, Change::Configure { .. }) {
-                self.half.on_configured();
-                self.ask_executor();
-            }
-            if let Some(conductor) = &mut self.conductor {
-                conductor.on_applied(&entry.change);
-            }
-        }
-        self.show(board);
-        any
-    }
-
-    /// A voter that appends a takeover promises nothing more to that session (SAFETY rule 4).
-    fn revoke(&mut self, appended: &[raft::eraftpb::Entry], board: &Board) {
-        for entry in appended {
-            let Ok(entry) = ledger::read(&entry.data) else { continue };
-            let Change::TakeOver { node, session, .. } = entry.change else { continue };
-            self.revoked.on_appended(board, (self.slot, &self.names), &node, session);
-        }
-    }
-
-    fn compact(&mut self, out: &mut Out) {
-        let Some(agreement) = self.agreement.as_mut().filter(|_| !self.half.is_forcing()) else { return };
-        if ::core::mem::take(&mut self.compact_now) || agreement.length() > LOG_ENTRIES_MAX {
-            out.actions.extend(agreement.compact(&self.ledger.save()).map(Action::Write));
-        }
-    }
-
     /// Puts on the board what the pulse has to tell everybody.
     fn show(&mut self, board: &Board) {
         let Some(agreement) = &self.agreement else {
@@ -543,6 +479,7 @@ impl Core {
             self.conductor.as_ref().and_then(Conductor::next_deadline),
             self.peers.next_deadline(),
             self.members.next_deadline(),
+            self.switching.next_deadline(),
             self.half.next_deadline(),
             self.proofs.next_deadline(),
             self.next_silence(),

@@ -92,6 +92,7 @@ mod tests {
             links: Vec::new(),
             when_sick: heart_model::WhenSick::Move,
             failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
+            after_fence: heart_model::AfterFence::StayOff,
         };
         let timing = Timing { lost_after: Duration::from_secs(seconds), ..Timing::of(Profile::Default) };
         Spec {

@@ -11,7 +11,7 @@
 use heart_model::{BootId, Duration, FenceDevice, FenceProof, Finding, Moment, NodeName, Power, ToExecutor};
 
 use super::{Action, Core, DeviceView, Out, Response, StatusView, requests::refused};
-use crate::conductor::fencing::devices;
+use crate::ledger::devices;
 
 /// Before that nothing is tried: a core that has just begun has more important things to do.
 const FIRST_AFTER: Duration = Duration::from_secs(10);

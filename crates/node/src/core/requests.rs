@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView, Response,
-    StatusView, proofs::not_here,
+    StatusView, proofs::not_here, switching::WantedOff,
 };
 use crate::{
     agreement::Agreement,
@@ -82,7 +82,7 @@ impl Core {
             }
             Some(_) | None => {
                 let again = match &request {
-                    Request::Fence { node } => self.try_again_by_half(node),
+                    Request::Fence { node, .. } => self.try_again_by_half(node),
                     _ => None,
                 };
                 let response = again.unwrap_or_else(|| self.answer_alone(now, &request));
@@ -185,6 +185,7 @@ impl Core {
             | Request::Resume { .. }
             | Request::Ticket { .. }
             | Request::Fence { .. }
+            | Request::Unfence { .. }
             | Request::ConfirmOff { .. }
             | Request::Release { .. }
             | Request::Forgive { .. } => self.no_leader(),
@@ -210,7 +211,10 @@ impl Core {
             },
             Request::Forgive { resource } => self.forgive(resource),
             Request::Release { name } => self.release(name.as_ref()),
-            Request::Fence { node } => self.fence_again(&node),
+            Request::Fence { node, who, anyway, reboot } => {
+                self.fence_now(&node, &WantedOff { who, anyway, reboot })
+            }
+            Request::Unfence { node, who } => self.unfence(&node, &who),
             Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } | Request::TakeOver { .. } => begun(),
@@ -249,6 +253,12 @@ impl Core {
             names => format!("the resources are {}", names.join(", ")),
         };
         refused(format!("no resource is called `{resource}`"), hint)
+    }
+
+    /// Proposes something that nobody waits for; false if that cannot be done now.
+    pub(super) fn propose(&mut self, change: Change) -> bool {
+        let entry = Entry { v: VERSION, at: self.wall, change };
+        self.agreement.as_mut().is_some_and(|agreement| agreement.propose(write(&entry)))
     }
 
     pub(super) fn intend(&mut self, change: Change, text: String) -> Response {

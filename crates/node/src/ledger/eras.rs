@@ -91,6 +91,9 @@ impl Ledger {
                 known.fence.fencing = None;
             }
             self.is_off(node, *boot);
+            if forced.who.is_none() {
+                self.boot_again(node, false);
+            }
         }
         true
     }

@@ -4,11 +4,24 @@
 //! the node that it is aimed at is not taken in: so whatever the device does, and however late, it hits a node that
 //! holds nothing (SAFETY rules 11 and 12).
 
-use heart_model::{BootId, FenceOutcome, NodeName, Session};
+use heart_model::{AfterFence, BootId, FenceDevice, FenceOutcome, NodeName, OffOrder, Session, Spec, WhyOff};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, NodeLedger, failures::clip};
 use crate::plant::{Bug, is_planted};
+
+/// How often each level of devices is tried.
+const ROUNDS_MAX: u32 = 3;
+
+/// How many attempts are made with so many levels of devices, before a person is asked.
+pub(crate) fn attempts_max(levels: usize) -> u32 {
+    u32::try_from(levels).unwrap_or(u32::MAX).saturating_mul(ROUNDS_MAX)
+}
+
+/// What can switch a node off, level by level.
+pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevice>] {
+    spec.nodes.get(node).map_or(&[], |node| &node.fence)
+}
 
 /// A right to switch a node off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +60,36 @@ pub struct FenceLedger {
     /// What was said of the last of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence_failure: Option<String>,
+    /// It is to be switched off, whether it is heard or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OffOrder>,
+    /// It has no power and is to get it; the number of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_on: Option<u32>,
+    /// Why it did not get power.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_failure: Option<String>,
 }
 
 impl FenceLedger {
-    /// Whether a boot may be taken in: nobody may switch the node off, and it was not proven off. A boot that speaks
+    /// Whether this life of the node is to be switched off, even if it is heard.
+    #[must_use]
+    pub fn is_ordered_off(&self, boot: BootId) -> bool {
+        self.ordered.as_ref().is_some_and(|order| order.boot == boot && order.if_heard)
+    }
+
+    fn begin_on(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
+        (self.power_on, self.power_failure) = (Some(self.attempts), None);
+    }
+
+    /// Whether a boot may be taken in: nobody may or shall switch the node off, and it was not proven off. A boot that speaks
     /// after it was proven off shows that the proof was none. One that was only silent may have let go in time.
     #[must_use]
     pub fn lets_in(&self, boot: BootId) -> bool {
         (self.fencing.is_none() || is_planted(Bug::TakenInUnderFire))
             && (self.off != Some(boot) || self.is_silent)
+            && !self.is_ordered_off(boot)
     }
 }
 
@@ -106,14 +140,25 @@ impl Ledger {
         }
         fence.fencing = None;
         match outcome {
-            FenceOutcome::Off => self.is_off(node, boot),
+            FenceOutcome::Off => {
+                let reboot = fence.ordered.as_ref().is_some_and(|order| order.boot == boot && order.reboot);
+                self.is_off(node, boot);
+                self.boot_again(node, reboot);
+            }
             FenceOutcome::Silent => {
                 self.is_off(node, boot);
                 self.nodes.get_mut(node).into_iter().for_each(|ledger| ledger.fence.is_silent = true);
             }
+            // It was to be switched off.
+            FenceOutcome::On => {}
             FenceOutcome::Failed { message } => {
                 fence.fence_failures = fence.fence_failures.saturating_add(1);
                 fence.fence_failure = Some(clip(message));
+                let levels = self.spec.as_ref().map_or(0, |spec| devices(spec, node).len());
+                if fence.fence_failures >= attempts_max(levels) {
+                    // Nothing more is tried: it may as well take part, if it is heard.
+                    fence.ordered = None;
+                }
             }
         }
         true
@@ -140,12 +185,72 @@ impl Ledger {
         again
     }
 
+    /// Somebody wants a node off that takes part, or that nothing waits for. One order at a time, and one for each
+    /// grant of something that could not be stopped.
+    pub(super) fn order_off(&mut self, node: &NodeName, order: &OffOrder) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let over = ledger.taken_over.filter(|_| ledger.left.is_none());
+        let life = ledger.session.or(over).map(|session| session.boot);
+        if life != Some(order.boot) || ledger.fence.off == life || ledger.fence.ordered.is_some() {
+            return false;
+        }
+        if let WhyOff::Stuck { resource, epoch } = &order.why {
+            let Some(resource) = self.resources.get_mut(resource) else { return false };
+            let holds = |grant: &super::Grant| grant.node == *node && grant.epoch == *epoch;
+            if !resource.grant.as_ref().is_some_and(holds) || resource.cost_a_node >= *epoch {
+                return false;
+            }
+            resource.cost_a_node = *epoch;
+        }
+        let fence = &mut ledger.fence;
+        (fence.fence_failures, fence.fence_failure) = (0, None);
+        fence.ordered = Some(order.clone());
+        true
+    }
+
+    pub(super) fn withdraw_off(&mut self, node: &NodeName, boot: BootId) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let ordered = ledger.fence.ordered.as_ref().is_some_and(|order| order.boot == boot);
+        let is_meant = ordered && ledger.fence.fencing.is_none();
+        if is_meant {
+            ledger.fence.ordered = None;
+        }
+        is_meant
+    }
+
+    pub(super) fn order_on(&mut self, node: &NodeName) -> bool {
+        let Some(ledger) = self.nodes.get_mut(node) else { return false };
+        let is_new = ledger.fence.power_on.is_none() && ledger.fence.fencing.is_none();
+        if is_new {
+            ledger.fence.begin_on();
+        }
+        is_new
+    }
+
+    pub(super) fn turned_on(&mut self, node: &NodeName, attempt: u32, failure: Option<&str>) -> bool {
+        let under_way = |ledger: &&mut NodeLedger| ledger.fence.power_on == Some(attempt);
+        let Some(ledger) = self.nodes.get_mut(node).filter(under_way) else { return false };
+        (ledger.fence.power_on, ledger.fence.power_failure) = (None, failure.map(clip));
+        true
+    }
+
+    /// A node that a device has proven off gets power again, if the file or who ordered it says so.
+    pub(super) fn boot_again(&mut self, node: &NodeName, reboot: bool) {
+        let Some(spec) = &self.spec else { return };
+        let has_power = devices(spec, node).iter().flatten().any(FenceDevice::has_power);
+        let boots = reboot || spec.cluster.after_fence == AfterFence::Boot;
+        if let Some(ledger) = self.nodes.get_mut(node).filter(|_| boots && has_power) {
+            ledger.fence.begin_on();
+        }
+    }
+
     /// What this life of the node held is free.
     pub(super) fn is_off(&mut self, node: &NodeName, boot: BootId) {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
             fence.is_silent = false;
+            fence.ordered.take_if(|order| order.boot == boot);
         }
         for resource in self.resources.values_mut() {
             resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);

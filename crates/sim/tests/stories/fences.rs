@@ -77,7 +77,9 @@ fn a_device_that_proves_nothing_is_tried_three_times_and_then_a_person_is_asked(
     story.device("ada", Device::Works);
     story.run_for(5000);
     assert_eq!(story.owner("disk"), None, "nobody asked for it");
-    story.ask("bob", Request::Fence { node: node("ada") }).run_for(4000);
+    story
+        .ask("bob", Request::Fence { node: node("ada"), who: "root".into(), anyway: false, reboot: false })
+        .run_for(4000);
     assert_ne!(story.owner("disk"), None);
 }
 

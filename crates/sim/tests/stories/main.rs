@@ -14,5 +14,6 @@ mod people;
 mod schedules;
 mod sick;
 mod starts;
+mod switched;
 mod told;
 mod watchdogs;

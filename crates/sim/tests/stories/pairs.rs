@@ -49,7 +49,9 @@ fn the_owner_runs_on_while_its_standby_is_switched_off() {
     assert_eq!(story.owner("disk"), Some("ada"));
     assert!(!story.told().contains("nobody runs disk"), "{}", story.told());
     story.device("bob", Device::Works);
-    story.ask("ada", Request::Fence { node: node("bob") }).run_for(5000);
+    story
+        .ask("ada", Request::Fence { node: node("bob"), who: "root".into(), anyway: false, reboot: false })
+        .run_for(5000);
     assert_eq!(story.owner("site"), Some("ada"), "with a lease of its own again");
 }
 

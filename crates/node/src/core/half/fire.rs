@@ -4,18 +4,18 @@
 //! agree to nothing as long as one may act, and neither does this node: what is left is no quorum.
 
 use heart_model::{
-    Duration, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName, ToExecutor,
-    longest_fence,
+    Duration, FenceAct, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment, NodeName,
+    ToExecutor, longest_fence,
 };
 
 use super::{Attempt, Halves, Hold, Stuck};
 use crate::{
     agreement::Agreement,
     board::Board,
-    conductor::fencing::{AGAIN_AFTER, attempts_max, devices},
+    conductor::fencing::AGAIN_AFTER,
     core::{Action, Core, Message, OfHalf, Out},
     half::{self, Turn},
-    ledger::{Ledger, NodeLedger},
+    ledger::{Ledger, NodeLedger, attempts_max, devices},
 };
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
@@ -150,6 +150,7 @@ impl Core {
             boot: attempt.boot,
             attempt: ATTEMPTS_FROM + attempt.failures,
             devices: (*level).clone(),
+            act: FenceAct::Off,
             right: FenceRight::Half,
             hesitation,
         };
@@ -219,7 +220,7 @@ impl Core {
                 return true;
             }
             FenceOutcome::Off => format!("{} is heard, although its device says that it is off", report.node),
-            FenceOutcome::Silent => {
+            FenceOutcome::Silent | FenceOutcome::On => {
                 format!("nothing was heard of {}, which proves nothing here", report.node)
             }
             FenceOutcome::Failed { message } => message.clone(),

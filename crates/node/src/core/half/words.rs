@@ -5,7 +5,7 @@ use heart_model::{Duration, Moment, NodeName};
 use super::{Halves, Stuck, Word};
 use crate::{
     board::Board,
-    core::{Action, Core, Out, Response, fencing::WHO_MAX, requests::refused},
+    core::{Action, Core, Out, Response, requests::refused, switching::WHO_MAX},
 };
 
 /// How long the word of a person holds: it is about what is so now.
