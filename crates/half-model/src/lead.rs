@@ -120,7 +120,7 @@ impl World {
         let gone = (0..PLACES).filter(|&other| setup.configured & 1 << other != 0 && is_gone(other));
         let mut spared: Vec<Node> = gone.collect();
         spared.sort_by_key(|&other| (ledger.voters[other] > 0, other));
-        spared.truncate(configured - voters_left(configured, spared.len()));
+        spared.truncate(configured - voters_left(configured, spared.len(), setup.tie_break || setup.devices));
         for other in (0..self.machines.len()).filter(|&other| other != node) {
             let wanted = setup.configured & 1 << other != 0 && !spared.contains(&other);
             let (theirs, mut voters) = (&self.machines[other], ledger.voters);

@@ -168,11 +168,12 @@ impl From<FenceAgent> for String {
 /// How many nodes vote of those that the configuration names, when so many of these are proven off.
 ///
 /// Who is off would only be missed, and of those that are left fewer could be. An odd number is left: an even one can
-/// lose no more than the odd one below it, and needs one more log that is whole.
+/// lose no more than the odd one below it, and needs one more log that is whole. Only where `halves_go_on`, see
+/// [`Spec::halves_go_on`](crate::Spec::halves_go_on), it can lose one more (SAFETY rule 20).
 #[must_use]
-pub fn voters_left(configured: usize, off: usize) -> usize {
+pub fn voters_left(configured: usize, off: usize, halves_go_on: bool) -> usize {
     let left = configured.saturating_sub(off);
-    if off > 0 && left.is_multiple_of(2) { left + 1 } else { left }
+    if off > 0 && left.is_multiple_of(2) && !halves_go_on { left + 1 } else { left }
 }
 
 /// How long it takes at most to end a program that does not end by itself.
@@ -348,11 +349,19 @@ mod tests {
     use alloc::string::ToString as _;
 
     #[test]
-    fn an_odd_number_of_voters_is_left() {
-        for (configured, off, left) in
-            [(3, 0, 3), (3, 1, 3), (5, 1, 5), (5, 2, 3), (4, 1, 3), (4, 0, 4), (7, 4, 3)]
-        {
-            assert_eq!(voters_left(configured, off), left, "{configured}, {off} of them off");
+    fn an_odd_number_of_voters_is_left_unless_halves_go_on() {
+        for (configured, off, odd, any) in [
+            (3, 0, 3, 3),
+            (3, 1, 3, 2),
+            (3, 2, 1, 1),
+            (5, 1, 5, 4),
+            (5, 2, 3, 3),
+            (4, 1, 3, 3),
+            (4, 0, 4, 4),
+            (7, 4, 3, 3),
+        ] {
+            let left = [false, true].map(|halves_go_on| voters_left(configured, off, halves_go_on));
+            assert_eq!(left, [odd, any], "{configured}, {off} of them off");
         }
     }
 

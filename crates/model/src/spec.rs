@@ -99,6 +99,15 @@ impl Spec {
         (self.nodes.contains_key(node) && self.copies_of(of).is_some()).then_some(resource)
     }
 
+    /// Whether half of the voters can go on without a person when the others are lost: there is a tie-break, or each
+    /// voter has a device that proves it off. Its own watchdog is none: nobody hears from it.
+    #[must_use]
+    pub fn halves_go_on(&self) -> bool {
+        let is_told = |level: &Vec<FenceDevice>| !level.iter().any(FenceDevice::is_watchdog);
+        let mut voters = self.nodes.values().filter(|node| node.voter);
+        self.tie_break.is_some() || voters.all(|node| node.fence.iter().any(is_told))
+    }
+
     /// Whether this is not a resource that runs but the right of one of its copies to be promoted.
     #[must_use]
     pub fn is_promotion(&self, name: &ResourceName) -> bool {

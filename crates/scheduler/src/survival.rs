@@ -106,7 +106,8 @@ impl<'s> Survival<'s> {
         let is_off = |name: &&NodeName| {
             self.settled.nodes.get(*name).is_some_and(|node| node.state == NodeState::Fenced)
         };
-        let voters = voters_left(self.spec.voters().count(), self.spec.voters().filter(is_off).count());
+        let off = self.spec.voters().filter(is_off).count();
+        let voters = voters_left(self.spec.voters().count(), off, self.spec.halves_go_on());
         let is_left =
             |name: &&NodeName| self.settled.nodes.get(*name).is_some_and(takes_part) && !lost.contains(name);
         let left = self.spec.voters().filter(is_left).count();

@@ -162,7 +162,7 @@ impl Core {
         // Who does not vote already is spared first, so that nothing is changed without need.
         off.sort_by_key(|&slot| (voters.iter().any(|id| id.node() == self.ids[slot]), slot));
         let count = all.count();
-        off.truncate(count - voters_left(count, off.len()));
+        off.truncate(count - voters_left(count, off.len(), spec.halves_go_on()));
         off.contains(&slot)
     }
 
@@ -192,8 +192,9 @@ impl Core {
         let (voters, _) = agreement.members();
         let rest: Vec<RaftId> = voters.iter().copied().filter(|id| id.node() != node.id()).collect();
         let leads = self.settings.me == *node && self.heirs(true) == 0;
-        // Where an odd number is left, the node loses its vote before it is off.
-        let electors = if rest.len().is_multiple_of(2) { voters.len() } else { rest.len() };
+        // As it is before the node is off: it loses its vote first, if the others are better off without.
+        let halves_go_on = self.ledger.spec.as_ref().is_some_and(Spec::halves_go_on);
+        let electors = voters_left(voters.len(), voters.len() - rest.len(), halves_go_on);
         !leads && self.heard_of(&rest) > electors / 2
     }
 

@@ -248,3 +248,22 @@ fn nothing_is_tried_while_a_node_is_being_switched_off() {
     story.run_for(20_000).ask("bob", Request::Prove { node: Some(node("cyn")) }).run_for(1000);
     assert!(matches!(story.world.answers.last(), Some(Response::Accepted { .. })));
 }
+
+/// Rule 20: of the two that are left each can have the other switched off, so a third is not needed.
+#[test]
+fn three_nodes_lose_two_one_after_the_other_and_the_last_one_goes_on() {
+    let mut story = story();
+    for _ in 0..2 {
+        let owner = story.owner("disk").expect("somebody runs it").to_owned();
+        story.cut_power(&owner).run_for(6000);
+        for name in ["disk", "site", "address"] {
+            assert_ne!(story.owner(name), None, "{name}, without {owner}");
+        }
+    }
+    for name in ["ada", "bob", "cyn"] {
+        story.switch_on(name);
+    }
+    story.run_for(15_000);
+    let leader = story.place(story.leader().expect("somebody leads"));
+    assert_eq!(story.world.machine(leader).core().map(|core| core.voters().len()), Some(3), "all vote again");
+}
