@@ -76,6 +76,8 @@ pub struct Outcome {
     pub events: u64,
     /// How often something was started.
     pub starts: u64,
+    /// All that the world came to, in one number: its story, its events, its disks and its chance.
+    pub fingerprint: u64,
     /// What happened, if it was kept.
     pub story: Vec<String>,
     /// The claim that did not hold.
@@ -211,6 +213,26 @@ fn kind(seed: u64) -> Kind {
     }
 }
 
+/// What kind of world this seed gives, in a word or two.
+#[must_use]
+pub fn family(seed: u64) -> &'static str {
+    let (fenced, tied) = (seed % FENCED_EVERY == FENCED, TIED.contains(&(seed % TIED_EVERY)));
+    let copied = seed.is_multiple_of(COPIES_EVERY);
+    match (kind(seed), copied, fenced, tied) {
+        (Kind::Parts, _, _, true) => "parting, tie-break",
+        (Kind::Parts, ..) => "parting, devices",
+        (Kind::Sick, true, ..) => "sick, copies",
+        (Kind::Sick, ..) => "sick",
+        _ if seed % WATCHED_EVERY == WATCHED => "watchdogs",
+        (Kind::Any, _, true, true) => "devices, tie-break",
+        (Kind::Any, _, true, false) => "devices",
+        (Kind::Any, _, false, true) => "tie-break",
+        (Kind::Any, true, ..) => "copies",
+        (Kind::Any, ..) if seed % HELD_EVERY == HELD => "held",
+        (Kind::Any, ..) => "plain",
+    }
+}
+
 fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
     let tied = TIED.contains(&(seed % TIED_EVERY));
@@ -308,6 +330,7 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
         node_time: u128::from(world.now()) * nodes as u128,
         events: world.events(),
         starts,
+        fingerprint: world.fingerprint(),
         story: world.take_story(),
         broken,
     }

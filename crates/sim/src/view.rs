@@ -20,6 +20,19 @@ impl World {
         self.events
     }
 
+    /// All that happened so far, in one number: what was told, how many events there were, what all disks have kept
+    /// and what would be drawn next. Two worlds that differ in anything that matters differ in this.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut sum = Sum::default();
+        self.told.iter().for_each(|line| sum.add(line.as_bytes()));
+        for machine in &self.machines {
+            sum.add(machine.disk.durable.as_deref().unwrap_or(b"none"));
+        }
+        let next = self.chance.clone().draw();
+        [self.now, self.events, next].iter().for_each(|number| sum.add(&number.to_le_bytes()));
+        sum.0
+    }
+
     /// The places of all machines that answer for a resource now.
     #[must_use]
     pub fn owners(&self, resource: &ResourceName) -> Vec<usize> {
@@ -177,5 +190,22 @@ impl World {
     #[must_use]
     pub fn takes_part(&self, place: usize) -> bool {
         self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
+    }
+}
+
+/// Fowler, Noll and Vo's sum (FNV-1a) of what was added, each piece with its end.
+struct Sum(u64);
+
+impl Default for Sum {
+    fn default() -> Sum {
+        Sum(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(&[0xff]) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }

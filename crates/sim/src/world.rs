@@ -161,7 +161,7 @@ pub struct World {
     pub(crate) outages: u64,
     /// What was answered to [`Fault::Ask`], newest last.
     pub answers: Vec<Response>,
-    told: Vec<String>,
+    pub(crate) told: Vec<String>,
     keep_notes: bool,
     pub(crate) tolerant: bool,
     pub(crate) events: u64,
