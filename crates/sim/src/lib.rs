@@ -16,6 +16,7 @@ mod fence;
 mod kernel;
 mod machine;
 mod parting;
+mod queue;
 mod rough;
 mod shared_disk;
 mod tie_break;

@@ -100,9 +100,11 @@ impl World {
         if term < self.electors.0 {
             return;
         }
-        let ids = core.voters();
-        let voters = (0..self.machines.len()).filter(|&other| ids.contains(&self.machines[other].id));
-        self.electors = (term, voters.collect());
+        let voters = (0..self.machines.len()).filter(|&other| core.elects(self.machines[other].id));
+        self.electors.0 = term;
+        if !voters.clone().eq(self.electors.1.iter().copied()) {
+            self.electors.1 = voters.collect();
+        }
     }
 
     /// The places of those that vote by now, whatever the file says.

@@ -6,7 +6,10 @@ use heart_node::{
     frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use crate::{
     Broken, Chance, Device, Fault, Machine, Nanos, Power,
@@ -14,6 +17,7 @@ use crate::{
     executor::Obeyed,
     fence::{Fencing, Proving},
     ms,
+    queue::Queue,
     shared_disk::{AtDisk, SharedDisk},
     tie_break::{Asked, TieBreak},
     watchdog::AtWatchdog,
@@ -77,7 +81,7 @@ pub(crate) enum Happening {
     Datagram {
         to: usize,
         link: usize,
-        bytes: Vec<u8>,
+        bytes: Rc<[u8]>,
     },
     Core {
         node: usize,
@@ -141,8 +145,11 @@ pub struct World {
     pub(crate) by_slot: Vec<Vec<usize>>,
     /// Machines that the files of the others do not know any more.
     pub(crate) forgotten: BTreeSet<usize>,
-    queue: BTreeMap<(Nanos, u64), Happening>,
-    sequence: u64,
+    queue: Queue,
+    /// Where a datagram is opened.
+    opened: Vec<u8>,
+    /// All that can be granted: what the file says later changes nothing of that.
+    pub(crate) grantable: Rc<[ResourceName]>,
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Datagrams from one machine to another that are held up until then.
     pub(crate) held: BTreeMap<(usize, usize), Nanos>,
@@ -204,8 +211,9 @@ impl World {
             by_slot: vec![Vec::new(); machines.len()],
             forgotten: BTreeSet::new(),
             machines,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::default(),
+            opened: Vec::new(),
+            grantable: settings.spec.grantable().into_keys().collect(),
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
@@ -254,8 +262,7 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, at: Nanos, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), happening);
+        self.queue.push(at.max(self.now), happening);
     }
 
     /// Lets a fault happen after `wait`.
@@ -285,7 +292,7 @@ impl World {
                 Next::Pulse(node) => self.step_pulse(node, PulseEvent::Wake)?,
                 Next::Core(node) => self.step_core(node, CoreEvent::Wake)?,
                 Next::Queued => {
-                    let (_, happening) = self.queue.pop_first().expect("it was the next");
+                    let happening = self.queue.pop().expect("it was the next");
                     self.happen(happening)?;
                 }
             }
@@ -295,25 +302,42 @@ impl World {
     }
 
     fn next(&self) -> Option<(Nanos, Next)> {
-        let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, Next::Queued));
-        let machines = self.machines.iter().enumerate();
-        let wakes = machines.flat_map(|(node, machine)| {
-            let core = machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until);
-            let pulse = machine.pulse_wake.max(machine.frozen_until).max(machine.pulse_stalled_until);
-            let on = machine.power == Power::On;
-            [(pulse, Next::Pulse(node)), (core, Next::Core(node))].into_iter().filter(move |_| on)
-        });
-        wakes.chain(queued).min_by_key(|(at, _)| *at)
+        let mut first: Option<(Nanos, Next)> = None;
+        let mut take = |at: Nanos, next: Next| {
+            // Of two at the same time the one that was looked at first.
+            if first.as_ref().is_none_or(|(before, _)| at < *before) {
+                first = Some((at, next));
+            }
+        };
+        for (node, machine) in self.machines.iter().enumerate().filter(|(_, machine)| machine.is_on()) {
+            take(
+                machine.pulse_wake.max(machine.frozen_until).max(machine.pulse_stalled_until),
+                Next::Pulse(node),
+            );
+            take(
+                machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until),
+                Next::Core(node),
+            );
+        }
+        if let Some(at) = self.queue.next_at() {
+            take(at, Next::Queued);
+        }
+        first
     }
 
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
         match happening {
-            Happening::Datagram { to, link, mut bytes } => {
+            Happening::Datagram { to, link, bytes } => {
                 if let Some(at) = self.postpone(to, |machine| machine.pulse_stalled_until) {
                     self.push(at, Happening::Datagram { to, link, bytes });
                     return Ok(());
                 }
-                self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut bytes })
+                let mut opened = ::core::mem::take(&mut self.opened);
+                opened.clear();
+                opened.extend_from_slice(&bytes);
+                let done = self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
+                self.opened = opened;
+                done
             }
             Happening::Poke { node } => match self.postpone(node, |machine| machine.pulse_stalled_until) {
                 Some(at) => {
@@ -396,9 +420,10 @@ impl World {
     fn perform_pulse(&mut self, node: usize, action: PulseAction) -> Result<(), Broken> {
         match action {
             PulseAction::Beat { link, datagram } => {
+                let bytes: Rc<[u8]> = datagram.bytes().into();
                 for slot in 0..self.by_slot[node].len() {
                     if self.machines[node].pulse.as_ref().is_some_and(|pulse| pulse.sends_to(slot)) {
-                        self.transmit(node, self.by_slot[node][slot], link, datagram.bytes());
+                        self.transmit(node, self.by_slot[node][slot], link, &bytes);
                     }
                 }
             }
@@ -444,10 +469,11 @@ impl World {
     fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
         let to = self.by_slot[from][slot];
         let links = self.settings.spec.nodes[&self.machines[from].name].addresses.len();
-        (0..links).for_each(|link| self.transmit(from, to, link, bytes));
+        let bytes: Rc<[u8]> = bytes.into();
+        (0..links).for_each(|link| self.transmit(from, to, link, &bytes));
     }
 
-    fn transmit(&mut self, from: usize, to: usize, link: usize, bytes: &[u8]) {
+    fn transmit(&mut self, from: usize, to: usize, link: usize, bytes: &Rc<[u8]>) {
         if self.cut.contains(&(from, to)) || self.chance.happens(self.settings.loss) {
             return;
         }
@@ -458,7 +484,7 @@ impl World {
                 wait += self.chance.below(self.settings.late.1);
             }
             let held = self.held.get(&(from, to)).copied().unwrap_or_default();
-            self.push(self.now.max(held) + wait, Happening::Datagram { to, link, bytes: bytes.to_vec() });
+            self.push(self.now.max(held) + wait, Happening::Datagram { to, link, bytes: Rc::clone(bytes) });
         }
     }
 

@@ -237,8 +237,30 @@ impl Agreement {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let store = self.raw.store();
-        let changes = |entry: &&Entry| entry.index > self.applied && conf_change(entry).is_some();
-        store.conf.voters_outgoing.is_empty() && !store.entries.iter().any(|entry| changes(&entry))
+        store.conf.voters_outgoing.is_empty() && !self.changes_members()
+    }
+
+    /// Whether an entry that was appended but not applied changes the members.
+    fn changes_members(&self) -> bool {
+        self.unapplied().any(|entry| conf_change(entry).is_some())
+    }
+
+    /// Entries that were appended and not handed out yet: few, however long the log is.
+    fn unapplied(&self) -> impl Iterator<Item = &Entry> {
+        let entries = &self.raw.store().entries;
+        let first = entries.partition_point(|entry| entry.index <= self.applied);
+        entries.range(first..)
+    }
+
+    /// The nodes that vote in the configuration that is in force, one for each of their identities.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> + Clone {
+        self.raw.store().conf.voters.iter().map(|&id| RaftId(id).node())
+    }
+
+    /// How many identities vote in the configuration that is in force.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.raw.store().conf.voters.len()
     }
 
     /// The configuration that is in force: voters and learners.
@@ -264,13 +286,16 @@ impl Agreement {
 
     /// The last voter configuration that was appended, committed or not: the place of the entry that
     /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
-    /// is the same node to this.
+    /// is the same node to this, and may be named twice.
     #[must_use]
-    pub fn appended_configuration(&self) -> (ConfigurationId, BTreeSet<NodeId>) {
-        let store = self.raw.store();
-        let mut voters: BTreeSet<u64> = store.conf.voters.iter().copied().collect();
+    pub fn appended_configuration(&self) -> (ConfigurationId, Vec<NodeId>) {
         let mut at = self.configured_at;
-        for entry in store.entries.iter().filter(|entry| entry.index > self.applied) {
+        // Nearly always.
+        if !self.changes_members() {
+            return (at, self.voters().collect());
+        }
+        let mut voters: BTreeSet<u64> = self.raw.store().conf.voters.iter().copied().collect();
+        for entry in self.unapplied() {
             let Some(change) = conf_change(entry) else { continue };
             let before = nodes(&voters);
             for single in &change.changes {
@@ -284,7 +309,7 @@ impl Agreement {
                 at = ConfigurationId::of(entry);
             }
         }
-        (at, nodes(&voters))
+        (at, nodes(&voters).into_iter().collect())
     }
 
     /// The configuration that this log began with, as long as it is known by nothing but the file of that

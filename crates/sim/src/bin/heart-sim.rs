@@ -173,7 +173,9 @@ fn table(seeds: Seeds) -> ExitCode {
         families.entry(chaos::family(played.seed)).or_default().add(&played);
         all.add(&played);
     }
-    println!("| family | of all worlds | core-seconds each | of all time | node-seconds each | events each |");
+    println!(
+        "| family | of all worlds | core-seconds each | of all time | node-seconds each | events each |"
+    );
     println!("|---|---|---|---|---|---|");
     families.iter().for_each(|(name, cost)| cost.row(name, &all));
     all.row("all", &all);
