@@ -15,6 +15,7 @@ mod fault;
 mod fence;
 mod kernel;
 mod machine;
+mod network;
 mod parting;
 mod queue;
 mod rough;

@@ -1,9 +1,8 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{FenceOrder, NodeId, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
+use heart_model::{FenceOrder, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
 use heart_node::{
     core::{Action as CoreAction, Event as CoreEvent, Response},
-    frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
 use std::{
@@ -281,11 +280,14 @@ impl World {
     /// The first claim that did not hold.
     pub fn run(&mut self, lasts: Nanos) -> Result<(), Broken> {
         let end = self.now + lasts;
-        let budget = self.events + (lasts / ms(1) + 1) * EVENTS_PER_MS_MAX;
+        let mut began = (self.now / ms(1), self.events);
         while let Some((at, next)) = self.next().filter(|(at, _)| *at <= end) {
             self.now = self.now.max(at);
             self.events += 1;
-            if self.events > budget {
+            if self.now / ms(1) != began.0 {
+                began = (self.now / ms(1), self.events);
+            }
+            if self.events - began.1 > EVENTS_PER_MS_MAX {
                 return Err(Broken { at: self.now, what: "the world does not come to rest".into() });
             }
             match next {
@@ -466,28 +468,6 @@ impl World {
         self.push(at, Happening::Executor { node, boots, told });
     }
 
-    fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
-        let to = self.by_slot[from][slot];
-        let links = self.settings.spec.nodes[&self.machines[from].name].addresses.len();
-        let bytes: Rc<[u8]> = bytes.into();
-        (0..links).for_each(|link| self.transmit(from, to, link, &bytes));
-    }
-
-    fn transmit(&mut self, from: usize, to: usize, link: usize, bytes: &Rc<[u8]>) {
-        if self.cut.contains(&(from, to)) || self.chance.happens(self.settings.loss) {
-            return;
-        }
-        let copies = 1 + u64::from(self.chance.happens(self.settings.doubles));
-        for _ in 0..copies {
-            let mut wait = self.chance.between(self.settings.delay.0, self.settings.delay.1);
-            if self.chance.happens(self.settings.late.0) {
-                wait += self.chance.below(self.settings.late.1);
-            }
-            let held = self.held.get(&(from, to)).copied().unwrap_or_default();
-            self.push(self.now.max(held) + wait, Happening::Datagram { to, link, bytes: Rc::clone(bytes) });
-        }
-    }
-
     fn step_core(&mut self, node: usize, event: CoreEvent) -> Result<(), Broken> {
         let machine = &mut self.machines[node];
         let local = machine.now(self.now);
@@ -531,16 +511,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn send(&mut self, node: usize, to: usize, via: Option<usize>, bytes: &[u8]) {
-        let machine = &self.machines[node];
-        let sealed = machine.sealer.seal(Kind::Stream, machine.board.next_frame(), bytes);
-        let Some(via) = via else { return self.transmit_all(node, to, sealed.bytes()) };
-        let target: NodeId = self.machines[self.by_slot[node][to]].id;
-        let body = [&target.0.to_le_bytes(), sealed.bytes()].concat();
-        let relayed = machine.sealer.seal(Kind::Relay, machine.board.next_frame(), &body);
-        self.transmit_all(node, via, relayed.bytes());
     }
 
     fn execute(&mut self, node: usize, told: ToExecutor) -> Result<(), Broken> {

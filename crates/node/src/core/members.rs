@@ -236,7 +236,7 @@ impl Core {
 pub(super) fn voters_of(
     ids: &[NodeId],
     id: ConfigurationId,
-    nodes: impl Iterator<Item = NodeId> + Clone,
+    nodes: &(impl Iterator<Item = NodeId> + Clone),
 ) -> Voters {
     let (mut slots, mut size) = (0, 0);
     for (place, node) in nodes.clone().enumerate() {

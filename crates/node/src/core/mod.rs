@@ -517,8 +517,8 @@ impl Core {
         board.set_flags((board.flags() & !not & !flag::BEGUN) | begun);
         board.set_era(self.ledger.era, agreement.me().incarnation());
         let (id, voters) = agreement.appended_configuration();
-        let appended = members::voters_of(&self.ids, id, voters.iter().copied());
-        let applied = members::voters_of(&self.ids, ConfigurationId::default(), agreement.voters());
+        let appended = members::voters_of(&self.ids, id, &voters.iter().copied());
+        let applied = members::voters_of(&self.ids, ConfigurationId::default(), &agreement.voters());
         (self.sights.voters, self.sights.electors) = (appended, applied);
         board.set_configuration(self.sights.voters);
         board.set_electors(self.sights.electors);
