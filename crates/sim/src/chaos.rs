@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms, parting,
     rough::{Rough, resource},
-    with_devices, with_tie_break, with_watchdogs,
+    with_devices, with_fences_on_disk, with_tie_break, with_tie_break_on_disk, with_watchdogs,
 };
 
 /// Of so many worlds, one has a service with copies.
@@ -33,6 +33,12 @@ const TIED: [u64; 2] = [1, 13];
 const WATCHED_EVERY: u64 = 16;
 /// Which of these that is.
 const WATCHED: u64 = 11;
+
+/// Of so many worlds, in one all share a disk, over which they tell each other to reset themselves, and which decides
+/// between two halves.
+const ON_DISK_EVERY: u64 = 16;
+/// Which of these that is.
+const ON_DISK: u64 = 7;
 
 /// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
 const SICK_EVERY: u64 = 16;
@@ -176,6 +182,9 @@ impl World {
     /// How much longer it may take where a node has to be off first.
     fn fencing_takes(&self) -> Nanos {
         let self_fence = self.timing().self_fence().as_nanos() as Nanos;
+        if self.has_fences_on_disk() {
+            return self.timing().disk_fence().as_nanos() as Nanos * 3;
+        }
         match (self.has_watchdogs(), self.has_devices()) {
             // Whoever waits for silence may be the next that is switched on anew.
             (true, _) => self_fence * 3,
@@ -224,6 +233,7 @@ pub fn family(seed: u64) -> &'static str {
         (Kind::Sick, true, ..) => "sick, copies",
         (Kind::Sick, ..) => "sick",
         _ if seed % WATCHED_EVERY == WATCHED => "watchdogs",
+        _ if seed % ON_DISK_EVERY == ON_DISK => "shared disk",
         (Kind::Any, _, true, true) => "devices, tie-break",
         (Kind::Any, _, true, false) => "devices",
         (Kind::Any, _, false, true) => "tie-break",
@@ -237,11 +247,12 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
     let tied = TIED.contains(&(seed % TIED_EVERY));
     let watched = seed % WATCHED_EVERY == WATCHED;
+    let on_disk = seed % ON_DISK_EVERY == ON_DISK;
     let sizes = if kind(seed) == Kind::Parts && tied {
         [2, 2, 2, 2, 2, 4, 4, 4, 4, 4]
     } else if kind(seed) == Kind::Parts {
         [3, 3, 3, 3, 4, 4, 4, 5, 5, 7]
-    } else if fenced || tied {
+    } else if fenced || tied || on_disk {
         [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]
     } else {
         [1, 2, 3, 3, 3, 3, 3, 5, 5, 7]
@@ -279,6 +290,10 @@ fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
                 _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
                 _ if fenced => with_shared_disk(with_devices(spec)),
                 _ if watched => with_shared_disk(with_watchdogs(spec)),
+                _ if on_disk && voters.is_multiple_of(2) => {
+                    with_shared_disk(with_tie_break_on_disk(with_fences_on_disk(spec)))
+                }
+                _ if on_disk => with_shared_disk(with_fences_on_disk(spec)),
                 _ => spec,
             },
         ),
@@ -414,7 +429,8 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
             }
         }
     }
-    world.run(lost_after * CALM + FENCING)?;
+    let fencing = if world.has_fences_on_disk() { world.fencing_takes() } else { FENCING };
+    world.run(lost_after * CALM + fencing)?;
     let left = |place: &usize| if tied { world.goes_on(*place) } else { world.machine(*place).is_on() };
     let here: Vec<usize> = (0..size).filter(left).collect();
     if here.len() > size / 2 {
@@ -513,7 +529,10 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         world.schedule(0, Fault::MendDisk(node));
         world.schedule(0, Fault::TieBreak { node, reached: true });
         Ailment::ALL.into_iter().for_each(|of| world.schedule(0, Fault::Cure { node, of }));
-        if world.has_devices() {
+        if world.has_fences_on_disk() {
+            world.schedule(0, Fault::SharedDisk { node, reached: true });
+            world.schedule(0, Fault::SlowSharedDisk { node, takes: 0 });
+        } else if world.has_devices() {
             world.schedule(0, Fault::Device { node, device: Device::Works });
         }
         if !away.contains(&node) {

@@ -7,6 +7,7 @@
 //!
 //! A world is its seed: the same seed gives the same events. A failure is a seed.
 
+mod ballot;
 mod chance;
 pub mod chaos;
 mod claims;
@@ -25,6 +26,7 @@ mod view;
 mod watchdog;
 mod world;
 
+pub use ballot::with_tie_break_on_disk;
 pub use chance::Chance;
 pub use claims::Broken;
 pub use fault::Fault;

@@ -14,6 +14,12 @@ impl World {
         self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
     }
 
+    /// Whether machines are told over a shared disk to reset themselves.
+    pub(crate) fn has_fences_on_disk(&self) -> bool {
+        let devices = self.settings.spec.nodes.values().flat_map(|node| node.fence.iter().flatten());
+        devices.into_iter().any(|device| device.disk().is_some())
+    }
+
     /// How many events there were.
     #[must_use]
     pub fn events(&self) -> u64 {
