@@ -334,12 +334,7 @@ impl World {
                     self.push(at, Happening::Datagram { to, link, bytes });
                     return Ok(());
                 }
-                let mut opened = ::core::mem::take(&mut self.opened);
-                opened.clear();
-                opened.extend_from_slice(&bytes);
-                let done = self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
-                self.opened = opened;
-                done
+                self.arrive(to, link, &bytes)
             }
             Happening::Poke { node } => match self.postpone(node, |machine| machine.pulse_stalled_until) {
                 Some(at) => {
@@ -399,6 +394,16 @@ impl World {
             }
             Happening::Fault(fault) => self.on_fault(fault),
         }
+    }
+
+    /// A datagram is opened in place, and others get the same one.
+    fn arrive(&mut self, to: usize, link: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let mut opened = ::core::mem::take(&mut self.opened);
+        opened.clear();
+        opened.extend_from_slice(bytes);
+        let done = self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
+        self.opened = opened;
+        done
     }
 
     /// When a machine that stands still can take an event.
