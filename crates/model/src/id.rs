@@ -1,6 +1,6 @@
 //! Names and numbers that must not be mistaken for one another.
 
-use alloc::{borrow::ToOwned, string::String};
+use alloc::{string::String, sync::Arc};
 use core::{borrow::Borrow, fmt};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,7 @@ fn check_copy(text: &str) -> Result<(), NameError> {
     })
 }
 
+// Names are given once and passed on all the time: a copy of one is a pointer.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         name!($(#[$doc])* $name, check);
@@ -66,7 +67,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Makes a name of a text.
@@ -74,7 +75,7 @@ macro_rules! name {
             /// # Errors
             /// When the text cannot be a name.
             pub fn new(text: &str) -> Result<$name, NameError> {
-                check(text).map(|()| $name(text.to_owned()))
+                check(text).map(|()| $name(text.into()))
             }
 
             /// The name as text.
@@ -87,13 +88,13 @@ macro_rules! name {
         impl TryFrom<String> for $name {
             type Error = NameError;
             fn try_from(text: String) -> Result<$name, NameError> {
-                $check(&text).map(|()| $name(text))
+                $check(&text).map(|()| $name(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                String::from(&*name.0)
             }
         }
 
@@ -140,13 +141,13 @@ impl ResourceName {
     /// # Errors
     /// When the text can be neither.
     pub fn parse(text: &str) -> Result<ResourceName, NameError> {
-        check_copy(text).map(|()| ResourceName(text.to_owned()))
+        check_copy(text).map(|()| ResourceName(text.into()))
     }
 
     /// The name of the copy of this resource on a node.
     #[must_use]
     pub fn copy_on(&self, node: &NodeName) -> ResourceName {
-        ResourceName(alloc::format!("{}@{node}", self.0))
+        ResourceName(alloc::format!("{}@{node}", self.0).into())
     }
 
     /// If it names a copy: of which resource, and on which node.

@@ -311,10 +311,8 @@ impl Conductor {
         for (slot, session) in sessions.chain([own]) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
-            let is_over = node
-                .taken_over
-                .is_some_and(|over| over.boot == session.boot && over.number >= session.number);
-            if node.session != Some(session) && !is_over && node.fence.lets_in(session.boot) {
+            // What the log would refuse would be proposed again as soon as it has.
+            if node.lets_in(session) {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }

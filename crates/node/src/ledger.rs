@@ -252,14 +252,7 @@ impl Ledger {
 
     fn admit(&mut self, at: u64, node: &NodeName, session: Session) -> bool {
         let Some(ledger) = self.nodes.get_mut(node) else { return false };
-        let old = |known: Option<Session>| {
-            known.is_some_and(|known| known.boot == session.boot && known.number >= session.number)
-        };
-        if old(ledger.session)
-            || old(ledger.taken_over)
-            || old(ledger.left)
-            || !ledger.fence.lets_in(session.boot)
-        {
+        if !ledger.lets_in(session) {
             return false;
         }
         ledger.fence = FenceLedger { attempts: ledger.fence.attempts, ..FenceLedger::default() };

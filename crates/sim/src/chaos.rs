@@ -4,51 +4,15 @@
 //! of which a healthy quorum must have everything running, and nothing may have been restarted by
 //! the healing as such.
 
-use heart_model::{
-    AfterFence, AgentRef, Ailment, ClusterSpec, Copies, Duration, GroupName, GroupSpec, Guard, LinkAddress,
-    LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec, Spec, Timing, WhenSick,
-    WhenStuck, Wishes,
-};
+use heart_model::{AfterFence, Ailment, NodeName, ResourceName};
 use heart_node::core::Request;
-use std::collections::BTreeMap;
 
 use crate::{
-    Broken, Chance, Device, Fault, Nanos, World, WorldSettings, ms, parting,
+    Broken, Chance, Device, Fault, Nanos, World,
+    family::{Kind, kind, settings},
+    ms, parting,
     rough::{Rough, resource},
-    with_devices, with_tie_break, with_watchdogs,
 };
-
-/// Of so many worlds, one has a service with copies.
-const COPIES_EVERY: u64 = 8;
-/// Of so many worlds, one has devices that switch machines off, and something that waits for that.
-const FENCED_EVERY: u64 = 8;
-/// Which of these that is.
-const FENCED: u64 = 5;
-/// Of so many worlds, in two something decides between two halves: in one of these, there are devices as well.
-const TIED_EVERY: u64 = 16;
-/// Which of these that is.
-const TIED: [u64; 2] = [1, 13];
-
-/// Of so many worlds, in one every node is reset by its watchdog when it is cut off.
-const WATCHED_EVERY: u64 = 16;
-/// Which of these that is.
-const WATCHED: u64 = 11;
-
-/// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
-const SICK_EVERY: u64 = 16;
-/// Which of these they are.
-const SICK: [u64; 2] = [3, 8];
-
-/// Of so many worlds, in two nodes part while one knows what another does not: in one there are devices, in the other
-/// something decides between two halves.
-const PARTS_EVERY: u64 = 32;
-/// Which of these that is.
-const PARTS: [u64; 2] = [21, 17];
-
-/// Of so many worlds, in one little is taken over until a person says so.
-const HELD_EVERY: u64 = 4;
-/// Which of these that is.
-const HELD: u64 = 2;
 
 /// How long a machine is avoided that was sick, and a moment more.
 const AVOIDED: Nanos = ms(61_000);
@@ -76,106 +40,21 @@ pub struct Outcome {
     pub events: u64,
     /// How often something was started.
     pub starts: u64,
+    /// All that the world came to, in one number: its story, its events, its disks and its chance.
+    pub fingerprint: u64,
     /// What happened, if it was kept.
     pub story: Vec<String>,
     /// The claim that did not hold.
     pub broken: Option<Broken>,
 }
 
-fn name(place: usize) -> NodeName {
-    const NAMES: [&str; 7] = ["ada", "bob", "cyn", "dan", "eve", "fay", "gus"];
-    NodeName::new(NAMES[place]).expect("a name")
-}
-
-/// A cluster of `voters` voters and `members` others, with a group of two and a resource alone.
-#[must_use]
-pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
-    let node = |place: usize| {
-        let addresses = (0..2).map(|link| LinkAddress([10, link, 0, 1 + place as u8].into())).collect();
-        (
-            name(place),
-            NodeSpec {
-                addresses,
-                voter: place < voters,
-                capacity: BTreeMap::new(),
-                fence: Vec::new(),
-                watchdog: None,
-                never_paused: false,
-            },
-        )
-    };
-    let timeouts = LogicalTimeouts {
-        start: Duration::from_secs(5),
-        stop: Duration::from_secs(5),
-        status: Duration::from_secs(5),
-        status_every: Duration::from_secs(10),
-    };
-    let one = |agent: &str| ResourceSpec {
-        agent: AgentRef::BuiltIn(agent.into()),
-        parameters: BTreeMap::new(),
-        guard: Guard::Lease,
-        timeouts,
-        failures_max: 1000,
-        failovers_max: heart_model::FAILOVERS,
-        when_stuck: WhenStuck::Report,
-        needs: BTreeMap::new(),
-        promotable: false,
-        wishes: Wishes::default(),
-    };
-    let group = GroupSpec {
-        members: vec![resource("address"), resource("site")],
-        wishes: Wishes::preferring(vec![name(0)]),
-    };
-    Spec {
-        cluster: ClusterSpec {
-            name: Name::new("web").expect("a name"),
-            key_file: String::new(),
-            port: 694,
-            links: vec![],
-            when_sick: WhenSick::Move,
-            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
-            after_fence: AfterFence::StayOff,
-        },
-        timing,
-        nodes: (0..voters + members).map(node).collect(),
-        resources: [
-            (resource("address"), one("ip")),
-            (resource("site"), one("process")),
-            (resource("cache"), one("process")),
-        ]
-        .into(),
-        groups: [(GroupName::new("web").expect("a name"), group)].into(),
-        times: BTreeMap::new(),
-        tie_break: None,
-    }
-}
-
-/// The same cluster with a service of which every node has a copy and one is promoted, and something that goes with
-/// that one and stands on it.
-#[must_use]
-pub fn with_copies(mut spec: Spec) -> Spec {
-    let mut database = spec.resources[&resource("cache")].clone();
-    (database.promotable, database.wishes.copies) = (true, Some(Copies::All));
-    let mut follower = spec.resources[&resource("cache")].clone();
-    let promoted = Name::new("db").expect("a name");
-    (follower.wishes.with, follower.wishes.after) = (vec![promoted.clone()], vec![promoted]);
-    spec.resources.extend([(resource("db"), database), (resource("follower"), follower)]);
-    spec
-}
-
-/// The same cluster with something that nobody takes from a node that may not be off.
-#[must_use]
-pub fn with_shared_disk(mut spec: Spec) -> Spec {
-    let mut disk = spec.resources[&resource("cache")].clone();
-    disk.guard = Guard::Fence;
-    spec.resources.insert(resource("disk"), disk);
-    spec
-}
-
 impl World {
     /// How much longer it may take where a node has to be off first.
     fn fencing_takes(&self) -> Nanos {
         let self_fence = self.timing().self_fence().as_nanos() as Nanos;
+        if self.has_fences_on_disk() {
+            return self.timing().disk_fence().as_nanos() as Nanos * 3;
+        }
         match (self.has_watchdogs(), self.has_devices()) {
             // Whoever waits for silence may be the next that is switched on anew.
             (true, _) => self_fence * 3,
@@ -188,118 +67,6 @@ impl World {
 /// What has to run somewhere when all is well.
 fn wanted(world: &World) -> Vec<ResourceName> {
     world.spec().resources.keys().cloned().collect()
-}
-
-fn tie(tied: bool, spec: Spec) -> Spec {
-    if tied { with_tie_break(spec) } else { spec }
-}
-
-/// What a world is there for, beside all that may happen in any.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Nothing else.
-    Any,
-    /// Machines are sick at times.
-    Sick,
-    /// Nodes part while one knows what another does not know yet.
-    Parts,
-}
-
-fn kind(seed: u64) -> Kind {
-    match seed {
-        _ if SICK.contains(&(seed % SICK_EVERY)) => Kind::Sick,
-        _ if PARTS.contains(&(seed % PARTS_EVERY)) => Kind::Parts,
-        _ => Kind::Any,
-    }
-}
-
-fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
-    let fenced = seed % FENCED_EVERY == FENCED;
-    let tied = TIED.contains(&(seed % TIED_EVERY));
-    let watched = seed % WATCHED_EVERY == WATCHED;
-    let sizes = if kind(seed) == Kind::Parts && tied {
-        [2, 2, 2, 2, 2, 4, 4, 4, 4, 4]
-    } else if kind(seed) == Kind::Parts {
-        [3, 3, 3, 3, 4, 4, 4, 5, 5, 7]
-    } else if fenced || tied {
-        [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]
-    } else {
-        [1, 2, 3, 3, 3, 3, 3, 5, 5, 7]
-    };
-    let voters = sizes[chance.below(10) as usize];
-    let members = match voters {
-        1 => [0, 2, 4][chance.below(3) as usize],
-        3 => [0, 0, 0, 1, 2][chance.below(5) as usize],
-        _ => 0,
-    };
-    let timing = match chance.below(8) {
-        0 => Timing {
-            heartbeat: Duration::from_millis(300),
-            lost_after: Duration::from_secs(3),
-            let_go: Duration::from_millis(5),
-        },
-        1 => Timing {
-            heartbeat: Duration::from_millis(50),
-            lost_after: Duration::from_millis(500),
-            let_go: Duration::from_millis(20),
-        },
-        _ => Timing::of(Profile::Default),
-    };
-    let lost_after = timing.lost_after.as_nanos() as Nanos;
-    let slow = [400_000, 2_000_000, 10_000_000, 40_000_000][chance.below(4) as usize];
-    let mut spec = spec(voters, members, timing);
-    if seed % HELD_EVERY == HELD {
-        spec.cluster.failovers_max = 5;
-        spec.resources.values_mut().for_each(|one| one.failovers_max = 2);
-    }
-    let settings = WorldSettings {
-        spec: tie(
-            tied,
-            match seed {
-                _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
-                _ if fenced => at_any_price(with_shared_disk(with_devices(spec)), seed),
-                _ if watched => with_shared_disk(with_watchdogs(spec)),
-                _ => spec,
-            },
-        ),
-        odd: None,
-        seed,
-        drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
-        delay: (50_000, slow),
-        late: ([0, 0, 5, 50][chance.below(4) as usize], lost_after * 5 / 4),
-        opposed: chance.happens(500),
-        loss: [0, 0, 20, 100][chance.below(4) as usize],
-        doubles: [0, 20][chance.below(2) as usize],
-        sync: (100_000, [1_000_000, 10_000_000, 80_000_000][chance.below(3) as usize]),
-        operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
-    };
-    if chance.happens(120) { on_the_edge(settings) } else { settings }
-}
-
-/// What cannot be stopped costs its node in half of these worlds, and in a third of them who is switched off boots.
-fn at_any_price(mut spec: Spec, seed: u64) -> Spec {
-    // The lowest bits say what kind of world it is.
-    if (seed >> 3).is_multiple_of(2) {
-        spec.resources.values_mut().for_each(|one| one.when_stuck = WhenStuck::Fence);
-    }
-    if seed.is_multiple_of(3) {
-        spec.cluster.after_fence = AfterFence::Boot;
-    }
-    spec
-}
-
-/// Clocks as wrong as they may be, opposed, little time to let go beside that, and a network without
-/// any delay that would make up for it: the factor for wrong clocks has to do the work alone.
-fn on_the_edge(settings: WorldSettings) -> WorldSettings {
-    let timing = Timing {
-        heartbeat: Duration::from_millis(200),
-        lost_after: Duration::from_secs(2),
-        let_go: Duration::from_millis(2),
-    };
-    let (late, delay) = ((0, 0), (50_000, 400_000));
-    let spec = Spec { timing, ..settings.spec };
-    let operation = (500_000, 2_000_000);
-    WorldSettings { spec, drift_ppm: 9_900, opposed: true, loss: 0, delay, late, operation, ..settings }
 }
 
 /// Runs the world of this seed.
@@ -322,6 +89,7 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
         node_time: u128::from(world.now()) * nodes as u128,
         events: world.events(),
         starts,
+        fingerprint: world.fingerprint(),
         story: world.take_story(),
         broken,
     }
@@ -405,7 +173,8 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
             }
         }
     }
-    world.run(lost_after * CALM + FENCING)?;
+    let fencing = if world.has_fences_on_disk() { world.fencing_takes() } else { FENCING };
+    world.run(lost_after * CALM + fencing)?;
     // Who is off, or was and waits since it has power again, does not go on.
     let may_be_on = tied || world.spec().cluster.after_fence == AfterFence::Boot;
     let left = |place: &usize| if may_be_on { world.goes_on(*place) } else { world.machine(*place).is_on() };
@@ -506,7 +275,10 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         world.schedule(0, Fault::MendDisk(node));
         world.schedule(0, Fault::TieBreak { node, reached: true });
         Ailment::ALL.into_iter().for_each(|of| world.schedule(0, Fault::Cure { node, of }));
-        if world.has_devices() {
+        if world.has_fences_on_disk() {
+            world.schedule(0, Fault::SharedDisk { node, reached: true });
+            world.schedule(0, Fault::SlowSharedDisk { node, takes: 0 });
+        } else if world.has_devices() {
             world.schedule(0, Fault::Device { node, device: Device::Works });
         }
         if world.machine(node).is_stuck() {

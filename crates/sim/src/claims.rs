@@ -62,7 +62,7 @@ impl Claims {
         }
         let timeline = &core.ledger().timeline;
         let last = timeline.back().map_or(LogIndex(0), |happened| happened.index);
-        let read = self.read_up_to.insert(machine.name.clone(), last).unwrap_or_default();
+        let read = ::core::mem::replace(self.read_up_to.entry(machine.name.clone()).or_default(), last);
         // A log that was lost, or a snapshot that is older: it is read anew.
         if read >= last {
             return Ok(());

@@ -130,6 +130,13 @@ pub enum Fault {
         /// Whether it does from now on.
         reached: bool,
     },
+    /// What a machine writes to the disk that all share takes up to so long from now on.
+    SlowSharedDisk {
+        /// Which machine.
+        node: usize,
+        /// How long a write takes at most.
+        takes: Nanos,
+    },
     /// A machine does not reach what decides between two halves, or reaches it again.
     TieBreak {
         /// Which machine.
@@ -216,6 +223,7 @@ impl World {
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
+            Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
             Fault::Device { node, device } => {
                 if self.devices.insert(node, device).unwrap_or_default() != device {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));

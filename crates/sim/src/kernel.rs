@@ -1,6 +1,7 @@
 //! The kernels of the world: their gates, and who answers for what.
 
 use heart_model::ResourceName;
+use std::rc::Rc;
 
 use crate::{Broken, Nanos, Power, World, ms, world::Happening};
 
@@ -33,17 +34,15 @@ impl World {
 
     /// Checks who owns what, and tells it.
     pub(crate) fn look(&mut self, only: Option<&ResourceName>) -> Result<(), Broken> {
-        let all: Vec<ResourceName> = match only {
-            Some(one) => vec![one.clone()],
-            None => self.settings.spec.grantable().into_keys().collect(),
-        };
-        for resource in all {
+        let all = Rc::clone(&self.grantable);
+        for resource in only.map_or(&*all, std::slice::from_ref) {
             if !self.tolerant {
-                self.claims.on_kernel(self.now, &resource, &self.machines)?;
+                self.claims.on_kernel(self.now, resource, &self.machines)?;
             }
-            let owner = self.owner(&resource);
-            let known = self.owners.insert(resource.clone(), owner).flatten();
+            let owner = self.owner(resource);
+            let known = self.owners.get(resource).copied().flatten();
             if known != owner {
+                self.owners.insert(resource.clone(), owner);
                 self.outages += u64::from(owner.is_none());
                 let line = match owner {
                     Some(place) => format!("{} runs {resource}", self.machines[place].name),

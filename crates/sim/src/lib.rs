@@ -7,15 +7,19 @@
 //!
 //! A world is its seed: the same seed gives the same events. A failure is a seed.
 
+mod ballot;
 mod chance;
 pub mod chaos;
 mod claims;
 mod executor;
+pub mod family;
 mod fault;
 mod fence;
 mod kernel;
 mod machine;
+mod network;
 mod parting;
+mod queue;
 mod rough;
 mod shared_disk;
 mod tie_break;
@@ -23,6 +27,7 @@ mod view;
 mod watchdog;
 mod world;
 
+pub use ballot::with_tie_break_on_disk;
 pub use chance::Chance;
 pub use claims::Broken;
 pub use fault::Fault;

@@ -170,7 +170,11 @@ impl<'a> Rough<'a> {
     }
 
     fn trouble(&mut self, world: &mut World) {
-        if world.has_devices() && self.chance.happens(400) {
+        if world.has_fences_on_disk() {
+            if self.chance.happens(400) {
+                return self.disk_trouble(world);
+            }
+        } else if world.has_devices() && self.chance.happens(400) {
             return self.shot(world);
         }
         if world.has_watchdogs() && self.chance.happens(250) {
@@ -244,6 +248,31 @@ impl<'a> Rough<'a> {
         // The last stop of a guardian, and the reset that it may end with.
         self.ends = self.ends.max(at + lasts.max(deadline * 5));
         self.at += self.chance.below(lasts);
+    }
+
+    /// The disk that all share is not what it should be to one machine or to all, or a machine that is cut off stands
+    /// still.
+    fn disk_trouble(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        let longest = world.timing().disk_fence().as_nanos() as Nanos;
+        let lasts = self.edge() + if self.chance.happens(300) { self.chance.below(longest) } else { 0 };
+        let (gone, slow) = match self.chance.below(6) {
+            0 | 1 => (vec![node], vec![]),
+            2 => ((0..self.names.len()).collect(), vec![]),
+            3 => (vec![], vec![node]),
+            4 => (vec![], (0..self.names.len()).collect()),
+            _ => return self.stuck(world),
+        };
+        for node in gone {
+            world.schedule(at, Fault::SharedDisk { node, reached: false });
+            world.schedule(at + lasts, Fault::SharedDisk { node, reached: true });
+        }
+        for node in slow {
+            let takes = self.chance.between(ms(1), self.lost_after * 2);
+            world.schedule(at, Fault::SlowSharedDisk { node, takes });
+            world.schedule(at + lasts, Fault::SlowSharedDisk { node, takes: 0 });
+        }
+        self.ends = self.ends.max(at + lasts);
     }
 
     /// A device is no longer what it was, something cannot be stopped, or somebody has a node switched off or on.

@@ -1,17 +1,19 @@
 //! A disk that all machines of the world share, over which they tell each other to reset themselves.
 //!
-//! What stands there is data here, and a read or a write takes no time; who may conclude what is the real thing. A
-//! machine that does not reach the disk makes no rounds, and one that stands still neither.
+//! What stands there is data here, and a read takes no time; who may conclude what is the real thing. A machine that
+//! does not reach the disk makes no rounds, and one that stands still neither. For one to which the disk is slow, what
+//! it writes stands there later; if it loses power meanwhile, all of that stands there or nothing, as of the two copies
+//! of a block one is whole.
 
 use heart_disk::{
     Slot,
     pill::{Look, Pill, Rounds, Seen, Times, Verdict, may_go_on, named},
-    records::{Beat, Messages, Pledge},
+    records::{Ballot, Beat, Messages, Pledge},
 };
 use heart_model::{Duration, FenceAgent, FenceDevice, FenceOrder, FenceRight, Moment, Spec, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Broken, Fault, Nanos, Power, World, fence::Fencing, ms, world::Happening};
+use crate::{Broken, Fault, Nanos, Power, World, ballot::Changing, fence::Fencing, ms, world::Happening};
 
 /// How often the slot of a machine is looked at that was told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +31,13 @@ pub(crate) struct SharedDisk {
     until: BTreeMap<usize, (u64, Moment)>,
     /// What each life of a machine has read.
     seen: BTreeMap<(usize, u64), Seen>,
-    cut: BTreeSet<usize>,
+    pub(crate) cut: BTreeSet<usize>,
+    /// How long a write of a machine takes, where that is not at once.
+    slow: BTreeMap<usize, Nanos>,
+    /// What each machine says of the tie-break's value.
+    pub(crate) ballots: BTreeMap<usize, Ballot>,
+    /// Who is at changing that value, in which life.
+    pub(crate) changing: BTreeSet<(usize, u64)>,
 }
 
 /// What happens at the disk.
@@ -37,8 +45,23 @@ pub(crate) struct SharedDisk {
 pub(crate) enum Of {
     /// A machine reads what it is told.
     Round,
+    /// What it says after a round stands there.
+    Wrote(Box<Wrote>),
+    /// What it tells another one, at this place, stands there.
+    Told(usize, Box<FenceOrder>),
+    /// A step of changing the value of the tie-break is done.
+    Changing(Box<Changing>),
     /// A machine looks whether another one that it told is off.
     Look(Box<Looking>),
+}
+
+/// What a machine says after a round.
+#[derive(Debug)]
+pub(crate) struct Wrote {
+    beat: Beat,
+    /// Until when it may go on without a lease once that stands there, if it pledged anything.
+    until: Option<Moment>,
+    obeys: bool,
 }
 
 /// Waiting for a machine that was told.
@@ -106,7 +129,23 @@ impl World {
         until.is_none_or(|(_, until)| may_go_on(machine.now(self.now), *until, machine.board.lease_until()))
     }
 
-    fn at_disk(&mut self, wait: Nanos, node: usize, of: Of) {
+    /// The disk is so slow to a machine from now on; not at all, if that is no time.
+    pub(crate) fn slow_down_disk(&mut self, node: usize, takes: Nanos) {
+        if self.shared_disk.slow.insert(node, takes).unwrap_or_default() != takes {
+            let name = &self.machines[node].name;
+            self.tell(format!("writing to the shared disk takes {name} {} ms", takes / ms(1)));
+        }
+    }
+
+    /// How long the next write of a machine takes.
+    pub(crate) fn write_takes(&mut self, node: usize) -> Nanos {
+        match self.shared_disk.slow.get(&node).copied().unwrap_or_default() {
+            0 => 0,
+            most => self.chance.between(1, most),
+        }
+    }
+
+    pub(crate) fn at_disk(&mut self, wait: Nanos, node: usize, of: Of) {
         let boots = self.machines[node].boots;
         self.push(self.now + wait, Happening::SharedDisk(AtDisk { node, boots, of }));
     }
@@ -114,6 +153,8 @@ impl World {
     pub(crate) fn on_shared_disk(&mut self, at: AtDisk) -> Result<(), Broken> {
         let machine = &self.machines[at.node];
         if machine.boots != at.boots || machine.power == Power::Off {
+            let is_last = machine.boots == at.boots;
+            self.leave_behind(at, is_last);
             return Ok(());
         }
         if let Some(later) = self.postpone(at.node, |machine| machine.executor_stalled_until) {
@@ -122,10 +163,35 @@ impl World {
         }
         match at.of {
             Of::Round => self.round(at.node),
+            Of::Wrote(wrote) => self.wrote(at.node, *wrote),
+            Of::Told(target, order) => {
+                self.told_over_disk(at.node, target, *order);
+                Ok(())
+            }
+            Of::Changing(changing) => {
+                self.on_changing(at.node, *changing);
+                Ok(())
+            }
             Of::Look(looking) => {
                 self.look_at_slot(at.node, *looking);
                 Ok(())
             }
+        }
+    }
+
+    /// What a machine was writing when it lost power stands there, or it does not.
+    fn leave_behind(&mut self, at: AtDisk, is_last: bool) {
+        if !is_last {
+            return;
+        }
+        match at.of {
+            Of::Wrote(wrote) if self.chance.happens(500) => {
+                self.shared_disk.beats.insert(at.node, wrote.beat);
+            }
+            Of::Changing(changing) if self.chance.happens(500) => {
+                self.leave_ballot_behind(at.node, *changing);
+            }
+            Of::Round | Of::Wrote(_) | Of::Told(..) | Of::Changing(_) | Of::Look(_) => {}
         }
     }
 
@@ -151,11 +217,30 @@ impl World {
         let told = disk.seen.entry((node, boots)).or_default().told(slot(node), boot, &all, &look);
         let before = disk.beats.entry(node).or_default();
         let (beat, obeys) = Rounds::new(boot, before, pledge).go_on(told, 0);
-        *before = beat.clone();
-        if pledge.is_some() {
-            disk.until.insert(node, (boots, local.after(timing.disk_patience())));
+        let until = pledge.map(|_| local.after(timing.disk_patience()));
+        let wrote = Wrote { beat, until, obeys };
+        match self.write_takes(node) {
+            0 => self.wrote(node, wrote),
+            takes => {
+                self.at_disk(takes, node, Of::Wrote(Box::new(wrote)));
+                Ok(())
+            }
         }
-        self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
+    }
+
+    /// What a machine says stands on the disk.
+    fn wrote(&mut self, node: usize, Wrote { beat, until, obeys }: Wrote) -> Result<(), Broken> {
+        let look_every = self.machines[node].timing.disk_look().as_nanos() as Nanos;
+        if self.shared_disk.cut.contains(&node) {
+            self.at_disk(0, node, Of::Round);
+            return Ok(());
+        }
+        let boots = self.machines[node].boots;
+        self.shared_disk.beats.insert(node, beat.clone());
+        if let Some(until) = until {
+            self.shared_disk.until.insert(node, (boots, until));
+        }
+        self.at_disk(look_every, node, Of::Round);
         if !obeys {
             return Ok(());
         }
@@ -181,6 +266,13 @@ impl World {
 
     /// An executor tells a machine over the disk, unless it does not reach it.
     pub(crate) fn tell_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) {
+        match self.write_takes(by) {
+            0 => self.told_over_disk(by, target, order),
+            takes => self.at_disk(takes, by, Of::Told(target, Box::new(order))),
+        }
+    }
+
+    fn told_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) {
         let boots = self.machines[by].boots;
         if self.shared_disk.cut.contains(&by) {
             return self

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use crate::{Nanos, World, ms, world::Happening};
 
 /// How long a simulated tie-break is given.
-const TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The value, and who does not reach it.
 #[derive(Debug, Default)]
@@ -48,6 +48,9 @@ impl World {
             self.push(self.now + timeout, Happening::TieBreak(Asked { by, boots, order, outcome }));
             return;
         }
+        if self.ties_on_disk() {
+            return self.change_on_disk(by, order);
+        }
         // Now and then it is late, and nobody waits for what it does.
         let late = self.settings.late.0 > 0 && self.chance.happens(100);
         let wait =
@@ -59,6 +62,19 @@ impl World {
         }
         let by = if late { usize::MAX } else { by };
         self.push(self.now + wait, Happening::TieBreak(Asked { by, boots, order, outcome: None }));
+    }
+
+    /// An executor knows after `wait` what came of it.
+    pub(crate) fn tie_broken(
+        &mut self,
+        wait: Nanos,
+        by: usize,
+        order: TieBreakOrder,
+        outcome: TieBreakOutcome,
+    ) {
+        let boots = self.machines[by].boots;
+        let outcome = Some(outcome);
+        self.push(self.now + wait, Happening::TieBreak(Asked { by, boots, order, outcome }));
     }
 
     /// The tie-break does what it was asked to, or its answer arrives.

@@ -14,10 +14,29 @@ impl World {
         self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
     }
 
+    /// Whether machines are told over a shared disk to reset themselves.
+    pub(crate) fn has_fences_on_disk(&self) -> bool {
+        let devices = self.settings.spec.nodes.values().flat_map(|node| node.fence.iter().flatten());
+        devices.into_iter().any(|device| device.disk().is_some())
+    }
+
     /// How many events there were.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// All that happened so far, in one number: what was told, how many events there were, what all disks have kept
+    /// and what would be drawn next. Two worlds that differ in anything that matters differ in this.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut sum = Sum::default();
+        self.told.iter().for_each(|line| sum.add(line.as_bytes()));
+        for machine in &self.machines {
+            sum.add(machine.disk.durable.as_deref().unwrap_or(b"none"));
+        }
+        let next = self.chance.clone().draw();
+        [self.now, self.events, next].iter().for_each(|number| sum.add(&number.to_le_bytes()));
+        sum.0
     }
 
     /// The places of all machines that answer for a resource now.
@@ -87,9 +106,11 @@ impl World {
         if term < self.electors.0 {
             return;
         }
-        let ids = core.voters();
-        let voters = (0..self.machines.len()).filter(|&other| ids.contains(&self.machines[other].id));
-        self.electors = (term, voters.collect());
+        let voters = (0..self.machines.len()).filter(|&other| core.elects(self.machines[other].id));
+        self.electors.0 = term;
+        if !voters.clone().eq(self.electors.1.iter().copied()) {
+            self.electors.1 = voters.collect();
+        }
     }
 
     /// The places of those that vote by now, whatever the file says.
@@ -177,5 +198,22 @@ impl World {
     #[must_use]
     pub fn takes_part(&self, place: usize) -> bool {
         self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
+    }
+}
+
+/// Fowler, Noll and Vo's sum (FNV-1a) of what was added, each piece with its end.
+struct Sum(u64);
+
+impl Default for Sum {
+    fn default() -> Sum {
+        Sum(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(&[0xff]) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }

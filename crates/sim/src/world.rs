@@ -1,12 +1,14 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{FenceOrder, NodeId, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
+use heart_model::{FenceOrder, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
 use heart_node::{
     core::{Action as CoreAction, Event as CoreEvent, Response},
-    frame::Kind,
     pulse::{Action as PulseAction, Event as PulseEvent},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use crate::{
     Broken, Chance, Device, Fault, Machine, Nanos, Power,
@@ -14,6 +16,7 @@ use crate::{
     executor::Obeyed,
     fence::{Fencing, Proving},
     ms,
+    queue::Queue,
     shared_disk::{AtDisk, SharedDisk},
     tie_break::{Asked, TieBreak},
     watchdog::AtWatchdog,
@@ -77,7 +80,7 @@ pub(crate) enum Happening {
     Datagram {
         to: usize,
         link: usize,
-        bytes: Vec<u8>,
+        bytes: Rc<[u8]>,
     },
     Core {
         node: usize,
@@ -141,8 +144,11 @@ pub struct World {
     pub(crate) by_slot: Vec<Vec<usize>>,
     /// Machines that the files of the others do not know any more.
     pub(crate) forgotten: BTreeSet<usize>,
-    queue: BTreeMap<(Nanos, u64), Happening>,
-    sequence: u64,
+    queue: Queue,
+    /// Where a datagram is opened.
+    opened: Vec<u8>,
+    /// All that can be granted: what the file says later changes nothing of that.
+    pub(crate) grantable: Rc<[ResourceName]>,
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Datagrams from one machine to another that are held up until then.
     pub(crate) held: BTreeMap<(usize, usize), Nanos>,
@@ -161,7 +167,7 @@ pub struct World {
     pub(crate) outages: u64,
     /// What was answered to [`Fault::Ask`], newest last.
     pub answers: Vec<Response>,
-    told: Vec<String>,
+    pub(crate) told: Vec<String>,
     keep_notes: bool,
     pub(crate) tolerant: bool,
     pub(crate) events: u64,
@@ -204,8 +210,9 @@ impl World {
             by_slot: vec![Vec::new(); machines.len()],
             forgotten: BTreeSet::new(),
             machines,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::default(),
+            opened: Vec::new(),
+            grantable: settings.spec.grantable().into_keys().collect(),
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
@@ -254,8 +261,7 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, at: Nanos, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), happening);
+        self.queue.push(at.max(self.now), happening);
     }
 
     /// Lets a fault happen after `wait`.
@@ -274,18 +280,21 @@ impl World {
     /// The first claim that did not hold.
     pub fn run(&mut self, lasts: Nanos) -> Result<(), Broken> {
         let end = self.now + lasts;
-        let budget = self.events + (lasts / ms(1) + 1) * EVENTS_PER_MS_MAX;
+        let mut began = (self.now / ms(1), self.events);
         while let Some((at, next)) = self.next().filter(|(at, _)| *at <= end) {
             self.now = self.now.max(at);
             self.events += 1;
-            if self.events > budget {
+            if self.now / ms(1) != began.0 {
+                began = (self.now / ms(1), self.events);
+            }
+            if self.events - began.1 > EVENTS_PER_MS_MAX {
                 return Err(Broken { at: self.now, what: "the world does not come to rest".into() });
             }
             match next {
                 Next::Pulse(node) => self.step_pulse(node, PulseEvent::Wake)?,
                 Next::Core(node) => self.step_core(node, CoreEvent::Wake)?,
                 Next::Queued => {
-                    let (_, happening) = self.queue.pop_first().expect("it was the next");
+                    let happening = self.queue.pop().expect("it was the next");
                     self.happen(happening)?;
                 }
             }
@@ -295,25 +304,37 @@ impl World {
     }
 
     fn next(&self) -> Option<(Nanos, Next)> {
-        let queued = self.queue.first_key_value().map(|((at, _), _)| (*at, Next::Queued));
-        let machines = self.machines.iter().enumerate();
-        let wakes = machines.flat_map(|(node, machine)| {
-            let core = machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until);
-            let pulse = machine.pulse_wake.max(machine.frozen_until).max(machine.pulse_stalled_until);
-            let on = machine.power == Power::On;
-            [(pulse, Next::Pulse(node)), (core, Next::Core(node))].into_iter().filter(move |_| on)
-        });
-        wakes.chain(queued).min_by_key(|(at, _)| *at)
+        let mut first: Option<(Nanos, Next)> = None;
+        let mut take = |at: Nanos, next: Next| {
+            // Of two at the same time the one that was looked at first.
+            if first.as_ref().is_none_or(|(before, _)| at < *before) {
+                first = Some((at, next));
+            }
+        };
+        for (node, machine) in self.machines.iter().enumerate().filter(|(_, machine)| machine.is_on()) {
+            take(
+                machine.pulse_wake.max(machine.frozen_until).max(machine.pulse_stalled_until),
+                Next::Pulse(node),
+            );
+            take(
+                machine.core_wake.max(machine.frozen_until).max(machine.core_stalled_until),
+                Next::Core(node),
+            );
+        }
+        if let Some(at) = self.queue.next_at() {
+            take(at, Next::Queued);
+        }
+        first
     }
 
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
         match happening {
-            Happening::Datagram { to, link, mut bytes } => {
+            Happening::Datagram { to, link, bytes } => {
                 if let Some(at) = self.postpone(to, |machine| machine.pulse_stalled_until) {
                     self.push(at, Happening::Datagram { to, link, bytes });
                     return Ok(());
                 }
-                self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut bytes })
+                self.arrive(to, link, &bytes)
             }
             Happening::Poke { node } => match self.postpone(node, |machine| machine.pulse_stalled_until) {
                 Some(at) => {
@@ -375,6 +396,16 @@ impl World {
         }
     }
 
+    /// A datagram is opened in place, and others get the same one.
+    fn arrive(&mut self, to: usize, link: usize, bytes: &[u8]) -> Result<(), Broken> {
+        let mut opened = ::core::mem::take(&mut self.opened);
+        opened.clear();
+        opened.extend_from_slice(bytes);
+        let done = self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
+        self.opened = opened;
+        done
+    }
+
     /// When a machine that stands still can take an event.
     pub(crate) fn postpone(&self, node: usize, more: impl Fn(&Machine) -> Nanos) -> Option<Nanos> {
         let machine = &self.machines[node];
@@ -396,9 +427,10 @@ impl World {
     fn perform_pulse(&mut self, node: usize, action: PulseAction) -> Result<(), Broken> {
         match action {
             PulseAction::Beat { link, datagram } => {
+                let bytes: Rc<[u8]> = datagram.bytes().into();
                 for slot in 0..self.by_slot[node].len() {
                     if self.machines[node].pulse.as_ref().is_some_and(|pulse| pulse.sends_to(slot)) {
-                        self.transmit(node, self.by_slot[node][slot], link, datagram.bytes());
+                        self.transmit(node, self.by_slot[node][slot], link, &bytes);
                     }
                 }
             }
@@ -439,27 +471,6 @@ impl World {
         let at = (self.now + wait).max(machine.executor_last);
         machine.executor_last = at;
         self.push(at, Happening::Executor { node, boots, told });
-    }
-
-    fn transmit_all(&mut self, from: usize, slot: usize, bytes: &[u8]) {
-        let to = self.by_slot[from][slot];
-        let links = self.settings.spec.nodes[&self.machines[from].name].addresses.len();
-        (0..links).for_each(|link| self.transmit(from, to, link, bytes));
-    }
-
-    fn transmit(&mut self, from: usize, to: usize, link: usize, bytes: &[u8]) {
-        if self.cut.contains(&(from, to)) || self.chance.happens(self.settings.loss) {
-            return;
-        }
-        let copies = 1 + u64::from(self.chance.happens(self.settings.doubles));
-        for _ in 0..copies {
-            let mut wait = self.chance.between(self.settings.delay.0, self.settings.delay.1);
-            if self.chance.happens(self.settings.late.0) {
-                wait += self.chance.below(self.settings.late.1);
-            }
-            let held = self.held.get(&(from, to)).copied().unwrap_or_default();
-            self.push(self.now.max(held) + wait, Happening::Datagram { to, link, bytes: bytes.to_vec() });
-        }
     }
 
     fn step_core(&mut self, node: usize, event: CoreEvent) -> Result<(), Broken> {
@@ -505,16 +516,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn send(&mut self, node: usize, to: usize, via: Option<usize>, bytes: &[u8]) {
-        let machine = &self.machines[node];
-        let sealed = machine.sealer.seal(Kind::Stream, machine.board.next_frame(), bytes);
-        let Some(via) = via else { return self.transmit_all(node, to, sealed.bytes()) };
-        let target: NodeId = self.machines[self.by_slot[node][to]].id;
-        let body = [&target.0.to_le_bytes(), sealed.bytes()].concat();
-        let relayed = machine.sealer.seal(Kind::Relay, machine.board.next_frame(), &body);
-        self.transmit_all(node, via, relayed.bytes());
     }
 
     fn execute(&mut self, node: usize, told: ToExecutor) -> Result<(), Broken> {

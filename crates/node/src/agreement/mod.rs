@@ -22,6 +22,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 mod envelope;
 mod force;
+mod members;
 mod store;
 mod words;
 
@@ -41,6 +42,8 @@ const SNAPSHOT_TICKS: u64 = 6;
 const MESSAGE_BYTES: u64 = 256 * 1024;
 /// Messages to one follower that are under way at a time.
 const INFLIGHT_MAX: usize = 64;
+/// Writes on their way to the disk beyond which a leader proposes nothing: it would only be told later.
+const WRITES_UNDER_WAY_MAX: usize = 1024;
 /// Bytes of proposals that a leader takes before a quorum has them.
 const UNCOMMITTED_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -226,80 +229,6 @@ impl Agreement {
         self.raw.store().entries.len()
     }
 
-    /// Whether the node with this identity votes in the configuration that is in force.
-    #[must_use]
-    pub fn is_voter(&self, id: RaftId) -> bool {
-        self.raw.store().conf.voters.contains(&id.0)
-    }
-
-    /// Whether no change of the members is under way: none between two sets of voters, where a quorum
-    /// of both is needed, and none that was appended but not applied.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        let store = self.raw.store();
-        let changes = |entry: &&Entry| entry.index > self.applied && conf_change(entry).is_some();
-        store.conf.voters_outgoing.is_empty() && !store.entries.iter().any(|entry| changes(&entry))
-    }
-
-    /// The configuration that is in force: voters and learners.
-    #[must_use]
-    pub fn members(&self) -> (Vec<RaftId>, Vec<RaftId>) {
-        let ids = |ids: &[u64]| ids.iter().copied().map(RaftId).collect();
-        (ids(&self.raw.store().conf.voters), ids(&self.raw.store().conf.learners))
-    }
-
-    /// How far the follower with this identity has the log, if we lead.
-    #[must_use]
-    pub fn matched(&self, id: RaftId) -> Option<LogIndex> {
-        let progress = self.raw.raft.prs().get(id.0).filter(|_| self.leads())?;
-        Some(LogIndex(progress.matched))
-    }
-
-    /// Whether the snapshot that this log begins with knows the node with this identity as a learner:
-    /// only such a one can be the new beginning of a node without a log.
-    #[must_use]
-    pub fn takes_in(&self, id: RaftId) -> bool {
-        self.raw.store().snapshot.get_metadata().get_conf_state().learners.contains(&id.0)
-    }
-
-    /// The last voter configuration that was appended, committed or not: the place of the entry that
-    /// last changed which nodes vote, and those nodes. A node that comes back under a new identity
-    /// is the same node to this.
-    #[must_use]
-    pub fn appended_configuration(&self) -> (ConfigurationId, BTreeSet<NodeId>) {
-        let store = self.raw.store();
-        let mut voters: BTreeSet<u64> = store.conf.voters.iter().copied().collect();
-        let mut at = self.configured_at;
-        for entry in store.entries.iter().filter(|entry| entry.index > self.applied) {
-            let Some(change) = conf_change(entry) else { continue };
-            let before = nodes(&voters);
-            for single in &change.changes {
-                if single.get_change_type() == ConfChangeType::AddNode {
-                    voters.insert(single.node_id);
-                } else {
-                    voters.remove(&single.node_id);
-                }
-            }
-            if nodes(&voters) != before {
-                at = ConfigurationId::of(entry);
-            }
-        }
-        (at, nodes(&voters))
-    }
-
-    /// The configuration that this log began with, as long as it is known by nothing but the file of that
-    /// day; a log that begins with a snapshot says itself who its members are.
-    #[must_use]
-    pub fn origin(&self) -> Option<ConfigurationId> {
-        (self.raw.store().snapshot_index() == 0).then_some(self.origin)
-    }
-
-    /// Whether the entry at this place is the one that last changed which nodes vote.
-    #[must_use]
-    pub fn altered_by(&self, index: LogIndex) -> bool {
-        self.configured_at.place() == index.0
-    }
-
     /// One tick of the back-stop timers.
     pub fn tick(&mut self) {
         if self.is_restoring() || !(self.leads() || self.unpersisted.is_empty()) {
@@ -365,7 +294,9 @@ impl Agreement {
 
     /// Proposes an entry. False if we do not lead, or too much is under way.
     pub fn propose(&mut self, data: Vec<u8>) -> bool {
-        self.leads() && self.raw.propose(Vec::new(), data).is_ok()
+        self.leads()
+            && self.unpersisted.len() < WRITES_UNDER_WAY_MAX
+            && self.raw.propose(Vec::new(), data).is_ok()
     }
 
     /// Proposes a change of members, all in one. False if we do not lead, or another change is
@@ -383,6 +314,7 @@ impl Agreement {
         let change =
             ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
         self.leads()
+            && self.unpersisted.len() < WRITES_UNDER_WAY_MAX
             && !self.raw.raft.has_pending_conf()
             && self.raw.propose_conf_change(Vec::new(), change).is_ok()
     }

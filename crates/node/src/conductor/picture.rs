@@ -35,9 +35,10 @@ impl Conductor {
             let quarantined = ledger.is_some_and(|node| node.losses.quarantined(score.wall).is_some());
             (name.clone(), NodeStatus { state, session, sick: self.sick_with(name, session), quarantined })
         };
+        let nothing = ResourceLedger::default();
         let resource = |name: &ResourceName| {
-            let ledger = score.ledger.resources.get(name).cloned().unwrap_or_default();
-            let state = match self.proposed_grant(name, &ledger) {
+            let ledger = score.ledger.resources.get(name).unwrap_or(&nothing);
+            let state = match self.proposed_grant(name, ledger) {
                 // What is on its way is decided: to decide anew would only be in its way.
                 Some(grant) => ResourceState::Granted {
                     node: grant.node.clone(),
@@ -45,14 +46,14 @@ impl Conductor {
                     epoch: grant.epoch,
                     activity: Activity::Stopped,
                 },
-                None => self.resource_state(spec, name, &ledger),
+                None => self.resource_state(spec, name, ledger),
             };
             let status = ResourceStatus {
                 state,
-                failures: ledger.failures,
-                last_failure: ledger.last_failure,
-                last: ledger.last,
-                ended: ledger.ended,
+                failures: ledger.failures.clone(),
+                last_failure: ledger.last_failure.clone(),
+                last: ledger.last.clone(),
+                ended: ledger.ended.clone(),
                 held: score.ledger.held(name, score.wall).is_some(),
             };
             (name.clone(), status)

@@ -104,7 +104,7 @@ impl Core {
         let may_begin = self.may_begin() && !self.half.is_at_work();
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
-            let works = self.disk_works || agreement.members().0.len() == 1;
+            let works = self.disk_works || agreement.size() == 1;
             let established = self.conductor.is_some();
             // Who stood still did not notice it if the others were gone for a while (SAFETY rules 6 and 14).
             let stood = self.stood_still && established && agreement.members().0.len() > 1;

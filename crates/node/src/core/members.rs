@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 
 use super::{Core, Out};
 use crate::{
-    agreement::{Agreement, Change, RaftId},
-    board::flag,
+    agreement::{Agreement, Change, ConfigurationId, RaftId},
+    board::{Voters, flag},
     ledger::NodeLedger,
     pulse::Sighting,
 };
@@ -260,6 +260,22 @@ impl Core {
         let votes = agreement.is_voter(agreement.me());
         (votes && !stays).then(|| vec![(agreement.me(), Change::AddLearner)])
     }
+}
+
+/// Voters by slot, where each node counts once, whatever the number of its identities.
+pub(super) fn voters_of(
+    ids: &[NodeId],
+    id: ConfigurationId,
+    nodes: &(impl Iterator<Item = NodeId> + Clone),
+) -> Voters {
+    let (mut slots, mut size) = (0, 0);
+    for (place, node) in nodes.clone().enumerate() {
+        if nodes.clone().take(place).all(|before| before != node) {
+            size += 1;
+            slots |= ids.iter().position(|known| *known == node).map_or(0, |slot| 1 << slot);
+        }
+    }
+    Voters { id, slots, size }
 }
 
 fn is_known(spec: &Spec, id: NodeId) -> bool {

@@ -39,8 +39,8 @@ pub use promised::promised_before;
 pub use rejoin::Log;
 
 use crate::{
-    agreement::{self, Agreement, ConfigurationId, RaftId, Ticket, Write},
-    board::{Board, Voters, flag},
+    agreement::{self, Agreement, ConfigurationId, Ticket, Write},
+    board::{Board, flag},
     conductor::Conductor,
     ledger::Ledger,
     ownership::{Campaigns, Holder, Revoked, Sights},
@@ -452,13 +452,10 @@ impl Core {
         let begun = if self.has_history() { flag::BEGUN } else { 0 };
         board.set_flags((board.flags() & !not & !flag::BEGUN) | begun);
         board.set_era(self.ledger.era, agreement.me().incarnation());
-        let of = |id, voters: &BTreeSet<NodeId>| {
-            let known = (0..self.ids.len()).filter(|&slot| voters.contains(&self.ids[slot]));
-            Voters { id, slots: known.fold(0, |set, slot| set | 1 << slot), size: voters.len() }
-        };
         let (id, voters) = agreement.appended_configuration();
-        self.sights.voters = of(id, &voters);
-        self.sights.electors = of(ConfigurationId::default(), &self.voters());
+        let appended = members::voters_of(&self.ids, id, &voters.iter().copied());
+        let applied = members::voters_of(&self.ids, ConfigurationId::default(), &agreement.voters());
+        (self.sights.voters, self.sights.electors) = (appended, applied);
         board.set_configuration(self.sights.voters);
         board.set_electors(self.sights.electors);
     }
@@ -509,8 +506,13 @@ impl Core {
     /// The nodes that vote, as far as this one has applied the log. For tests and tools.
     #[must_use]
     pub fn voters(&self) -> BTreeSet<NodeId> {
-        let members = self.agreement.as_ref().map(|agreement| agreement.members().0).unwrap_or_default();
-        members.into_iter().map(RaftId::node).collect()
+        self.agreement.iter().flat_map(Agreement::voters).collect()
+    }
+
+    /// Whether a node votes, as far as this one has applied the log. For tests and tools.
+    #[must_use]
+    pub fn elects(&self, node: NodeId) -> bool {
+        self.agreement.iter().flat_map(Agreement::voters).any(|voter| voter == node)
     }
 
     /// Whether this node leads, and in which term. For tests and tools.

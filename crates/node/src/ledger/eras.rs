@@ -106,6 +106,15 @@ impl NodeLedger {
         self.session.is_none() && (self.left.is_some() || self.is_off())
     }
 
+    /// Whether this session of it may be taken in: it is none of those that are over, and nobody may be switching that
+    /// life off (SAFETY rule 12).
+    #[must_use]
+    pub fn lets_in(&self, session: Session) -> bool {
+        let is_old = |known: &Session| known.boot == session.boot && known.number >= session.number;
+        let is_known = [self.session, self.taken_over, self.left].iter().flatten().any(is_old);
+        !is_known && self.fence.lets_in(session.boot)
+    }
+
     /// The session that it took part in last.
     #[must_use]
     pub fn last_session(&self) -> Option<Session> {

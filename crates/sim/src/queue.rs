@@ -1,0 +1,41 @@
+//! What is going to happen, in the order of true time; of two things at the same time, what was said first.
+//!
+//! Happenings are large and wait in one place. What is sorted is small.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use crate::{Nanos, world::Happening};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// When, which one of all so far, and where it waits.
+    order: BinaryHeap<Reverse<(Nanos, u64, usize)>>,
+    waiting: Vec<Option<Happening>>,
+    free: Vec<usize>,
+    sequence: u64,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, at: Nanos, happening: Happening) {
+        self.sequence += 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.waiting.push(None);
+            self.waiting.len() - 1
+        });
+        self.waiting[place] = Some(happening);
+        self.order.push(Reverse((at, self.sequence, place)));
+    }
+
+    /// When the next of all is due.
+    pub(crate) fn next_at(&self) -> Option<Nanos> {
+        self.order.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// The next of all.
+    pub(crate) fn pop(&mut self) -> Option<Happening> {
+        let Reverse((.., place)) = self.order.pop()?;
+        self.free.push(place);
+        self.waiting[place].take()
+    }
+}
