@@ -64,7 +64,7 @@ impl Rack {
     fn refuses(&self, devices: &[FenceDevice]) -> String {
         match self.off(devices) {
             FenceOutcome::Silent => panic!("no program says that"),
-            FenceOutcome::Off | FenceOutcome::On => panic!("it is said to be done"),
+            FenceOutcome::Off | FenceOutcome::ShutOut | FenceOutcome::On => panic!("it is said to be done"),
             FenceOutcome::Failed { message } => message,
         }
     }

@@ -33,7 +33,7 @@ pub use disk::DISK_USE_MAX;
 pub use fence::{
     AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent,
     FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent,
-    OffOrder, Power, WhyOff, longest_fence, voters_left,
+    OffOrder, Power, SHUTTING_OUT, WhyOff, longest_fence, voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;

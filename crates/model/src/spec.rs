@@ -100,12 +100,12 @@ impl Spec {
     }
 
     /// Whether half of the voters can go on without a person when the others are lost: there is a tie-break, or each
-    /// voter has a device that proves it off. Its own watchdog is none: nobody hears from it.
+    /// voter has devices that prove it off.
     #[must_use]
     pub fn halves_go_on(&self) -> bool {
-        let is_told = |level: &Vec<FenceDevice>| !level.iter().any(FenceDevice::is_watchdog);
+        let proves = |level: &Vec<FenceDevice>| FenceDevice::prove_off(level);
         let mut voters = self.nodes.values().filter(|node| node.voter);
-        self.tie_break.is_some() || voters.all(|node| node.fence.iter().any(is_told))
+        self.tie_break.is_some() || voters.all(|node| node.fence.iter().any(proves))
     }
 
     /// Whether this is not a resource that runs but the right of one of its copies to be promoted.

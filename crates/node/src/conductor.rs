@@ -306,9 +306,11 @@ impl Conductor {
             }
         }
         let own = (score.sights.me, score.session);
-        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
+        let away = flag::LEAVING | flag::SHUT_OUT;
+        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & away == 0;
         let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen)));
-        for (slot, session) in sessions.chain([own]) {
+        let own = Some(own).filter(|_| score.flags & flag::SHUT_OUT == 0);
+        for (slot, session) in sessions.chain(own) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
             // What the log would refuse would be proposed again as soon as it has.

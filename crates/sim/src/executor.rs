@@ -53,7 +53,7 @@ impl Machine {
         self.executor.specs.get(resource).map_or(Guard::Lease, |spec| spec.guard)
     }
 
-    fn is_guarded_by_lease(&self, resource: &ResourceName) -> bool {
+    pub(crate) fn is_guarded_by_lease(&self, resource: &ResourceName) -> bool {
         self.guard(resource) == Guard::Lease
     }
 

@@ -49,6 +49,25 @@ pub fn with_devices(mut spec: Spec) -> Spec {
     spec
 }
 
+/// The same cluster with devices that only shut a node out from what a fence guards.
+#[must_use]
+pub fn with_storage_devices(spec: Spec) -> Spec {
+    let mut spec = with_devices(spec);
+    for device in spec.nodes.values_mut().flat_map(|node| node.fence.iter_mut().flatten()) {
+        device.agent = FenceAgent::Program("fence_scsi".into());
+    }
+    spec
+}
+
+/// What a device does, some time after it was told.
+#[derive(Debug)]
+pub(crate) enum Acts {
+    /// It switches a machine off; for which half of the voters and in which life, if nobody agreed on that.
+    Off { target: usize, by_half: Option<(usize, u64)> },
+    /// It shuts a machine out from what a fence guards, or lets it in.
+    ShutOut { target: usize, out: bool },
+}
+
 /// What an executor tries without doing anything.
 #[derive(Debug)]
 pub(crate) struct Proving {
@@ -103,6 +122,9 @@ impl World {
             // Told twice, it is done once.
             return;
         }
+        if order.act != FenceAct::Off {
+            return self.give_power(by, target, order);
+        }
         let machine = &self.machines[by];
         let until = match order.right {
             FenceRight::Agreed => machine.board.lease_until(),
@@ -118,9 +140,6 @@ impl World {
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let patience = PATIENCE.as_nanos() as Nanos;
         let soon = self.chance.between(ms(1), patience / 2);
-        if order.act != FenceAct::Off {
-            return self.give_power(by, target, device, soon, order);
-        }
         let (cut, end) = match device {
             Device::Works => (Some(soon), soon + ms(1)),
             Device::Refuses | Device::WrongOutlet => (None, ms(1)),
@@ -129,20 +148,31 @@ impl World {
             Device::Mute => (Some(self.chance.between(ms(1), patience * 2)), patience * 2),
         };
         self.tell(format!("{} tells the device of {} to switch it off", self.machines[by].name, order.node));
-        if let Some(wait) = cut {
+        let shuts_out = order.devices.iter().all(FenceDevice::shuts_out);
+        if let Some(wait) = cut.filter(|_| shuts_out) {
+            self.push(self.now + wait, Happening::Acts(Acts::ShutOut { target, out: true }));
+        } else if let Some(wait) = cut {
             let by_half = (order.right == FenceRight::Half).then_some((by, boots));
-            self.push(self.now + wait, Happening::Shot { target, by_half });
+            self.push(self.now + wait, Happening::Acts(Acts::Off { target, by_half }));
         }
         let works = matches!(device, Device::Works | Device::Lies);
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
     }
 
-    /// A device gives a machine power, or does not.
-    fn give_power(&mut self, by: usize, target: usize, device: Device, soon: Nanos, order: FenceOrder) {
+    /// A device gives a machine power, or lets it in to storage; or does not.
+    fn give_power(&mut self, by: usize, target: usize, order: FenceOrder) {
         let boots = self.machines[by].boots;
-        self.tell(format!("{} tells the device of {} to give it power", self.machines[by].name, order.node));
-        if matches!(device, Device::Works | Device::Mute) {
-            self.schedule(soon, crate::Fault::PowerOn(target));
+        let device = self.devices.get(&target).copied().unwrap_or_default();
+        let soon = self.chance.between(ms(1), PATIENCE.as_nanos() as Nanos / 2);
+        let lets_in = order.devices.iter().all(FenceDevice::shuts_out);
+        let to = if lets_in { "let it in" } else { "give it power" };
+        self.tell(format!("{} tells the device of {} to {to}", self.machines[by].name, order.node));
+        match device {
+            Device::Works | Device::Mute if lets_in => {
+                self.push(self.now + soon, Happening::Acts(Acts::ShutOut { target, out: false }));
+            }
+            Device::Works | Device::Mute => self.schedule(soon, crate::Fault::PowerOn(target)),
+            Device::Refuses | Device::DoesNothing | Device::WrongOutlet | Device::Lies => {}
         }
         let works = matches!(device, Device::Works | Device::Lies);
         let end = if works { soon + ms(1) } else { PATIENCE.as_nanos() as Nanos * 2 };
@@ -150,6 +180,20 @@ impl World {
     }
 
     /// A device acts.
+    pub(crate) fn act(&mut self, acts: Acts) -> Result<(), Broken> {
+        match acts {
+            Acts::Off { target, by_half } => self.shoot(target, by_half),
+            Acts::ShutOut { target, out } => self.shut_out(target, out),
+        }
+    }
+
+    fn shut_out(&mut self, target: usize, out: bool) -> Result<(), Broken> {
+        self.machines[target].shut_out = out;
+        let how = if out { "shut out from" } else { "let in to" };
+        self.tell(format!("{} is {how} its storage", self.machines[target].name));
+        self.look(None)
+    }
+
     pub(crate) fn shoot(&mut self, target: usize, by_half: Option<(usize, u64)>) -> Result<(), Broken> {
         match by_half {
             None => claims::on_shot(&self.claims, self.now, target, &self.machines)?,
@@ -207,6 +251,9 @@ impl World {
             return;
         }
         let outcome = match works {
+            true if order.act == FenceAct::Off && order.devices.iter().all(FenceDevice::shuts_out) => {
+                FenceOutcome::ShutOut
+            }
             true if order.act == FenceAct::Off => FenceOutcome::Off,
             true => FenceOutcome::On,
             false => FenceOutcome::Failed { message: "the device does not say that it is so".into() },

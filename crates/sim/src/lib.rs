@@ -31,7 +31,7 @@ pub use ballot::with_tie_break_on_disk;
 pub use chance::Chance;
 pub use claims::Broken;
 pub use fault::Fault;
-pub use fence::{Device, with_devices};
+pub use fence::{Device, with_devices, with_storage_devices};
 pub use machine::{Machine, Power};
 pub use shared_disk::with_fences_on_disk;
 pub use tie_break::with_tie_break;

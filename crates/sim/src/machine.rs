@@ -90,6 +90,8 @@ pub struct Machine {
     /// What it found out that it is sick with.
     pub(crate) sick: BTreeSet<Ailment>,
     pub(crate) executor: Executor,
+    /// It cannot use what a fence guards until it is let in again, also after a reboot.
+    pub(crate) shut_out: bool,
     pub(crate) kernel: BTreeMap<ResourceName, Kernel>,
     /// The whole machine, all of Heart, or one half does not run before this true time.
     pub(crate) frozen_until: Nanos,
@@ -148,6 +150,7 @@ impl Machine {
             disk_stalled: false,
             sick: BTreeSet::new(),
             executor: Executor::default(),
+            shut_out: false,
             kernel: BTreeMap::new(),
             frozen_until: 0,
             paused_until: 0,
@@ -300,6 +303,9 @@ impl Machine {
     pub(crate) fn owns(&self, resource: &ResourceName, now: Nanos) -> Option<Epoch> {
         let runs = self.power == Power::On && now >= self.paused_until;
         let kernel = self.kernel.get(resource).filter(|kernel| kernel.present && runs)?;
+        if self.shut_out && !self.is_guarded_by_lease(resource) {
+            return None;
+        }
         let local = self.now(now);
         let open = kernel.open_until.is_none_or(|until| !local.may_have_reached(until));
         open.then_some(kernel.epoch)

@@ -14,7 +14,7 @@ use crate::{
     Broken, Chance, Device, Fault, Machine, Nanos, Power,
     claims::Claims,
     executor::Obeyed,
-    fence::{Fencing, Proving},
+    fence::{Acts, Fencing, Proving},
     ms,
     queue::Queue,
     shared_disk::{AtDisk, SharedDisk},
@@ -109,12 +109,8 @@ pub(crate) enum Happening {
         node: usize,
         boots: u64,
     },
-    /// A device switches a machine off.
-    Shot {
-        target: usize,
-        /// Who had it told without an agreement, and in which life.
-        by_half: Option<(usize, u64)>,
-    },
+    /// A device does what it was told.
+    Acts(Acts),
     Fenced(Fencing),
     Watchdog(AtWatchdog),
     SharedDisk(AtDisk),
@@ -375,7 +371,7 @@ impl World {
             Happening::Sync { node, boots } => self.sync(node, boots),
             Happening::Perform { node, boots, order } => self.perform(node, boots, order),
             Happening::Gate { node, boots } => self.gate(node, boots),
-            Happening::Shot { target, by_half } => self.shoot(target, by_half),
+            Happening::Acts(acts) => self.act(acts),
             Happening::Fenced(fencing) => {
                 self.fenced(fencing);
                 Ok(())

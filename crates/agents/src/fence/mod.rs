@@ -94,6 +94,9 @@ impl Fencing {
     #[must_use]
     pub fn carry_out(&self, order: &FenceOrder, cancel: &Bell, has_right: &dyn Fn() -> bool) -> FenceOutcome {
         let (ended, outcome) = match &order.act {
+            FenceAct::Off if order.devices.iter().all(FenceDevice::shuts_out) => {
+                (self.attempt(order, cancel, has_right), FenceOutcome::ShutOut)
+            }
             FenceAct::Off => (self.attempt(order, cancel, has_right), FenceOutcome::Off),
             FenceAct::On { other_levels } => (self.give_power(order, other_levels, cancel), FenceOutcome::On),
         };

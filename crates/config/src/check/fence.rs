@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{
     Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, Guard,
-    Timing, Value as Model,
+    SHUTTING_OUT, Timing, Value as Model,
 };
 
 use super::{length, missing_key, watchdog};
@@ -123,12 +123,21 @@ pub(super) fn is_watchdog(table: &Table) -> bool {
     matches!(agent, Some(Kind::Text(text)) if text == FenceAgent::WATCHDOG)
 }
 
+/// Whether this only shuts a node out from storage.
+fn shuts_out(table: &Table) -> bool {
+    let agent = table.get("agent").map(|entry| &entry.value.kind);
+    matches!(agent, Some(Kind::Text(text)) if SHUTTING_OUT.contains(&text.as_str()))
+}
+
 /// Whether somebody else can have the node switched off: its own watchdog settles nothing between two nodes, as each
-/// of them would wait for the other's.
+/// of them would wait for the other's; and one that is only shut out from storage may go on, and fire as well.
 pub(super) fn can_be_switched_off(node: &NodeDraft) -> bool {
     let Some(value) = &node.fence else { return false };
     let shape = shape(value, &mut Vec::new());
-    shape.is_empty() || shape.iter().any(|level| !level.iter().any(|(table, _)| is_watchdog(table)))
+    let proves = |level: &Vec<(&Table, Span)>| {
+        !level.iter().any(|(table, _)| is_watchdog(table)) && !level.iter().all(|(table, _)| shuts_out(table))
+    };
+    shape.is_empty() || shape.iter().any(proves)
 }
 
 fn device(

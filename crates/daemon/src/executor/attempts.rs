@@ -139,6 +139,7 @@ impl Attempts {
             let outcome = carry_out(&order, &cancel);
             match &outcome {
                 FenceOutcome::Off => tracing::info!("{} is off", order.node),
+                FenceOutcome::ShutOut => tracing::info!("{} is shut out from its storage", order.node),
                 FenceOutcome::On => tracing::info!("{} has power", order.node),
                 FenceOutcome::Silent => tracing::info!("{} was silent for long enough", order.node),
                 FenceOutcome::Failed { message } => {
@@ -220,6 +221,7 @@ mod tests {
             let short = |report: FenceReport| match report.outcome {
                 FenceOutcome::Silent => "silent".into(),
                 FenceOutcome::On => "on".into(),
+                FenceOutcome::ShutOut => "shut out".into(),
                 FenceOutcome::Off => format!("{} {} off", report.node, report.attempt),
                 FenceOutcome::Failed { message } => format!("{} {} {message}", report.node, report.attempt),
             };

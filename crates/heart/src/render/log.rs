@@ -222,6 +222,9 @@ fn of_fencing(change: &Change) -> String {
         Change::Fenced { node, attempt, outcome: FenceOutcome::Failed { message }, .. } => {
             format!("attempt {attempt} to switch {node} off proved nothing: {message}")
         }
+        Change::Fenced { node, outcome: FenceOutcome::ShutOut, .. } => {
+            format!("{node} is shut out from its storage; it may have power")
+        }
         Change::Fenced { node, outcome: FenceOutcome::On, .. } => format!("{node} has power"),
         Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
         Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
@@ -255,9 +258,10 @@ fn tone(change: &Change) -> Tone {
         | Change::TurnedOn { failure: Some(_), .. }
         | Change::Fenced { outcome: FenceOutcome::Failed { .. }, .. } => Tone::Bad,
         Change::TurnedOn { failure: None, .. }
-        | Change::Fenced { outcome: FenceOutcome::Off | FenceOutcome::On | FenceOutcome::Silent, .. } => {
-            Tone::Good
-        }
+        | Change::Fenced {
+            outcome: FenceOutcome::Off | FenceOutcome::ShutOut | FenceOutcome::On | FenceOutcome::Silent,
+            ..
+        } => Tone::Good,
         Change::Report { activity, .. } => match activity {
             Activity::Failed(_) | Activity::Stuck(_) => Tone::Bad,
             Activity::Running => Tone::Good,

@@ -280,6 +280,8 @@ impl Core {
                 }
             }
             FromExecutor::TieBroken(report) => self.on_tie_broken(now, report),
+            FromExecutor::Fenced(report) if self.shut_out.on_report(now, &self.settings.me, &report, out) => {
+            }
             FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
             // It is for who looks after the machine, and comes back as a change of its health.
             FromExecutor::NoProcess(_) => {}

@@ -158,6 +158,7 @@ impl Core {
         let said = match &report.outcome {
             FenceOutcome::Off => format!("{} is off", report.node),
             FenceOutcome::On => format!("{} has power", report.node),
+            FenceOutcome::ShutOut => format!("{} is shut out from its storage", report.node),
             FenceOutcome::Silent => {
                 format!("{} was silent for long enough: it is off, or has let go", report.node)
             }
@@ -172,6 +173,7 @@ impl Core {
         let told = |duty: &&mut Duty| duty.report.is_none() && duty.silent_until.is_none();
         self.duties.values_mut().filter(told).for_each(|duty| duty.begun = false);
         self.switching.begin_anew();
+        self.shut_out.begin_anew();
         self.proofs.begin_anew();
     }
 

@@ -21,6 +21,7 @@ mod proofs;
 mod refused;
 mod rejoin;
 mod requests;
+mod shut_out;
 mod state;
 mod switching;
 mod watched;
@@ -189,6 +190,7 @@ pub struct Core {
     /// Rights of this node to switch others off.
     duties: BTreeMap<NodeName, fencing::Duty>,
     switching: switching::Switching,
+    shut_out: shut_out::ShutOut,
     half: half::Half,
     watched: watched::Watched,
     proofs: proofs::Proofs,
@@ -254,6 +256,7 @@ impl Core {
             orders: VecDeque::new(),
             duties: BTreeMap::new(),
             switching: switching::Switching::default(),
+            shut_out: shut_out::ShutOut::default(),
             half: half::Half::default(),
             watched: watched::Watched::default(),
             proofs: proofs::Proofs::default(),
@@ -297,6 +300,7 @@ impl Core {
             Log::Recovered(recovered) => self.take_up(*recovered, board),
         }
         self.half.begin(board.next_frame(), board);
+        self.shut_out.count_from(board.next_frame());
         if virgin {
             self.found();
         }
@@ -356,6 +360,7 @@ impl Core {
         self.go_on_alone(now, board, out);
         self.obey(now, board, out);
         self.fence(now, board, out);
+        self.have_let_in(now, board, out);
         self.prove(now, out);
         self.conduct(now, board, out);
         self.pump(now, board, out);
@@ -477,6 +482,7 @@ impl Core {
             self.peers.next_deadline(),
             self.members.next_deadline(),
             self.switching.next_deadline(),
+            self.shut_out.next_deadline(),
             self.half.next_deadline(),
             self.proofs.next_deadline(),
             self.next_silence(),

@@ -349,11 +349,13 @@ impl Core {
         };
         let in_log = self.ledger.nodes.get(name);
         let has_left = in_log.is_some_and(|known| known.left.is_some());
+        let is_shut_out = in_log.is_some_and(|known| known.fence.is_shut_out);
         let is_silent = in_log.is_some_and(|known| known.fence.is_silent);
         let state = if has_left && state != "joining" { "left".into() } else { state };
         let state = match state.as_str() {
             "online" if standby => "standby".into(),
             "online" if self.is_sick(slot) => "sick".into(),
+            "fenced" if is_shut_out => "shut out".into(),
             "fenced" if is_silent => "silent".into(),
             _ => state,
         };
@@ -423,6 +425,7 @@ impl Core {
         }
         view.problems.extend(self.view_of_tie());
         view.problems.extend(self.view_of_fencing());
+        view.problems.extend(self.view_of_shut_out(board));
         view.problems.extend(self.view_of_holds());
         view.problems.extend(self.view_of_watchdog(board));
         self.add_proofs(now, view);
@@ -520,7 +523,7 @@ fn problems(view: &StatusView) -> Vec<String> {
     }
     problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().cloned()));
     for (name, node) in &view.nodes {
-        if matches!(node.state.as_str(), "lost" | "fenced" | "silent" | "absent") {
+        if matches!(node.state.as_str(), "lost" | "fenced" | "shut out" | "silent" | "absent") {
             problems.push(format!("{name} is {}", node.state));
         } else if let Some(link) = node.links.iter().position(|heard| !heard) {
             problems.push(format!("{name} is not heard over link {link}"));

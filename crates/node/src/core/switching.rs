@@ -116,7 +116,9 @@ impl Core {
             if let Some(outcome) = &known.ended {
                 let failure = match outcome {
                     FenceOutcome::Failed { message } => Some(message.clone()),
-                    FenceOutcome::On | FenceOutcome::Off | FenceOutcome::Silent => None,
+                    FenceOutcome::On | FenceOutcome::Off | FenceOutcome::Silent | FenceOutcome::ShutOut => {
+                        None
+                    }
                 };
                 ended.push(Change::TurnedOn { node, attempt, failure });
                 continue;

@@ -51,6 +51,9 @@ pub struct FenceLedger {
     /// for long enough.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub is_silent: bool,
+    /// Of that life it is known that it cannot use the storage that all share; it may have power.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_shut_out: bool,
     /// How many attempts were made against it, in all its lives: each has a number of its own.
     #[serde(default)]
     pub attempts: u32,
@@ -148,6 +151,11 @@ impl Ledger {
             FenceOutcome::Silent => {
                 self.is_off(node, boot);
                 self.nodes.get_mut(node).into_iter().for_each(|ledger| ledger.fence.is_silent = true);
+            }
+            FenceOutcome::ShutOut => {
+                self.is_off(node, boot);
+                let ledger = self.nodes.get_mut(node).into_iter();
+                ledger.for_each(|ledger| (ledger.fence.is_silent, ledger.fence.is_shut_out) = (true, true));
             }
             // It was to be switched off.
             FenceOutcome::On => {}
@@ -249,7 +257,7 @@ impl Ledger {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
-            fence.is_silent = false;
+            (fence.is_silent, fence.is_shut_out) = (false, false);
             fence.ordered.take_if(|order| order.boot == boot);
         }
         for resource in self.resources.values_mut() {

@@ -14,6 +14,7 @@ mod people;
 mod schedules;
 mod sick;
 mod starts;
+mod storage;
 mod switched;
 mod told;
 mod watchdogs;

@@ -34,7 +34,7 @@ fn longest(level: &[FenceDevice], hesitation: Duration) -> Duration {
 
 /// Whether these are devices that can be told to switch a node off.
 fn is_told(level: &[FenceDevice]) -> bool {
-    !level.iter().any(FenceDevice::is_watchdog)
+    FenceDevice::prove_off(level)
 }
 
 impl Core {
@@ -220,7 +220,7 @@ impl Core {
                 return true;
             }
             FenceOutcome::Off => format!("{} is heard, although its device says that it is off", report.node),
-            FenceOutcome::Silent | FenceOutcome::On => {
+            FenceOutcome::Silent | FenceOutcome::ShutOut | FenceOutcome::On => {
                 format!("nothing was heard of {}, which proves nothing here", report.node)
             }
             FenceOutcome::Failed { message } => message.clone(),
