@@ -16,7 +16,7 @@ mod timeline;
 
 use heart_model::{
     Activity, BootId, Duration, Ended, EndedMove, Epoch, FenceOutcome, Intent, LogIndex, NodeId, NodeName,
-    ResourceName, Session, SessionNumber, Spec,
+    Reason, ResourceName, Session, SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -53,6 +53,9 @@ pub struct NewGrant {
     pub session: Session,
     /// Under which epoch: one more than the last.
     pub epoch: Epoch,
+    /// Why it goes there from where it ran, where nothing else in the log says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Reason>,
 }
 
 /// What an entry changes.

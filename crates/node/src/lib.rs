@@ -24,6 +24,7 @@ pub mod half;
 pub mod journal;
 pub mod ledger;
 pub mod ownership;
+pub mod pinger;
 pub mod plant;
 pub mod pulse;
 pub mod stream;

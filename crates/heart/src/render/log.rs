@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, ResourceName};
+use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, Reason, Refusal, ResourceName};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -247,6 +247,13 @@ fn then(what: String, grants: &[NewGrant]) -> String {
 }
 
 fn goes(grants: &[NewGrant]) -> String {
-    let one = |grant: &NewGrant| format!("{} goes to {} (epoch {})", grant.resource, grant.node, grant.epoch);
+    let one = |grant: &NewGrant| {
+        let because = match &grant.because {
+            Some(Reason::NotOn { node, refusal: Refusal::Fewer { fewer } }) => format!(": {node} {fewer}"),
+            Some(reason) => format!(": {reason}"),
+            None => String::new(),
+        };
+        format!("{} goes to {} (epoch {}){because}", grant.resource, grant.node, grant.epoch)
+    };
     grants.iter().map(one).collect::<Vec<_>>().join(", ")
 }

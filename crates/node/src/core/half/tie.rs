@@ -253,7 +253,14 @@ impl Core {
         let claim = self.half.tie.claim_anew(new);
         match known {
             Some(known) if known == claim => return Ok(Some(claim.era)),
-            Some(known) if self.names_this_half(&known, halves) || self.is_outdated(&known) => {
+            // What it claimed before stands there: nobody else goes on unless it does.
+            Some(known) if self.is_outdated(&known) => self.order_tie(now, Some(known), claim, out),
+            Some(known) if self.names_this_half(&known, halves) => {
+                let has_begun = self.half.tie.under_way.as_ref().is_some_and(|order| !order.is_look);
+                if self.is_vetoed(now, halves, has_begun, out) {
+                    self.look_again(now, out);
+                    return Err(Stuck::NoTarget);
+                }
                 self.order_tie(now, Some(known), claim, out);
             }
             Some(_) | None => {
