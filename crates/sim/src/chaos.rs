@@ -145,6 +145,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
         times: BTreeMap::new(),
         tie_break: None,
+        pings: BTreeMap::new(),
     }
 }
 
