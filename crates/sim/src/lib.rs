@@ -16,6 +16,7 @@ mod fence;
 mod kernel;
 mod machine;
 mod parting;
+mod pinging;
 mod pings;
 mod rough;
 mod shared_disk;
