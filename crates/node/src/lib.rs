@@ -19,6 +19,7 @@ pub mod beat;
 pub mod board;
 pub mod conductor;
 pub mod core;
+pub mod echo;
 pub mod frame;
 pub mod half;
 pub mod journal;

@@ -1,12 +1,13 @@
 //! The core process: drives [`heart_node`] with real time, sockets, disk and executor.
 //!
-//! Threads, so that none waits for another: heartbeats (real-time), the disk, two that look after the machine, and
-//! this one, which steps the deciding half. It performs actions and decides nothing.
+//! Threads, so that none waits for another: heartbeats (real-time), the disk, two that look after the machine, one
+//! that pings, and this one, which steps the deciding half. It performs actions and decides nothing.
 
 mod beats;
 mod health;
 pub(crate) mod links;
 mod patience;
+mod pings;
 mod storage;
 
 use std::{
@@ -23,7 +24,7 @@ use heart_agents::{
     clock, memory,
     wait::{self, Bell, timespec},
 };
-use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, ToExecutor};
+use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, PingChange, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -105,6 +106,7 @@ struct Driver {
     unwritten: Option<(Ticket, Moment)>,
     disk_works: bool,
     health: health::Health,
+    pings: pings::Pings,
     told: Receiver<beats::Told>,
     bell: Arc<Bell>,
     poke: Arc<Bell>,
@@ -156,6 +158,7 @@ impl Driver {
         let setup = &running.setup;
         let boot = setup.boot()?;
         let board = setup.board()?.board();
+        let sockets = pings::Sockets::open();
         prepare();
         let key = running.key();
         let now = clock::now();
@@ -166,6 +169,7 @@ impl Driver {
         let poke = Arc::new(Bell::new()?);
         let (log, storage) = open_log(setup, &bell)?;
         let health = health::start(&setup.places.state, Arc::clone(&bell))?;
+        let pings = pings::start(sockets, Arc::clone(&bell))?;
         let promised_until = now.after(promised_before(&log, &setup.spec));
         let handed_over = board.belongs_to(boot);
         if !handed_over {
@@ -213,6 +217,7 @@ impl Driver {
             unwritten: None,
             disk_works: true,
             health,
+            pings,
             told,
             bell,
             poke,
@@ -241,6 +246,7 @@ impl Driver {
         }
         any |= self.hear_disk()?;
         any |= self.hear_health()?;
+        any |= self.hear_pings()?;
         any |= ready.executor && self.hear_executor()?;
         any |= ready.gateway && self.hear_gateway()?;
         if !any {
@@ -316,6 +322,15 @@ impl Driver {
         Ok(any)
     }
 
+    fn hear_pings(&mut self) -> anyhow::Result<bool> {
+        let changes: Vec<PingChange> = self.pings.changes.try_iter().collect();
+        let any = !changes.is_empty();
+        for change in changes {
+            self.step(Event::Ping(change))?;
+        }
+        Ok(any)
+    }
+
     fn judge_disk(&mut self, works: bool) -> anyhow::Result<()> {
         if self.disk_works != works {
             self.disk_works = works;
@@ -365,6 +380,7 @@ impl Driver {
             Action::Send { to, via, bytes } => self.send(to, via, &bytes),
             Action::Write(write) => self.write(write),
             Action::Execute(told) => self.executor.send::<ToExecutor>(&told)?,
+            Action::Ping(order) => self.pings.order(order),
             Action::Reply { id, response } => self.gateway.send(&Answer { id, response })?,
             Action::Poke => self.poke.ring(),
             Action::Left => self.left = true,
