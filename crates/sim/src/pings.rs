@@ -9,7 +9,7 @@ use heart_node::{
 };
 use std::collections::BTreeSet;
 
-use crate::{Nanos, Power, World, ms, world::Happening};
+use crate::{Broken, Nanos, Power, World, ms, world::Happening};
 
 /// The same cluster with ping targets, each of one host, asked every second and lost after five.
 #[must_use]
@@ -54,14 +54,15 @@ impl World {
     }
 
     /// It ends with the core.
-    pub(crate) fn on_pinger(&mut self, at: AtPinger) {
+    pub(crate) fn on_pinger(&mut self, at: AtPinger) -> Result<(), Broken> {
         let AtPinger { node, boots, life, .. } = at;
         let machine = &self.machines[node];
         if machine.boots != boots || machine.lives != life || machine.power == Power::Off {
-            return;
+            return Ok(());
         }
         if let Some(until) = self.postpone(node, |_| 0) {
-            return self.push(until, Happening::Pinger(at));
+            self.push(until, Happening::Pinger(at));
+            return Ok(());
         }
         let machine = &mut self.machines[node];
         let local = machine.now(self.now);
@@ -82,6 +83,7 @@ impl World {
                 Action::WakeAt(_) => {}
             }
         }
+        Ok(())
     }
 
     fn ask_host(&mut self, node: usize, host: IpAddr, sequence: u16) {

@@ -367,10 +367,7 @@ impl World {
                 self.on_tie_break(asked);
                 Ok(())
             }
-            Happening::Pinger(at) => {
-                self.on_pinger(at);
-                Ok(())
-            }
+            Happening::Pinger(at) => self.on_pinger(at),
             Happening::Hesitated { by, boots, order } => {
                 self.on_hesitated(by, boots, order);
                 Ok(())

@@ -137,8 +137,9 @@ fn members(setup: &Setup) -> Vec<Member> {
     members
 }
 
-/// Gives up the rights that the core does not need, and stays in memory with the rest of them.
-fn prepare() {
+/// Gives up the rights that the core does not need, once it has what takes them, and stays in memory with the rest.
+fn prepare() -> pings::Sockets {
+    let sockets = pings::Sockets::open();
     if let Err(error) = User::of_core().become_user(rights::OF_CORE) {
         tracing::warn!("the core keeps root's rights, which it does not need: {error}");
     }
@@ -146,6 +147,7 @@ fn prepare() {
     if let Err(error) = sys::lock_memory() {
         tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
     }
+    sockets
 }
 
 fn open_log(setup: &Setup, bell: &Arc<Bell>) -> anyhow::Result<(Log, storage::Storage)> {
@@ -158,18 +160,15 @@ impl Driver {
         let setup = &running.setup;
         let boot = setup.boot()?;
         let board = setup.board()?.board();
-        let sockets = pings::Sockets::open();
-        prepare();
+        let sockets = prepare();
         let key = running.key();
         let now = clock::now();
         let members = members(setup);
         let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
         let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
-        let bell = Arc::new(Bell::new()?);
-        let poke = Arc::new(Bell::new()?);
+        let (bell, poke) = (Arc::new(Bell::new()?), Arc::new(Bell::new()?));
         let (log, storage) = open_log(setup, &bell)?;
         let health = health::start(&setup.places.state, Arc::clone(&bell))?;
-        let pings = pings::start(sockets, Arc::clone(&bell))?;
         let promised_until = now.after(promised_before(&log, &setup.spec));
         let handed_over = board.belongs_to(boot);
         if !handed_over {
@@ -217,7 +216,7 @@ impl Driver {
             unwritten: None,
             disk_works: true,
             health,
-            pings,
+            pings: pings::start(sockets, Arc::clone(&bell))?,
             told,
             bell,
             poke,

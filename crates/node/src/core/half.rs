@@ -305,7 +305,7 @@ impl Core {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
             Next::AskTieBreak => {
-                return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
+                return Ok(self.claim(now, (self.next_era(board), false), halves, out)?.map(By::TieBreak));
             }
             Next::GoOn => return Ok(Some(By::Proof)),
             Next::Fire => board.set_half_until(now.after(self.timing.lost_after)),

@@ -232,7 +232,6 @@ impl Core {
         let ids: Vec<NodeId> = names.iter().map(NodeName::id).collect();
         let slot =
             names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
-        let timing = settings.spec.timing;
         // An earlier core of this boot found out that its log was lost: that is no new beginning.
         let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
         let log = if knew { Log::Damaged } else { rejoin::usable(log, &settings) };
@@ -240,11 +239,11 @@ impl Core {
         let promised = promised_before(&log, &settings.spec);
         let mut core = Core {
             slot,
-            timing,
+            timing: settings.spec.timing,
             agreement: None,
             ledger: Ledger::default(),
             sights: Sights::new(slot, names.len()),
-            peers: Peers::new(names.len(), board.next_frame(), timing),
+            peers: Peers::new(names.len(), board.next_frame(), settings.spec.timing),
             holder: Holder::default(),
             revoked: Revoked::default(),
             campaigns: Campaigns::new(settings.seed),
