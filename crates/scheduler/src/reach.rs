@@ -65,10 +65,10 @@ pub(crate) fn avoid(facts: &Facts<'_>, unit: &Unit<'_>, level: u32, refused: &mu
     let acts_on = unit.acts_on();
     for (number, node) in facts.nodes.iter().enumerate().filter(|_| level > 0) {
         let reaches = if acts_on == Some(node.name) { node.reach.most } else { node.reach.least };
-        if reaches < level {
-            if let Some(fewer) = fewer(facts, node, reaches) {
-                refused.entry(number).or_insert(Refusal::Fewer { fewer });
-            }
+        if reaches < level
+            && let Some(fewer) = fewer(facts, node, reaches)
+        {
+            refused.entry(number).or_insert(Refusal::Fewer { fewer });
         }
     }
 }

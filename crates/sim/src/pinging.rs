@@ -20,7 +20,8 @@ pub(crate) const SETTLED: Nanos = ms(12_000);
 /// The same cluster with targets, if this world has any.
 pub(crate) fn ping(seed: u64, spec: Spec) -> Spec {
     let pinged = EVERY.iter().any(|(every, which)| seed % every == *which);
-    let targets: &[&str] = if seed / 64 % 2 == 0 { &["gateway"] } else { &["gateway", "provider"] };
+    let targets: &[&str] =
+        if (seed / 64).is_multiple_of(2) { &["gateway"] } else { &["gateway", "provider"] };
     if pinged { with_targets(spec, targets) } else { spec }
 }
 
