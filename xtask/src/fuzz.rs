@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use crate::metadata;
 
 /// The targets, and the folders whose files they begin with beside `fuzz/seeds`.
-const TARGETS: [(&str, &[&str]); 6] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     ("frame", &[]),
     ("journal", &[]),
     ("message", &[]),
+    ("echo", &[]),
     ("disk", &[]),
     ("cib", &["crates/config/tests/cib"]),
     ("configuration", &["crates/config/tests/corpus/valid", "crates/config/tests/corpus/invalid"]),

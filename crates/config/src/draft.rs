@@ -24,6 +24,7 @@ pub(crate) struct Draft {
     pub(crate) resources: Vec<ResourceDraft>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) times: Vec<TimeDraft>,
+    pub(crate) pings: Vec<PingDraft>,
 }
 
 /// The table `[cluster]`.
@@ -63,6 +64,16 @@ pub(crate) struct TieBreakDraft {
     pub(crate) etcd: Option<Written<Vec<Written<String>>>>,
     pub(crate) key: Option<Written<String>>,
     pub(crate) timeout: Option<Written<String>>,
+    pub(crate) present: Vec<String>,
+}
+
+/// A table `[ping.NAME]`.
+#[derive(Debug)]
+pub(crate) struct PingDraft {
+    pub(crate) name: Written<String>,
+    pub(crate) hosts: Option<Written<Vec<Written<String>>>>,
+    pub(crate) interval: Option<Written<String>>,
+    pub(crate) lost_after: Option<Written<String>>,
     pub(crate) present: Vec<String>,
 }
 
@@ -147,7 +158,8 @@ pub(crate) struct GroupDraft {
     pub(crate) present: Vec<String>,
 }
 
-const TABLES: &[&str] = &["cluster", "timing", "tie_break", "link", "node", "resource", "group", "time"];
+const TABLES: &[&str] =
+    &["cluster", "timing", "tie_break", "ping", "link", "node", "resource", "group", "time"];
 
 impl Draft {
     /// Takes a document apart.
@@ -166,6 +178,7 @@ impl Draft {
                     draft.tie_break =
                         table(entry, "[tie_break]", mistakes).map(|table| tie_break(table, mistakes));
                 }
+                "ping" => each(entry, &mut draft.pings, ping, mistakes),
                 "link" => each(entry, &mut draft.links, link, mistakes),
                 "node" => each(entry, &mut draft.nodes, node, mistakes),
                 "resource" => each(entry, &mut draft.resources, resource, mistakes),
@@ -190,7 +203,7 @@ fn unknown_table(entry: &Entry) -> Mistake {
         .hint(match words::meant(&entry.key, TABLES) {
             Some(word) => format!("did you mean `{word}`?"),
             None => "the tables are `[cluster]`, `[timing]`, `[tie_break]`, `[node.NAME]`, `[link.NAME]`, \
-                         `[resource.NAME]`, `[group.NAME]` and `[time.NAME]`"
+                         `[ping.NAME]`, `[resource.NAME]`, `[group.NAME]` and `[time.NAME]`"
                 .into(),
         }),
         _ => Mistake::at(Code::UnknownKey, entry.key_span, format!("`{key}` stands outside of any table"))
@@ -278,6 +291,19 @@ fn timing(table: &Table, mistakes: &mut Vec<Mistake>) -> TimingDraft {
         heartbeat: keys.duration("heartbeat"),
         lost_after: keys.duration("lost_after"),
         let_go: keys.duration("let_go"),
+    };
+    keys.finish();
+    draft
+}
+
+fn ping(name: Written<String>, table: &Table, mistakes: &mut Vec<Mistake>) -> PingDraft {
+    let mut keys = Keys::new(table, place("ping", &name), mistakes);
+    let draft = PingDraft {
+        hosts: keys.texts("hosts"),
+        interval: keys.duration("interval"),
+        lost_after: keys.duration("lost_after"),
+        present: present(table),
+        name,
     };
     keys.finish();
     draft

@@ -49,6 +49,12 @@ pub fn print(spec: &Spec) -> String {
     if let Some(tie_break) = &spec.tie_break {
         print_tie_break(&mut text, tie_break);
     }
+    for (name, ping) in &spec.pings {
+        text.table(&["ping", name.as_str()]);
+        text.entry("hosts", &list(ping.hosts.iter().map(|host| quoted(&host.to_string()))));
+        text.duration("interval", ping.interval);
+        text.duration("lost_after", ping.lost_after);
+    }
     for (number, link) in spec.cluster.links.iter().enumerate() {
         print_link(&mut text, number + 1, link, spec.cluster.port);
     }

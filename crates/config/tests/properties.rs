@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use heart_config::{NoEnvironment, print, read};
 use heart_model::{
     AfterFence, AgentRef, ClusterSpec, Duration, FenceAgent, FenceDevice, GroupName, GroupSpec, Guard, Link,
-    LinkAddress, LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, Profile, ResourceName, ResourceSpec,
-    Spec, Timing, Value, WhenSick, WhenStuck, Wishes,
+    LinkAddress, LinkKind, LogicalTimeouts, Name, NodeName, NodeSpec, PingSpec, Profile, ResourceName,
+    ResourceSpec, Spec, Timing, Value, WhenSick, WhenStuck, Wishes,
 };
 use proptest::{collection, option, prelude::*, sample};
 use survive::configuration;
@@ -341,6 +341,14 @@ fn bare_spec() -> impl Strategy<Value = Spec> {
                 groups,
                 times: BTreeMap::new(),
                 tie_break: None,
+                pings: (0..usize::from(port % 3)).map(ping).collect(),
             }
         })
+}
+
+fn ping(number: usize) -> (Name, PingSpec) {
+    let host = |family: &str| format!("{family}{}", number + 1).parse().unwrap();
+    let hosts = vec![host("192.0.2."), host("2001:db8::")];
+    let interval = Duration::from_millis(300 + 100 * number as u64);
+    (Name::new(&format!("t{number}")).unwrap(), PingSpec { hosts, interval, lost_after: interval * 4 })
 }

@@ -179,6 +179,28 @@ pub(crate) struct Wanted {
     pub(crate) sources: Vec<IpAddr>,
 }
 
+/// Has a raw socket of ICMP, or of ICMPv6, hear nothing but answers to echo requests.
+pub(crate) fn only_echo_answers(fd: RawFd, is_six: bool) -> io::Result<()> {
+    /// `ICMP_FILTER` of linux/icmp.h, and `ICMPV6_FILTER` of linux/icmpv6.h.
+    const FILTER: libc::c_int = 1;
+    // A bit for each type that is dropped: all but 0, and all but 129.
+    let mut dropped = [u32::MAX; 8];
+    let (level, words) = if is_six { (libc::SOL_ICMPV6, 8) } else { (libc::SOL_RAW, 1) };
+    let kept = if is_six { 129 } else { 0 };
+    dropped[kept / 32] &= !(1 << (kept % 32));
+    // SAFETY: the words live through the call, and the kernel reads no more of them than it is told.
+    let code = unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            FILTER,
+            dropped.as_ptr().cast(),
+            (words * size_of::<u32>()) as libc::socklen_t,
+        )
+    };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Has the kernel drop what is not wanted: garbage at line rate costs little then.
 pub(crate) fn filter(fd: RawFd, wanted: &Wanted) -> io::Result<()> {
     let mut program = program(wanted);

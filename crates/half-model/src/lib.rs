@@ -6,6 +6,9 @@
 //! core asks ([`heart_node::half`]). A rule can be taken out ([`bounds::Rule`]), and then the checker has to find what
 //! it is for.
 //!
+//! A ping target may keep a half from beginning something (SAFETY rule 20): that takes orders away and adds none, and
+//! nobody here has to begin anything, so what holds in all orders holds with that rule too.
+//!
 //! What is left out, bounds and numbers of states: `docs/half-model.md`.
 
 pub mod act;

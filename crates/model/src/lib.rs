@@ -17,6 +17,7 @@ mod hours;
 mod id;
 mod limits;
 mod order;
+mod ping;
 mod plan;
 pub mod policy;
 mod reason;
@@ -43,6 +44,7 @@ pub use id::{
 };
 pub use limits::*;
 pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, ToExecutor};
+pub use ping::{Fewer, PingChange, PingFacts, PingOrder, PingSpec, Reach};
 pub use plan::{Plan, Step, StepAction};
 pub use reason::{Ended, Reason, Refusal};
 pub use spec::{

@@ -6,6 +6,10 @@ pub const NODES_MAX: usize = 64;
 pub const VOTERS_MAX: usize = 7;
 /// Most links between two nodes.
 pub const LINKS_MAX: usize = 8;
+/// Most ping targets of one cluster.
+pub const PINGS_MAX: usize = 8;
+/// Most hosts of one ping target.
+pub const PING_HOSTS_MAX: usize = 8;
 /// Most resources of one cluster.
 pub const RESOURCES_MAX: usize = 10_000;
 /// Longest name of a node, resource or group, in bytes.

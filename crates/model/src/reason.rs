@@ -7,7 +7,7 @@ use alloc::{
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Ailment, GroupName, Guard, Name, NodeName, ResourceName};
+use crate::{Ailment, Fewer, GroupName, Guard, Name, NodeName, ResourceName};
 
 /// One link in a chain of causes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,13 @@ pub enum Reason {
         node: NodeName,
         /// With what.
         with: Vec<Ailment>,
+    },
+    /// The node reaches fewer ping targets than others, and none of these can take it.
+    OnFewer {
+        /// The node.
+        node: NodeName,
+        /// How many, and how many another reaches.
+        fewer: Fewer,
     },
     /// The node it ran on is lost.
     NodeLost {
@@ -201,6 +208,7 @@ impl Reason {
             | Reason::Asked { .. }
             | Reason::MoveEnded { .. }
             | Reason::OnSick { .. }
+            | Reason::OnFewer { .. }
             | Reason::NodeLost { .. }
             | Reason::LastKnown { .. }
             | Reason::FailedThere { .. }
@@ -229,6 +237,11 @@ pub enum Refusal {
     Sick {
         /// With what.
         with: Vec<Ailment>,
+    },
+    /// It reaches fewer ping targets than another node that can take it.
+    Fewer {
+        /// How many, and how many the other one reaches.
+        fewer: Fewer,
     },
     /// It was lost several times a short while ago, and is avoided.
     Quarantined,
@@ -333,6 +346,7 @@ impl Refusal {
             Refusal::Leaving => Some("is leaving"),
             Refusal::Standby => Some("is in standby"),
             Refusal::Sick { .. }
+            | Refusal::Fewer { .. }
             | Refusal::Quarantined
             | Refusal::Held
             | Refusal::Failed { .. }
@@ -368,6 +382,7 @@ impl fmt::Display for Refusal {
                 to.write_str("it is sick, or was until a moment ago")?;
                 list(to, with)
             }
+            Refusal::Fewer { fewer } => write!(to, "it {fewer}"),
             Refusal::Quarantined => to.write_str("it was lost several times a short while ago"),
             Refusal::Held => to.write_str("nowhere else by itself: it was taken over too often"),
             Refusal::Failed { failures, limit, resource } => {
@@ -420,6 +435,9 @@ impl fmt::Display for Reason {
                 write!(to, "{node} is sick, or was until a moment ago")?;
                 list(to, with)?;
                 to.write_str("; no node that is well can take it")
+            }
+            Reason::OnFewer { node, fewer } => {
+                write!(to, "{node} {fewer}; no node that reaches more can take it")
             }
             Reason::NodeLost { node } => write!(to, "{node}, which ran it, is lost"),
             Reason::FailedThere { node, failures, limit, message } => {

@@ -8,7 +8,7 @@ use core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AfterFence, AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName,
+    AfterFence, AgentRef, Copies, Duration, FenceDevice, GroupName, Hours, Name, NodeId, NodeName, PingSpec,
     ResourceName, TieBreakSpec, WhenSick, Wishes,
 };
 
@@ -31,6 +31,9 @@ pub struct Spec {
     /// What decides between two halves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tie_break: Option<TieBreakSpec>,
+    /// What every node should reach beside the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pings: BTreeMap<Name, PingSpec>,
 }
 
 impl Spec {

@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Ailment, Ended, Epoch, LogIndex, Name, NodeName, ResourceName, Session};
+use crate::{Activity, Ailment, Ended, Epoch, LogIndex, Name, NodeName, Reach, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,13 +56,16 @@ pub struct NodeStatus {
     /// It was lost so often that it is avoided for a while.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub quarantined: bool,
+    /// How many ping targets it reaches.
+    #[serde(default, skip_serializing_if = "Reach::is_unknown")]
+    pub reach: Reach,
 }
 
 impl NodeStatus {
     /// A node that is well.
     #[must_use]
     pub fn well(state: NodeState, session: Option<Session>) -> NodeStatus {
-        NodeStatus { state, session, sick: BTreeSet::new(), quarantined: false }
+        NodeStatus { state, session, sick: BTreeSet::new(), quarantined: false, reach: Reach::UNKNOWN }
     }
 }
 

@@ -12,6 +12,7 @@
 pub(crate) mod fencing;
 mod health;
 mod picture;
+mod pings;
 mod start;
 
 use heart_model::{
@@ -96,6 +97,7 @@ pub struct Conductor {
     facts: BTreeMap<NodeName, Facts>,
     over: BTreeMap<(NodeName, Session), BTreeSet<NodeId>>,
     health: health::Healths,
+    pings: pings::Pings,
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
     proposed: Vec<Change>,
@@ -121,6 +123,7 @@ impl Conductor {
             facts: BTreeMap::new(),
             over: BTreeMap::new(),
             health: health::Healths::default(),
+            pings: pings::Pings::default(),
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),
             proposed: Vec::new(),
@@ -238,6 +241,7 @@ impl Conductor {
         if let (Some(until), Some(_)) = (self.start.until(), &self.status.gathering) {
             self.wake_at(until);
         }
+        self.settles_at(now, spec).into_iter().for_each(|at| self.wake_at(at));
         self.hesitates_until(now).into_iter().for_each(|until| self.wake_at(until));
         self.tell(score, &mut work);
         if self.waits_for_facts(now) {
@@ -418,7 +422,14 @@ impl Conductor {
             return None;
         }
         let session = score.ledger.nodes.get(node)?.session?;
-        Some(NewGrant { resource: resource.clone(), node: node.clone(), session, epoch: ledger.epoch.next() })
+        let from = ledger.grant.as_ref().map(|grant| &grant.node);
+        Some(NewGrant {
+            resource: resource.clone(),
+            node: node.clone(),
+            session,
+            epoch: ledger.epoch.next(),
+            because: from.and_then(|from| self.moved_for_targets(resource, from, node)),
+        })
     }
 
     /// Grants what nobody holds to where the plan starts it, and closes what its holder closed.

@@ -94,6 +94,25 @@ pub fn is_without_quorum(sides: Sides) -> bool {
     sides.here <= sides.size / 2 && sides.here + sides.lost + sides.missing == sides.size
 }
 
+/// What is known of the ping targets of a voter that would begin something as half of the voters (SAFETY rule 20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// One of them answered what it was asked since there is no quorum, and a moment ago.
+    pub answered: bool,
+    /// This one reached none of them, nor did those that are lost when they were heard last: that none answers is
+    /// nothing that parts one half from the other.
+    pub nobody_did: bool,
+    /// What it would begin is under way.
+    pub has_begun: bool,
+}
+
+/// Whether half of the voters begins nothing because none of its ping targets answers: it may be the one that is cut
+/// off. Whoever may do something without this rule may at most not do it for now: it lets nobody do anything.
+#[must_use]
+pub fn is_vetoed(targets: Targets) -> bool {
+    !(targets.answered || targets.nobody_did || targets.has_begun)
+}
+
 /// Whether this half may go on by itself, once the others are off (rule 17, a to c).
 ///
 /// # Errors
@@ -223,6 +242,19 @@ mod tests {
         check((1, 1, 0, 2), (true, false, true), Err(Blocked::Fresh));
         check((1, 1, 0, 2), (false, false, true), Ok(()));
         check((2, 2, 0, 4), (false, false, true), Err(Blocked::Fresh));
+    }
+
+    #[test]
+    fn half_begins_nothing_while_no_target_answers_that_somebody_reached() {
+        for (answered, nobody_did, has_begun, vetoed) in [
+            (true, false, false, false),
+            (false, false, false, true),
+            (false, true, false, false),
+            (false, false, true, false),
+        ] {
+            let targets = Targets { answered, nobody_did, has_begun };
+            assert_eq!(is_vetoed(targets), vetoed, "{targets:?}");
+        }
     }
 
     #[test]

@@ -49,11 +49,17 @@ pub enum Bug {
     FedWithoutLease,
     /// Half of the voters goes on by a claim of the tie-break that it made before it heard the others again (rule 19).
     ClaimKept,
+    /// Half of the voters goes on because it reaches a ping target (rule 20).
+    TargetVotes,
+    /// Half of the voters begins what it would although none of its ping targets answers (rule 20).
+    VetoIgnored,
+    /// What a node says of its ping targets counts at once (decision 18).
+    TargetsUnsettled,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 24] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -75,6 +81,9 @@ impl Bug {
         Bug::OffBeforeDeadline,
         Bug::FedWithoutLease,
         Bug::ClaimKept,
+        Bug::TargetVotes,
+        Bug::VetoIgnored,
+        Bug::TargetsUnsettled,
     ];
 }
 

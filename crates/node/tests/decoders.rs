@@ -144,6 +144,11 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_are_an_answer_to_a_ping_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        survive::echo::answer(&bytes);
+    }
+
+    #[test]
     fn any_bytes_are_a_journal_or_damage(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(recovered) = journal::recover(&bytes) {
             prop_assert!(recovered.length <= bytes.len());

@@ -66,6 +66,7 @@ fn lasts(refusal: &Refusal) -> bool {
         | Refusal::Leaving
         | Refusal::Standby
         | Refusal::Sick { .. }
+        | Refusal::Fewer { .. }
         | Refusal::Quarantined
         | Refusal::Held
         | Refusal::Failed { .. }

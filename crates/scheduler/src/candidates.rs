@@ -7,6 +7,7 @@ use heart_model::{Activity, NodeName, NodeState, Other, Refusal};
 
 use crate::{
     facts::{Facts, Holding, Kind, Member, Node, NodeFacts, Unit},
+    reach,
     sick::Spared,
 };
 
@@ -46,6 +47,7 @@ pub(crate) fn candidates<'c>(
         if !spared.contains(number) {
             avoid(facts, &mut own);
         }
+        reach::avoid(facts, unit, spared.reaches(number), &mut own);
         Candidates { of_nodes, own }
     };
     facts.units.iter().enumerate().map(one).collect()

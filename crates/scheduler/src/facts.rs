@@ -8,8 +8,9 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, Refusal,
-    ResourceName, ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick, Wishes,
+    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, Reach,
+    Refusal, ResourceName, ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick,
+    Wishes,
 };
 
 use crate::lower;
@@ -49,6 +50,8 @@ pub(crate) struct NodeFacts<'f> {
     pub(crate) sick: Vec<Ailment>,
     /// Whether it was lost several times a short while ago.
     pub(crate) quarantined: bool,
+    /// How many ping targets it reaches.
+    pub(crate) reach: Reach,
     /// What it has to give.
     pub(crate) capacity: &'f BTreeMap<Name, u64>,
 }
@@ -273,6 +276,7 @@ fn node_facts<'f>(name: &'f NodeName, spec: &'f Spec, status: &'f Status) -> Nod
         standby: status.intents.iter().any(standby),
         sick: known.filter(|_| counts).into_iter().flat_map(|node| node.sick.iter().copied()).collect(),
         quarantined: known.is_some_and(|node| node.quarantined),
+        reach: known.map(|node| node.reach).unwrap_or_default(),
         capacity: &spec.nodes[name].capacity,
     }
 }

@@ -15,7 +15,7 @@
 //! A *unit* is what is placed as a whole: a group, or a resource that is in none.
 //!
 //! Invariants: nothing healthy moves because something else failed, or because a node came back.
-//! Nothing ends, or does not start, because a node is sick. Nothing is started while it may still run elsewhere, except where its guard makes that safe.
+//! Nothing ends, or does not start, because a node is sick or reaches fewer ping targets. Nothing is started while it may still run elsewhere, except where its guard makes that safe.
 #![no_std]
 extern crate alloc;
 
@@ -26,6 +26,7 @@ mod facts;
 mod gathering;
 pub mod lower;
 mod placement;
+mod reach;
 mod refusals;
 mod sick;
 mod situation;

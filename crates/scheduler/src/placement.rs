@@ -11,7 +11,7 @@ use crate::{
     candidates::{Candidates, worn_out},
     facts::{Asked, Facts, Holding, Kind, Node, Unit},
     gathering::waits_for_preferred,
-    lower,
+    lower, reach,
     refusals::Refusals,
 };
 
@@ -124,6 +124,7 @@ impl<'f> Teller<'_, 'f> {
             self.passed_over(None, &mut reasons);
         }
         reasons.extend(self.on_sick(home));
+        reasons.extend(reach::on_fewer(self.facts, home));
         reasons.push(Reason::Stays { node: self.name(home).clone() });
         match worn_out {
             Some((_, keep)) => Place {
@@ -146,6 +147,7 @@ impl<'f> Teller<'_, 'f> {
     fn goes(&self, node: Node, loads: &[u32]) -> Place<'f> {
         let mut reasons = self.causes();
         reasons.extend(self.on_sick(node));
+        reasons.extend(reach::on_fewer(self.facts, node));
         let asked = self.request();
         if let Some(asked) = asked {
             reasons.push(Reason::Asked { to: asked.to.cloned() });

@@ -358,6 +358,48 @@ proptest! {
     }
 
     #[test]
+    fn nothing_ends_because_a_node_reaches_fewer_targets(
+        mut world in any_world(),
+        reaches in collection::vec((0..4_u32, 0..3_u32), NODES.len()),
+        sick in any::<u8>(),
+        rested in any::<bool>(),
+    ) {
+        if rested {
+            settle(&mut world)?;
+            world.status.intents.clear();
+            settle(&mut world)?;
+        }
+        world.ping(3);
+        let heedless = world.plan();
+        for (place, (least, more)) in reaches.iter().enumerate() {
+            world.reaches(&node(NODES[place]), *least, least + more);
+        }
+        for place in (0..NODES.len()).filter(|place| sick >> place & 1 == 1 && sick & 0x80 != 0) {
+            world.sicken(&node(NODES[place]), Ailment::ALL[place % 4]);
+        }
+        let plan = world.plan();
+        let (before, after) = (served(&world, &heedless), served(&world, &plan));
+        for (name, count) in &before {
+            let left = after.get(name).copied().unwrap_or_default();
+            prop_assert!(left >= *count, "{name}: {left} of {count} by {:?}", plan.steps);
+        }
+        // Nobody leaves for a node that may reach no more, unless it goes with what does.
+        let words = world.spec.resources.values().any(|one| {
+            one.wishes != heart_model::Wishes::preferring(one.wishes.prefers.clone())
+        });
+        let any_sick = world.status.nodes.values().any(|node| !node.sick.is_empty());
+        for step in plan.steps.iter().filter(|step| step.action == StepAction::Start && rested) {
+            let from = is_running(&world, &step.resource);
+            let alone = world.spec.companions(&step.resource).len() == 1;
+            let Some(from) = from.filter(|from| *from != step.node && alone && !words && !any_sick) else {
+                continue;
+            };
+            let reach = |name: &NodeName| world.status.nodes[name].reach;
+            prop_assert!(reach(&from).most < reach(&step.node).least, "{} leaves {from}", step.resource);
+        }
+    }
+
+    #[test]
     fn nothing_ends_because_a_node_is_sick(
         mut world in any_world(),
         sick in any::<u8>(),

@@ -139,6 +139,14 @@ fn happen(world: &mut World, line: &str) {
         [name, "is", "well", "again"] => {
             world.status.nodes.get_mut(&node(name)).unwrap().sick.clear();
         }
+        [targets, "targets", "are", "pinged"] => world.ping(targets.parse().unwrap()),
+        [name, "reaches", count] => {
+            let count = count.parse().unwrap();
+            world.reaches(&node(name), count, count);
+        }
+        [name, "reaches", least, "to", most] => {
+            world.reaches(&node(name), least.parse().unwrap(), most.parse().unwrap());
+        }
         ["nothing", "is", "agreed", "on", "without", "the", "sick"] => world.status.bound_to_sick = true,
         ["sickness", "is", "only", "reported"] => world.spec.cluster.when_sick = WhenSick::Report,
         [name, "boots"] => world.boot(&node(name)),

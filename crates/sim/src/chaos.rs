@@ -10,7 +10,7 @@ use heart_node::core::Request;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World,
     family::{Kind, kind, settings},
-    ms, parting,
+    ms, parting, pinging,
     rough::{Rough, resource},
 };
 
@@ -22,10 +22,10 @@ const HESITATION: Nanos = ms(12_000);
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
-const CALM: u64 = 14;
+pub(crate) const CALM: u64 = 14;
 
 /// How much longer it may take where a node has to be switched off first, and nobody may be left to say that it was.
-const FENCING: Nanos = ms(8_000);
+pub(crate) const FENCING: Nanos = ms(8_000);
 
 /// How much longer it may take until those vote that the file says, in lost-afters: one node at a time,
 /// in the largest cluster.
@@ -65,7 +65,7 @@ impl World {
 }
 
 /// What has to run somewhere when all is well.
-fn wanted(world: &World) -> Vec<ResourceName> {
+pub(crate) fn wanted(world: &World) -> Vec<ResourceName> {
     world.spec().resources.keys().cloned().collect()
 }
 
@@ -103,12 +103,18 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
     } else {
         let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
         let end = Rough::new(chance, names, lost_after).schedule(world, sick);
+        if world.is_pinged() {
+            pinging::trouble(world, chance, end);
+        }
         world.run(end + lost_after * 3)?;
     }
     let away = away(world, chance);
     calm(world, &away, lost_after);
     if sick {
         world.run(AVOIDED)?;
+    }
+    if world.is_pinged() {
+        world.run(pinging::SETTLED)?;
     }
     world.run(lost_after * CALM + world.fencing_takes())?;
     if world.was_configured_anew() {
@@ -128,6 +134,9 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
     unmoved(world, &before, "although nothing was wrong")?;
     if sick && !world.was_configured_anew() {
         return fall_sick(world, chance, &away, lost_after);
+    }
+    if world.is_pinged() && !world.was_configured_anew() {
+        return pinging::play(world, chance, &away, lost_after);
     }
     if away.is_empty() && world.voters().len().is_multiple_of(2) && !world.was_configured_anew() {
         return lose_half(world, chance, lost_after);
@@ -254,11 +263,11 @@ fn away(world: &mut World, chance: &mut Chance) -> Vec<usize> {
     away
 }
 
-fn starts(world: &World) -> Vec<u64> {
+pub(crate) fn starts(world: &World) -> Vec<u64> {
     wanted(world).iter().map(|one| world.starts(one)).collect()
 }
 
-fn unmoved(world: &World, before: &(Vec<u64>, u64), why: &str) -> Result<(), Broken> {
+pub(crate) fn unmoved(world: &World, before: &(Vec<u64>, u64), why: &str) -> Result<(), Broken> {
     let what = match (starts(world) == before.0, world.outages() == before.1) {
         (true, true) => return Ok(()),
         (false, _) => "restarted",
@@ -268,8 +277,9 @@ fn unmoved(world: &World, before: &(Vec<u64>, u64), why: &str) -> Result<(), Bro
 }
 
 /// Mends everything but what is away.
-fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
+pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
     world.schedule(0, Fault::Heal);
+    pinging::mend(world);
     world.schedule(0, Fault::Loss(0));
     for node in 0..world.size() {
         world.schedule(0, Fault::MendDisk(node));
@@ -313,7 +323,7 @@ fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
 }
 
 /// A healthy quorum has everything running.
-fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
+pub(crate) fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
     // Nobody knows any more how to switch off who was taken out of the file.
     let waits = |one: &ResourceName| *one == resource("disk") && world.forgotten().next().is_some();
     for one in wanted(world).into_iter().filter(|one| !waits(one)) {

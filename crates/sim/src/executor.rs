@@ -7,10 +7,13 @@ use heart_model::{
     Act, Activity, Epoch, FromExecutor, Guard, Inventory, Moment, Order, Outcome, Report, ResourceName,
     ResourceSpec, Session, ToExecutor,
 };
-use heart_node::plant::{Bug, is_planted};
+use heart_node::{
+    core::Event as CoreEvent,
+    plant::{Bug, is_planted},
+};
 use std::collections::BTreeMap;
 
-use crate::{Machine, Nanos, machine::Kernel};
+use crate::{Broken, Machine, Nanos, Power, World, machine::Kernel, ms, world::Happening};
 
 /// What it remembers.
 #[derive(Clone, Debug, Default)]
@@ -221,5 +224,33 @@ impl Machine {
         let known = self.executor.known.get_mut(resource)?;
         known.activity = Activity::Failed("it died".into());
         Some(FromExecutor::Changed(known.clone()))
+    }
+}
+
+impl World {
+    /// An executor is done with what it was told.
+    pub(crate) fn perform(&mut self, node: usize, boots: u64, order: Order) -> Result<(), Broken> {
+        if self.machines[node].boots != boots || self.machines[node].power == Power::Off {
+            return Ok(());
+        }
+        if let Some(at) = self.postpone(node, |machine| machine.executor_stalled_until) {
+            self.push(at, Happening::Perform { node, boots, order });
+            return Ok(());
+        }
+        let works = !self.broken_starts.contains(&node);
+        let (started, said) = self.machines[node].perform(self.now, &order, works);
+        if started {
+            *self.starts.entry(order.resource.clone()).or_default() += 1;
+            let timing = self.settings.spec.timing;
+            self.claims
+                .on_start(self.now, node, &order, &self.machines, &timing)
+                .or_else(|broken| if self.tolerant { Ok(()) } else { Err(broken) })?;
+            if !::core::mem::replace(&mut self.machines[node].gating, true) {
+                self.push(self.now + ms(1), Happening::Gate { node, boots });
+            }
+        }
+        self.look(Some(&order.resource))?;
+        self.tell_core(node, CoreEvent::Executor(said));
+        Ok(())
     }
 }

@@ -9,8 +9,8 @@ use heart_model::{
 use std::collections::BTreeMap;
 
 use crate::{
-    Chance, Nanos, WorldSettings, rough::resource, with_devices, with_fences_on_disk, with_tie_break,
-    with_tie_break_on_disk, with_watchdogs,
+    Chance, Nanos, WorldSettings, pinging, rough::resource, with_devices, with_fences_on_disk,
+    with_tie_break, with_tie_break_on_disk, with_watchdogs,
 };
 
 /// Of so many worlds, one has a service with copies.
@@ -33,7 +33,7 @@ const WATCHED: u64 = 11;
 /// between two halves.
 const ON_DISK_EVERY: u64 = 32;
 /// Which of these that is.
-const ON_DISK: u64 = 7;
+const ON_DISK: u64 = 23;
 
 /// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
 const SICK_EVERY: u64 = 16;
@@ -116,6 +116,7 @@ pub fn spec(voters: usize, members: usize, timing: Timing) -> Spec {
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
         times: BTreeMap::new(),
         tie_break: None,
+        pings: BTreeMap::new(),
     }
 }
 
@@ -226,6 +227,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         spec.cluster.failovers_max = 5;
         spec.resources.values_mut().for_each(|one| one.failovers_max = 2);
     }
+    let spec = pinging::ping(seed, spec);
     let settings = WorldSettings {
         spec: tie(
             tied,

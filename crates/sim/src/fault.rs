@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{Ailment, FromExecutor, HealthChange, NodeName, ResourceName, Spec, Timing};
+use heart_model::{Ailment, FromExecutor, HealthChange, Name, NodeName, ResourceName, Spec, Timing};
 use heart_node::core::{Event as CoreEvent, Request};
 
 use crate::{Broken, Device, Machine, Nanos, Power, World, ms, world::Happening};
@@ -144,6 +144,24 @@ pub enum Fault {
         /// Whether it reaches what decides between two halves.
         reached: bool,
     },
+    /// A ping target answers nobody, or answers again.
+    Target {
+        /// Which.
+        target: Name,
+        /// Whether it answers from now on.
+        answers: bool,
+    },
+    /// A machine does not reach a ping target, or reaches it again.
+    Uplink {
+        /// Which machine.
+        node: usize,
+        /// Which target.
+        target: Name,
+        /// Whether it is reached from now on.
+        reached: bool,
+    },
+    /// What pings on a machine may not.
+    Blind(usize),
     /// What switches a machine off is like that from now on.
     Device {
         /// Which machine it switches off.
@@ -194,6 +212,9 @@ impl World {
             Fault::StallDisk(_) | Fault::MendDisk(_) | Fault::LoseDisk(_) | Fault::LoseTail { .. } => {
                 self.on_disk(&fault);
             }
+            Fault::Target { target, answers } => self.on_target(None, &target, answers),
+            Fault::Uplink { node, target, reached } => self.on_target(Some(node), &target, reached),
+            Fault::Blind(node) => self.on_blind(node),
             Fault::Sicken { .. } | Fault::Cure { .. } => self.on_sickness(&fault),
             Fault::PowerCut(node) => {
                 self.tell(format!("{} loses power", name(self, node)));

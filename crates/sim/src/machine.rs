@@ -7,6 +7,7 @@ use heart_node::{
     core::{self, Core, Log, promised_before},
     frame::{ClusterKey, Sealer},
     journal,
+    pinger::Pinger,
     pulse::{self, Member, Pulse},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -89,6 +90,8 @@ pub struct Machine {
     pub(crate) disk_stalled: bool,
     /// What it found out that it is sick with.
     pub(crate) sick: BTreeSet<Ailment>,
+    /// What pings, and for which core.
+    pub(crate) pinger: (u64, Pinger),
     pub(crate) executor: Executor,
     /// It cannot use what a fence guards until it is let in again, also after a reboot.
     pub(crate) shut_out: bool,
@@ -149,6 +152,7 @@ impl Machine {
             disk: Disk::default(),
             disk_stalled: false,
             sick: BTreeSet::new(),
+            pinger: (0, Pinger::default()),
             executor: Executor::default(),
             shut_out: false,
             kernel: BTreeMap::new(),

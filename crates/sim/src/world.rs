@@ -16,6 +16,7 @@ use crate::{
     executor::Obeyed,
     fence::{Acts, Fencing, Proving},
     ms,
+    pings::{AtPinger, Targets},
     queue::Queue,
     shared_disk::{AtDisk, SharedDisk},
     tie_break::{Asked, TieBreak},
@@ -115,6 +116,7 @@ pub(crate) enum Happening {
     Watchdog(AtWatchdog),
     SharedDisk(AtDisk),
     TieBreak(Asked),
+    Pinger(AtPinger),
     /// An executor has waited before it tells a device.
     Hesitated {
         by: usize,
@@ -152,6 +154,7 @@ pub struct World {
     /// How the devices are that switch machines off; those not named here work.
     pub(crate) devices: BTreeMap<usize, Device>,
     pub(crate) tie_break: TieBreak,
+    pub(crate) targets: Targets,
     pub(crate) shared_disk: SharedDisk,
     /// Who votes, as the leader of the newest term knew it.
     pub(crate) electors: (u64, Vec<usize>),
@@ -214,6 +217,7 @@ impl World {
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
             tie_break: TieBreak::default(),
+            targets: Targets::default(),
             shared_disk: SharedDisk::default(),
             electors: (0, Vec::new()),
             claims: Claims::default(),
@@ -380,6 +384,7 @@ impl World {
                 self.on_tie_break(asked);
                 Ok(())
             }
+            Happening::Pinger(at) => self.on_pinger(at),
             Happening::Hesitated { by, boots, order } => {
                 self.on_hesitated(by, boots, order);
                 Ok(())
@@ -448,7 +453,7 @@ impl World {
     pub(crate) fn tell_core(&mut self, node: usize, event: CoreEvent) {
         let from = match event {
             CoreEvent::Executor(_) | CoreEvent::ExecutorBegan => 0,
-            CoreEvent::Durable(_) | CoreEvent::Disk { .. } | CoreEvent::Health(_) => 1,
+            CoreEvent::Durable(_) | CoreEvent::Disk { .. } | CoreEvent::Health(_) | CoreEvent::Ping(_) => 1,
             CoreEvent::Wake | CoreEvent::Sight(_) | CoreEvent::Segment { .. } => 2,
             CoreEvent::Leave | CoreEvent::Request { .. } => 2,
         };
@@ -493,6 +498,7 @@ impl World {
                 self.push(self.now + wait, Happening::Sync { node, boots });
             }
             CoreAction::Execute(told) => self.tell_executor(node, told),
+            CoreAction::Ping(order) => self.ping(node, order),
             CoreAction::Reply { response, .. } => self.answers.push(response),
             CoreAction::Left => {
                 self.tell(format!("{} has left", self.machines[node].name));
@@ -544,31 +550,6 @@ impl World {
                 }
             }
         }
-        Ok(())
-    }
-
-    fn perform(&mut self, node: usize, boots: u64, order: Order) -> Result<(), Broken> {
-        if self.machines[node].boots != boots || self.machines[node].power == Power::Off {
-            return Ok(());
-        }
-        if let Some(at) = self.postpone(node, |machine| machine.executor_stalled_until) {
-            self.push(at, Happening::Perform { node, boots, order });
-            return Ok(());
-        }
-        let works = !self.broken_starts.contains(&node);
-        let (started, said) = self.machines[node].perform(self.now, &order, works);
-        if started {
-            *self.starts.entry(order.resource.clone()).or_default() += 1;
-            let timing = self.settings.spec.timing;
-            self.claims
-                .on_start(self.now, node, &order, &self.machines, &timing)
-                .or_else(|broken| if self.tolerant { Ok(()) } else { Err(broken) })?;
-            if !::core::mem::replace(&mut self.machines[node].gating, true) {
-                self.push(self.now + ms(1), Happening::Gate { node, boots });
-            }
-        }
-        self.look(Some(&order.resource))?;
-        self.tell_core(node, CoreEvent::Executor(said));
         Ok(())
     }
 

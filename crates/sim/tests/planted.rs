@@ -178,3 +178,24 @@ fn a_half_that_agrees_with_whom_it_shoots_is_found() {
 fn a_half_that_goes_on_while_the_voters_change_is_found() {
     is_found_where_nodes_part(Bug::HalfUnsettled, 800);
 }
+
+/// Found in so many worlds in which nodes ping something, beside the devices that switch them off.
+#[track_caller]
+fn is_found_where_targets_are_pinged(bug: Bug, worlds: u64) {
+    is_found(bug, (0..worlds).map(|place| 37 + 64 * place));
+}
+
+#[test]
+fn a_half_that_goes_on_because_a_target_answers_is_found() {
+    is_found_where_targets_are_pinged(Bug::TargetVotes, 100);
+}
+
+#[test]
+fn a_half_that_begins_something_while_no_target_answers_is_found() {
+    is_found_where_targets_are_pinged(Bug::VetoIgnored, 100);
+}
+
+#[test]
+fn a_leader_that_does_not_wait_until_a_difference_has_lasted_is_found() {
+    is_found(Bug::TargetsUnsettled, (0..100).map(|place| 7 + 16 * place));
+}

@@ -17,6 +17,7 @@ mod names;
 mod nodes;
 mod parameters;
 mod parties;
+mod pings;
 mod resources;
 mod room;
 mod tie_break;
@@ -47,6 +48,7 @@ pub(crate) fn check(
     let times = times::times(draft, mistakes);
     let voters = nodes.values().filter(|node| node.voter).count();
     let tie_break = tie_break::tie_break(draft, voters, mistakes);
+    let pings = pings::pings(draft, mistakes);
     addresses::compare(draft, mistakes);
     let parties = parties::Parties::of(draft, &names);
     company::contradictions(&parties, mistakes);
@@ -57,7 +59,7 @@ pub(crate) fn check(
     if mistakes.iter().any(|mistake| mistake.severity() == Severity::Error) {
         return None;
     }
-    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times, tie_break })
+    Some(Spec { cluster: cluster?, timing: timing?, nodes, resources, groups, times, tie_break, pings })
 }
 
 /// Makes a name, or says why it is none.

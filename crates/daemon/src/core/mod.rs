@@ -1,12 +1,13 @@
 //! The core process: drives [`heart_node`] with real time, sockets, disk and executor.
 //!
-//! Threads, so that none waits for another: heartbeats (real-time), the disk, two that look after the machine, and
-//! this one, which steps the deciding half. It performs actions and decides nothing.
+//! Threads, so that none waits for another: heartbeats (real-time), the disk, two that look after the machine, one
+//! that pings, and this one, which steps the deciding half. It performs actions and decides nothing.
 
 mod beats;
 mod health;
 pub(crate) mod links;
 mod patience;
+mod pings;
 mod storage;
 
 use std::{
@@ -23,7 +24,7 @@ use heart_agents::{
     clock, memory,
     wait::{self, Bell, timespec},
 };
-use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, ToExecutor};
+use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, PingChange, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -105,6 +106,7 @@ struct Driver {
     unwritten: Option<(Ticket, Moment)>,
     disk_works: bool,
     health: health::Health,
+    pings: pings::Pings,
     told: Receiver<beats::Told>,
     bell: Arc<Bell>,
     poke: Arc<Bell>,
@@ -135,8 +137,9 @@ fn members(setup: &Setup) -> Vec<Member> {
     members
 }
 
-/// Gives up the rights that the core does not need, and stays in memory with the rest of them.
-fn prepare() {
+/// Gives up the rights that the core does not need, once it has what takes them, and stays in memory with the rest.
+fn prepare() -> pings::Sockets {
+    let sockets = pings::Sockets::open();
     if let Err(error) = User::of_core().become_user(rights::OF_CORE) {
         tracing::warn!("the core keeps root's rights, which it does not need: {error}");
     }
@@ -144,6 +147,7 @@ fn prepare() {
     if let Err(error) = sys::lock_memory() {
         tracing::warn!("memory is not locked, and heartbeats may wait for a page: {error}");
     }
+    sockets
 }
 
 fn open_log(setup: &Setup, bell: &Arc<Bell>) -> anyhow::Result<(Log, storage::Storage)> {
@@ -156,14 +160,13 @@ impl Driver {
         let setup = &running.setup;
         let boot = setup.boot()?;
         let board = setup.board()?.board();
-        prepare();
+        let sockets = prepare();
         let key = running.key();
         let now = clock::now();
         let members = members(setup);
         let ids: Vec<NodeId> = members.iter().map(|member| member.id).collect();
         let signals = sys::signals(&[libc::SIGTERM]).context("cannot hear signals")?;
-        let bell = Arc::new(Bell::new()?);
-        let poke = Arc::new(Bell::new()?);
+        let (bell, poke) = (Arc::new(Bell::new()?), Arc::new(Bell::new()?));
         let (log, storage) = open_log(setup, &bell)?;
         let health = health::start(&setup.places.state, Arc::clone(&bell))?;
         let promised_until = now.after(promised_before(&log, &setup.spec));
@@ -213,6 +216,7 @@ impl Driver {
             unwritten: None,
             disk_works: true,
             health,
+            pings: pings::start(sockets, Arc::clone(&bell))?,
             told,
             bell,
             poke,
@@ -241,6 +245,7 @@ impl Driver {
         }
         any |= self.hear_disk()?;
         any |= self.hear_health()?;
+        any |= self.hear_pings()?;
         any |= ready.executor && self.hear_executor()?;
         any |= ready.gateway && self.hear_gateway()?;
         if !any {
@@ -316,6 +321,15 @@ impl Driver {
         Ok(any)
     }
 
+    fn hear_pings(&mut self) -> anyhow::Result<bool> {
+        let changes: Vec<PingChange> = self.pings.changes.try_iter().collect();
+        let any = !changes.is_empty();
+        for change in changes {
+            self.step(Event::Ping(change))?;
+        }
+        Ok(any)
+    }
+
     fn judge_disk(&mut self, works: bool) -> anyhow::Result<()> {
         if self.disk_works != works {
             self.disk_works = works;
@@ -365,6 +379,7 @@ impl Driver {
             Action::Send { to, via, bytes } => self.send(to, via, &bytes),
             Action::Write(write) => self.write(write),
             Action::Execute(told) => self.executor.send::<ToExecutor>(&told)?,
+            Action::Ping(order) => self.pings.order(order),
             Action::Reply { id, response } => self.gateway.send(&Answer { id, response })?,
             Action::Poke => self.poke.ring(),
             Action::Left => self.left = true,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heart_model::{Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, ResourceName, WhyOff};
+use heart_model::{
+    Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, Reason, Refusal, ResourceName, WhyOff,
+};
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
 use super::{
@@ -293,6 +295,40 @@ fn then(what: String, grants: &[NewGrant]) -> String {
 }
 
 fn goes(grants: &[NewGrant]) -> String {
-    let one = |grant: &NewGrant| format!("{} goes to {} (epoch {})", grant.resource, grant.node, grant.epoch);
+    let one = |grant: &NewGrant| {
+        let NewGrant { resource, node, epoch, because, .. } = grant;
+        match because {
+            Some(Reason::NotOn { node: from, refusal: Refusal::Fewer { fewer } }) => {
+                format!("{resource} moves from {from} to {node} (epoch {epoch}): {from} {fewer}")
+            }
+            Some(reason) => format!("{resource} goes to {node} (epoch {epoch}): {reason}"),
+            None => format!("{resource} goes to {node} (epoch {epoch})"),
+        }
+    };
     grants.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_model::{BootId, Fewer, Session, SessionNumber};
+
+    #[test]
+    fn what_moves_for_ping_targets_says_so() {
+        let node = |name: &str| NodeName::new(name).unwrap();
+        let resource = ResourceName::new("site-ip").unwrap();
+        let fewer = Fewer { reaches: 0, of: 1, other: node("bob"), others: 1 };
+        let grant = NewGrant {
+            resource: resource.clone(),
+            node: node("bob"),
+            session: Session { boot: BootId(1), number: SessionNumber(1) },
+            epoch: Epoch(4),
+            because: Some(Reason::NotOn { node: node("ada"), refusal: Refusal::Fewer { fewer } }),
+        };
+        let change = Change::Close { resource, epoch: Epoch(3), grants: vec![grant] };
+        assert_eq!(
+            sentence(&change, &Holders::default()),
+            "site-ip has ended (epoch 3); site-ip moves from ada to bob (epoch 4): ada reaches 0 of 1 ping targets, bob 1"
+        );
+    }
 }

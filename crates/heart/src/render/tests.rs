@@ -359,7 +359,13 @@ fn session() -> Session {
 }
 
 fn grant(resource: &str, node: NodeName, epoch: u64) -> NewGrant {
-    NewGrant { resource: ResourceName::new(resource).unwrap(), node, session: session(), epoch: Epoch(epoch) }
+    NewGrant {
+        resource: ResourceName::new(resource).unwrap(),
+        node,
+        session: session(),
+        epoch: Epoch(epoch),
+        because: None,
+    }
 }
 
 fn timeline(changes: Vec<Change>) -> Vec<Happened> {

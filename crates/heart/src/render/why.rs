@@ -99,6 +99,7 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
         Reason::OnSick { node, with } => {
             with.iter().map(|ailment| format!("on {node}: {}", ailment.remedy())).collect()
         }
+        Reason::OnFewer { node, .. } => vec![TARGETS.replace("NODE", node.as_str())],
         Reason::With { .. }
         | Reason::Copy { .. }
         | Reason::Promoted { .. }
@@ -119,11 +120,16 @@ fn remedies(resource: &str, reason: &Reason) -> Vec<String> {
     }
 }
 
+/// Where to look when a node reaches fewer ping targets.
+const TARGETS: &str =
+    "`heart status` says which ping targets NODE does not reach; see its cables and routes there: `ip route`";
+
 /// What would make a node possible again.
 fn way_out(node: &str, refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::Standby => Some(format!("`heart resume {node}` lets things run on {node} again")),
         Refusal::Sick { with } => with.first().map(|ailment| format!("on {node}: {}", ailment.remedy())),
+        Refusal::Fewer { .. } => Some(TARGETS.replace("NODE", node)),
         Refusal::Failed { resource, .. } => {
             Some(format!("when its cause is mended, `heart forgive {resource}` forgets the failures"))
         }

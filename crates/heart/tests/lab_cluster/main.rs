@@ -18,6 +18,7 @@ mod kills;
 mod links;
 mod pairs;
 mod partitions;
+mod pings;
 mod power;
 mod reload;
 mod starts;

@@ -20,8 +20,15 @@ pub(super) struct Healths {
     begun: BTreeMap<(NodeName, Ailment), u64>,
     /// When this leader last heard of something new that a node is sick with.
     fell_sick: Option<Moment>,
-    /// From which node each resource was moved because that is sick.
-    left: BTreeMap<ResourceName, NodeName>,
+    /// From which node each resource was moved because that is sick, or reaches fewer ping targets.
+    left: BTreeMap<ResourceName, Reason>,
+}
+
+impl Healths {
+    /// Why a resource was moved away, and from where, if it was because of how the node is.
+    pub(super) fn left_because(&self, resource: &ResourceName) -> Option<&Reason> {
+        self.left.get(resource)
+    }
 }
 
 impl Conductor {
@@ -81,28 +88,41 @@ impl Conductor {
         voters.filter(|&slot| is_sound(slot)).count() >= score.sights.quorum()
     }
 
-    /// Remembers what the plan moves because a node is sick.
+    /// Remembers what the plan moves because a node is sick, or reaches fewer ping targets.
     pub(super) fn remember_moves(&mut self) {
         for step in self.plan.steps.iter().filter(|step| step.action == StepAction::Stop) {
             let reasons = self.plan.reasons.get(&step.resource).into_iter().flatten();
-            let is_it = |reason: &Reason| matches!(reason, Reason::NotOn { node, refusal: Refusal::Sick { .. } } if *node == step.node);
-            if reasons.into_iter().any(is_it) {
-                self.health.left.insert(step.resource.clone(), step.node.clone());
-            } else {
-                self.health.left.remove(&step.resource);
+            let is_it = |reason: &&Reason| {
+                matches!(reason, Reason::NotOn { node, refusal: Refusal::Sick { .. } | Refusal::Fewer { .. } }
+                    if *node == step.node)
+            };
+            match reasons.into_iter().find(is_it) {
+                Some(reason) => drop(self.health.left.insert(step.resource.clone(), reason.clone())),
+                None => drop(self.health.left.remove(&step.resource)),
             }
         }
     }
 
-    /// Says of what runs now that it was moved because a node is sick, as long as that is.
+    /// Says of what runs now that it was moved because a node is sick, or reaches fewer ping targets, as long as that
+    /// is so.
     pub(super) fn came_from_sick(&self, resource: &ResourceName, reasons: &mut Vec<Reason>) {
-        let Some(node) = self.health.left.get(resource) else { return };
-        let with: Vec<Ailment> =
-            self.status.nodes.get(node).into_iter().flat_map(|node| node.sick.iter().copied()).collect();
-        let stays =
-            reasons.iter().position(|reason| matches!(reason, Reason::Stays { node: home } if home != node));
-        if let (Some(place), false) = (stays, with.is_empty()) {
-            reasons.insert(place, Reason::NotOn { node: node.clone(), refusal: Refusal::Sick { with } });
+        let Some(Reason::NotOn { node, refusal }) = self.health.left.get(resource) else { return };
+        let stays = reasons.iter().enumerate().find_map(|(place, reason)| match reason {
+            Reason::Stays { node: home } if home != node => Some((place, home)),
+            _ => None,
+        });
+        let Some((place, home)) = stays else { return };
+        let refusal = match refusal {
+            Refusal::Fewer { fewer } => self.still_fewer(node, home, fewer),
+            _ => {
+                let known = self.status.nodes.get(node);
+                let with: Vec<Ailment> =
+                    known.into_iter().flat_map(|node| node.sick.iter().copied()).collect();
+                (!with.is_empty()).then_some(Refusal::Sick { with })
+            }
+        };
+        if let Some(refusal) = refusal {
+            reasons.insert(place, Reason::NotOn { node: node.clone(), refusal });
         }
     }
 }

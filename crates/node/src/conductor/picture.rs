@@ -33,7 +33,8 @@ impl Conductor {
             let session = ledger.and_then(|node| node.session);
             let state = self.node_state(slot, name, session, score);
             let quarantined = ledger.is_some_and(|node| node.losses.quarantined(score.wall).is_some());
-            (name.clone(), NodeStatus { state, session, sick: self.sick_with(name, session), quarantined })
+            let (sick, reach) = (self.sick_with(name, session), self.reach_of(now, spec, name, session));
+            (name.clone(), NodeStatus { state, session, sick, quarantined, reach })
         };
         let nothing = ResourceLedger::default();
         let resource = |name: &ResourceName| {

@@ -175,7 +175,7 @@ impl Core {
                         "what runs on {node} leaves too little of its `capacity`: move something that needs {of} away, \
                          or raise it"
                     ),
-                    Refusal::Sick { .. } => {
+                    Refusal::Sick { .. } | Refusal::Fewer { .. } => {
                         format!("`heart status` shows what is wrong with {node}, and what to do")
                     }
                     Refusal::Held => format!("`heart release {resource}` lets it be taken over again"),

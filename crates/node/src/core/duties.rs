@@ -172,6 +172,7 @@ impl Core {
             if !facts.is_empty() {
                 self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
             }
+            self.tell_pings(now, board, out);
         }
     }
 

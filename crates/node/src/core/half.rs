@@ -140,6 +140,8 @@ pub(super) enum Stuck {
     NoTieBreak(String),
     /// The tie-break does not let this half go on.
     NotNamed,
+    /// None of its ping targets answers: it may be the one that is cut off.
+    NoTarget,
 }
 
 impl Half {
@@ -171,6 +173,11 @@ impl Half {
         self.blocked_until = Some(board.firing_until()).filter(|until| *until != Moment::default());
         self.attempts.values_mut().for_each(|attempt| attempt.under_way = false);
         self.tie.ask_anew();
+    }
+
+    /// Since when this node knows that there is no quorum with it.
+    pub(super) fn since(&self) -> Option<Moment> {
+        self.since
     }
 
     /// A person wants it tried again. Whether it had been given up.
@@ -292,15 +299,20 @@ impl Core {
         let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
         // Who lost its log says so itself; it is only asked to say it for good.
         let off = halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof);
+        let off = off || (is_planted(Bug::TargetVotes) && !self.is_vetoed(now, halves, false, out));
         match half::next(self.tie_break().is_some(), off) {
             Next::AskTieBreak if is_planted(Bug::TieBreakIgnored) => {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
             Next::AskTieBreak => {
-                return Ok(self.claim(now, self.next_era(board), halves, out)?.map(By::TieBreak));
+                return Ok(self.claim(now, (self.next_era(board), false), halves, out)?.map(By::TieBreak));
             }
             Next::GoOn => return Ok(Some(By::Proof)),
             Next::Fire => board.set_half_until(now.after(self.timing.lost_after)),
+        }
+        let has_begun = self.half.attempts.values().any(|attempt| attempt.under_way);
+        if self.is_vetoed(now, halves, has_begun, out) {
+            return Err(Stuck::NoTarget);
         }
         if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
             return Ok(None);

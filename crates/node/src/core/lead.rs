@@ -12,6 +12,18 @@ use crate::{
 };
 
 impl Core {
+    /// Ends the time in which this node only listens, because it may have promised something
+    /// before it was started (SAFETY rules 5 and 13).
+    pub(super) fn listen(&mut self, now: Moment, board: &Board) {
+        let virgin = board.flags() & flag::VIRGIN != 0;
+        let Some(until) = self.listening_until else { return };
+        let over = if virgin { self.may_found() } else { now.has_surely_reached(until) };
+        if over {
+            self.listening_until = None;
+            board.set_flags(board.flags() & !flag::LISTENING);
+        }
+    }
+
     /// The leader's work.
     pub(super) fn conduct(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let (leaves, losing_votes) = (self.leave_in_order(now), self.losing_votes(now));

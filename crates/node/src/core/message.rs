@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Duration, FenceReport, HealthFact, Intent, Inventory, Name, NodeName, Order, Plan, Reason, Report,
-    ResourceName, Session, Spec, Status,
+    Duration, FenceReport, HealthFact, Intent, Inventory, Name, NodeName, Order, PingFacts, Plan, Reason,
+    Report, ResourceName, Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,13 @@ pub enum Message {
         session: Session,
         /// Each of them.
         facts: Vec<HealthFact>,
+    },
+    /// To the leader: which ping targets this node reaches.
+    Pings {
+        /// In which session.
+        session: Session,
+        /// What is known of them.
+        pings: PingFacts,
     },
     /// A person said that the cluster shall begin without these voters.
     Found {
@@ -335,6 +342,9 @@ pub struct NodeView {
     /// What it is sick with, or was until a moment ago: a sentence each, with figures and what to do.
     #[serde(default)]
     pub sick: Vec<String>,
+    /// Which ping targets it does not reach: a sentence, with what to do.
+    #[serde(default)]
+    pub pings: Vec<String>,
 }
 
 /// A device by which the node that answered could switch another one off, for people. Times are in milliseconds

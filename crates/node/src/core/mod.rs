@@ -16,6 +16,7 @@ mod lead;
 mod members;
 mod message;
 mod peers;
+mod pings;
 mod promised;
 mod proofs;
 mod refused;
@@ -27,8 +28,8 @@ mod switching;
 mod watched;
 
 use heart_model::{
-    BootId, Duration, FromExecutor, HealthChange, Inventory, Moment, NodeId, NodeName, Order, ResourceName,
-    Spec, Term, Timing, ToExecutor,
+    BootId, Duration, FromExecutor, HealthChange, Inventory, Moment, NodeId, NodeName, Order, PingChange,
+    PingOrder, ResourceName, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -107,6 +108,8 @@ pub enum Event {
     },
     /// This node found out that it is sick, or well again.
     Health(HealthChange),
+    /// This node found out something about its ping targets.
+    Ping(PingChange),
     /// The executor said something.
     Executor(FromExecutor),
     /// The executor began anew and knows nothing.
@@ -138,6 +141,8 @@ pub enum Action {
     Write(Write),
     /// Tell the executor.
     Execute(ToExecutor),
+    /// Tell what pings.
+    Ping(PingOrder),
     /// Answer a question.
     Reply {
         /// Which.
@@ -206,6 +211,7 @@ pub struct Core {
     next_tick: Moment,
     disk_works: bool,
     health: health::Health,
+    pings: pings::Pings,
     /// Who was told what this node has: the leader, its term, and the stream it was told over.
     told_leader: Option<(NodeId, Term, u64)>,
     /// The streams that orders went over, by slot.
@@ -233,7 +239,6 @@ impl Core {
         let ids: Vec<NodeId> = names.iter().map(NodeName::id).collect();
         let slot =
             names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
-        let timing = settings.spec.timing;
         // An earlier core of this boot found out that its log was lost: that is no new beginning.
         let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
         let log = if knew { Log::Damaged } else { rejoin::usable(log, &settings) };
@@ -241,11 +246,11 @@ impl Core {
         let promised = promised_before(&log, &settings.spec);
         let mut core = Core {
             slot,
-            timing,
+            timing: settings.spec.timing,
             agreement: None,
             ledger: Ledger::default(),
             sights: Sights::new(slot, names.len()),
-            peers: Peers::new(names.len(), board.next_frame(), timing),
+            peers: Peers::new(names.len(), board.next_frame(), settings.spec.timing),
             holder: Holder::default(),
             revoked: Revoked::default(),
             campaigns: Campaigns::new(settings.seed),
@@ -271,6 +276,7 @@ impl Core {
             next_tick: now,
             disk_works: true,
             health: health::Health::default(),
+            pings: pings::Pings::default(),
             told_leader: None,
             ordered_over: vec![0; names.len()],
             members: members::Members::default(),
@@ -323,6 +329,7 @@ impl Core {
             Event::Durable(ticket) => self.on_durable(now, board, ticket, &mut out),
             Event::Disk { works } => self.on_disk(board, works, &mut out),
             Event::Health(change) => self.on_health(now, change, &mut out),
+            Event::Ping(change) => self.on_ping(change, &mut out),
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => {
                 self.ask_executor();
@@ -348,6 +355,7 @@ impl Core {
         self.tick(now);
         self.mind_watchdog(now, board, out);
         self.recover(now, board, out);
+        self.mind_pings(now, board, out);
         self.meet_history(now, board, out);
         self.doubt_word(now);
         self.listen(now, board);
@@ -415,18 +423,6 @@ impl Core {
         }
     }
 
-    /// Ends the time in which this node only listens, because it may have promised something
-    /// before it was started (SAFETY rules 5 and 13).
-    fn listen(&mut self, now: Moment, board: &Board) {
-        let virgin = board.flags() & flag::VIRGIN != 0;
-        let Some(until) = self.listening_until else { return };
-        let over = if virgin { self.may_found() } else { now.has_surely_reached(until) };
-        if over {
-            self.listening_until = None;
-            board.set_flags(board.flags() & !flag::LISTENING);
-        }
-    }
-
     /// Takes what raft has to say, until it has nothing more.
     fn pump(&mut self, now: Moment, board: &Board, out: &mut Out) {
         for _ in 0..ROUNDS_MAX {
@@ -487,6 +483,7 @@ impl Core {
             self.proofs.next_deadline(),
             self.next_silence(),
             self.health.next_deadline(),
+            self.pings.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),

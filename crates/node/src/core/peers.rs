@@ -194,6 +194,7 @@ impl Core {
             | Message::Changed(_)
             | Message::Over { .. }
             | Message::Health { .. }
+            | Message::Pings { .. }
             | Message::Fenced(_) => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
@@ -210,6 +211,7 @@ impl Core {
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),
                     Message::Health { session, facts } => conductor.on_health(now, name, session, facts),
+                    Message::Pings { session, pings } => conductor.on_pings(now, name, session, pings),
                     Message::Fenced(report) => conductor.on_fenced(name, report),
                     Message::Order(_)
                     | Message::Ask { .. }

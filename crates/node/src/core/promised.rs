@@ -103,6 +103,7 @@ mod tests {
             groups: BTreeMap::new(),
             times: BTreeMap::new(),
             tie_break: None,
+            pings: BTreeMap::new(),
         }
     }
 

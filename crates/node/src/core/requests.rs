@@ -360,7 +360,13 @@ impl Core {
             _ => state,
         };
         let voter = self.settings.spec.nodes.get(name).is_some_and(|node| node.voter);
-        NodeView { state, voter, sick: self.say_sick(slot), ..NodeView::default() }
+        NodeView {
+            state,
+            voter,
+            sick: self.say_sick(slot),
+            pings: self.say_pings(slot),
+            ..NodeView::default()
+        }
     }
 
     fn resource_view(&self, now: Moment, name: &ResourceName) -> ResourceView {
@@ -408,7 +414,7 @@ impl Core {
             let Some(node) = view.nodes.get_mut(name.as_str()) else { continue };
             if slot == self.slot {
                 node.lease_ms = u64::try_from(now.at_least_until(board.lease_until()).as_millis()).ok();
-                node.sick = self.say_sick(slot);
+                (node.sick, node.pings) = (self.say_sick(slot), self.say_pings(slot));
                 continue;
             }
             let heard = self.sights.heard(slot).map_or(0, |seen| seen.links);
@@ -521,7 +527,7 @@ fn problems(view: &StatusView) -> Vec<String> {
             problems.push(format!("{name} failed {times} on {node}"));
         }
     }
-    problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().cloned()));
+    problems.extend(view.nodes.values().flat_map(|node| node.sick.iter().chain(&node.pings).cloned()));
     for (name, node) in &view.nodes {
         if matches!(node.state.as_str(), "lost" | "fenced" | "shut out" | "silent" | "absent") {
             problems.push(format!("{name} is {}", node.state));

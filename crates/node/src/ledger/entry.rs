@@ -1,7 +1,8 @@
 //! What one entry of the log says, and its form.
 
 use heart_model::{
-    Activity, BootId, Ended, Epoch, FenceOutcome, Intent, NodeName, OffOrder, ResourceName, Session, Spec,
+    Activity, BootId, Ended, Epoch, FenceOutcome, Intent, NodeName, OffOrder, Reason, ResourceName, Session,
+    Spec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub struct NewGrant {
     pub session: Session,
     /// Under which epoch: one more than the last.
     pub epoch: Epoch,
+    /// Why it goes there from where it ran, where nothing else in the log says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Reason>,
 }
 
 /// What an entry changes.

@@ -1,13 +1,16 @@
 //! A world without time in which plans are carried out.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses its part")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use heart_model::{
     Activity, AgentRef, Ailment, BootId, ClusterSpec, Duration, Epoch, GroupName, GroupSpec, Guard,
-    LogicalTimeouts, Name, NodeName, NodeSpec, NodeState, NodeStatus, Other, Plan, Profile, ResourceName,
-    ResourceSpec, ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction, Timing, WhenSick,
-    Wishes,
+    LogicalTimeouts, Name, NodeName, NodeSpec, NodeState, NodeStatus, Other, PingSpec, Plan, Profile, Reach,
+    ResourceName, ResourceSpec, ResourceState, Session, SessionNumber, Spec, Status, Step, StepAction,
+    Timing, WhenSick, Wishes,
 };
 
 pub(crate) struct World {
@@ -47,6 +50,7 @@ impl World {
             groups: BTreeMap::new(),
             times: BTreeMap::new(),
             tie_break: None,
+            pings: BTreeMap::new(),
         };
         let status = Status { quorum: true, ..Status::default() };
         let mut world = World { spec, status, boots: 0, epochs: 0 };
@@ -76,6 +80,21 @@ impl World {
 
     pub(crate) fn sicken(&mut self, name: &NodeName, with: Ailment) {
         self.status.nodes.get_mut(name).expect("the node is there").sick.insert(with);
+    }
+
+    /// So many ping targets are configured.
+    pub(crate) fn ping(&mut self, targets: u32) {
+        let ping = PingSpec {
+            hosts: Vec::from([IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))]),
+            interval: Duration::from_secs(1),
+            lost_after: Duration::from_secs(5),
+        };
+        let name = |number: u32| Name::new(&format!("t{number}")).unwrap();
+        self.spec.pings = (0..targets).map(|number| (name(number), ping.clone())).collect();
+    }
+
+    pub(crate) fn reaches(&mut self, name: &NodeName, least: u32, most: u32) {
+        self.status.nodes.get_mut(name).expect("the node is there").reach = Reach { least, most };
     }
 
     pub(crate) fn set(&mut self, name: &NodeName, state: NodeState) {

@@ -11,6 +11,7 @@ mod held;
 mod logs;
 mod pairs;
 mod people;
+mod pings;
 mod schedules;
 mod sick;
 mod starts;

@@ -75,7 +75,7 @@ fn who_is_shut_out_needs_no_power() {
 
 #[test]
 fn a_cluster_that_starts_lets_everybody_in_first() {
-    let mut story = Told::begin(WorldSettings::quiet(three(), 1));
+    let story = Told::begin(WorldSettings::quiet(three(), 1));
     let leader = story.leader().map(str::to_owned);
     assert!(leader.is_some());
     for name in ["ada", "bob", "cyn"] {

@@ -80,6 +80,7 @@ pub(crate) fn spec(names: &[&str], web: &str, cache: &str) -> Spec {
         groups: [(GroupName::new("web").expect("a name"), group)].into(),
         times: BTreeMap::new(),
         tie_break: None,
+        pings: BTreeMap::new(),
     }
 }
 

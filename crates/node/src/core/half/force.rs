@@ -80,7 +80,7 @@ impl Core {
         if !::core::mem::replace(&mut going.is_claimed_anew, true) {
             self.half.tie.outdate();
         }
-        let era = self.claim(now, self.next_era(board), &going.halves, out)?;
+        let era = self.claim(now, (self.next_era(board), true), &going.halves, out)?;
         if let Some(era) = era {
             (going.by, going.era) = (By::TieBreak(era), era);
         }

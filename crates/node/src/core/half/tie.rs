@@ -221,14 +221,15 @@ impl Core {
         }
     }
 
-    /// Has the tie-break decide for this half: with which history it goes on, once that is so.
+    /// Has the tie-break decide for this half: with which history it goes on, once that is so. If that `has_begun`,
+    /// others have given up their votes for it already.
     ///
     /// # Errors
     /// When it sides with others, or is not reached.
     pub(super) fn claim(
         &mut self,
         now: Moment,
-        next_era: u64,
+        (next_era, has_begun): (u64, bool),
         halves: &Halves,
         out: &mut Out,
     ) -> Result<Option<u64>, Stuck> {
@@ -253,7 +254,14 @@ impl Core {
         let claim = self.half.tie.claim_anew(new);
         match known {
             Some(known) if known == claim => return Ok(Some(claim.era)),
-            Some(known) if self.names_this_half(&known, halves) || self.is_outdated(&known) => {
+            // What it claimed before stands there: nobody else goes on unless it does.
+            Some(known) if self.is_outdated(&known) => self.order_tie(now, Some(known), claim, out),
+            Some(known) if self.names_this_half(&known, halves) => {
+                let is_asked = self.half.tie.under_way.as_ref().is_some_and(|order| !order.is_look);
+                if self.is_vetoed(now, halves, has_begun || is_asked, out) {
+                    self.look_again(now, out);
+                    return Err(Stuck::NoTarget);
+                }
                 self.order_tie(now, Some(known), claim, out);
             }
             Some(_) | None => {

@@ -207,6 +207,10 @@ impl Stuck {
             Stuck::NotNamed => format!(
                 "the tie-break does not let this half go on: the other one may have gone on; waiting for {missing}"
             ),
+            Stuck::NoTarget => format!(
+                "none of this node's ping targets answers, so it may be the one that is cut off, and leaves it to \
+                 {missing} to go on: waiting for a target or for {missing}"
+            ),
             Stuck::GivenUp(node, why) => format!("{node} could not be switched off for certain: {why}"),
         }
     }
