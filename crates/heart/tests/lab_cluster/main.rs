@@ -9,6 +9,7 @@
 //! The long runs are ignored: `cargo test -p heart --test lab_cluster -- --ignored`.
 
 mod cluster;
+mod controllers;
 mod copies;
 mod disks;
 mod fences;
