@@ -242,7 +242,8 @@ impl Cluster {
         self.lab.node(node).spawn(&["sh", "-c", START]).unwrap();
     }
 
-    fn up(&self) -> Vec<String> {
+    /// The nodes that have power.
+    pub(crate) fn up(&self) -> Vec<String> {
         let machines = self.lab.status().unwrap().machines;
         let names = self.names();
         let is_up = |name: &String| {
@@ -396,6 +397,16 @@ impl Cluster {
         for (name, count) in &before.starts {
             let now = after.starts.get(name).unwrap_or(count);
             assert_eq!(count, now, "the service was started again on {name}");
+        }
+    }
+
+    /// Since the mark these nodes have kept what they had.
+    pub(crate) fn kept(&self, before: &Mark, by: &[String]) {
+        let after = self.mark();
+        for (name, place) in &before.placement {
+            if place.0.as_ref().is_some_and(|node| by.contains(node)) {
+                assert_eq!(Some(place), after.placement.get(name), "{name} moved");
+            }
         }
     }
 

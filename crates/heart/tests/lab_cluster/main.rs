@@ -17,6 +17,7 @@ mod hands;
 mod hosts;
 mod kills;
 mod links;
+mod owners;
 mod pairs;
 mod partitions;
 mod power;
