@@ -5,13 +5,16 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result};
 
 /// What the tests need of the system: how to see that it is there, and the package that has it.
-pub(crate) const NEEDS: [(&str, &str); 6] = [
+pub(crate) const NEEDS: [(&str, &str); 9] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("arping", "iputils-arping"),
     ("/usr/lib/ocf/resource.d/heartbeat/Dummy", "resource-agents"),
     ("zstd", "zstd"),
     ("python3", "python3"),
+    ("/usr/sbin/fence_ipmilan", "fence-agents"),
+    ("ipmitool", "ipmitool"),
+    ("ipmi_sim", "openipmi"),
 ];
 /// Where programs are, also for users whose PATH leaves out the system's.
 const PLACES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -34,6 +34,12 @@ pub(crate) fn become_real_time(priority: i32) -> io::Result<()> {
     .map(drop)
 }
 
+/// Keeps in memory what is touched from now on, so that nothing here waits for a page.
+pub(crate) fn lock_memory() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) }).map(drop)
+}
+
 fn attach(fd: BorrowedFd<'_>, program: &mut [libc::sock_filter]) -> io::Result<()> {
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).expect("filters are short"),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{demo, flood, init, janitor, probe, watchdog};
+use crate::{demo, flood, init, janitor, ledger, probe, watchdog};
 
 /// Runs one of the lab's own programs if `arguments` (without the program's name) ask for one.
 ///
@@ -23,6 +23,7 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
         "lab-watch" => probe::watch::run,
         "lab-flood" => flood::run,
         "lab-http" => demo::service::run,
+        "lab-ledger" => ledger::run,
         "lab-watchdog" => watchdog::run,
         _ => return None,
     };

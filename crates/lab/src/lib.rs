@@ -37,6 +37,7 @@ mod init;
 mod janitor;
 mod lab;
 mod layout;
+mod ledger;
 mod machine;
 mod message;
 mod netlink;
@@ -54,6 +55,7 @@ pub use demo::{Options as DemoOptions, demo};
 pub use hidden::hidden_main;
 pub use lab::{Builder, Lab};
 pub use layout::{CLIENT, Network, SWITCH, SWITCHES};
+pub use ledger::{Conflict, Tenure, conflicts, tenures};
 pub use message::{Exit, MachineState, MachineStatus, Status, Target};
 pub use node::Node;
 pub use probe::{

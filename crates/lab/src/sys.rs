@@ -16,15 +16,25 @@ pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }.map_err(Into::into)
 }
 
-/// A descriptor that becomes readable when a child ends. SIGCHLD stays blocked in this process;
-/// `std::process::Command` unblocks it in children.
+/// A descriptor that becomes readable when a child ends; see [`signals`].
 pub(crate) fn child_signals() -> io::Result<OwnedFd> {
+    signals(libc::SIGCHLD)
+}
+
+/// A descriptor that becomes readable when this process is asked to end; see [`signals`].
+pub(crate) fn end_signals() -> io::Result<OwnedFd> {
+    signals(libc::SIGTERM)
+}
+
+/// A descriptor that becomes readable with a signal, which stays blocked in this process;
+/// `std::process::Command` unblocks it in children.
+fn signals(signal: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: `set` is initialised by sigemptyset before it is read, and the descriptor that
     // signalfd returns belongs to nobody else.
     unsafe {
         let mut set: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::sigaddset(&raw mut set, signal);
         if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
             return Err(io::Error::last_os_error());
         }

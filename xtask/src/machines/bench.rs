@@ -32,6 +32,8 @@ pub(super) enum Fence {
     Watchdog,
     /// A message on a disk that all machines share.
     Disk,
+    /// SCSI-3 persistent reservations on a disk that n3 serves to n1 and n2, by `fence_scsi`; a power switch for n3.
+    Scsi,
 }
 
 /// What all stories need: the program, and the folder that machines see.
@@ -100,6 +102,17 @@ impl Bench {
     /// Runs a line that takes the machine away: nobody waits for an answer.
     pub(super) fn takes_away(&self, node: &str, line: &str) -> Result<()> {
         self.on(node, &format!("systemd-run --quiet --no-block sh -c '{line}'")).map(drop)
+    }
+
+    /// Lets a machine use the disk of n3: its registration is made by hand, as nothing else does that yet.
+    pub(super) fn use_scsi(&self, node: &str) -> Result<()> {
+        let key = scsi_key(node);
+        let line = format!(
+            "echo InitiatorName=iqn.2024-01.test:{node} >/etc/iscsi/initiatorname.iscsi; systemctl restart iscsid; \
+             iscsiadm -m discovery -t st -p n3:3260 && iscsiadm -m node --login; udevadm settle; \
+             fence_scsi --action=on --devices={SCSI_DISK} --key={key}"
+        );
+        Bench::until("the disk of n3 is used", || self.on(node, &line).map(drop))
     }
 
     /// What this node says of the cluster.
@@ -216,12 +229,34 @@ impl Built {
         if fence == Fence::Disk {
             bench.on("n1", &format!("heart disk format {DISK}"))?;
         }
+        if fence == Fence::Scsi {
+            bench.on("n3", SERVE_SCSI).context("n3 serves no disk")?;
+            INITIATORS.iter().try_for_each(|node| bench.use_scsi(node))?;
+        }
         bench.on("all", "systemctl --no-block enable --now heart")?;
         match bench.settled(&NODES) {
             Ok(_) => Ok(bench),
             Err(error) => Err(error.context(bench.last_words())),
         }
     }
+}
+
+/// The machines that use the disk of n3, and where they find it.
+pub(super) const INITIATORS: [&str; 2] = ["n1", "n2"];
+pub(super) const SCSI_DISK: &str = "/dev/disk/by-path/ip-10.77.0.3:3260-iscsi-iqn.2024-01.test:disk-lun-0";
+/// Has the kernel of n3 serve a file as a SCSI disk, to everybody and without passwords.
+const SERVE_SCSI: &str = "set -e; modprobe -a target_core_mod target_core_file iscsi_target_mod; \
+    mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config; cd /sys/kernel/config/target; \
+    truncate -s 64M /root/disk; mkdir -p /var/target/pr core/fileio_0/disk; \
+    echo fd_dev_name=/root/disk,fd_dev_size=67108864 >core/fileio_0/disk/control; echo 1 >core/fileio_0/disk/enable; \
+    mkdir -p iscsi/iqn.2024-01.test:disk/tpgt_1; cd iscsi/iqn.2024-01.test:disk/tpgt_1; \
+    mkdir -p np/10.77.0.3:3260 lun/lun_0; ln -s /sys/kernel/config/target/core/fileio_0/disk lun/lun_0/disk; \
+    cd attrib; echo 0 >authentication; echo 0 >demo_mode_write_protect; echo 1 >generate_node_acls; \
+    echo 1 >cache_dynamic_acls; cd ..; echo 1 >enable";
+
+/// The key of a machine's registration on the disk of n3.
+pub(super) fn scsi_key(node: &str) -> String {
+    format!("a{}", &node[1..])
 }
 
 /// The disk that all machines share.
@@ -239,6 +274,13 @@ fn file(fence: Fence) -> String {
             ),
             Fence::Watchdog => "{ agent = \"watchdog\" }".to_owned(),
             Fence::Disk => format!("{{ agent = \"disk\", device = \"{DISK}\" }}"),
+            Fence::Scsi if !INITIATORS.contains(name) => {
+                format!("{{ agent = \"fence_vmswitch\", ip = \"vmbhost\", plug = \"{name}\" }}")
+            }
+            Fence::Scsi => {
+                let key = scsi_key(name);
+                format!("{{ agent = \"fence_scsi\", devices = \"{SCSI_DISK}\", key = \"{key}\" }}")
+            }
         };
         format!(
             "[node.{name}]\naddresses = [\"10.77.0.{number}\", \"10.78.0.{number}\"]\nwatchdog = \"/dev/watchdog0\"\n\
@@ -246,11 +288,12 @@ fn file(fence: Fence) -> String {
         )
     };
     let nodes: String = NODES.iter().map(node).collect();
+    let wish = if fence == Fence::Scsi { "never = [\"n3\"]\n" } else { "" };
     format!(
         "[cluster]\nname = \"machines\"\n\n{nodes}\
          [resource.address]\nagent = \"ip\"\naddress = \"{ADDRESS}/24\"\n\n\
          [resource.ledger]\nagent = \"process\"\nguard = \"fence\"\n\
          command = [\"/bin/sh\", \"-c\", \"while :; do sleep 1; done\"]\n\n\
-         [group.web]\nmembers = [\"ledger\", \"address\"]\n"
+         [group.web]\nmembers = [\"ledger\", \"address\"]\n{wish}"
     )
 }

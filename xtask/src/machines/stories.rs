@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::bench::{Bench, Fence, NODES};
+use super::bench::{Bench, Fence, NODES, SCSI_DISK, scsi_key};
 
 /// One story.
 pub(super) struct Story {
@@ -15,7 +15,7 @@ pub(super) struct Story {
     pub(super) tell: fn(&Bench) -> Result<String>,
 }
 
-pub(super) const ALL: [Story; 8] = [
+pub(super) const ALL: [Story; 9] = [
     Story {
         name: "power-switch",
         about: "the owner loses power; its switch proves it, and another takes everything",
@@ -51,6 +51,12 @@ pub(super) const ALL: [Story; 8] = [
         about: "the owner is cut off and switched off",
         fence: Fence::Switch,
         tell: the_owner_is_cut_off,
+    },
+    Story {
+        name: "scsi-cut-off",
+        about: "the owner is cut off, and fence_scsi takes its registration on a shared SCSI disk away",
+        fence: Fence::Scsi,
+        tell: the_owner_loses_its_registration,
     },
     Story {
         name: "paused",
@@ -132,6 +138,36 @@ fn the_owner_is_cut_off(bench: &Bench) -> Result<String> {
     let moved = has_moved(bench, &owner, since)?;
     one_after_the_other(&watch.answers()?)?;
     Ok(moved)
+}
+
+/// The owner is cut off, and what proves that others may go on is that it can write no more; it has power all the time.
+fn the_owner_loses_its_registration(bench: &Bench) -> Result<String> {
+    let owner = bench.settled(&NODES)?;
+    let writes = |node: &str| {
+        let line = format!(
+            "dd if=/dev/zero of={SCSI_DISK} bs=4096 count=1 oflag=direct 2>/dev/null && echo yes || echo no"
+        );
+        bench.on(node, &line).map(|said| said.contains("yes"))
+    };
+    ensure!(writes(&owner)?, "{owner} is registered and cannot write");
+    let moved = the_owner_is_cut_off(bench)?;
+    let next = bench.owner(&others(&owner))?;
+    let keys = bench.on(&next, &format!("sg_persist -n -i -k {SCSI_DISK}"))?;
+    ensure!(!keys.contains(&scsi_key(&owner)), "{owner} is still registered: {keys}");
+    bench.tell(&["heal"])?;
+    ensure!(!writes(&owner)?, "{owner} has no registration and writes");
+    ensure!(writes(&next)?, "{next} cannot write");
+    let view = bench.view(&next)?;
+    let said = format!("{owner} is {}: {}", view.state(&owner), view.problems());
+    // Only its next life may be let in again.
+    bench.tell(&["reset", &owner])?;
+    bench.use_scsi(&owner)?;
+    Bench::until("it is back", || {
+        let view = bench.view(&next)?;
+        ensure!(view.state(&owner) == "online", "{owner} is {}: {}", view.state(&owner), view.problems());
+        Ok(())
+    })?;
+    Ok(format!("{moved}; it writes no more; heard again, {said}; reset and registered by hand it is back"))
 }
 
 /// The owner stands still for ever longer: shorter than its lease nothing happens, longer and another has everything,

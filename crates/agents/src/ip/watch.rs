@@ -16,7 +16,7 @@ use super::{
     route::{Event, Held, Interface, read_event},
     wanted::{Placed, Wanted},
 };
-use crate::{gate::Gate, lease, netlink::Socket, notice::Happened, wait};
+use crate::{gate::Gate, lease, netlink::Socket, notice::Happened, sys, wait};
 
 /// When everybody is told again after the first time. Switches and hosts lose packets when a
 /// network has just changed, and some look only later.
@@ -26,6 +26,8 @@ const ANNOUNCE_AFTER: [Duration; 4] =
 /// often means it.
 const RESTORES_MAX: u32 = 20;
 const RESTORES_WITHIN: Duration = Duration::from_secs(10);
+/// Real-time priority: below the gate.
+const PRIORITY: i32 = 9;
 /// How often the lifetime of an address is extended.
 const EXTEND_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait before a change that the kernel refused is tried again.
@@ -203,6 +205,12 @@ impl Owned {
 /// Starts the thread that watches.
 pub(super) fn start(desk: Arc<Desk>, mut events: Socket) -> io::Result<()> {
     thread::Builder::new().name("heart-ip".into()).spawn(move || {
+        // The kernel takes an address away whose lifetime is not extended in time.
+        if let Err(error) = sys::become_real_time(PRIORITY) {
+            tracing::warn!(
+                "addresses are kept without real-time priority, and may be lost under load: {error}"
+            );
+        }
         // It lives as long as the process, as the agent does.
         loop {
             if let Err(error) = turn(&desk, &mut events) {

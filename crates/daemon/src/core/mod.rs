@@ -116,12 +116,20 @@ struct Driver {
     left: bool,
 }
 
+/// Priority of the core's own thread, and of the one that writes its log, among the real-time ones: below the
+/// heartbeats and the gate, which wait for nobody, and above everything that is no part of this.
+const PRIORITY: i32 = 5;
+
 /// Runs the core until it has left, or the guardian is gone.
 ///
 /// # Errors
 /// Why it cannot run.
 pub fn run(running: &Running, handed: Handed) -> anyhow::Result<()> {
     let mut driver = Driver::begin(running, handed)?;
+    // A leader whose core does not get on has no authority, and on a busy machine that is an election.
+    if let Err(error) = sys::become_real_time(PRIORITY) {
+        tracing::warn!("the core runs without real-time priority, and may be late under load: {error}");
+    }
     driver.step(Event::Wake)?;
     while !driver.left {
         driver.turn()?;

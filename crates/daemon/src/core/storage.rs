@@ -20,6 +20,9 @@ use heart_node::{
     journal::{self, Batch},
 };
 
+use super::PRIORITY;
+use crate::sys;
+
 /// How long to wait before a write that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 /// Failures in a row of which one is told: about one a minute.
@@ -48,7 +51,14 @@ pub(super) fn start(path: &Path, bell: Arc<Bell>) -> io::Result<(Log, Storage)> 
     let (writes, wanted) = channel();
     let (say, said) = channel();
     let path = path.to_owned();
-    thread::Builder::new().name("disk".into()).spawn(move || run(file, &path, &wanted, &say, &bell))?;
+    thread::Builder::new().name("disk".into()).spawn(move || {
+        if let Err(error) = sys::become_real_time(PRIORITY) {
+            tracing::warn!(
+                "the log is written without real-time priority, and may be late under load: {error}"
+            );
+        }
+        run(file, &path, &wanted, &say, &bell);
+    })?;
     Ok((log, Storage { writes, said }))
 }
 

@@ -62,7 +62,7 @@ pub(crate) const SIGTERM: i32 = 15;
 pub(crate) struct Plan {
     nodes: usize,
     /// Lines below a node's addresses, by its number.
-    of_node: BTreeMap<usize, &'static str>,
+    of_node: BTreeMap<usize, String>,
     /// Further tables.
     tables: String,
     resources: String,
@@ -119,8 +119,8 @@ impl Plan {
         self
     }
 
-    pub(crate) fn of_node(mut self, number: usize, line: &'static str) -> Plan {
-        self.of_node.insert(number, line);
+    pub(crate) fn of_node(mut self, number: usize, line: &str) -> Plan {
+        self.of_node.insert(number, line.into());
         self
     }
 
@@ -166,7 +166,7 @@ impl Plan {
             let addresses: Vec<String> =
                 (0..self.links).map(|link| format!("\"10.{}.0.{number}\"", 77 + link)).collect();
             text += &format!("\n[node.n{number}]\naddresses = [{}]\n", addresses.join(", "));
-            text += self.of_node.get(&number).copied().unwrap_or_default();
+            text += self.of_node.get(&number).map_or("", String::as_str);
         }
         text + "\n" + &self.tables + "\n" + &self.resources
     }
@@ -242,7 +242,8 @@ impl Cluster {
         self.lab.node(node).spawn(&["sh", "-c", START]).unwrap();
     }
 
-    fn up(&self) -> Vec<String> {
+    /// The nodes that have power.
+    pub(crate) fn up(&self) -> Vec<String> {
         let machines = self.lab.status().unwrap().machines;
         let names = self.names();
         let is_up = |name: &String| {
@@ -396,6 +397,16 @@ impl Cluster {
         for (name, count) in &before.starts {
             let now = after.starts.get(name).unwrap_or(count);
             assert_eq!(count, now, "the service was started again on {name}");
+        }
+    }
+
+    /// Since the mark these nodes have kept what they had.
+    pub(crate) fn kept(&self, before: &Mark, by: &[String]) {
+        let after = self.mark();
+        for (name, place) in &before.placement {
+            if place.0.as_ref().is_some_and(|node| by.contains(node)) {
+                assert_eq!(Some(place), after.placement.get(name), "{name} moved");
+            }
         }
     }
 

@@ -258,3 +258,45 @@ fn moving_over_and_over_leaves_nothing_behind() {
     println!("{other} and the others are through");
     cluster.no_overlap();
 }
+
+/// Under which of the kernel's policies the threads of a node run: process, thread, and whether real-time.
+fn policies(cluster: &Cluster, node: &str) -> Vec<(String, String, bool)> {
+    let look = "for t in /proc/[0-9]*/task/[0-9]*; do p=${t%/task/*}; \
+                echo \"$(cat $p/comm 2>/dev/null)|$(cat $t/stat 2>/dev/null)\"; done";
+    let text = cluster.lab.node(node).shell(look).unwrap();
+    // A thread's name may have anything in it; what follows has no brackets. The policy is the 41st word.
+    let one = |line: &str| {
+        let (process, rest) = line.split_once('|')?;
+        let (before, after) = rest.rsplit_once(')')?;
+        let (_, thread) = before.split_once('(')?;
+        let policy = after.split_whitespace().nth(38)?;
+        Some((process.to_owned(), thread.to_owned(), policy != "0"))
+    };
+    text.lines().filter_map(one).collect()
+}
+
+/// On a machine that has ten times as much to do as it can, whoever waits for a turn is too late for a lease of half
+/// a second. What is kept running is nobody's business but its own.
+#[test]
+fn what_a_lease_hangs_on_is_real_time_and_what_is_kept_running_is_not() {
+    let Some(cluster) = plan(3).start() else { return };
+    let owner = cluster.owner();
+    let found = policies(&cluster, &owner);
+    for (process, thread, wanted) in [
+        ("heart-core", "heartbeats", true),
+        ("heart-core", "heart-core", true),
+        ("heart-core", "disk", true),
+        ("heart-keeper", "heart-keeper", true),
+        ("heart-executor", "heart-gate", true),
+        ("heart-executor", "heart-ip", true),
+        ("heart-gateway", "heart-gateway", false),
+    ] {
+        let of: Vec<bool> =
+            found.iter().filter(|(p, t, _)| p == process && t == thread).map(|(_, _, real)| *real).collect();
+        // The first process of a service's namespace is called as the keeper is, and has nothing to do.
+        assert!(!of.is_empty() && of.contains(&true) == wanted, "{process}, {thread}: {found:?}");
+    }
+    // The answerer is no part of the cluster, and real-time. The service has the same name.
+    assert!(found.contains(&("heart".into(), "heart".into(), false)), "{found:?}");
+    cluster.no_overlap();
+}

@@ -9,6 +9,7 @@
 //! The long runs are ignored: `cargo test -p heart --test lab_cluster -- --ignored`.
 
 mod cluster;
+mod controllers;
 mod copies;
 mod disks;
 mod fences;
@@ -16,6 +17,7 @@ mod hands;
 mod hosts;
 mod kills;
 mod links;
+mod owners;
 mod pairs;
 mod partitions;
 mod pings;

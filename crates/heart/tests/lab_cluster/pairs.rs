@@ -162,7 +162,12 @@ const TIE_BREAK: &str = "[tie_break]\nwitness = \"10.77.0.250:6940\"\n";
 
 /// Two nodes, and a witness on the client's machine.
 fn tied() -> Option<Cluster> {
-    let cluster = plan(2).tables(TIE_BREAK).prepare()?;
+    tied_with("")
+}
+
+/// The same, with further tables.
+pub(crate) fn tied_with(tables: &str) -> Option<Cluster> {
+    let cluster = plan(2).tables(TIE_BREAK).tables(tables).prepare()?;
     let client = cluster.lab.client();
     client.shell("mkdir -p /tmp/keys && umask 077 && : > /tmp/keys/lab.key").unwrap();
     client.write("/tmp/keys/lab.key", KEY).unwrap();

@@ -343,6 +343,12 @@ impl Core {
         let known = self.ledger.nodes.get(node).filter(|known| known.last_session().is_some());
         let known = known
             .ok_or_else(|| refused(format!("{node} never took part"), "nothing has to be done".into()))?;
+        if known.is_off() && self.is_about(node) {
+            return Err(refused(
+                format!("{node} is heard, although it was proven off: its device does not tell the truth"),
+                "boot it by hand, and mend its device; it is not taken in before".into(),
+            ));
+        }
         if known.is_off() {
             let power = format!("`heart unfence {node}` gives it power");
             return Err(refused(format!("{node} is off already"), power));
