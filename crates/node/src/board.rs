@@ -207,10 +207,8 @@ pub mod flag {
     /// It is sick, or was until a moment ago, so that others are better off with what it has: let another
     /// lead, if one can.
     pub const UNWELL: u64 = 64;
-    /// It may be shut out from the storage that all share: it has itself let in before it takes part.
-    pub const SHUT_OUT: u64 = 128;
     /// It reaches none of the ping targets that are configured.
-    pub const NO_TARGET: u64 = 256;
+    pub const NO_TARGET: u64 = 128;
 }
 
 impl Board {

@@ -97,6 +97,8 @@ pub struct Conductor {
     facts: BTreeMap<NodeName, Facts>,
     over: BTreeMap<(NodeName, Session), BTreeSet<NodeId>>,
     health: health::Healths,
+    /// For which session a node had itself let in to its storage, and how many attempts against it the log counted.
+    inside: BTreeMap<NodeName, (Session, u32)>,
     pings: pings::Pings,
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
@@ -123,6 +125,7 @@ impl Conductor {
             facts: BTreeMap::new(),
             over: BTreeMap::new(),
             health: health::Healths::default(),
+            inside: BTreeMap::new(),
             pings: pings::Pings::default(),
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),
@@ -227,7 +230,7 @@ impl Conductor {
         if matches!(self.start, Start::Unseen) {
             self.start = Start::look(self.since, self.lost_after, score);
         }
-        Conductor::join(score, &mut work);
+        self.join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
         let mut status = self.build_status(now, spec, score);
         // How much is left of a wait changes nothing of the plan, and is told as it is then.
@@ -290,7 +293,7 @@ impl Conductor {
     }
 
     /// The configuration, and sessions that want to take part.
-    fn join(score: &Score<'_>, work: &mut Work) {
+    fn join(&self, score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
@@ -310,15 +313,13 @@ impl Conductor {
             }
         }
         let own = (score.sights.me, score.session);
-        let away = flag::LEAVING | flag::SHUT_OUT;
-        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & away == 0;
+        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
         let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen)));
-        let own = Some(own).filter(|_| score.flags & flag::SHUT_OUT == 0);
-        for (slot, session) in sessions.chain(own) {
+        for (slot, session) in sessions.chain([own]) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
             // What the log would refuse would be proposed again as soon as it has.
-            if node.lets_in(session) {
+            if node.lets_in(session) && self.is_inside(score, name, session, node.fence.attempts) {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }

@@ -60,7 +60,7 @@ pub fn with_storage_devices(spec: Spec) -> Spec {
 }
 
 /// What a device does, some time after it was told.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Acts {
     /// It switches a machine off; for which half of the voters and in which life, if nobody agreed on that.
     Off { target: usize, by_half: Option<(usize, u64)> },

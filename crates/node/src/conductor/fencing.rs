@@ -105,6 +105,24 @@ impl Conductor {
         place.is_some_and(|place| place != node)
     }
 
+    /// A node says that it was let in to the storage that others could shut it out from.
+    pub fn on_let_in(&mut self, node: &NodeName, session: Session, attempts: u32) {
+        self.inside.insert(node.clone(), (session, attempts));
+    }
+
+    /// Whether a node may use all that others could shut it out from: it had itself let in after the last attempt.
+    pub(super) fn is_inside(
+        &self,
+        score: &Score<'_>,
+        node: &NodeName,
+        session: Session,
+        attempts: u32,
+    ) -> bool {
+        let spec = score.ledger.spec.as_ref();
+        let mut levels = spec.map_or(&[][..], |spec| devices(spec, node)).iter().flatten();
+        !levels.any(FenceDevice::shuts_out) || self.inside.get(node) == Some(&(session, attempts))
+    }
+
     /// Begins attempts, and ends them.
     pub(super) fn fence(&mut self, now: Moment, spec: &Spec, score: &Score<'_>, work: &mut Work) {
         for (slot, name) in score.names.iter().enumerate() {

@@ -173,6 +173,7 @@ impl Core {
                 self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
             }
             self.tell_pings(now, board, out);
+            self.tell_let_in(now, out);
         }
     }
 
@@ -282,6 +283,7 @@ impl Core {
             }
             FromExecutor::TieBroken(report) => self.on_tie_broken(now, report),
             FromExecutor::Fenced(report) if self.shut_out.on_report(now, &self.settings.me, &report, out) => {
+                self.tell_let_in(now, out);
             }
             FromExecutor::Fenced(report) if self.on_fenced_by_half(now, board, &report, out) => {}
             // It is for who looks after the machine, and comes back as a change of its health.

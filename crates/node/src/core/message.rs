@@ -34,6 +34,13 @@ pub enum Message {
     },
     /// To the leader: how my attempt to switch a node off ended.
     Fenced(FenceReport),
+    /// This node had itself let in to the storage that others could shut it out from.
+    LetIn {
+        /// For this session of it.
+        session: Session,
+        /// How many attempts against it the log counted then.
+        attempts: u32,
+    },
     /// To the leader: all that this node is sick with, or was until a moment ago.
     Health {
         /// In which session.

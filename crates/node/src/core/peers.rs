@@ -195,6 +195,7 @@ impl Core {
             | Message::Over { .. }
             | Message::Health { .. }
             | Message::Pings { .. }
+            | Message::LetIn { .. }
             | Message::Fenced(_) => {
                 let Some(conductor) = &mut self.conductor else { return };
                 let name = &self.names[from];
@@ -213,6 +214,7 @@ impl Core {
                     Message::Health { session, facts } => conductor.on_health(now, name, session, facts),
                     Message::Pings { session, pings } => conductor.on_pings(now, name, session, pings),
                     Message::Fenced(report) => conductor.on_fenced(name, report),
+                    Message::LetIn { session, attempts } => conductor.on_let_in(name, session, attempts),
                     Message::Order(_)
                     | Message::Ask { .. }
                     | Message::Answer { .. }

@@ -431,7 +431,7 @@ impl Core {
         }
         view.problems.extend(self.view_of_tie());
         view.problems.extend(self.view_of_fencing());
-        view.problems.extend(self.view_of_shut_out(board));
+        view.problems.extend(self.view_of_shut_out());
         view.problems.extend(self.view_of_holds());
         view.problems.extend(self.view_of_watchdog(board));
         self.add_proofs(now, view);

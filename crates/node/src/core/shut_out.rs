@@ -9,11 +9,8 @@ use heart_model::{
     NodeName, Session, ToExecutor,
 };
 
-use super::{Action, Core, Out};
-use crate::{
-    board::{Board, flag},
-    ledger::devices,
-};
+use super::{Action, Core, Message, Out};
+use crate::{board::Board, ledger::devices};
 
 /// How long is waited after an attempt that failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -30,6 +27,8 @@ pub(super) struct ShutOut {
     inside: Option<(Session, u32)>,
     not_before: Option<Moment>,
     failure: Option<String>,
+    /// It takes no part before it is let in.
+    waits: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +81,7 @@ impl ShutOut {
 }
 
 impl Core {
-    /// Has this node let in to its storage before it takes part, and says on the board whether it waits for that.
+    /// Has this node let in to its storage before it takes part.
     pub(super) fn have_let_in(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         let all = devices(spec, &self.settings.me).iter().flatten();
@@ -91,11 +90,7 @@ impl Core {
         let takes_part = own.is_some_and(|own| own.session == Some(session));
         let of = (session, own.map_or(0, |own| own.fence.attempts));
         let waits = !devices.is_empty() && !takes_part && self.shut_out.inside != Some(of);
-        let flags = if waits { board.flags() | flag::SHUT_OUT } else { board.flags() & !flag::SHUT_OUT };
-        if flags != board.flags() {
-            board.set_flags(flags);
-            out.actions.push(Action::Poke);
-        }
+        self.shut_out.waits = waits;
         let is_aimed_at = own.is_some_and(|own| own.fence.fencing.is_some());
         let too_soon = self.shut_out.not_before.is_some_and(|at| !now.has_surely_reached(at));
         if !waits || is_aimed_at || too_soon || self.shut_out.under_way.is_some() || !self.executor_told {
@@ -117,11 +112,17 @@ impl Core {
         out.actions.push(Action::Execute(ToExecutor::Fence(order)));
     }
 
+    /// Tells the leader for which session it was let in. The log of this node may be behind by then; the leader's is not.
+    pub(super) fn tell_let_in(&mut self, now: Moment, out: &mut Out) {
+        if let Some((session, attempts)) = self.shut_out.inside {
+            self.tell_leader(Message::LetIn { session, attempts }, now, out);
+        }
+    }
+
     /// What is wrong with it, for people.
-    pub(super) fn view_of_shut_out(&self, board: &Board) -> Option<String> {
+    pub(super) fn view_of_shut_out(&self) -> Option<String> {
         let me = &self.settings.me;
-        let waits = board.flags() & flag::SHUT_OUT != 0;
-        let failure = self.shut_out.failure.as_ref().filter(|_| waits)?;
+        let failure = self.shut_out.failure.as_ref().filter(|_| self.shut_out.waits)?;
         Some(format!("{me} is shut out from its storage, and takes no part until it is let in: {failure}"))
     }
 }
