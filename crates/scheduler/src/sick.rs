@@ -134,7 +134,11 @@ impl<'f> Served<'f> {
         for (number, unit) in facts.units.iter().enumerate() {
             let runs = unit.members.iter().filter(|member| {
                 let goes_on = matches!(member.holding, Holding::Live { activity: Activity::Running, .. });
-                starts.contains(&member.name) || (goes_on && !stops.contains(&member.name))
+                // What waits for its lost node to be off starts where it is placed, as soon as that is so.
+                let place = plan.placement.get(&member.name).and_then(Option::as_ref);
+                let waits =
+                    matches!(member.holding, Holding::Lost { node } if place.is_some_and(|at| at != node));
+                starts.contains(&member.name) || waits || (goes_on && !stops.contains(&member.name))
             });
             served.of_units[number] = runs.count();
             *served.of_names.entry(key(unit)).or_default() += served.of_units[number];
