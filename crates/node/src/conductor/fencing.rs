@@ -6,13 +6,13 @@
 //! what is broken. After [`ROUNDS_MAX`] rounds nothing is tried any more until a person asks for it.
 
 use heart_model::{
-    Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Moment, NodeName, NodeState,
-    NodeStatus, OffOrder, Other, ResourceName, Session, Spec, WhenStuck, WhyOff, longest_fence,
+    Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Inventory, Moment, NodeName,
+    NodeState, NodeStatus, OffOrder, Other, ResourceName, Session, Spec, WhenStuck, WhyOff, longest_fence,
 };
 use std::collections::BTreeMap;
 
-use super::{Conductor, Score, Work};
-use crate::ledger::{Change, Fencing, Ledger, NewGrant, NodeLedger, ResourceLedger, attempts_max, devices};
+use super::{Conductor, Facts, Score, Work};
+use crate::ledger::{Change, Fencing, Grant, Ledger, NewGrant, NodeLedger, attempts_max, devices};
 
 /// How long is waited after an attempt that proved nothing.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -81,22 +81,37 @@ impl Conductor {
     /// another node could run it.
     #[must_use]
     pub fn stuck(&self, spec: &Spec, ledger: &Ledger) -> Vec<(NodeName, OffOrder)> {
-        let order = |(name, known): (&ResourceName, &ResourceLedger)| {
-            let grant = known.grant.as_ref().filter(|grant| known.cost_a_node < grant.epoch)?;
-            let resource = spec.granted(name).filter(|resource| resource.when_stuck == WhenStuck::Fence)?;
-            let facts = self.facts.get(&grant.node).filter(|facts| facts.session == grant.session)?;
-            let inventory = facts.resources.get(name).filter(|inventory| inventory.epoch == grant.epoch)?;
-            let is_stuck = inventory.given_up && matches!(inventory.activity, Activity::Stuck(_));
-            let could = |(other, status): (&NodeName, &NodeStatus)| {
-                let never = resource.wishes.never.iter().any(|never| *never == Other::Node(other.clone()));
-                *other != grant.node && status.state == NodeState::Online && !never
-            };
-            let goes_on = is_stuck && self.status.nodes.iter().any(could);
-            let why = WhyOff::Stuck { resource: name.clone(), epoch: grant.epoch };
-            let order = OffOrder { boot: grant.session.boot, why, if_heard: true, reboot: false };
-            (goes_on && is_told(devices(spec, &grant.node))).then(|| (grant.node.clone(), order))
+        let stuck = |(node, facts): (&NodeName, &Facts)| {
+            let is_stuck = |one: &&Inventory| one.given_up && matches!(one.activity, Activity::Stuck(_));
+            let all = facts.resources.values().filter(is_stuck);
+            all.filter_map(|one| self.costs_a_node(spec, ledger, node, facts.session, one))
+                .collect::<Vec<_>>()
         };
-        ledger.resources.iter().filter_map(order).collect()
+        self.facts.iter().flat_map(stuck).collect()
+    }
+
+    fn costs_a_node(
+        &self,
+        spec: &Spec,
+        ledger: &Ledger,
+        node: &NodeName,
+        session: Session,
+        stuck: &Inventory,
+    ) -> Option<(NodeName, OffOrder)> {
+        let name = &stuck.resource;
+        let known = ledger.resources.get(name).filter(|known| known.cost_a_node < stuck.epoch)?;
+        let holds =
+            |grant: &&Grant| (&grant.node, grant.session, grant.epoch) == (node, session, stuck.epoch);
+        known.grant.as_ref().filter(holds)?;
+        let resource = spec.granted(name).filter(|resource| resource.when_stuck == WhenStuck::Fence)?;
+        let could = |(other, status): (&NodeName, &NodeStatus)| {
+            let never = resource.wishes.never.iter().any(|never| *never == Other::Node(other.clone()));
+            other != node && status.state == NodeState::Online && !never
+        };
+        let goes_on = self.status.nodes.iter().any(could) && is_told(devices(spec, node));
+        let why = WhyOff::Stuck { resource: name.clone(), epoch: stuck.epoch };
+        let order = OffOrder { boot: session.boot, why, if_heard: true, reboot: false };
+        goes_on.then(|| (node.clone(), order))
     }
 
     /// Whether another node is to run it: where none can, nobody has to be switched off for it.

@@ -70,78 +70,74 @@ impl Core {
 
     /// The leader's part: gives power, and orders nodes off for what cannot be stopped there.
     pub(super) fn switch(&mut self, now: Moment, session: Session, out: &mut Out) {
-        let Some(spec) = self.ledger.spec.clone().filter(|_| self.conductor.is_some()) else {
+        let (Some(conductor), Some(spec)) = (&self.conductor, &self.ledger.spec) else {
             self.switching = Switching::default();
             return;
         };
-        self.give_power(&spec, out);
-        let own = self.is_ordered_off(session);
-        let since = if own { self.switching.condemned_since.or(Some(now)) } else { None };
-        self.switching.condemned_since = since;
-        if since.is_some_and(|since| now.has_surely_reached(since.after(HAND_OVER_MAX))) {
-            self.switching.condemned_since = Some(now);
+        let stuck = conductor.stuck(spec, &self.ledger);
+        if let Some((node, order)) = stuck.into_iter().find(|(node, _)| self.can_lose(node)) {
+            self.propose_once(Change::OrderOff { node, order });
+        }
+        self.give_power(out);
+        self.spare_leader(now, session);
+    }
+
+    /// A leader that is to be switched off, and that nobody relieves, is not.
+    fn spare_leader(&mut self, now: Moment, session: Session) {
+        if !self.is_ordered_off(session) {
+            self.switching.condemned_since = None;
+            return;
+        }
+        let since = *self.switching.condemned_since.get_or_insert(now);
+        if now.has_surely_reached(since.after(HAND_OVER_MAX)) {
             let (node, boot) = (self.settings.me.clone(), session.boot);
             let because = "it leads, and nobody else can".into();
-            self.propose(Change::WithdrawOff { node, boot, because });
-        }
-        let Some(conductor) = &self.conductor else { return };
-        let all = conductor.stuck(&spec, &self.ledger);
-        let may = |(node, _): &(NodeName, OffOrder)| self.can_lose(node);
-        if let Some((node, order)) = all.into_iter().find(may) {
-            let change = Change::OrderOff { node, order };
-            if !self.conductor.as_ref().is_some_and(|conductor| conductor.has_proposed(&change))
-                && self.propose(change.clone())
-                && let Some(conductor) = &mut self.conductor
-            {
-                conductor.on_proposed(change);
-            }
+            self.propose_once(Change::WithdrawOff { node, boot, because });
         }
     }
 
     /// Has nodes given power that are to get it, and says in the log what came of it.
-    fn give_power(&mut self, spec: &Spec, out: &mut Out) {
-        let to = |(name, known): (&NodeName, &NodeLedger)| {
-            let boot = known.last_session().map_or(BootId(0), |session| session.boot);
-            Some((name.clone(), (known.fence.power_on?, boot)))
-        };
-        let wanted: BTreeMap<NodeName, (u32, BootId)> = self.ledger.nodes.iter().filter_map(to).collect();
-        let is_wanted = |node: &NodeName, known: &Powering| {
-            wanted.get(node).is_some_and(|(attempt, _)| *attempt == known.attempt)
-        };
-        self.switching.on.retain(|node, known| is_wanted(node, known));
+    fn give_power(&mut self, out: &mut Out) {
+        let Some(spec) = &self.ledger.spec else { return };
+        let nodes = self.ledger.nodes.iter();
+        let wanted = nodes.filter_map(|(node, known)| Some((node, known, known.fence.power_on?)));
+        let known = &mut self.switching.on;
+        known.retain(|node, one| {
+            self.ledger.nodes.get(node).is_some_and(|known| known.fence.power_on == Some(one.attempt))
+        });
         let mut ended = Vec::new();
-        for (node, (attempt, boot)) in wanted {
+        for (node, ledger, attempt) in wanted {
+            let boot = ledger.last_session().map_or(BootId(0), |session| session.boot);
             let fresh = || Powering { attempt, boot, begun: false, ended: None };
-            let known = self.switching.on.entry(node.clone()).or_insert_with(fresh);
-            if let Some(outcome) = &known.ended {
+            let one = known.entry(node.clone()).or_insert_with(fresh);
+            if let Some(outcome) = &one.ended {
                 let failure = match outcome {
                     FenceOutcome::Failed { message } => Some(message.clone()),
                     FenceOutcome::On | FenceOutcome::Off | FenceOutcome::Silent | FenceOutcome::ShutOut => {
                         None
                     }
                 };
-                ended.push(Change::TurnedOn { node, attempt, failure });
-                continue;
-            }
-            if ::core::mem::replace(&mut known.begun, true) {
-                continue;
-            }
-            match power_order(spec, &node, boot, attempt) {
-                Some(order) => {
-                    out.actions.push(Action::Note(format!("giving {node} power, attempt {attempt}")));
-                    out.actions.push(Action::Execute(ToExecutor::Fence(order)));
-                }
-                None => known.ended = Some(FenceOutcome::Failed { message: no_power(&node) }),
+                ended.push(Change::TurnedOn { node: node.clone(), attempt, failure });
+            } else if !::core::mem::replace(&mut one.begun, true) {
+                let Some(order) = power_order(spec, node, boot, attempt) else {
+                    one.ended = Some(FenceOutcome::Failed { message: no_power(node) });
+                    continue;
+                };
+                out.actions.push(Action::Note(format!("giving {node} power, attempt {attempt}")));
+                out.actions.push(Action::Execute(ToExecutor::Fence(order)));
             }
         }
-        for change in ended {
-            let is_new = |conductor: &crate::conductor::Conductor| !conductor.has_proposed(&change);
-            if self.conductor.as_ref().is_some_and(is_new)
-                && self.propose(change.clone())
-                && let Some(conductor) = &mut self.conductor
-            {
-                conductor.on_proposed(change);
-            }
+        ended.into_iter().for_each(|change| self.propose_once(change));
+    }
+
+    /// Proposes something that the leader wants, unless it is on its way.
+    fn propose_once(&mut self, change: Change) {
+        let is_new = self.conductor.as_ref().is_some_and(|conductor| !conductor.has_proposed(&change));
+        if is_new
+            && self.propose(change.clone())
+            && let Some(conductor) = &mut self.conductor
+        {
+            conductor.on_proposed(change);
         }
     }
 }
