@@ -179,7 +179,9 @@ impl Ledger {
         identities: impl Iterator<Item = (NodeId, u32)>,
     ) {
         self.on_identities(identities);
-        self.note(index, 0, What::Members { text });
+        // A change of members carries no clock: it came after whatever came before it.
+        let at = self.timeline.back().map_or(0, |last| last.at);
+        self.note(index, at, What::Members { text });
     }
 
     /// Members had these incarnations.
