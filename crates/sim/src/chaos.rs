@@ -145,9 +145,14 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
     if away.is_empty() || world.is_asked_for_more() || world.was_configured_anew() {
         return Ok(());
     }
+    // What waited for who comes back may start then.
+    let waited = world.never_spoke_on_disk();
     calm(world, &[], lost_after);
     world.run(lost_after * CALM)?;
     settled(world, &[], "after the last came back")?;
+    if waited {
+        return Ok(());
+    }
     unmoved(world, &before, "because somebody came back")
 }
 
@@ -296,8 +301,8 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         }
         if !away.contains(&node) {
             world.schedule(0, Fault::PowerOn(node));
-            // Who was switched off is switched on again by somebody, some time.
-            let again: &[u64] = if world.has_devices() { &[1, 3, 5] } else { &[] };
+            // Who was switched off is switched on again by somebody, some time; also who was ordered off before.
+            let again: &[u64] = if world.has_devices() { &[1, 3, 5, 7, 9, 11, 13] } else { &[] };
             again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
         }
         let name = world.machine(node).name.clone();
@@ -325,7 +330,8 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
 /// A healthy quorum has everything running.
 pub(crate) fn settled(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
     // Nobody knows any more how to switch off who was taken out of the file.
-    let waits = |one: &ResourceName| *one == resource("disk") && world.forgotten().next().is_some();
+    let unknown = world.forgotten().next().is_some() || world.never_spoke_on_disk();
+    let waits = |one: &ResourceName| *one == resource("disk") && unknown;
     for one in wanted(world).into_iter().filter(|one| !waits(one)) {
         if world.owner(&one).is_none_or(|owner| away.contains(&owner)) {
             return Err(Broken {

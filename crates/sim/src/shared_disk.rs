@@ -296,6 +296,23 @@ impl World {
         self.at_disk(0, by, Of::Look(Box::new(Looking { order, target, number, since, pill })));
     }
 
+    /// Whether a node is waited for whose last known life never wrote to the disk on which it could be told to reset
+    /// itself: nobody can find out whether it runs on, and a person has to say.
+    pub(crate) fn never_spoke_on_disk(&self) -> bool {
+        let Some(core) = self.leader().and_then(|place| self.machines[place].core.as_ref()) else {
+            return false;
+        };
+        let held = core.ledger().resources.values().flat_map(|known| &known.until_gone);
+        let mut waits_for = held.filter_map(|(node, session)| {
+            let place = self.machines.iter().position(|machine| machine.name == *node)?;
+            Some((place, session.boot))
+        });
+        let spoke = |place: &usize, boot| {
+            self.shared_disk.beats.get(place).is_some_and(|beat| beat.boot == Some(boot))
+        };
+        self.has_fences_on_disk() && waits_for.any(|(place, boot)| !spoke(&place, boot))
+    }
+
     fn look_at_slot(&mut self, by: usize, mut looking: Looking) {
         let disk = &self.shared_disk;
         let beat = match disk.cut.contains(&by) {
