@@ -124,11 +124,15 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut 
         _ if (tied || unfenced.is_empty()) && voters.is_multiple_of(2) && voters <= VOTERS_MAX => {}
         2 => {
             let at = nodes.last().map_or(Span::default(), |node| node.name.span);
-            let by_watchdog = voting
+            let has_no_proof = voting
                 .iter()
                 .any(|node| node.fence.is_some() && unfenced.contains(&node.name.value.as_str()));
-            let watchdogs =
-                if by_watchdog { "; not a watchdog: each would wait for the other's" } else { "" };
+            let but = match has_no_proof {
+                true => {
+                    "; not a watchdog, as each would wait for the other's, nor what only shuts it out from storage"
+                }
+                false => "",
+            };
             let lost = if unfenced.len() == 2 { "one" } else { unfenced[0] };
             mistakes.push(
                 Mistake::at(
@@ -140,7 +144,7 @@ fn judge(nodes: &[NodeDraft], voting: &[&NodeDraft], tied: bool, mistakes: &mut 
                 .hint(format!(
                     "one of two is no majority: the node that is left cannot tell whether the other is off or only \
                      cut off. Add a third node, which may be small and run nothing; or something that decides between the two \
-                     (`[tie_break]`); or say for each of the two what switches it off (`fence`{watchdogs}). As it is, a person \
+                     (`[tie_break]`); or say for each of the two what switches it off (`fence`{but}). As it is, a person \
                      has to say that the other one is off: `heart takeover --peers-are-off NODE`"
                 )),
             );

@@ -26,17 +26,18 @@ const TEST_MAX: Duration = Duration::from_secs(900);
 /// Switch a node off; or test what could
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A lost node is switched off by itself when something it ran may be started elsewhere only then. When no
-device can prove that it is off, that is given up after some attempts, and `heart status` says so: this
-begins them anew. It also switches off a lost node that nothing waits for.
+A lost node is switched off by itself when something it ran may be started elsewhere only then. When \
+no device can prove that it is off, that is given up after some attempts, and `heart status` says \
+so: this begins them anew. It also switches off a lost node that nothing waits for.
 
-A node that is heard is switched off with --anyway alone: what it runs ends as in a power cut, and goes on
-elsewhere. `heart standby NODE` empties it in an orderly way before. It is done only if the others can go on
-without it. `heart unfence NODE` gives it power again; with --reboot it gets that by itself.
+A node that is heard is switched off with --anyway alone: what it runs ends as in a power cut, and \
+goes on elsewhere. `heart standby NODE` empties it in an orderly way before. It is done only if the \
+others can go on without it. `heart unfence NODE` gives it power again; with --reboot it gets that \
+by itself.
 
-With --test nobody is switched off: this node asks every device by which it could switch another one off
-how that node is. It does so by itself every hour, and `heart status` says what it found. The exit code
-is 1 if one of them is of no use.")]
+With --test nobody is switched off: this node asks every device by which it could switch another one \
+off how that node is. It does so by itself every hour, and `heart status` says what it found. The \
+exit code is 1 if one of them is of no use.")]
 pub(crate) struct Options {
     /// The node; with --test all others if not said
     #[arg(value_parser = NodeName::new, required_unless_present = "test")]

@@ -12,8 +12,8 @@ use crate::{client::Client, failure::Failure, output};
 /// Give a node power that was switched off
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The device that can switch the node off is told to switch it on, and asked whether it is. `after_fence =
-\"boot\"` in `[cluster]` does this by itself after each node that was switched off.")]
+The device that can switch the node off is told to switch it on, and asked whether it is. \
+`after_fence = \"boot\"` in `[cluster]` does this by itself after each node that was switched off.")]
 pub(crate) struct Options {
     /// The node
     #[arg(value_parser = NodeName::new)]
