@@ -29,6 +29,8 @@ pub(crate) use fencing::{attempts_max, devices};
 pub use holds::{Failovers, Hold, Losses};
 pub use timeline::{Happened, TIMELINE_MAX, What};
 
+/// How many lives of a node that are over are remembered: no datagram is on its way for longer.
+const PAST_MAX: usize = 16;
 /// Longest message that is kept with a failure, in bytes.
 pub const MESSAGE_MAX: usize = 500;
 
@@ -93,6 +95,9 @@ pub struct NodeLedger {
     /// The session in which it left in order, if it has not been back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Session>,
+    /// Its last lives that are over, oldest first: what is heard of one of them was long on its way.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub past: VecDeque<BootId>,
     /// What is known of switching it off.
     #[serde(default, flatten)]
     pub fence: FenceLedger,
@@ -267,6 +272,7 @@ impl Ledger {
         if ledger.session.is_some_and(|known| known.boot != session.boot) {
             ledger.losses.count(at);
         }
+        ledger.begin_life(session.boot);
         (ledger.session, ledger.left) = (Some(session), None);
         for resource in self.resources.values_mut() {
             if rebooted {

@@ -25,8 +25,8 @@ const BOOT: Nanos = ms(3_000);
 pub(crate) struct SharedDisk {
     beats: BTreeMap<usize, Beat>,
     messages: BTreeMap<usize, Messages>,
-    /// Who wrote a message for which machine by which right.
-    rights: BTreeMap<(usize, u64), FenceRight>,
+    /// Who wrote which message by which right, and in which life.
+    rights: BTreeMap<(usize, u64), (FenceRight, u64)>,
     /// Until when a machine may go on without a lease, in which life: what its guardian reads.
     until: BTreeMap<usize, (u64, Moment)>,
     /// What each life of a machine has read.
@@ -245,9 +245,10 @@ impl World {
             return Ok(());
         }
         let by = beat.obeys.map(|obeys| (usize::from(obeys.by.0), obeys.number));
-        let right = by.and_then(|message| self.shared_disk.rights.get(&message).copied());
-        let by_half =
-            by.filter(|_| right == Some(FenceRight::Half)).map(|(by, _)| (by, self.machines[by].boots));
+        let by_half = by.and_then(|message| match self.shared_disk.rights.get(&message)? {
+            (FenceRight::Half, boots) => Some((message.0, *boots)),
+            (FenceRight::Agreed, _) => None,
+        });
         self.reset(node, "was told to over the shared disk", Some(by_half))
     }
 
@@ -290,7 +291,7 @@ impl World {
             return self
                 .push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
         };
-        disk.rights.insert((by, number), order.right);
+        disk.rights.insert((by, number), (order.right, boots));
         let longest = order.devices.iter().map(|device| device.timeout).max().unwrap_or_default();
         let pill = Pill::new(Times { look_every: LOOK_EVERY, longest }, order.boot, first);
         self.at_disk(0, by, Of::Look(Box::new(Looking { order, target, number, since, pill })));

@@ -7,7 +7,7 @@
 use heart_model::{BootId, LogIndex, NodeName, Session, Spec};
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, NodeLedger};
+use super::{Ledger, NodeLedger, PAST_MAX};
 
 /// How many histories are remembered that this one went on from: who comes back with an older one is not recognised,
 /// and a person has to empty its log.
@@ -112,12 +112,49 @@ impl NodeLedger {
     pub fn lets_in(&self, session: Session) -> bool {
         let is_old = |known: &Session| known.boot == session.boot && known.number >= session.number;
         let is_known = [self.session, self.taken_over, self.left].iter().flatten().any(is_old);
-        !is_known && self.fence.lets_in(session.boot)
+        !is_known && !self.past.contains(&session.boot) && self.fence.lets_in(session.boot)
+    }
+
+    /// Another life of the node is taken in, or another session of the same: what came before is over for good. Lives
+    /// have no order of their own, so an old one that is heard late would pass for a new one.
+    pub(super) fn begin_life(&mut self, boot: BootId) {
+        for known in [self.taken_over, self.left, self.session].into_iter().flatten() {
+            if known.boot != boot && !self.past.contains(&known.boot) {
+                self.past.push_back(known.boot);
+            }
+        }
+        while self.past.len() > PAST_MAX {
+            self.past.pop_front();
+        }
     }
 
     /// The session that it took part in last.
     #[must_use]
     pub fn last_session(&self) -> Option<Session> {
         self.session.or(self.left).or(self.taken_over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_model::SessionNumber;
+
+    #[test]
+    fn a_life_that_is_over_is_not_taken_in_again_however_late_it_is_heard() {
+        let session = |boot, number| Session { boot: BootId(boot), number: SessionNumber(number) };
+        let mut node = NodeLedger::default();
+        for boot in 1..=3 {
+            assert!(node.lets_in(session(boot, 1)), "{boot}");
+            node.begin_life(BootId(boot));
+            node.session = Some(session(boot, 1));
+        }
+        assert!(!node.lets_in(session(1, 1)) && !node.lets_in(session(2, 7)));
+        assert!(node.lets_in(session(3, 2)) && node.lets_in(session(4, 1)));
+        (4..100).for_each(|boot| {
+            node.begin_life(BootId(boot));
+            node.session = Some(session(boot, 1));
+        });
+        assert_eq!(node.past.len(), PAST_MAX);
     }
 }
