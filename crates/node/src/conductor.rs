@@ -16,9 +16,9 @@ mod pings;
 mod start;
 
 use heart_model::{
-    Act, Activity, Duration, Epoch, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
-    Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, Session, Spec, Status,
-    StepAction, Term,
+    Act, Activity, BootId, Duration, Epoch, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName,
+    NodeState, Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, Session, Spec,
+    Status, StepAction, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ use start::Start;
 
 use crate::{
     board::flag,
-    ledger::{Change, Ledger, NewGrant, ResourceLedger},
+    ledger::{Change, Ledger, NewGrant, NodeLedger, ResourceLedger},
     ownership::{Sights, session_of},
     plant::{Bug, is_planted},
     pulse::Sighting,
@@ -52,6 +52,8 @@ pub struct Score<'a> {
     pub sights: &'a Sights,
     /// The session this node is in.
     pub session: Session,
+    /// When this node read in the log which life of a node takes part; of those that are missing, when its core began.
+    pub lives_known: (&'a BTreeMap<NodeName, Moment>, Moment),
     /// Voters that a history which begins now is begun without, by the word of a person.
     pub left_out: &'a [NodeName],
     /// This node was asked to stop.
@@ -230,7 +232,7 @@ impl Conductor {
         if matches!(self.start, Start::Unseen) {
             self.start = Start::look(self.since, self.lost_after, score);
         }
-        self.join(score, &mut work);
+        self.join(now, score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
         let mut status = self.build_status(now, spec, score);
         // How much is left of a wait changes nothing of the plan, and is told as it is then.
@@ -293,7 +295,7 @@ impl Conductor {
     }
 
     /// The configuration, and sessions that want to take part.
-    fn join(&self, score: &Score<'_>, work: &mut Work) {
+    fn join(&mut self, now: Moment, score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
@@ -319,10 +321,29 @@ impl Conductor {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
             // What the log would refuse would be proposed again as soon as it has.
-            if node.lets_in(session) && self.is_inside(score, name, session, node.fence.attempts) {
+            let is_later = slot == score.sights.me || self.is_later_life(now, score, name, session.boot);
+            let inside = self.is_inside(score, name, session, node.fence.attempts);
+            if node.lets_in(session) && is_later && inside {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }
+    }
+
+    /// Whether a life of a node that is heard both ways is not one before that which takes part: beats may have been held
+    /// up. Both ways means that it answered something that was sent within the last lost-after. So it is the later one
+    /// if the other one was known for as long.
+    fn is_later_life(&mut self, now: Moment, score: &Score<'_>, node: &NodeName, boot: BootId) -> bool {
+        let last = score.ledger.nodes.get(node).and_then(NodeLedger::last_session);
+        if last.is_none_or(|last| last.boot == boot) {
+            return true;
+        }
+        let (known, began) = score.lives_known;
+        let until = known.get(node).copied().unwrap_or(began).after(self.lost_after);
+        let is_later = now.has_surely_reached(until);
+        if !is_later {
+            self.wake_at(until);
+        }
+        is_later
     }
 
     /// What the log should know: failures, and how things are.

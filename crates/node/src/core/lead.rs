@@ -40,6 +40,7 @@ impl Core {
             applied: agreement.applied(),
             sights: &self.sights,
             session: board.session(),
+            lives_known: (&self.lives_known, self.began),
             left_out: &self.founding.without,
             leaving: self.leaving_since.is_some(),
             leaves: &leaves,

@@ -217,6 +217,8 @@ pub struct Core {
     /// The streams that orders went over, by slot.
     ordered_over: Vec<u64>,
     members: members::Members,
+    /// When it was read in the log which life of a node takes part.
+    lives_known: BTreeMap<NodeName, Moment>,
     founding: found::Founding,
     compact_now: bool,
     /// The first ticket of the next log, if this one is lost.
@@ -280,6 +282,7 @@ impl Core {
             told_leader: None,
             ordered_over: vec![0; names.len()],
             members: members::Members::default(),
+            lives_known: BTreeMap::new(),
             founding: found::Founding::default(),
             compact_now: false,
             next_ticket: Ticket(1),
@@ -429,7 +432,7 @@ impl Core {
             let Some(agreement) = &mut self.agreement else { return };
             let output = agreement.pump();
             if let Some(snapshot) = &output.restored {
-                self.restore(agreement::state_of(snapshot), board, out);
+                self.restore(now, agreement::state_of(snapshot), board, out);
             }
             self.revoke(&output.appended, board);
             out.actions.extend(output.writes.into_iter().map(Action::Write));

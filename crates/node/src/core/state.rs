@@ -10,9 +10,12 @@ use crate::{
 };
 
 impl Core {
-    pub(super) fn restore(&mut self, state: &[u8], board: &Board, out: &mut Out) {
+    pub(super) fn restore(&mut self, now: Moment, state: &[u8], board: &Board, out: &mut Out) {
         match Ledger::restore(state) {
-            Ok(ledger) => self.take_state(ledger, board),
+            Ok(ledger) => {
+                self.take_state(ledger, board);
+                self.lives_known = self.ledger.nodes.keys().map(|name| (name.clone(), now)).collect();
+            }
             Err(error) => {
                 out.actions.push(Action::Note(format!("the leader's snapshot cannot be read: {error}")));
             }
@@ -58,6 +61,11 @@ impl Core {
                 && let Some(slot) = self.names.iter().position(|name| name == node).filter(|_| held)
             {
                 board.end(slot, *session);
+            }
+            if let Change::Admit { node, .. } = &entry.change
+                && held
+            {
+                self.lives_known.insert(node.clone(), now);
             }
             if matches!(entry.change, Change::Configure { .. }) {
                 self.half.on_configured();
