@@ -32,11 +32,6 @@ fn longest(level: &[FenceDevice], hesitation: Duration) -> Duration {
     longest_fence(level) * rounds + hesitation
 }
 
-/// Whether these are devices that can be told to switch a node off.
-fn is_told(level: &[FenceDevice]) -> bool {
-    FenceDevice::prove_off(level)
-}
-
 impl Core {
     /// Whether the others of this half agree to nothing while devices are told: these may act late, and then hit
     /// nobody who takes part (SAFETY rule 12).
@@ -62,8 +57,11 @@ impl Core {
     /// How long one attempt at all that are missing may take.
     fn firing_lasts(&self, halves: &Halves) -> Duration {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        let levels =
-            halves.missing.iter().flat_map(|node| devices(spec, node)).filter(|level| is_told(level));
+        let levels = halves
+            .missing
+            .iter()
+            .flat_map(|node| devices(spec, node))
+            .filter(|level| FenceDevice::prove_off(level));
         let hesitation = self.longest_hesitation();
         levels.map(|level| longest(level, hesitation)).max().unwrap_or_default()
     }
@@ -112,7 +110,7 @@ impl Core {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         // A node that resets itself when it is cut off is cut off here too, and nobody proves that of this half.
         let levels: Vec<&Vec<FenceDevice>> =
-            devices(spec, node).iter().filter(|level| is_told(level)).collect();
+            devices(spec, node).iter().filter(|level| FenceDevice::prove_off(level)).collect();
         let known = self.ledger.nodes.get(node);
         let is_gone = known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
         let last = known.and_then(NodeLedger::last_session);
