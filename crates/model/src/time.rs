@@ -96,6 +96,14 @@ impl Moment {
         deadline.boottime.since(self.boottime).max(deadline.raw.since(self.raw))
     }
 
+    /// How long to wait before `deadline` is looked at again: until one clock has reached it, as a holder counts; and
+    /// from then on until both have, as a voter counts.
+    #[must_use]
+    pub fn wait_until(self, deadline: Moment) -> Duration {
+        let first = self.at_least_until(deadline);
+        if first.is_zero() { self.at_most_until(deadline) } else { first }
+    }
+
     /// The later of two moments, clock by clock.
     #[must_use]
     pub fn later(self, other: Moment) -> Moment {
@@ -105,4 +113,23 @@ impl Moment {
 
 fn nanoseconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_woken_when_the_first_clock_is_there_and_again_when_both_are() {
+        let at = |boottime, raw| Moment { boottime: Instant(boottime), raw: Instant(raw) };
+        let check = |now: Moment, nanos: u64| {
+            assert_eq!(now.wait_until(at(100, 103)), Duration::from_nanos(nanos), "{now:?}");
+        };
+        check(at(50, 51), 50);
+        check(at(50, 60), 43);
+        check(at(100, 101), 2);
+        check(at(99, 103), 1);
+        check(at(100, 103), 0);
+        check(at(200, 200), 0);
+    }
 }

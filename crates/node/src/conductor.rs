@@ -13,6 +13,7 @@ pub(crate) mod fencing;
 mod health;
 mod picture;
 mod pings;
+mod rest;
 mod start;
 
 use heart_model::{
@@ -113,6 +114,7 @@ pub struct Conductor {
     planned: Option<u64>,
     status: Status,
     deadline: Option<Moment>,
+    rest: Option<rest::Rest>,
 }
 
 impl Conductor {
@@ -138,6 +140,7 @@ impl Conductor {
             planned: None,
             status: Status::default(),
             deadline: None,
+            rest: None,
         }
     }
 
@@ -181,6 +184,7 @@ impl Conductor {
 
     /// A node told all that it has.
     pub fn on_inventory(&mut self, node: &NodeName, session: Session, all: Vec<Inventory>) {
+        self.stir();
         let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
         self.facts.insert(node.clone(), Facts { session, resources });
         self.forget_health(node);
@@ -189,11 +193,13 @@ impl Conductor {
 
     /// What this node was told may not have reached it, or it has forgotten: tell it again.
     pub fn forget_orders(&mut self, node: NodeId) {
+        self.stir();
         self.given.retain(|_, given| given.order.node != node);
     }
 
     /// A resource of a node changed.
     pub fn on_changed(&mut self, node: &NodeName, inventory: Inventory) {
+        self.stir();
         if let Some(facts) = self.facts.get_mut(node) {
             facts.resources.insert(inventory.resource.clone(), inventory);
         }
@@ -201,6 +207,7 @@ impl Conductor {
 
     /// A node says how an order ended.
     pub fn on_report(&mut self, now: Moment, node: &NodeName, report: Report) {
+        self.stir();
         let resource = report.resource.resource.clone();
         if self.given.get(&resource).is_some_and(|given| given.order.id == report.id) {
             self.given.remove(&resource);
@@ -214,11 +221,13 @@ impl Conductor {
 
     /// A voter says that its promise to a session that was taken over has run out.
     pub fn on_over(&mut self, voter: NodeId, node: NodeName, session: Session) {
+        self.stir();
         self.over.entry((node, session)).or_default().insert(voter);
     }
 
     /// An entry was applied, whether it held or not.
     pub fn on_applied(&mut self, change: &Change) {
+        self.stir();
         self.proposed.retain(|proposed| proposed != change);
         if let Change::Admit { node, session } = change {
             self.over.retain(|(of, old), _| of != node || old == session);
@@ -227,6 +236,19 @@ impl Conductor {
 
     /// What can be done now.
     pub fn run(&mut self, now: Moment, score: &Score<'_>) -> Work {
+        if self.rests(now, score) {
+            return Work::default();
+        }
+        let work = self.look(now, score);
+        if work.proposals.is_empty() && work.orders.is_empty() {
+            self.take_rest(now, score);
+        } else {
+            self.stir();
+        }
+        work
+    }
+
+    fn look(&mut self, now: Moment, score: &Score<'_>) -> Work {
         let mut work = Work::default();
         self.deadline = None;
         if matches!(self.start, Start::Unseen) {
@@ -291,6 +313,7 @@ impl Conductor {
 
     /// The caller proposed this and raft took it.
     pub fn on_proposed(&mut self, change: Change) {
+        self.stir();
         self.proposed.push(change);
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is known of all nodes, by slot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sights {
     /// This node's slot.
     pub me: usize,

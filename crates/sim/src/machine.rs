@@ -209,9 +209,11 @@ impl Machine {
         Moment { boottime: self.boottime.read(now), raw: self.raw.read(now) }
     }
 
-    /// The true time at which a deadline of its clocks has come, by the earlier clock.
-    pub(crate) fn when(&self, at: Moment) -> Nanos {
-        self.boottime.when(at.boottime)
+    /// The true time at which a driver that waits for a deadline wakes: see [`Moment::wait_until`].
+    pub(crate) fn when(&self, now: Nanos, at: Moment) -> Nanos {
+        let (boottime, raw) = (self.boottime.when(at.boottime), self.raw.when(at.raw));
+        let first = boottime.min(raw);
+        if first > now { first } else { boottime.max(raw) }
     }
 
     /// Switches it on: a new life with what the disk has kept.

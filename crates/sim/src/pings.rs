@@ -77,7 +77,7 @@ impl World {
                 Action::Tell(change) => self.tell_core(node, CoreEvent::Ping(change)),
                 // What is answered wakes nobody up later than the last time did.
                 Action::WakeAt(at) if is_wake || is_order => {
-                    let wait = self.machines[node].when(at).saturating_sub(self.now).max(ms(1));
+                    let wait = self.machines[node].when(self.now, at).saturating_sub(self.now).max(ms(1));
                     self.at_pinger(node, wait, Event::Wake);
                 }
                 Action::WakeAt(_) => {}

@@ -440,10 +440,12 @@ impl World {
                 self.tell_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
             }
             PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(sighting)),
-            PulseAction::Lease | PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
+            // As in a real node: whoever goes by the lease looks at the board.
+            PulseAction::Lease => {}
+            PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
             PulseAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
-                machine.pulse_wake = machine.when(at).max(self.now + WAIT_MIN);
+                machine.pulse_wake = machine.when(self.now, at).max(self.now + WAIT_MIN);
             }
         }
         Ok(())
@@ -508,7 +510,7 @@ impl World {
             CoreAction::Poke => self.push(self.now, Happening::Poke { node }),
             CoreAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
-                machine.core_wake = machine.when(at).max(self.now + WAIT_MIN);
+                machine.core_wake = machine.when(self.now, at).max(self.now + WAIT_MIN);
             }
             CoreAction::Note(note) => {
                 if self.keep_notes {

@@ -212,7 +212,7 @@ impl Turns {
         let now = clock::now();
         self.look_at_drops(thread, now);
         let count = thread.links.count();
-        let mut wait = now.at_least_until(self.wake_at).max(WAIT_MIN);
+        let mut wait = now.wait_until(self.wake_at).max(WAIT_MIN);
         let mut read = [false; LINKS_MAX];
         for (link, read) in read.iter_mut().enumerate().take(count) {
             match self.patience.pause(link, now) {

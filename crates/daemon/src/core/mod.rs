@@ -269,7 +269,7 @@ impl Driver {
             None => wait::before(self.lost_after, RESERVE, WAIT_MAX_PART),
             Some(_) => self.lost_after / WAIT_MAX_PART,
         };
-        let wait = now.at_least_until(self.wake_at).clamp(WAIT_MIN, longest);
+        let wait = now.wait_until(self.wake_at).clamp(WAIT_MIN, longest);
         let left = timespec(wait);
         let flags = |channel: &Channel| {
             if channel.wants_to_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }

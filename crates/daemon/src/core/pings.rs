@@ -177,7 +177,7 @@ impl Thread {
         let mut pinger = Pinger::default();
         let mut wake_at = clock::now();
         loop {
-            let wait = clock::now().at_least_until(wake_at).min(WAIT_MAX);
+            let wait = clock::now().wait_until(wake_at).min(WAIT_MAX);
             let sockets = self.sockets.all.iter().map(|socket| socket.fd.as_fd());
             let fds: Vec<BorrowedFd<'_>> = sockets.chain([self.wake.as_fd()]).collect();
             if wait::any(&fds, Some(Instant::now() + wait)).is_err() {

@@ -48,6 +48,7 @@ fn since(known: &mut BTreeMap<NodeName, (u32, Moment)>, node: &NodeName, number:
 impl Conductor {
     /// A node says how its attempt to switch another one off ended.
     pub fn on_fenced(&mut self, from: &NodeName, report: FenceReport) {
+        self.stir();
         self.fences.reports.insert(report.node.clone(), (from.clone(), report));
     }
 
@@ -122,6 +123,7 @@ impl Conductor {
 
     /// A node says that it was let in to the storage that others could shut it out from.
     pub fn on_let_in(&mut self, node: &NodeName, session: Session, attempts: u32) {
+        self.stir();
         self.inside.insert(node.clone(), (session, attempts));
     }
 

@@ -34,6 +34,7 @@ impl Healths {
 impl Conductor {
     /// A node tells all that it is sick with.
     pub fn on_health(&mut self, now: Moment, node: &NodeName, session: Session, facts: Vec<HealthFact>) {
+        self.stir();
         for fact in facts.iter().filter(|fact| fact.ailment.hands_over() && fact.well_since.is_none()) {
             let begun = self.health.begun.insert((node.clone(), fact.ailment), fact.since);
             if begun != Some(fact.since) {

@@ -36,6 +36,7 @@ struct Told {
 impl Conductor {
     /// A node tells how many targets it reaches.
     pub fn on_pings(&mut self, now: Moment, node: &NodeName, session: Session, facts: PingFacts) {
+        self.stir();
         let known = self.pings.told.remove(node).filter(|told| told.session.boot == session.boot);
         let mut before = BTreeMap::from([(None, now)]);
         if let Some(told) = known {

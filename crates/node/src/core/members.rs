@@ -54,6 +54,13 @@ impl Members {
 /// A change that is due.
 type Due = Vec<(RaftId, Change)>;
 
+/// The members in force, and who of those that the file has vote does not have to.
+struct Tally {
+    voters: Vec<RaftId>,
+    learners: Vec<RaftId>,
+    spared: Vec<usize>,
+}
+
 impl Core {
     /// The leader's part. One change at a time is under way; raft refuses a second one.
     pub(super) fn tend_members(&mut self, now: Moment, out: &mut Out) {
@@ -86,16 +93,17 @@ impl Core {
     /// no longer, then who is no member any more, and this node itself at the end.
     fn due_change(&mut self, now: Moment) -> Option<Due> {
         let (agreement, spec) = (self.agreement.as_ref()?, self.ledger.spec.as_ref()?);
-        let (voters, learners) = agreement.members();
-        let strangers = voters.iter().chain(&learners).filter(|id| !is_known(spec, id.node()));
+        let tally = self.tally(spec, agreement);
+        let voters = &tally.voters;
+        let strangers = voters.iter().chain(&tally.learners).filter(|id| !is_known(spec, id.node()));
         let removals = strangers.map(|&id| vec![(id, Change::Remove)]);
         let others = (0..self.ids.len()).filter(|&slot| slot != self.slot);
-        let of_others = others.filter_map(|slot| self.change_of(now, slot, spec, agreement));
+        let of_others = others.filter_map(|slot| self.change_of(now, slot, spec, agreement, &tally));
         let all: Vec<Due> = of_others.chain(removals).chain(self.own_change(spec, agreement)).collect();
         let (mut wait, mut due) = (None, None);
         for change in all {
-            let after = altered(&voters, &change);
-            if nodes(&after) != nodes(&voters) {
+            let after = altered(voters, &change);
+            if nodes(&after) != nodes(voters) {
                 if let Some(until) = self.altered_until().filter(|&until| !now.has_surely_reached(until)) {
                     wait = Some(until);
                     continue;
@@ -150,27 +158,39 @@ impl Core {
         voters.iter().filter(heard).count()
     }
 
-    /// Whether a node does not have to vote, because it is proven off or leaves in order.
-    fn is_spared(&self, slot: usize, spec: &Spec, voters: &[RaftId]) -> bool {
+    fn tally(&self, spec: &Spec, agreement: &Agreement) -> Tally {
+        let (voters, learners) = agreement.members();
+        let spared = self.spared(spec, &voters);
+        Tally { voters, learners, spared }
+    }
+
+    /// Who does not have to vote, because it is proven off or leaves in order.
+    fn spared(&self, spec: &Spec, voters: &[RaftId]) -> Vec<usize> {
         let configured = |name: &NodeName| spec.nodes.get(name).is_some_and(|node| node.voter);
         let is_away = |slot: usize| {
-            let is_gone = self.ledger.nodes.get(&self.names[slot]).is_some_and(NodeLedger::is_gone);
-            is_gone || self.leaves_empty(slot) || self.is_condemned(slot)
+            let known = self.ledger.nodes.get(&self.names[slot]);
+            known.is_some_and(NodeLedger::is_gone) || self.leaves_empty(slot) || self.is_condemned(slot)
         };
         let all = (0..self.ids.len()).filter(|&slot| configured(&self.names[slot]));
         let mut off: Vec<usize> = all.clone().filter(|&slot| is_away(slot)).collect();
+        if off.is_empty() {
+            return off;
+        }
         // Who does not vote already is spared first, so that nothing is changed without need.
         off.sort_by_key(|&slot| (voters.iter().any(|id| id.node() == self.ids[slot]), slot));
         let count = all.count();
         off.truncate(count - voters_left(count, off.len(), spec.halves_go_on()));
-        off.contains(&slot)
+        off
     }
 
     /// Who has let everything go and does not vote any more, or votes on because it has to: such a node may be off.
     pub(super) fn leave_in_order(&self, now: Moment) -> Vec<usize> {
         let (Some(agreement), Some(spec)) = (&self.agreement, &self.ledger.spec) else { return Vec::new() };
-        let others = (0..self.ids.len()).filter(|&slot| slot != self.slot && self.leaves_empty(slot));
-        others.filter(|&slot| self.change_of(now, slot, spec, agreement).is_none()).collect()
+        let mut others = (0..self.ids.len()).filter(|&slot| slot != self.slot && self.leaves_empty(slot));
+        let Some(first) = others.next() else { return Vec::new() };
+        let tally = self.tally(spec, agreement);
+        let stays = |slot: &usize| self.change_of(now, *slot, spec, agreement, &tally).is_none();
+        [first].into_iter().chain(others).filter(stays).collect()
     }
 
     /// Whether the node in this slot is to be switched off, and holds nothing any more.
@@ -182,8 +202,11 @@ impl Core {
     /// Nodes that are to be switched off, and whose vote is taken from them first.
     pub(super) fn losing_votes(&self, now: Moment) -> Vec<usize> {
         let (Some(agreement), Some(spec)) = (&self.agreement, &self.ledger.spec) else { return Vec::new() };
-        let condemned = (0..self.ids.len()).filter(|&slot| self.is_condemned(slot));
-        condemned.filter(|&slot| self.change_of(now, slot, spec, agreement).is_some()).collect()
+        let mut condemned = (0..self.ids.len()).filter(|&slot| self.is_condemned(slot));
+        let Some(first) = condemned.next() else { return Vec::new() };
+        let tally = self.tally(spec, agreement);
+        let changes = |slot: &usize| self.change_of(now, *slot, spec, agreement, &tally).is_some();
+        [first].into_iter().chain(condemned).filter(changes).collect()
     }
 
     /// Whether those that are heard could agree on something without this node, and one of them lead.
@@ -205,17 +228,24 @@ impl Core {
         leaves && grants.all(|grant| grant.node != self.names[slot])
     }
 
-    fn change_of(&self, now: Moment, slot: usize, spec: &Spec, agreement: &Agreement) -> Option<Due> {
+    fn change_of(
+        &self,
+        now: Moment,
+        slot: usize,
+        spec: &Spec,
+        agreement: &Agreement,
+        tally: &Tally,
+    ) -> Option<Due> {
         let node = self.ids[slot];
-        let (voters, learners) = agreement.members();
-        let votes = spec.nodes.get(&self.names[slot])?.voter && !self.is_spared(slot, spec, &voters);
+        let Tally { voters, learners, spared } = tally;
+        let votes = spec.nodes.get(&self.names[slot])?.voter && !spared.contains(&slot);
         let own = |id: &&RaftId| id.node() == node;
         if let Some(&id) = voters.iter().find(own).filter(|_| !votes) {
             return Some(vec![(id, Change::AddLearner)]);
         }
         let seen = self.sights.heard(slot).filter(|seen| seen.both_ways)?;
         let lost = seen.flags & flag::LOG_LOST != 0;
-        let newest = voters.iter().chain(&learners).filter(own).max().copied();
+        let newest = voters.iter().chain(learners).filter(own).max().copied();
         let given = newest.map(RaftId::incarnation).max(self.ledger.identities.get(&node).copied());
         let next = given.map_or(1, |last| last + 1);
         let follow = |incarnation| Some(vec![(RaftId::new(node, incarnation), Change::AddLearner)]);
@@ -248,7 +278,7 @@ impl Core {
         if follows && agreement.matched(id) < Some(agreement.commit()) {
             return None;
         }
-        let others = voters.iter().chain(&learners).filter(|other| other.node() == node && **other != id);
+        let others = voters.iter().chain(learners).filter(|other| other.node() == node && **other != id);
         let mut due: Due = others.map(|&other| (other, Change::Remove)).collect();
         due.extend((follows && votes).then_some((id, Change::AddVoter)));
         Some(due).filter(|due| !due.is_empty())

@@ -416,7 +416,8 @@ impl Core {
     }
 
     fn tick(&mut self, now: Moment) {
-        if now.has_surely_reached(self.next_tick) {
+        // The first of the clocks will do: nothing is promised by raft's ticks.
+        if now.may_have_reached(self.next_tick) {
             self.next_tick = now.after(self.timing.lost_after / 2);
             // Raft's own timers begin no history either.
             let may = self.may_begin() && !self.half.is_at_work();
@@ -434,10 +435,15 @@ impl Core {
             if let Some(snapshot) = &output.restored {
                 self.restore(now, agreement::state_of(snapshot), board, out);
             }
+            let is_longer = output.restored.is_some() || !output.appended.is_empty();
             self.revoke(&output.appended, board);
             out.actions.extend(output.writes.into_iter().map(Action::Write));
             self.send_all(output.messages, out);
-            if !self.apply(now, board) {
+            let applied = self.apply(now, board);
+            if is_longer || applied {
+                self.show(board);
+            }
+            if !applied {
                 return;
             }
         }

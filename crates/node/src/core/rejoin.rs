@@ -126,6 +126,7 @@ impl Core {
         out.actions
             .push(Action::Note(format!("taking part again as incarnation {}", envelope.to.incarnation())));
         self.agreement = Some(agreement);
+        self.show(board);
         // Until the disk has it, a later life would find the old one.
         self.adopting = Some(ticket);
     }

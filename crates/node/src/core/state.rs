@@ -75,7 +75,6 @@ impl Core {
                 conductor.on_applied(&entry.change);
             }
         }
-        self.show(board);
         any
     }
 

@@ -24,8 +24,8 @@ fn a_cold_start_of_all_puts_everything_where_it_is_preferred_without_a_wait() {
         0.0 ada is switched on
         0.0 bob is switched on
         0.0 cyn is switched on
-        0.1 cyn runs cache
         0.1 ada runs address
+        0.1 cyn runs cache
         0.1 ada runs site
         ",
     );
@@ -105,9 +105,9 @@ fn a_cluster_that_never_ran_waits_for_all_voters_however_long_it_takes() {
     story.expect(
         "
         0.1 ada is switched on
-        0.2 ada runs address
-        0.2 cyn runs cache
-        0.2 ada runs site
+        0.1 cyn runs cache
+        0.1 ada runs address
+        0.1 ada runs site
         ",
     );
 }
@@ -185,22 +185,29 @@ fn a_cluster_of_one_that_grows_keeps_its_owner_although_the_new_nodes_do_not_rea
 /// Two voted for a first leader that never got to write anything; then the third ran on its own.
 #[test]
 fn votes_for_a_history_that_never_began_do_not_begin_a_second_one() {
-    let all = spec(&["ada", "bob", "cyn"], "ada", "cyn");
-    let mut story = Told::dark(WorldSettings::quiet(all, 1));
-    story.switch_on("ada").switch_on("bob").switch_on("cyn");
+    // Two have a vote on their disks, and nothing else; the third has nothing: a moment that not every world has.
     let empty_but_voted = |story: &Told, place: usize| {
         story.world.kept(place).is_some_and(|log| log.hard_state.vote != 0 && log.entries.is_empty())
     };
-    // Until a vote is on the disk of these two, and nothing else.
-    let steps = (0..100_000).take_while(|_| {
-        story.world.run(10_000).expect("nothing is broken yet");
-        !(empty_but_voted(&story, 1) && empty_but_voted(&story, 2))
+    let has_voted = |story: &Told| {
+        empty_but_voted(story, 1) && empty_but_voted(story, 2) && story.world.kept(0).is_none()
+    };
+    let mut stories = (1..100).map(|seed| {
+        let all = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+        let mut story = Told::dark(WorldSettings::quiet(all, seed));
+        story.switch_on("ada").switch_on("bob").switch_on("cyn");
+        (0..20_000)
+            .any(|_| {
+                story.world.run(10_000).expect("nothing is broken yet");
+                has_voted(&story)
+            })
+            .then_some(story)
     });
-    assert!(steps.count() < 100_000);
+    let mut story = stories.find_map(|story| story).expect("one world of a hundred has it");
     for name in ["ada", "bob", "cyn"] {
         story.cut_power(name);
     }
-    story.happens(Fault::LoseDisk(0)).happens(Fault::Configure { voters: [0].into() }).run_for(1000);
+    story.happens(Fault::Configure { voters: [0].into() }).run_for(1000);
     story.switch_on("ada").run_for(5000).forget();
     assert_eq!(story.owner("address"), Some("ada"));
     story.part(&["ada"], &["bob", "cyn"]).happens(Fault::Configure { voters: (0..3).collect() });

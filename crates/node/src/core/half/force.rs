@@ -188,6 +188,7 @@ impl Core {
         let same = forcing.ledger.digest == self.ledger.digest;
         self.agreement = Some(*forcing.agreement);
         self.take_state(*forcing.ledger, board);
+        self.show(board);
         self.half.going = None;
         self.half.attempts.clear();
         self.half.blocked_until = None;
