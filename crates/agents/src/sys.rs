@@ -26,10 +26,16 @@ fn set_option<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Re
 
 /// Runs the calling thread under `SCHED_RR`; its children do not inherit that.
 pub(crate) fn become_real_time(priority: i32) -> io::Result<()> {
+    make_real_time(0, priority)
+}
+
+/// Runs the first thread of a process under `SCHED_RR`, the calling thread if that is 0; its children do not inherit
+/// that.
+pub(crate) fn make_real_time(pid: i32, priority: i32) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: 0 names the calling thread and `parameters` lives through the call.
+    // SAFETY: a number is no memory, and `parameters` lives through the call.
     check(unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters)
+        libc::sched_setscheduler(pid, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters)
     })
     .map(drop)
 }

@@ -6,7 +6,11 @@ use std::{
     fs::File,
     io,
     net::IpAddr,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::thread::JoinHandleExt as _,
+    },
+    thread::JoinHandle,
 };
 
 use heart_node::board::Board;
@@ -56,6 +60,20 @@ pub(crate) fn become_real_time(priority: i32) -> io::Result<()> {
         libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameters)
     };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes another thread real-time with this priority, be it at its end already; its children do not inherit it.
+pub(crate) fn make_real_time(thread: &JoinHandle<()>, priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the structure lives through the call, and a thread that was neither joined nor let go has its number.
+    let code = unsafe {
+        libc::pthread_setschedparam(
+            thread.as_pthread_t(),
+            libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
 /// Keeps in memory what is touched from now on, so that no heartbeat waits for a page.

@@ -59,7 +59,7 @@ const TERM_ALL_AFTER: u64 = 60;
 const KILL_ALL_AFTER: u64 = 85;
 /// Priority among the real-time ones: that of the gate, as what it keeps alive hangs on the same lease. The service
 /// does not inherit it.
-const PRIORITY: i32 = 10;
+pub(super) const PRIORITY: i32 = 10;
 /// How much output is still taken after the end.
 const LAST_WORDS_MAX: usize = 64;
 
@@ -193,11 +193,9 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Sees to it that the timer is pushed in time on a busy machine, too, if there is one: late is dead.
+    /// Sees to it that the timer is pushed in time when memory is short, too, if there is one: late is dead.
     fn hurry(&self) {
         if self.death.is_some() {
-            // Where it is not allowed, the gate of the same node says so; what is said here is about the service.
-            sys::become_real_time(PRIORITY).ok();
             sys::lock_memory().ok();
         }
     }

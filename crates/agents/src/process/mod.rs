@@ -31,7 +31,7 @@ use crate::{
     agent::{Agent, Job, Stop},
     cgroup,
     lease::{self, LeaseView},
-    refused, wait,
+    refused, sys, wait,
 };
 use plan::{Phase, Plan, Record};
 
@@ -107,6 +107,9 @@ impl ProcessAgent {
         command.args(arguments).arg(&path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn().inspect_err(refused::note);
         let mut child = child.map_err(|error| failed("start a keeper", error))?;
+        // At once, and not by itself: on a busy machine it would first have to wait for its turn. Where it is not allowed,
+        // the gate of the same node says so.
+        i32::try_from(child.id()).map(|pid| sys::make_real_time(pid, keeper::PRIORITY)).ok();
         let report = child.stdout.take().expect("it was piped just now");
         let said = read_report(job, &report);
         if matches!(said, Ok(ref text) if text == keeper::READY) {

@@ -55,7 +55,10 @@ use rustix::{
     process::{WaitId, WaitIdOptions, waitid},
 };
 
-use crate::channel::{Channel, ChannelError, Incoming};
+use crate::{
+    channel::{Channel, ChannelError, Incoming},
+    sys,
+};
 use attempts::Attempts;
 use crew::{Crew, Task};
 use proofs::{Proofs, Turns};
@@ -64,6 +67,10 @@ use slow::Strain;
 use terms::{Action, Event, Operation};
 use tie_breaks::TieBreaks;
 use unit::Unit;
+
+/// Priority of the executor and of its threads among the real-time ones: below the core, which they work for, and above
+/// everything that is no part of this.
+const PRIORITY: i32 = 4;
 
 /// What an executor needs to know.
 pub struct Options {
@@ -117,12 +124,24 @@ pub enum ExecutorError {
 pub fn run(connection: OwnedFd, options: Options) -> Result<(), ExecutorError> {
     let mut executor = Executor::begin(connection, options)?;
     memory::forget_the_start();
+    hurry();
     loop {
         match executor.turn() {
             Ok(()) => {}
             Err(ExecutorError::Channel(ChannelError::Closed)) => return Ok(()),
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Sees to it that on a busy machine, too, the death of a service is noticed at once, and what is started or stopped is
+/// so in time. What agents run does not inherit that.
+fn hurry() {
+    if let Err(error) = sys::become_real_time(PRIORITY) {
+        tracing::warn!("the executor runs without real-time priority, and may be late under load: {error}");
+    }
+    if let Err(error) = sys::lock_memory() {
+        tracing::warn!("the executor's memory may be paged out, and be late when it is needed: {error}");
     }
 }
 

@@ -10,6 +10,9 @@ use std::{
 
 use heart_agents::{refused, wait::Bell};
 
+use super::PRIORITY;
+use crate::sys;
+
 /// Enough for parsing what a program says of itself.
 const STACK: usize = 512 * 1024;
 
@@ -67,11 +70,11 @@ impl<T: Send + 'static> Work<T> {
             finished.send(outcome).ok();
             bell.ring();
         };
-        thread::Builder::new()
-            .name(name.into())
-            .stack_size(STACK)
-            .spawn(whole)
-            .inspect_err(refused::note)
-            .map(drop)
+        let begun = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(whole);
+        let thread = begun.inspect_err(refused::note)?;
+        // Threads do not inherit it, and one that did it itself would first have to wait for its turn. Where it is not
+        // allowed, the executor has said so.
+        sys::make_real_time(&thread, PRIORITY).ok();
+        Ok(())
     }
 }
