@@ -20,10 +20,11 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-BINARY = os.environ.get("HEART_BIN", os.path.join(HERE, "..", "target", "release", "heart"))
+from lab import Lab
+
 NODES = ["ada", "bob", "cyn"]
-LAB = f"idle-{os.getpid()}"
+LAB = Lab("idle")
+shell = LAB.shell
 # The bar: all processes of a node together.
 CPU_PERCENT_MAX = 0.3
 RSS_MB_MAX = 30.0
@@ -31,17 +32,6 @@ RSS_MB_MAX = 30.0
 # announcements of a new address, for instance, go on for three seconds.
 RUNS_WITHIN = 20.0
 SETTLES_WITHIN = 6.0
-
-
-def heart(*words, **options):
-    """Runs `heart lab ...` for our lab; what it printed."""
-    command = [BINARY, "lab", "--lab", LAB, *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
-
-
-def shell(node, script, given=""):
-    """Runs a shell script on a node."""
-    return heart("exec", node, "--", "sh", "-c", script, input=given)
 
 
 def configuration(links):
@@ -66,13 +56,10 @@ members = ["site-ip", "site"]
 
 def start(links):
     """Starts lab and daemons."""
-    heart("up", "--names", ",".join(NODES))
-    key = os.urandom(32).hex()
+    LAB.heart("up", "--names", ",".join(NODES))
+    LAB.configure(NODES, configuration(links))
     for node in NODES:
-        shell(node, "mkdir -p /etc/heart && umask 077 && cat >/etc/heart/key", key)
-        shell(node, "cat >/etc/heart/heart.toml", configuration(links))
-    for node in NODES:
-        shell(node, "exec setsid heart daemon >/var/log/heart.log 2>&1 </dev/null &")
+        LAB.begin_daemon(node)
 
 
 def owner():
@@ -87,8 +74,7 @@ def owner():
         except (subprocess.CalledProcessError, ValueError):
             pass
         time.sleep(0.1)
-    logs = [shell(node, "tail -n 5 /var/log/heart.log") for node in NODES]
-    sys.exit("the group does not run; the logs end with:\n" + "".join(logs))
+    sys.exit("the group does not run; the logs end with:\n" + LAB.logs(NODES, 5))
 
 
 def read(path):
@@ -173,7 +159,7 @@ def main():
         good = [report(node, "owns the group" if node == place else "owns nothing", of[node], percent,
                        options.threads) for node in NODES]
     finally:
-        subprocess.run([BINARY, "lab", "--lab", LAB, "down"], stdout=subprocess.DEVNULL, check=False)
+        LAB.down()
     return 0 if all(good) else 1
 
 

@@ -28,20 +28,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-BINARY = os.environ.get("HEART_BIN", os.path.join(HERE, "..", "target", "release", "heart"))
+from lab import GAP, Lab, Watch, now, spread
+
 NODES = ["ada", "bob", "cyn"]
-LAB = f"load-{os.getpid()}"
+LAB = Lab("load")
+shell = LAB.shell
 ADDRESS = "10.77.0.100"
 # How long anything may take that has to happen, on a machine as busy as this.
 WITHIN = 120.0
 # How long a cluster is left alone before it is looked at.
 SETTLES_WITHIN = 6.0
-# A gap in the answers that is longer than this is one: the watch asks every 2 ms.
-GAP = 0.020
 DISK_MB = 256
 # Of a second, in a control group of its own: what a kernel lets real-time threads have in all, nearly.
 REAL_TIME = 900_000
@@ -49,17 +47,6 @@ REAL_TIME = 900_000
 IDLE_CUT = 0.602
 # How often the cluster is asked how it is.
 LOOK_EVERY = 5.0
-
-
-def heart(*words, **options):
-    """Runs `heart lab ...` for our lab; what it printed."""
-    command = [BINARY, "lab", "--lab", LAB, *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
-
-
-def shell(node, script, given=""):
-    """Runs a shell script on a node."""
-    return heart("exec", node, "--", "sh", "-c", script, input=given)
 
 
 class Memory:
@@ -73,7 +60,7 @@ class Memory:
         if limit == "memory.max":
             with open(f"{parent}/cgroup.subtree_control", "w") as file:
                 file.write("+memory")
-        self.path = f"{parent}/heart-{LAB}"
+        self.path = f"{parent}/heart-{LAB.name}"
         os.mkdir(self.path)
         with open(f"{self.path}/{limit}", "w") as file:
             file.write(str(megabytes << 20))
@@ -83,7 +70,7 @@ class Memory:
 
     def share(self, shares):
         """Leaves something to what else runs on this machine: the load of all nodes weighs as much as a process."""
-        path = f"/sys/fs/cgroup/cpu/heart-{LAB}"
+        path = f"/sys/fs/cgroup/cpu/heart-{LAB.name}"
         os.mkdir(path)
         for name, value in [("cpu.shares", shares), ("cpu.rt_runtime_us", REAL_TIME)]:
             if os.path.exists(f"{path}/{name}"):
@@ -141,39 +128,6 @@ class Disks:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Watch(threading.Thread):
-    """Who answers for the address, from beside the switches."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        words = [BINARY, "lab", "--lab", LAB, "exec", "switch", "--", "heart", "lab-watch", ADDRESS, "2000", *NODES]
-        self.child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.seen = []
-        self.start()
-
-    def run(self):
-        for line in self.child.stdout:
-            sighting = json.loads(line)
-            self.seen.append((sighting["at"] / 1e9, frozenset(sighting["owners"])))
-
-    def gaps(self, since):
-        """Times without an owner that began after `since`: (from, how long, who before, who after)."""
-        found, seen = [], list(self.seen)
-        for (_, before), (at, owners), (until, after) in zip(seen, seen[1:], seen[2:]):
-            if not owners and at >= since and until - at > GAP:
-                found.append((at, until - at, before, after))
-        return found
-
-    def overlaps(self):
-        """Times with more than one."""
-        return [(at, sorted(owners)) for at, owners in list(self.seen) if len(owners) > 1]
-
-    def stop(self):
-        """Ends the watch; an owner that is missing ever since is none that was seen."""
-        self.child.stdin.close()
-        self.child.wait()
-
-
 def configuration(links):
     """What an administrator would write, with nothing said about timing."""
     def addresses(number):
@@ -197,34 +151,16 @@ members = ["site-ip", "site"]
 """
 
 
-def begin_daemon(node):
-    """Starts Heart on a node."""
-    shell(node, "exec setsid heart daemon >>/var/log/heart.log 2>&1 </dev/null &")
-
-
-def status(node=None):
-    """What a node says, the first that answers if not said."""
-    for one in [node] if node else NODES:
-        try:
-            view = json.loads(shell(one, "timeout 10 heart status --json 2>/dev/null"))
-            if view["leader"]:
-                return view
-        except (subprocess.CalledProcessError, ValueError):
-            continue
-    return None
-
-
 def settled(online=len(NODES)):
     """Waits until so many nodes are online and everything runs; what is said then."""
     end, view = time.monotonic() + WITHIN, None
     while time.monotonic() < end:
-        view = status()
+        view = LAB.status(NODES)
         if view and sum(node["state"] == "online" for node in view["nodes"].values()) >= online:
             if all(one["state"] == "running" for one in view["resources"].values()):
                 return view
         time.sleep(0.05)
-    logs = [shell(node, "tail -n 8 /var/log/heart.log") for node in NODES]
-    sys.exit(f"the group does not run: {view}; the logs end with:\n" + "".join(logs))
+    sys.exit(f"the group does not run: {view}; the logs end with:\n" + LAB.logs(NODES, 8))
 
 
 def facts(view):
@@ -256,11 +192,6 @@ with open("/srv/disk/read", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap
             held[place] = (held[place] + 1) % 256
         sum(pages[place] for place in range(0, len(pages), 4096))
 ' </dev/null >/dev/null 2>&1 &""")
-
-
-def now():
-    """The lab's clock, in seconds."""
-    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def happened(kind, since):
@@ -302,7 +233,7 @@ def kill_service():
     os.kill(process, signal.SIGKILL)
     while now() < end:
         noticed = happened("failure", killed)
-        view = status()
+        view = LAB.status(NODES)
         if noticed and view and view["resources"]["site"]["state"] == "running":
             back = view["resources"]["site"]["since"]
             if back and back >= noticed:
@@ -314,14 +245,14 @@ def kill_service():
 def cut(watch, view):
     """Takes the owner's power; how long nobody answered for the address, and who had and has it."""
     owner, began = view["resources"]["site-ip"]["node"], now()
-    heart("fault", "power-cut", owner)
+    LAB.heart("fault", "power-cut", owner)
     end = began + WITHIN
     while now() < end:
         gaps = [gap for gap in watch.gaps(began - GAP) if gap[3]]
         if gaps:
             return gaps[0][1], owner, sorted(gaps[0][3])
         time.sleep(0.02)
-    sys.exit(f"{owner} lost its power and nobody has the address: {status()}")
+    sys.exit(f"{owner} lost its power and nobody has the address: {LAB.status(NODES)}")
 
 
 def cycle(watch, disks, kills, again):
@@ -330,19 +261,13 @@ def cycle(watch, disks, kills, again):
     for _ in range(kills):
         length, owner, _ = cut(watch, settled())
         took.append(length)
-        heart("fault", "boot", owner)
+        LAB.heart("fault", "boot", owner)
         disks.make(owner)
         again(owner)
-        begin_daemon(owner)
+        LAB.begin_daemon(owner)
         settled()
         time.sleep(SETTLES_WITHIN)
     return took
-
-
-def spread(seconds):
-    """Figures for people."""
-    millis = [one * 1000 for one in seconds]
-    return f"{min(millis):.0f}–{max(millis):.0f} ms, median {statistics.median(millis):.0f} ({len(millis)})"
 
 
 def kills(count, when):
@@ -358,7 +283,7 @@ def under_load(options, watch, before, memory):
     while now() < began + options.minutes * 60:
         time.sleep(LOOK_EVERY)
         load.append(os.getloadavg()[0])
-        view = status()
+        view = LAB.status(NODES)
         if not view:
             changes.append(f"after {now() - began:.0f} s no node says that it hears a leader")
         elif facts(view) != before:
@@ -378,16 +303,13 @@ def under_load(options, watch, before, memory):
 
 def run(options, memory, disks):
     """Measures; whether all is well."""
-    subprocess.run([BINARY, "lab", "--lab", LAB, "up", "--names", ",".join(NODES)], check=True,
-                   stdout=subprocess.DEVNULL, preexec_fn=memory.enter)
-    key = os.urandom(32).hex()
+    LAB.heart("up", "--names", ",".join(NODES), preexec_fn=memory.enter)
     for node in NODES:
         disks.make(node)
-        shell(node, "mkdir -p /etc/heart && umask 077 && cat >/etc/heart/key", key)
-        shell(node, "cat >/etc/heart/heart.toml", configuration(options.links))
-    watch = Watch()
+    LAB.configure(NODES, configuration(options.links))
+    watch = Watch(LAB, ADDRESS, NODES)
     for node in NODES:
-        begin_daemon(node)
+        LAB.begin_daemon(node)
     settled()
     time.sleep(SETTLES_WITHIN)
     kills(options.kills, "before the load")
@@ -430,8 +352,7 @@ def main():
     try:
         good = run(options, memory, disks)
     finally:
-        if os.path.exists(f"/run/heart-lab/{LAB}"):
-            subprocess.run([BINARY, "lab", "--lab", LAB, "down"], stdout=subprocess.DEVNULL, check=False)
+        LAB.down()
         disks.remove()
         memory.remove()
     return 0 if good else 1
