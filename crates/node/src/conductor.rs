@@ -357,7 +357,7 @@ impl Conductor {
     /// if the other one was known for as long.
     fn is_later_life(&mut self, now: Moment, score: &Score<'_>, node: &NodeName, boot: BootId) -> bool {
         let last = score.ledger.nodes.get(node).and_then(NodeLedger::last_session);
-        if last.is_none_or(|last| last.boot == boot) {
+        if last.is_none_or(|last| last.boot == boot) || is_planted(Bug::EarlierLifeTakenIn) {
             return true;
         }
         let (known, began) = score.lives_known;

@@ -33,6 +33,8 @@ pub enum Bug {
     NoWaitForFence,
     /// A node is taken in while somebody may still switch it off (rule 12).
     TakenInUnderFire,
+    /// A life of a node that is heard passes for a later one than that which takes part (rule 8).
+    EarlierLifeTakenIn,
     /// Half of the voters goes on although nothing proves that the others are off (rule 17 d).
     HalfWithoutProof,
     /// Half of the voters goes on although it has not taken part since it was started (rule 17 c).
@@ -59,7 +61,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 25] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -73,6 +75,7 @@ impl Bug {
         Bug::FoundedByQuorum,
         Bug::NoWaitForFence,
         Bug::TakenInUnderFire,
+        Bug::EarlierLifeTakenIn,
         Bug::HalfWithoutProof,
         Bug::FreshHalfFires,
         Bug::HalfUnsettled,

@@ -10,7 +10,7 @@ use heart_node::core::Request;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World,
     family::{Kind, kind, settings},
-    ms, parting, pinging,
+    lives, ms, parting, pinging,
     rough::{Rough, resource},
 };
 
@@ -100,6 +100,8 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
     let sick = kind == Kind::Sick;
     if kind == Kind::Parts {
         parting::play(world, chance, lost_after)?;
+    } else if kind == Kind::Lives {
+        lives::play(world, chance, lost_after)?;
     } else {
         let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
         let end = Rough::new(chance, names, lost_after).schedule(world, sick);

@@ -46,6 +46,11 @@ const PARTS_EVERY: u64 = 32;
 /// Which of these that is.
 const PARTS: [u64; 2] = [21, 17];
 
+/// Of so many worlds, in one a node is started anew while what it sent before is still on its way.
+const LIVES_EVERY: u64 = 32;
+/// Which of these that is.
+const LIVES: u64 = 31;
+
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
 /// Which of these that is.
@@ -155,12 +160,15 @@ pub(crate) enum Kind {
     Sick,
     /// Nodes part while one knows what another does not know yet.
     Parts,
+    /// A node is started anew while what it sent before is still on its way.
+    Lives,
 }
 
 pub(crate) fn kind(seed: u64) -> Kind {
     match seed {
         _ if SICK.contains(&(seed % SICK_EVERY)) => Kind::Sick,
         _ if PARTS.contains(&(seed % PARTS_EVERY)) => Kind::Parts,
+        _ if seed % LIVES_EVERY == LIVES => Kind::Lives,
         _ => Kind::Any,
     }
 }
@@ -175,6 +183,7 @@ pub fn name_of(seed: u64) -> &'static str {
         (Kind::Parts, ..) => "parting, devices",
         (Kind::Sick, true, ..) => "sick, copies",
         (Kind::Sick, ..) => "sick",
+        (Kind::Lives, ..) => "lives",
         _ if seed % WATCHED_EVERY == WATCHED => "watchdogs",
         _ if seed % ON_DISK_EVERY == ON_DISK => "shared disk",
         (Kind::Any, _, true, true) => "devices, tie-break",
@@ -196,6 +205,8 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         [2, 2, 2, 2, 2, 4, 4, 4, 4, 4]
     } else if kind(seed) == Kind::Parts {
         [3, 3, 3, 3, 4, 4, 4, 5, 5, 7]
+    } else if kind(seed) == Kind::Lives {
+        [3, 3, 3, 3, 3, 3, 3, 4, 5, 5]
     } else if fenced || tied || on_disk {
         [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]
     } else {

@@ -16,6 +16,7 @@ pub mod family;
 mod fault;
 mod fence;
 mod kernel;
+mod lives;
 mod machine;
 mod network;
 mod parting;

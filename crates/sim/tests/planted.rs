@@ -179,6 +179,11 @@ fn a_half_that_goes_on_while_the_voters_change_is_found() {
     is_found_where_nodes_part(Bug::HalfUnsettled, 800);
 }
 
+#[test]
+fn a_life_that_is_over_and_passes_for_a_new_one_is_found() {
+    is_found(Bug::EarlierLifeTakenIn, (0..40).map(|place| 31 + 32 * place));
+}
+
 /// Found in so many worlds in which nodes ping something, beside the devices that switch them off.
 #[track_caller]
 fn is_found_where_targets_are_pinged(bug: Bug, worlds: u64) {

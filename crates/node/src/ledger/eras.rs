@@ -8,6 +8,7 @@ use heart_model::{BootId, LogIndex, NodeName, Session, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, NodeLedger, PAST_MAX};
+use crate::plant::{Bug, is_planted};
 
 /// How many histories are remembered that this one went on from: who comes back with an older one is not recognised,
 /// and a person has to empty its log.
@@ -112,7 +113,8 @@ impl NodeLedger {
     pub fn lets_in(&self, session: Session) -> bool {
         let is_old = |known: &Session| known.boot == session.boot && known.number >= session.number;
         let is_known = [self.session, self.taken_over, self.left].iter().flatten().any(is_old);
-        !is_known && !self.past.contains(&session.boot) && self.fence.lets_in(session.boot)
+        let is_over = self.past.contains(&session.boot) && !is_planted(Bug::EarlierLifeTakenIn);
+        !is_known && !is_over && self.fence.lets_in(session.boot)
     }
 
     /// Another life of the node is taken in, or another session of the same: what came before is over for good. Lives

@@ -8,6 +8,7 @@ mod elections;
 mod failover;
 mod fences;
 mod held;
+mod lives;
 mod logs;
 mod pairs;
 mod people;
