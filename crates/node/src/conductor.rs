@@ -11,26 +11,25 @@
 
 pub(crate) mod fencing;
 mod health;
+mod join;
 mod picture;
 mod pings;
 mod rest;
 mod start;
 
 use heart_model::{
-    Act, Activity, BootId, Duration, Epoch, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName,
-    NodeState, Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, Session, Spec,
-    Status, StepAction, Term,
+    Act, Activity, Duration, Epoch, Guard, Intent, Inventory, LogIndex, Moment, NodeId, NodeName, NodeState,
+    Order, OrderId, Outcome, Plan, Reason, Report, ResourceName, ResourceState, Session, Spec, Status,
+    StepAction, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 use start::Start;
 
 use crate::{
-    board::flag,
-    ledger::{Change, Ledger, NewGrant, NodeLedger, ResourceLedger},
-    ownership::{Sights, session_of},
+    ledger::{Change, Ledger, NewGrant, ResourceLedger},
+    ownership::Sights,
     plant::{Bug, is_planted},
-    pulse::Sighting,
 };
 
 /// For how long nobody looks whether the wall clock was set, where the file says something of times.
@@ -254,7 +253,7 @@ impl Conductor {
         if matches!(self.start, Start::Unseen) {
             self.start = Start::look(self.since, self.lost_after, score);
         }
-        self.join(now, score, &mut work);
+        self.join(score, &mut work);
         let Some(spec) = &score.ledger.spec else { return self.finish(work) };
         let mut status = self.build_status(now, spec, score);
         // How much is left of a wait changes nothing of the plan, and is told as it is then.
@@ -315,58 +314,6 @@ impl Conductor {
     pub fn on_proposed(&mut self, change: Change) {
         self.stir();
         self.proposed.push(change);
-    }
-
-    /// The configuration, and sessions that want to take part.
-    fn join(&mut self, now: Moment, score: &Score<'_>, work: &mut Work) {
-        let (spec, digest) = score.file;
-        let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
-        let agreed = others.clone().all(|seen| seen.digest == digest);
-        if score.ledger.era == 0 {
-            let without = score.left_out.to_vec();
-            work.proposals.push(Change::Found { era: score.session.boot.0 as u64 | 1, without });
-        }
-        if score.ledger.spec.is_none() || (score.ledger.digest != digest && agreed) {
-            work.proposals.push(Change::Configure { digest, spec: Box::new(spec.clone()) });
-        }
-        for &slot in score.leaves {
-            let name = &score.names[slot];
-            let session = score.ledger.nodes.get(name).and_then(|node| node.session);
-            let seen = score.sights.heard(slot).map(session_of);
-            if let Some(session) = session.filter(|session| seen == Some(*session)) {
-                work.proposals.push(Change::Leave { node: name.clone(), session });
-            }
-        }
-        let own = (score.sights.me, score.session);
-        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
-        let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen)));
-        for (slot, session) in sessions.chain([own]) {
-            let name = &score.names[slot];
-            let Some(node) = score.ledger.nodes.get(name) else { continue };
-            // What the log would refuse would be proposed again as soon as it has.
-            let is_later = slot == score.sights.me || self.is_later_life(now, score, name, session.boot);
-            let inside = self.is_inside(score, name, session, node.fence.attempts);
-            if node.lets_in(session) && is_later && inside {
-                work.proposals.push(Change::Admit { node: name.clone(), session });
-            }
-        }
-    }
-
-    /// Whether a life of a node that is heard both ways is not one before that which takes part: beats may have been held
-    /// up. Both ways means that it answered something that was sent within the last lost-after. So it is the later one
-    /// if the other one was known for as long.
-    fn is_later_life(&mut self, now: Moment, score: &Score<'_>, node: &NodeName, boot: BootId) -> bool {
-        let last = score.ledger.nodes.get(node).and_then(NodeLedger::last_session);
-        if last.is_none_or(|last| last.boot == boot) || is_planted(Bug::EarlierLifeTakenIn) {
-            return true;
-        }
-        let (known, began) = score.lives_known;
-        let until = known.get(node).copied().unwrap_or(began).after(self.lost_after);
-        let is_later = now.has_surely_reached(until);
-        if !is_later {
-            self.wake_at(until);
-        }
-        is_later
     }
 
     /// What the log should know: failures, and how things are.

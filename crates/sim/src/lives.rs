@@ -64,5 +64,10 @@ fn start_anew(
     world.schedule(1 + chance.below(short), Fault::PowerOn(node));
     world.run(short + chance.below(lost_after / 4))?;
     world.schedule(0, Fault::Leave(leader));
-    world.run(lost_after)
+    // Who has stood still hears everybody a while longer.
+    if chance.happens(500) {
+        let (wait, lasts) = (chance.below(lost_after), chance.between(lost_after / 8, lost_after / 2));
+        world.schedule(wait, Fault::StallPulse { node: heir, lasts });
+    }
+    world.run(lost_after + chance.below(lost_after))
 }

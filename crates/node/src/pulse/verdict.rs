@@ -3,7 +3,7 @@
 
 use heart_model::{Duration, Moment, Term, Timing};
 
-use super::{Action, LinkView, Pulse, Sighting};
+use super::{Action, Heard, LinkView, Pulse, Sighting};
 use crate::{
     agreement::ConfigurationId,
     beat::Beat,
@@ -135,10 +135,12 @@ impl Pulse {
         let (heard, both_ways) = (self.is_heard(now, slot), self.is_both_ways(now, slot));
         let Some(last) = self.peers[slot].heard else { return };
         let alive = heard == Some(true);
-        let sighting = Sighting {
+        let told = self.peers[slot].told;
+        let mut sighting = Sighting {
             slot,
             heard,
             both_ways,
+            answered: self.answered(&last, told),
             boot: last.boot,
             session: last.beat.session,
             flags: u64::from(last.beat.flags),
@@ -152,10 +154,10 @@ impl Pulse {
             era: last.beat.era,
             incarnation: last.beat.incarnation,
         };
-        let told = self.peers[slot].told;
         if told == Some(sighting) {
             return;
         }
+        sighting.answered = last.answered;
         if told.is_none_or(|told| told.heard != heard || told.both_ways != both_ways) {
             self.urgent = true;
         }
@@ -164,6 +166,16 @@ impl Pulse {
         }
         self.peers[slot].told = Some(sighting);
         actions.push(Action::Sight(sighting));
+    }
+
+    /// What is told of when we sent what a node answered: what was told already, for a lost-after, as nobody shall be
+    /// woken for each beat.
+    fn answered(&self, last: &Heard, told: Option<Sighting>) -> Option<Moment> {
+        let told = told.filter(|told| told.boot == last.boot).and_then(|told| told.answered);
+        let is_old = |told: &Moment| {
+            last.answered.is_some_and(|at| at.longest_since(*told) >= self.settings.timing.lost_after)
+        };
+        told.filter(|told| !is_old(told)).or(last.answered)
     }
 
     /// From when an answer to what we sent then counts: from then.

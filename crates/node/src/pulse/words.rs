@@ -92,6 +92,8 @@ pub struct Sighting {
     pub heard: Option<bool>,
     /// It hears us, too.
     pub both_ways: bool,
+    /// When we sent the newest of our beats that it is known to have answered; told anew once in a lost-after at least.
+    pub answered: Option<Moment>,
     /// The life in which it was heard last.
     pub boot: BootId,
     /// The session it said it is in.

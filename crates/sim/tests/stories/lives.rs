@@ -71,6 +71,14 @@ fn a_life_that_was_never_taken_in_is_heard(story: &mut Told) -> Result<(), Broke
     story.world.run(ms(6000))
 }
 
+/// The same, and the heartbeats of `cyn` stand still for a moment after what was held up has come: it gives everybody
+/// the benefit of the doubt for another three seconds, that life too.
+fn it_is_heard_and_then_the_leader_stands_still(story: &mut Told) -> Result<(), Broken> {
+    let cyn = story.place("cyn");
+    story.world.schedule(ms(2950), Fault::StallPulse { node: cyn, lasts: ms(600) });
+    a_life_that_was_never_taken_in_is_heard(story)
+}
+
 /// What the true life of `ada` runs it goes on running, and all is well once all hear each other.
 #[track_caller]
 fn ada_runs_on(story: &mut Told) {
@@ -127,12 +135,27 @@ fn a_life_that_nobody_took_in_is_not_taken_in_after_the_next_one() {
     ada_runs_on(&mut story);
 }
 
-/// What the rule is there for: without it both stories end with two owners.
+/// Before, a life that was heard both ways three seconds after the next one was known passed for a later one.
+#[test]
+fn a_leader_that_stood_still_does_not_take_an_earlier_life_for_a_later_one() {
+    let mut story = three();
+    it_is_heard_and_then_the_leader_stands_still(&mut story).unwrap();
+    let told = story.told();
+    assert!(told.contains("the heartbeats of cyn stand still") && !told.contains("cyn runs"), "{told}");
+    ada_runs_on(&mut story);
+}
+
+/// What the rule is there for: without it all of these end with two owners.
 #[cfg(feature = "planted")]
 #[test]
 fn without_the_rule_an_earlier_life_is_taken_in_and_there_are_two_owners() {
     use heart_node::plant::{Bug, plant};
-    for happens in [the_life_before_is_heard, a_life_that_was_never_taken_in_is_heard] {
+    let all = [
+        the_life_before_is_heard,
+        a_life_that_was_never_taken_in_is_heard,
+        it_is_heard_and_then_the_leader_stands_still,
+    ];
+    for happens in all {
         plant(Some(Bug::EarlierLifeTakenIn));
         let broken = happens(&mut three()).expect_err("two owners");
         plant(None);

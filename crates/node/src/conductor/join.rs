@@ -1,0 +1,62 @@
+//! Who is taken in: the configuration, and sessions that want to take part.
+
+use heart_model::{BootId, Moment, NodeName};
+
+use super::{Conductor, Score, Work};
+use crate::{
+    board::flag,
+    ledger::{Change, NodeLedger},
+    ownership::session_of,
+    plant::{Bug, is_planted},
+    pulse::Sighting,
+};
+
+impl Conductor {
+    /// The configuration, and sessions that want to take part.
+    pub(super) fn join(&self, score: &Score<'_>, work: &mut Work) {
+        let (spec, digest) = score.file;
+        let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
+        let agreed = others.clone().all(|seen| seen.digest == digest);
+        if score.ledger.era == 0 {
+            let without = score.left_out.to_vec();
+            work.proposals.push(Change::Found { era: score.session.boot.0 as u64 | 1, without });
+        }
+        if score.ledger.spec.is_none() || (score.ledger.digest != digest && agreed) {
+            work.proposals.push(Change::Configure { digest, spec: Box::new(spec.clone()) });
+        }
+        for &slot in score.leaves {
+            let name = &score.names[slot];
+            let session = score.ledger.nodes.get(name).and_then(|node| node.session);
+            let seen = score.sights.heard(slot).map(session_of);
+            if let Some(session) = session.filter(|session| seen == Some(*session)) {
+                work.proposals.push(Change::Leave { node: name.clone(), session });
+            }
+        }
+        let own = (score.sights.me, score.session, None);
+        let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
+        let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen), seen.answered));
+        for (slot, session, answered) in sessions.chain([own]) {
+            let name = &score.names[slot];
+            let Some(node) = score.ledger.nodes.get(name) else { continue };
+            // What the log would refuse would be proposed again as soon as it has.
+            let is_later = slot == score.sights.me || is_later_life(score, name, session.boot, answered);
+            let inside = self.is_inside(score, name, session, node.fence.attempts);
+            if node.lets_in(session) && is_later && inside {
+                work.proposals.push(Change::Admit { node: name.clone(), session });
+            }
+        }
+    }
+}
+
+/// Whether a life of a node is not one before that which takes part: beats may have been held up, and whoever hears them
+/// may have stood still since. It is the later one if it answered something that was sent when the other one was known
+/// to take part.
+fn is_later_life(score: &Score<'_>, node: &NodeName, boot: BootId, answered: Option<Moment>) -> bool {
+    let last = score.ledger.nodes.get(node).and_then(NodeLedger::last_session);
+    if last.is_none_or(|last| last.boot == boot) || is_planted(Bug::EarlierLifeTakenIn) {
+        return true;
+    }
+    let (lives, began) = score.lives_known;
+    let known = lives.get(node).copied().unwrap_or(began);
+    answered.is_some_and(|answered| answered.has_surely_reached(known))
+}
