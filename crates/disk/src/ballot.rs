@@ -17,6 +17,7 @@ use heart_model::{Standing, TieBreakOutcome};
 
 use crate::{
     layout::{SLOTS_MAX, Slot},
+    plant::{Bug, is_planted},
     records::Ballot,
 };
 
@@ -87,6 +88,9 @@ impl Change {
             State::Begun { attempt, .. } => {
                 let value = wanted(&current).unwrap_or(&self.set).clone();
                 let standing = standing(&current)?;
+                if value == self.set && is_planted(Bug::ClaimUnwritten) {
+                    return Ok(Step::Done(TieBreakOutcome::Set));
+                }
                 let wanted = Some((attempt, value.clone()));
                 self.state = State::Wanting { changes, attempt, value };
                 Ok(Step::Write(Ballot { changes, standing, begun: attempt, wanted }))

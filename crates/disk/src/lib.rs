@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod ballot;
 pub mod layout;
 pub mod pill;
+pub mod plant;
 pub mod records;
 
 pub use layout::{Area, BLOCK, COPIES, DeviceId, Geometry, PAIR, SLOTS_MAX, Slot};

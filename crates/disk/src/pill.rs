@@ -23,6 +23,7 @@ use heart_model::{BootId, Duration, Moment};
 
 use crate::{
     layout::Slot,
+    plant::{Bug, is_planted},
     records::{Beat, MESSAGES_MAX, Message, Messages, Obeyed, Pledge},
 };
 
@@ -185,7 +186,8 @@ impl Pill {
             (None, _, Some(pledge)) => pledge.off_within,
             (Some(_), None, _) | (None, _, None) => self.times.longest,
         };
-        if elapsed < (due + looks).min(self.times.longest) {
+        let off_after = if is_planted(Bug::PillBeforeTime) { Duration::ZERO } else { due + looks };
+        if elapsed < off_after.min(self.times.longest) {
             return Verdict::Wait;
         }
         if let Some(why) = &self.unread {
@@ -202,7 +204,7 @@ impl Pill {
         if pledged.is_none() {
             return Verdict::Unproven(self.without_proof());
         }
-        if elapsed < due + looks {
+        if elapsed < off_after {
             return Verdict::Unproven(format!(
                 "needs {} s to be off, which is longer than this attempt lasts",
                 due.as_secs()

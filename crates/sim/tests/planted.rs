@@ -184,6 +184,26 @@ fn a_life_that_is_over_and_passes_for_a_new_one_is_found() {
     is_found(Bug::EarlierLifeTakenIn, (0..40).map(|place| 31 + 32 * place));
 }
 
+/// Found in so many worlds in which all share a disk: every thirty-second.
+#[track_caller]
+fn is_found_where_a_disk_is_shared(bug: heart_disk::plant::Bug, worlds: u64) {
+    heart_disk::plant::plant(Some(bug));
+    let found = first_found(None, (0..worlds).map(|place| 23 + 32 * place));
+    heart_disk::plant::plant(None);
+    println!("{bug:?}: {found:?}");
+    assert!(found.is_some(), "{bug:?} is not found in {worlds} worlds");
+}
+
+#[test]
+fn a_claim_that_counts_before_it_stands_on_the_disk_is_found() {
+    is_found_where_a_disk_is_shared(heart_disk::plant::Bug::ClaimUnwritten, 30);
+}
+
+#[test]
+fn a_node_taken_for_off_before_it_can_have_obeyed_the_disk_is_found() {
+    is_found_where_a_disk_is_shared(heart_disk::plant::Bug::PillBeforeTime, 30);
+}
+
 /// Found in so many worlds in which nodes ping something, beside the devices that switch them off.
 #[track_caller]
 fn is_found_where_targets_are_pinged(bug: Bug, worlds: u64) {
