@@ -236,7 +236,12 @@ impl Core {
         self.watch_tie(now, out);
         self.half.word.take_if(|word| now.has_surely_reached(word.until));
         self.half.blocked_until.take_if(|until| now.has_surely_reached(*until));
-        if self.half.forcing.is_some() || self.go_on(now, board, out) {
+        if self.half.forcing.is_some() {
+            return;
+        }
+        if self.go_on(now, board, out) {
+            // One of the others may have been heard for a moment: what the tie-break says from now on is new.
+            self.half.since.get_or_insert(now);
             return;
         }
         let Some(halves) = self.halves(now, board) else {

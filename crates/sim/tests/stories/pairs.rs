@@ -223,3 +223,30 @@ fn a_tie_break_that_nobody_reaches_stops_nothing_while_both_are_there() {
     story.run_for(3000);
     assert_eq!(story.owner("site"), Some("bob"));
 }
+
+/// Two of four were left, and one waited until the other had given up its vote. Then a beat of those that were gone
+/// arrived. It asked the tie-break over and over from there on, and took none of its answers for new: the half stood
+/// still for good (world 40063; rule 19).
+#[test]
+fn a_half_that_hears_one_of_the_others_for_a_moment_goes_on_all_the_same() {
+    let names = ["ada", "bob", "cyn", "dan"];
+    let mut story = Told::dark(WorldSettings::quiet(with_tie_break(spec(&names, "ada", "ada")), 1));
+    story.world.boot_all();
+    story.run_for(20_000);
+    let (ada, bob) = (story.place("ada"), story.place("bob"));
+    story.part(&["ada", "bob"], &["cyn", "dan"]);
+    for name in ["cyn", "dan"] {
+        reaches(&mut story, name, false);
+    }
+    // One of the two stands back as soon as its disk has that.
+    story.run_for(500).happens(Fault::StallDisk(ada)).happens(Fault::StallDisk(bob)).run_for(400);
+    story.forget();
+    for one in ["ada", "bob"] {
+        let (from, to) = (story.place("dan"), story.place(one));
+        story.happens(Fault::Mend { from, to });
+    }
+    story.run_for(150).cut_one_way("dan", "ada").cut_one_way("dan", "bob").run_for(1000);
+    story.happens(Fault::MendDisk(ada)).happens(Fault::MendDisk(bob)).run_for(8000);
+    let told = story.told();
+    assert!(story.owner("address").is_some_and(|owner| ["ada", "bob"].contains(&owner)), "{told}");
+}
