@@ -57,11 +57,17 @@ pub enum Bug {
     VetoIgnored,
     /// What a node says of its ping targets counts at once (decision 18).
     TargetsUnsettled,
+    /// A node is taken in although it was not let in to the storage that others shut it out from.
+    TakenInShutOut,
+    /// A node that is shut out has itself let in while something of its last session is still there.
+    LetInBeforeLettingGo,
+    /// What a lease guards is started elsewhere as soon as its holder is shut out from storage (rule 7).
+    ShutOutEndsLeases,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 28] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -87,6 +93,9 @@ impl Bug {
         Bug::TargetVotes,
         Bug::VetoIgnored,
         Bug::TargetsUnsettled,
+        Bug::TakenInShutOut,
+        Bug::LetInBeforeLettingGo,
+        Bug::ShutOutEndsLeases,
     ];
 }
 

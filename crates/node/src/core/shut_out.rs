@@ -2,7 +2,8 @@
 //!
 //! Such a device leaves the node its power: its session is over, it lets go, and it is back in the same life. So before a
 //! session is taken in, the node tells its own devices to let it in, and asks them whether it is. Whoever may still shut
-//! it out has the right to do so in the log, and as long as that is open nothing is asked for.
+//! it out has the right to do so in the log, and as long as that is open nothing is asked for. Nor is it while anything of
+//! the session that is over is still there: it would write beside the next owner.
 
 use heart_model::{
     BootId, Duration, FenceAct, FenceDevice, FenceOrder, FenceOutcome, FenceReport, FenceRight, Moment,
@@ -10,7 +11,11 @@ use heart_model::{
 };
 
 use super::{Action, Core, Message, Out};
-use crate::{board::Board, ledger::devices};
+use crate::{
+    board::Board,
+    ledger::devices,
+    plant::{Bug, is_planted},
+};
 
 /// How long is waited after an attempt that failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -92,8 +97,15 @@ impl Core {
         let waits = !devices.is_empty() && !takes_part && self.shut_out.inside != Some(of);
         self.shut_out.waits = waits;
         let is_aimed_at = own.is_some_and(|own| own.fence.fencing.is_some());
+        let lets_go = self.has_not_let_go(board) && !is_planted(Bug::LetInBeforeLettingGo);
         let too_soon = self.shut_out.not_before.is_some_and(|at| !now.has_surely_reached(at));
-        if !waits || is_aimed_at || too_soon || self.shut_out.under_way.is_some() || !self.executor_told {
+        if !waits
+            || is_aimed_at
+            || lets_go
+            || too_soon
+            || self.shut_out.under_way.is_some()
+            || !self.executor_told
+        {
             return;
         }
         let (number, boot) = (self.shut_out.next, session.boot);
@@ -110,6 +122,12 @@ impl Core {
         };
         out.actions.push(Action::Note("having this node let in to its storage".into()));
         out.actions.push(Action::Execute(ToExecutor::Fence(order)));
+    }
+
+    /// Whether something of a session that is over may still be there, or cannot be stopped: that is shut out as long as
+    /// it is. Or this node takes part already, and has not read that yet.
+    fn has_not_let_go(&self, board: &Board) -> bool {
+        board.is_deposed() || self.holder.is_letting_go() || self.holds().anything
     }
 
     /// Tells the leader for which session it was let in. The log of this node may be behind by then; the leader's is not.

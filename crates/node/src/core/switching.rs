@@ -339,6 +339,12 @@ impl Core {
         let known = self.ledger.nodes.get(node).filter(|known| known.last_session().is_some());
         let known = known
             .ok_or_else(|| refused(format!("{node} never took part"), "nothing has to be done".into()))?;
+        if known.is_off() && known.fence.is_shut_out {
+            return Err(refused(
+                format!("{node} is shut out from its storage already"),
+                format!("{node} has itself let in once it has let go of all that it ran, or was booted"),
+            ));
+        }
         if known.is_off() && self.is_about(node) {
             return Err(refused(
                 format!("{node} is heard, although it was proven off: its device does not tell the truth"),

@@ -4,7 +4,9 @@
 //! the node that it is aimed at is not taken in: so whatever the device does, and however late, it hits a node that
 //! holds nothing (SAFETY rules 11 and 12).
 
-use heart_model::{AfterFence, BootId, FenceDevice, FenceOutcome, NodeName, OffOrder, Session, Spec, WhyOff};
+use heart_model::{
+    AfterFence, BootId, FenceDevice, FenceOutcome, Guard, NodeName, OffOrder, Session, Spec, WhyOff,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, NodeLedger, failures::clip};
@@ -152,11 +154,7 @@ impl Ledger {
                 self.is_off(node, boot);
                 self.nodes.get_mut(node).into_iter().for_each(|ledger| ledger.fence.is_silent = true);
             }
-            FenceOutcome::ShutOut => {
-                self.is_off(node, boot);
-                let ledger = self.nodes.get_mut(node).into_iter();
-                ledger.for_each(|ledger| (ledger.fence.is_silent, ledger.fence.is_shut_out) = (true, true));
-            }
+            FenceOutcome::ShutOut => self.is_shut_out(node, boot),
             // It was to be switched off.
             FenceOutcome::On => {}
             FenceOutcome::Failed { message } => {
@@ -254,14 +252,29 @@ impl Ledger {
 
     /// What this life of the node held is free.
     pub(super) fn is_off(&mut self, node: &NodeName, boot: BootId) {
+        self.is_over(node, boot, |_| true);
+    }
+
+    /// What this life of the node held is free, but for what a lease guards: it has its power, and its lease may run.
+    fn is_shut_out(&mut self, node: &NodeName, boot: BootId) {
+        self.is_over(node, boot, |guard| guard != Guard::Lease || is_planted(Bug::ShutOutEndsLeases));
+        let ledger = self.nodes.get_mut(node).into_iter();
+        ledger.for_each(|ledger| (ledger.fence.is_silent, ledger.fence.is_shut_out) = (true, true));
+    }
+
+    fn is_over(&mut self, node: &NodeName, boot: BootId, is_free: impl Fn(Guard) -> bool) {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
             (fence.is_silent, fence.is_shut_out) = (false, false);
             fence.ordered.take_if(|order| order.boot == boot);
         }
-        for resource in self.resources.values_mut() {
-            resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);
+        let spec = self.spec.as_ref();
+        for (name, resource) in &mut self.resources {
+            let guard = spec.and_then(|spec| spec.granted(name)).map_or(Guard::Fence, |known| known.guard);
+            if is_free(guard) {
+                resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);
+            }
         }
         self.forget_removed();
     }

@@ -5,7 +5,7 @@
 
 use heart_model::{AfterFence, Spec};
 use heart_node::core::{Request, Response};
-use heart_sim::{Device, WorldSettings, with_storage_devices};
+use heart_sim::{Device, Fault, WorldSettings, ms, with_storage_devices};
 
 use crate::told::{Told, node, spec, with_disk};
 
@@ -31,6 +31,50 @@ fn a_node_that_is_cut_off_is_shut_out_and_has_itself_let_in_when_it_is_back() {
     assert_eq!(story.owner("disk"), Some("ada"), "it can use it again");
 }
 
+/// `ada` lost its storage because `disk` could not be stopped there. It was back, had itself let in, and wrote beside the
+/// next owner: what was shut out had never ended (world 95).
+#[test]
+fn who_cannot_let_go_is_not_let_in_before_it_was_booted() {
+    let mut story = with_disk(three());
+    let ada = story.place("ada");
+    story.happens(Fault::Stick(ada)).part(&["ada"], &["bob", "cyn"]).run_for(5000);
+    let told = story.told();
+    assert!(told.contains("ada is shut out from its storage"), "{told}");
+    story.heal().run_for(15_000);
+    let told = story.told();
+    assert!(!told.contains("let it in"), "{told}");
+    assert_ne!(story.owner("disk"), Some("ada"));
+    story
+        .cut_power("ada")
+        .run_for(100)
+        .switch_on("ada")
+        .run_for(6000)
+        .ask("bob", Request::Status)
+        .run_for(100);
+    let told = story.told();
+    assert!(told.contains("ada is let in to its storage"), "{told}");
+    let Some(Response::Status(view)) = story.world.answers.last() else { panic!() };
+    assert_eq!(view.nodes["ada"].state, "online", "{:?}", view.problems);
+}
+
+/// `ada` was shut out by the word of a person, and had not heard of that: its address went to another node at once, as if
+/// it were off, while its lease ran and its own gate was open (world 28671; rule 7).
+#[test]
+fn what_a_lease_guards_waits_for_the_lease_of_who_is_shut_out() {
+    let spec = with_storage_devices(spec(&["ada", "bob", "cyn", "dan", "eve"], "ada", "cyn"));
+    let mut story = with_disk(spec);
+    let ada = story.place("ada");
+    let request = Request::Fence { node: node("ada"), who: "eve".into(), anyway: true, reboot: false };
+    story.happens(Fault::StallPulse { node: ada, lasts: ms(1500) }).ask("bob", request).run_for(450);
+    let told = story.told();
+    assert!(told.contains("ada is shut out from its storage"), "{told}");
+    assert_ne!(story.owner("disk"), Some("ada"), "{told}");
+    assert_eq!(story.owner("address"), Some("ada"), "its lease runs: {told}");
+    story.run_for(1000);
+    let told = story.told();
+    assert!(story.owner("address").is_some_and(|owner| owner != "ada"), "{told}");
+}
+
 /// What would fail there would only go back and forth.
 #[test]
 fn who_is_not_let_in_takes_no_part_and_says_so() {
@@ -38,6 +82,13 @@ fn who_is_not_let_in_takes_no_part_and_says_so() {
     story.part(&["ada"], &["bob", "cyn"]).run_for(5000);
     story.device("ada", Device::Refuses);
     story.heal().run_for(8000).ask("ada", Request::Status).run_for(100);
+    let Some(Response::Status(view)) = story.world.answers.last() else { panic!() };
+    let said = view.problems.iter().any(|said| said.contains("ada is shut out from its storage"));
+    assert!(said, "{:?}", view.problems);
+    let fence = Request::Fence { node: node("ada"), who: "eve".into(), anyway: true, reboot: false };
+    story.ask("bob", fence).run_for(100).ask("ada", Request::Status).run_for(100);
+    let refused = &story.world.answers[story.world.answers.len() - 2];
+    assert!(matches!(refused, Response::Refused { error, .. } if error.contains("already")), "{refused:?}");
     let Some(Response::Status(view)) = story.world.answers.last() else { panic!() };
     let said = view.problems.iter().any(|said| said.contains("ada is shut out from its storage"));
     assert!(said, "{:?}", view.problems);
