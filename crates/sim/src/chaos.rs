@@ -125,6 +125,7 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
             return Err(Broken { at: world.now(), what: "the wrong nodes vote".into() });
         }
     }
+    no_half_went_on(world)?;
     // Half of the logs at most are left: who of them goes on is for a person to say.
     if world.needs_a_person() {
         return Ok(());
@@ -169,17 +170,14 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     while away.len() > size / 2 {
         away.remove(chance.below(away.len() as u64) as usize);
     }
-    let (tied, devices) = (world.spec().tie_break.is_some(), world.has_devices());
-    let off = !(tied || devices) || chance.happens(500);
-    for place in 0..world.size() {
-        let gone = away.contains(&place);
-        if gone && off {
-            world.schedule(0, Fault::PowerCut(place));
-        }
-        for to in (0..world.size()).filter(|to| gone != away.contains(to)) {
-            world.schedule(0, Fault::Cut { from: place, to });
-        }
+    // That somebody cannot use what all share proves nothing to a half.
+    let devices = world.has_devices() && !world.has_storage_devices();
+    let tied = world.spec().tie_break.is_some();
+    if world.has_storage_devices() && !tied && chance.happens(500) {
+        return part_in_halves(world, &away, lost_after);
     }
+    let off = !(tied || devices) || chance.happens(500);
+    cut_off(world, &away, off);
     if !(tied || devices) {
         let without: Vec<NodeName> = away.iter().map(|&place| world.machine(place).name.clone()).collect();
         for node in (0..world.size()).filter(|place| !away.contains(place)) {
@@ -206,6 +204,29 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     calm(world, &[], lost_after);
     world.run(lost_after * CALM)?;
     settled(world, &[], "after the other half came back")
+}
+
+/// Those that are away do not reach the others any more, and have lost power if they are `off`.
+fn cut_off(world: &mut World, away: &[usize], off: bool) {
+    for place in 0..world.size() {
+        let gone = away.contains(&place);
+        if gone && off {
+            world.schedule(0, Fault::PowerCut(place));
+        }
+        for to in (0..world.size()).filter(|to| gone != away.contains(to)) {
+            world.schedule(0, Fault::Cut { from: place, to });
+        }
+    }
+}
+
+/// Half of the voters does not reach the other half, which it could shut out: neither goes on (SAFETY rule 17 d).
+fn part_in_halves(world: &mut World, away: &[usize], lost_after: Nanos) -> Result<(), Broken> {
+    cut_off(world, away, false);
+    world.run(lost_after * CALM + FENCING)?;
+    calm(world, &[], lost_after);
+    world.run(lost_after * CALM + world.fencing_takes())?;
+    no_half_went_on(world)?;
+    settled(world, &[], "after two halves had parted")
 }
 
 /// Some fall sick where all is well, or all do. Whatever ran runs on, and on those that are well if they can take it
@@ -354,5 +375,33 @@ pub(crate) fn settled(world: &World, away: &[usize], when: &str) -> Result<(), B
         let what = format!("{} does not take part, {when}", world.machine(place).name);
         return Err(Broken { at: world.now(), what });
     }
+    if world.has_storage_devices() { all_inside(world, away, when) } else { Ok(()) }
+}
+
+/// Nobody stays shut out, and everybody takes part.
+fn all_inside(world: &World, away: &[usize], when: &str) -> Result<(), Broken> {
+    let broken = |what: String| Err(Broken { at: world.now(), what });
+    for place in (0..world.size()).filter(|place| !away.contains(place)) {
+        let machine = world.machine(place);
+        if machine.shut_out {
+            return broken(format!("{} is still shut out, {when}", machine.name));
+        }
+        // Of a node that was taken out of the file the others know nothing.
+        if !(world.is_taken_in(place) || world.forgotten().any(|gone| gone == place)) {
+            return broken(format!("{} is not taken in, {when}", machine.name));
+        }
+    }
     Ok(())
+}
+
+/// No half goes on because it could shut others out: only without those that left in order, by the tie-break, or by the
+/// word of a person.
+fn no_half_went_on(world: &World) -> Result<(), Broken> {
+    match world.claims.gone_on_without().filter(|_| world.has_storage_devices()) {
+        None => Ok(()),
+        Some(node) => {
+            let what = format!("half of the voters has gone on without {node}, which may be on");
+            Err(Broken { at: world.now(), what })
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use heart_model::{Epoch, Guard, LogIndex, NodeName, Order, ResourceName, Session, Term, Timing};
 use heart_node::{
     core::Core,
-    ledger::{Change, Happened, What},
+    ledger::{Change, Happened, What, Without},
 };
 use std::collections::BTreeMap;
 
@@ -89,6 +89,26 @@ impl Claims {
         self.on_grants(at, machine)
     }
 
+    /// A voter that half of the voters went on without by itself, although it had not left in order: nothing but being
+    /// switched off would prove that it holds nothing (SAFETY rule 17 d).
+    pub(crate) fn gone_on_without(&self) -> Option<&NodeName> {
+        let changes = || self.history.values().map(|happened| &happened.what);
+        let has_left = |of: &Without| {
+            let left = |what: &What| {
+                matches!(what, What::Changed(Change::Leave { node, session })
+                if *node == of.node && session.boot == of.boot)
+            };
+            changes().any(left)
+        };
+        let forced = changes().filter_map(|what| match what {
+            What::Changed(Change::Force(forced)) if forced.who.is_none() && !forced.by_tie_break => {
+                Some(forced)
+            }
+            _ => None,
+        });
+        forced.flat_map(|forced| &forced.without).find(|of| !has_left(of)).map(|of| &of.node)
+    }
+
     /// An epoch is given once.
     fn on_grants(&mut self, at: Nanos, machine: &Machine) -> Result<(), Broken> {
         let Some(core) = &machine.core else { return Ok(()) };
@@ -135,9 +155,11 @@ impl Claims {
         let still_runs = same_boot
             && holder.power == Power::On
             && holder.guard(resource) == Guard::Fence
+            && !holder.shut_out
             && holder.inventory(resource).closed < last.epoch;
         if last.place != place && still_runs {
-            return broken(format!("{name} starts {resource} before {} is off", holder.name));
+            let what = format!("{name} starts {resource} before {} is off or shut out", holder.name);
+            return broken(what);
         }
         // A right that ends now still needs the time to let go.
         let until = holder.board.lease_until().after(timing.let_go);
@@ -183,8 +205,14 @@ impl Claims {
 }
 
 /// A device hits only a machine that holds nothing which was granted to the life it hits and that is still its
-/// own: a right is taken from a node before anybody may switch it off (SAFETY rule 12).
-pub(crate) fn on_shot(claims: &Claims, at: Nanos, target: usize, machines: &[Machine]) -> Result<(), Broken> {
+/// own: a right is taken from a node before anybody may switch it off, or shut it out (SAFETY rule 12).
+pub(crate) fn on_shot(
+    claims: &Claims,
+    at: Nanos,
+    target: usize,
+    how: &str,
+    machines: &[Machine],
+) -> Result<(), Broken> {
     let shot = &machines[target];
     let ledgers = machines.iter().filter_map(|machine| machine.core.as_ref()).map(Core::ledger);
     // What a history says that was gone on from does not count.
@@ -201,7 +229,7 @@ pub(crate) fn on_shot(claims: &Claims, at: Nanos, target: usize, machines: &[Mac
     match session {
         Some(_) if was_taken => Ok(()),
         Some(session) if shot.power == Power::On && session.boot == shot.board.session().boot => {
-            let what = format!("{} is switched off while it takes part in session {session}", shot.name);
+            let what = format!("{} is {how} while it takes part in session {session}", shot.name);
             Err(Broken { at, what })
         }
         _ => Ok(()),

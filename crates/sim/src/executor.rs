@@ -237,7 +237,9 @@ impl World {
             self.push(at, Happening::Perform { node, boots, order });
             return Ok(());
         }
-        let works = !self.broken_starts.contains(&node);
+        let machine = &self.machines[node];
+        let reached = !machine.shut_out || machine.is_guarded_by_lease(&order.resource);
+        let works = reached && !self.broken_starts.contains(&node);
         let (started, said) = self.machines[node].perform(self.now, &order, works);
         if started {
             *self.starts.entry(order.resource.clone()).or_default() += 1;

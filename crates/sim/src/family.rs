@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Chance, Nanos, WorldSettings, pinging, rough::resource, with_devices, with_fences_on_disk,
-    with_tie_break, with_tie_break_on_disk, with_watchdogs,
+    with_storage_devices, with_tie_break, with_tie_break_on_disk, with_watchdogs,
 };
 
 /// Of so many worlds, one has a service with copies.
@@ -34,6 +34,13 @@ const WATCHED: u64 = 11;
 const ON_DISK_EVERY: u64 = 32;
 /// Which of these that is.
 const ON_DISK: u64 = 23;
+
+/// Of so many worlds, in one there are devices that leave a machine its power, and shut it out from what all share.
+const SHUT_OUT_EVERY: u64 = 32;
+/// Which of these that is.
+const SHUT_OUT: u64 = 31;
+/// Of so many of those, in one something decides between two halves: being shut out proves nothing to a half.
+const SHUT_OUT_TIED_EVERY: u64 = 3;
 
 /// Of so many worlds, in two machines are sick at times: in one of these, something has copies.
 const SICK_EVERY: u64 = 16;
@@ -173,10 +180,19 @@ pub(crate) fn kind(seed: u64) -> Kind {
     }
 }
 
+fn shuts_out(seed: u64) -> bool {
+    seed % SHUT_OUT_EVERY == SHUT_OUT
+}
+
+fn is_tied(seed: u64) -> bool {
+    let place = seed / SHUT_OUT_EVERY;
+    TIED.contains(&(seed % TIED_EVERY)) || shuts_out(seed) && place.is_multiple_of(SHUT_OUT_TIED_EVERY)
+}
+
 /// What kind of world this seed gives, in a word or two.
 #[must_use]
 pub fn name_of(seed: u64) -> &'static str {
-    let (fenced, tied) = (seed % FENCED_EVERY == FENCED, TIED.contains(&(seed % TIED_EVERY)));
+    let (fenced, tied) = (seed % FENCED_EVERY == FENCED, is_tied(seed));
     let copied = seed.is_multiple_of(COPIES_EVERY);
     match (kind(seed), copied, fenced, tied) {
         (Kind::Parts, _, _, true) => "parting, tie-break",
@@ -186,6 +202,8 @@ pub fn name_of(seed: u64) -> &'static str {
         (Kind::Lives, ..) => "lives",
         _ if seed % WATCHED_EVERY == WATCHED => "watchdogs",
         _ if seed % ON_DISK_EVERY == ON_DISK => "shared disk",
+        _ if shuts_out(seed) && tied => "shut out, tie-break",
+        _ if shuts_out(seed) => "shut out",
         (Kind::Any, _, true, true) => "devices, tie-break",
         (Kind::Any, _, true, false) => "devices",
         (Kind::Any, _, false, true) => "tie-break",
@@ -198,8 +216,7 @@ pub fn name_of(seed: u64) -> &'static str {
 /// The cluster of this seed, and what surrounds it.
 pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     let fenced = seed % FENCED_EVERY == FENCED;
-    let tied = TIED.contains(&(seed % TIED_EVERY));
-    let watched = seed % WATCHED_EVERY == WATCHED;
+    let tied = is_tied(seed);
     let on_disk = seed % ON_DISK_EVERY == ON_DISK;
     let sizes = if kind(seed) == Kind::Parts && tied {
         [2, 2, 2, 2, 2, 4, 4, 4, 4, 4]
@@ -209,6 +226,9 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         [3, 3, 3, 3, 3, 3, 3, 4, 5, 5]
     } else if fenced || tied || on_disk {
         [2, 2, 2, 2, 3, 3, 4, 4, 5, 7]
+    } else if shuts_out(seed) {
+        // Of two, nobody is ever shut out.
+        [2, 3, 3, 3, 3, 4, 4, 5, 5, 7]
     } else {
         [1, 2, 3, 3, 3, 3, 3, 5, 5, 7]
     };
@@ -240,19 +260,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     }
     let spec = pinging::ping(seed, spec);
     let settings = WorldSettings {
-        spec: tie(
-            tied,
-            match seed {
-                _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
-                _ if fenced => at_any_price(with_shared_disk(with_devices(spec)), seed),
-                _ if watched => with_shared_disk(with_watchdogs(spec)),
-                _ if on_disk && voters.is_multiple_of(2) => {
-                    with_shared_disk(with_tie_break_on_disk(with_fences_on_disk(spec)))
-                }
-                _ if on_disk => with_shared_disk(with_fences_on_disk(spec)),
-                _ => spec,
-            },
-        ),
+        spec: tie(tied, surrounded(spec, seed)),
         odd: None,
         seed,
         drift_ppm: [100, 5_000, 9_900][chance.below(3) as usize],
@@ -267,10 +275,29 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
     if chance.happens(120) { on_the_edge(settings) } else { settings }
 }
 
+/// The cluster with what the kind of its world adds to it.
+fn surrounded(spec: Spec, seed: u64) -> Spec {
+    let voters = spec.nodes.values().filter(|node| node.voter).count();
+    let on_disk = seed % ON_DISK_EVERY == ON_DISK;
+    match seed {
+        _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
+        // The lowest bits say what kind of world it is.
+        _ if seed % FENCED_EVERY == FENCED => {
+            at_any_price(with_shared_disk(with_devices(spec)), seed, seed >> 3)
+        }
+        _ if shuts_out(seed) => at_any_price(with_shared_disk(with_storage_devices(spec)), seed, seed >> 6),
+        _ if seed % WATCHED_EVERY == WATCHED => with_shared_disk(with_watchdogs(spec)),
+        _ if on_disk && voters.is_multiple_of(2) => {
+            with_shared_disk(with_tie_break_on_disk(with_fences_on_disk(spec)))
+        }
+        _ if on_disk => with_shared_disk(with_fences_on_disk(spec)),
+        _ => spec,
+    }
+}
+
 /// What cannot be stopped costs its node in half of these worlds, and in a third of them who is switched off boots.
-fn at_any_price(mut spec: Spec, seed: u64) -> Spec {
-    // The lowest bits say what kind of world it is.
-    if (seed >> 3).is_multiple_of(2) {
+fn at_any_price(mut spec: Spec, seed: u64, half: u64) -> Spec {
+    if half.is_multiple_of(2) {
         spec.resources.values_mut().for_each(|one| one.when_stuck = WhenStuck::Fence);
     }
     if seed.is_multiple_of(3) {

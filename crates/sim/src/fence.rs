@@ -5,8 +5,8 @@
 //! only asked how its machine is: what it would do to a cluster that believes it is not for the claims to judge.
 
 use heart_model::{
-    FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight,
-    Finding, FromExecutor, Power as Says, Spec,
+    BootId, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight,
+    Finding, FromExecutor, NodeName, Power as Says, Spec,
 };
 use heart_node::core::Event as CoreEvent;
 use std::collections::BTreeMap;
@@ -64,8 +64,10 @@ pub fn with_storage_devices(spec: Spec) -> Spec {
 pub(crate) enum Acts {
     /// It switches a machine off; for which half of the voters and in which life, if nobody agreed on that.
     Off { target: usize, by_half: Option<(usize, u64)> },
-    /// It shuts a machine out from what a fence guards, or lets it in.
-    ShutOut { target: usize, out: bool },
+    /// It shuts a machine out from what a fence guards; for half of the voters, if nobody agreed on that.
+    ShutOut { target: usize, by_half: bool },
+    /// It lets a machine in again, in this life of it: what it is told by runs there.
+    LetIn { target: usize, boots: u64 },
 }
 
 /// What an executor tries without doing anything.
@@ -118,6 +120,15 @@ impl World {
             return;
         };
         let boots = self.machines[by].boots;
+        let lets_in = order.act != FenceAct::Off && order.devices.iter().all(FenceDevice::shuts_out);
+        let is_other = |known: &(NodeName, BootId, u32)| {
+            known.0 == order.node && (known.1, known.2) != (order.boot, order.attempt)
+        };
+        if lets_in && self.machines[by].fencing.iter().any(is_other) {
+            // One attempt at a time.
+            self.push(self.now + ms(1), Happening::Hesitated { by, boots, order });
+            return;
+        }
         if !self.machines[by].fencing.insert((order.node.clone(), order.boot, order.attempt)) {
             // Told twice, it is done once.
             return;
@@ -150,7 +161,8 @@ impl World {
         self.tell(format!("{} tells the device of {} to switch it off", self.machines[by].name, order.node));
         let shuts_out = order.devices.iter().all(FenceDevice::shuts_out);
         if let Some(wait) = cut.filter(|_| shuts_out) {
-            self.push(self.now + wait, Happening::Acts(Acts::ShutOut { target, out: true }));
+            let by_half = order.right == FenceRight::Half;
+            self.push(self.now + wait, Happening::Acts(Acts::ShutOut { target, by_half }));
         } else if let Some(wait) = cut {
             let by_half = (order.right == FenceRight::Half).then_some((by, boots));
             self.push(self.now + wait, Happening::Acts(Acts::Off { target, by_half }));
@@ -159,18 +171,17 @@ impl World {
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
     }
 
-    /// A device gives a machine power, or lets it in to storage; or does not.
+    /// A device gives a machine power, or does not.
     fn give_power(&mut self, by: usize, target: usize, order: FenceOrder) {
         let boots = self.machines[by].boots;
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let soon = self.chance.between(ms(1), PATIENCE.as_nanos() as Nanos / 2);
         let lets_in = order.devices.iter().all(FenceDevice::shuts_out);
-        let to = if lets_in { "let it in" } else { "give it power" };
-        self.tell(format!("{} tells the device of {} to {to}", self.machines[by].name, order.node));
+        if lets_in {
+            return self.tell_to_let_in(by, target, device, order);
+        }
+        self.tell(format!("{} tells the device of {} to give it power", self.machines[by].name, order.node));
         match device {
-            Device::Works | Device::Mute if lets_in => {
-                self.push(self.now + soon, Happening::Acts(Acts::ShutOut { target, out: false }));
-            }
             Device::Works | Device::Mute => self.schedule(soon, crate::Fault::PowerOn(target)),
             Device::Refuses | Device::DoesNothing | Device::WrongOutlet | Device::Lies => {}
         }
@@ -179,24 +190,67 @@ impl World {
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
     }
 
+    /// A device lets a machine in, or does not; a mute one does so at any time before it is given up.
+    fn tell_to_let_in(&mut self, by: usize, target: usize, device: Device, order: FenceOrder) {
+        let boots = self.machines[by].boots;
+        let patience = PATIENCE.as_nanos() as Nanos;
+        let (acts, end) = match device {
+            Device::Works => {
+                let soon = self.chance.between(ms(1), patience / 2);
+                (Some(soon), soon + ms(1))
+            }
+            Device::Mute => (Some(self.chance.between(ms(1), patience * 2)), patience * 2),
+            Device::Refuses | Device::WrongOutlet => (None, ms(1)),
+            Device::DoesNothing | Device::Lies => (None, patience * 2),
+        };
+        self.tell(format!("{} tells the device of {} to let it in", self.machines[by].name, order.node));
+        if let Some(wait) = acts {
+            self.push(self.now + wait, Happening::Acts(Acts::LetIn { target, boots }));
+        }
+        let works = device == Device::Works;
+        self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
+    }
+
     /// A device acts.
     pub(crate) fn act(&mut self, acts: Acts) -> Result<(), Broken> {
         match acts {
             Acts::Off { target, by_half } => self.shoot(target, by_half),
-            Acts::ShutOut { target, out } => self.shut_out(target, out),
+            Acts::ShutOut { target, by_half } => self.shut_out(target, by_half),
+            Acts::LetIn { target, boots } => self.let_in(target, boots),
         }
     }
 
-    fn shut_out(&mut self, target: usize, out: bool) -> Result<(), Broken> {
-        self.machines[target].shut_out = out;
-        let how = if out { "shut out from" } else { "let in to" };
-        self.tell(format!("{} is {how} its storage", self.machines[target].name));
+    fn shut_out(&mut self, target: usize, by_half: bool) -> Result<(), Broken> {
+        let name = &self.machines[target].name;
+        if by_half {
+            // It proves nothing to a half (SAFETY rule 17 d).
+            let what = format!("half of the voters has {name} shut out");
+            return Err(Broken { at: self.now, what });
+        }
+        self.tell(format!("{name} is shut out from its storage"));
+        claims::on_shot(&self.claims, self.now, target, "shut out", &self.machines)?;
+        self.machines[target].shut_out = true;
+        self.look(None)
+    }
+
+    /// The program that lets a machine in runs on it: it stands still and ends with it.
+    fn let_in(&mut self, target: usize, boots: u64) -> Result<(), Broken> {
+        let machine = &self.machines[target];
+        if !machine.is_on() || machine.boots != boots {
+            return Ok(());
+        }
+        if let Some(at) = self.postpone(target, |_| 0) {
+            self.push(at, Happening::Acts(Acts::LetIn { target, boots }));
+            return Ok(());
+        }
+        self.machines[target].shut_out = false;
+        self.tell(format!("{} is let in to its storage", self.machines[target].name));
         self.look(None)
     }
 
     pub(crate) fn shoot(&mut self, target: usize, by_half: Option<(usize, u64)>) -> Result<(), Broken> {
         match by_half {
-            None => claims::on_shot(&self.claims, self.now, target, &self.machines)?,
+            None => claims::on_shot(&self.claims, self.now, target, "switched off", &self.machines)?,
             // What a device does late for somebody who lost power, nobody knows of.
             Some((by, boots)) if self.machines[by].is_on() && self.machines[by].boots == boots => {
                 claims::on_shot_by_half(self.now, target, &self.machines)?;

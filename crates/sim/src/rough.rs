@@ -174,6 +174,8 @@ impl<'a> Rough<'a> {
             if self.chance.happens(400) {
                 return self.disk_trouble(world);
             }
+        } else if world.has_storage_devices() && self.chance.happens(250) {
+            return self.in_and_out(world);
         } else if world.has_devices() && self.chance.happens(400) {
             return self.shot(world);
         }
@@ -248,6 +250,59 @@ impl<'a> Rough<'a> {
         // The last stop of a guardian, and the reset that it may end with.
         self.ends = self.ends.max(at + lasts.max(deadline * 5));
         self.at += self.chance.below(lasts);
+    }
+
+    /// Somebody has a node shut out whose lease runs, and which hears nothing of it for a while (rule 7).
+    fn shut_out_unawares(&mut self, world: &mut World, node: usize) {
+        let (at, lasts, asked) = (self.at, self.edge(), self.other(node));
+        if self.chance.happens(500) {
+            world.schedule(at, Fault::StallPulse { node, lasts });
+        } else {
+            self.cut_off(world, at, node);
+            self.mend(world, at + lasts, node);
+        }
+        let request = Request::Fence {
+            node: self.names[node].clone(),
+            who: "somebody".to_owned(),
+            anyway: true,
+            reboot: false,
+        };
+        let wait = self.chance.below(self.lost_after / 4);
+        world.schedule(at + wait, Fault::Ask { node: asked, request });
+        self.ends = self.ends.max(at + lasts);
+        self.at += self.chance.below(lasts);
+    }
+
+    /// A node is cut off for about as long as it takes until it is shut out, and meanwhile or just when it is back
+    /// something of it stands still, ends, or cannot be stopped (rules 10 to 12).
+    fn in_and_out(&mut self, world: &mut World) {
+        let (node, at) = (self.node(), self.at);
+        if self.names.len() > 1 && self.chance.happens(150) {
+            return self.shut_out_unawares(world, node);
+        }
+        let lasts = self.chance.between(self.lost_after / 2, self.lost_after * 2 + ms(1_200));
+        self.cut_off(world, at, node);
+        self.mend(world, at + lasts, node);
+        let moment = at + self.chance.below(lasts + self.lost_after);
+        let stands = self.edge();
+        match self.chance.below(8) {
+            0 => world.schedule(moment, Fault::KillCore(node)),
+            1 => world.schedule(moment, Fault::StallExecutor { node, lasts: stands }),
+            2 => world.schedule(moment, Fault::Freeze { node, lasts: stands }),
+            3 => {
+                world.schedule(moment, Fault::PowerCut(node));
+                world.schedule(moment + stands, Fault::PowerOn(node));
+            }
+            4 => world.schedule(at, Fault::Stick(node)),
+            5 | 6 => {
+                world.schedule(moment, Fault::Device { node, device: Device::Mute });
+                world.schedule(moment + stands, Fault::Device { node, device: Device::Works });
+                world.schedule(moment + self.chance.below(ms(600)), Fault::KillCore(node));
+            }
+            _ => {}
+        }
+        self.ends = self.ends.max(at + lasts);
+        self.at += self.chance.below(lasts + self.lost_after);
     }
 
     /// The disk that all share is not what it should be to one machine or to all, or a machine that is cut off stands

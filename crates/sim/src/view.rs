@@ -1,6 +1,6 @@
 //! What can be asked of a world, without changing it.
 
-use heart_model::{ResourceName, Spec, Timing};
+use heart_model::{FenceDevice, ResourceName, Spec, Timing};
 use heart_node::{
     board::flag,
     journal::{self, Recovered},
@@ -12,6 +12,19 @@ impl World {
     /// Whether machines have devices that switch them off.
     pub(crate) fn has_devices(&self) -> bool {
         self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
+    }
+
+    /// Whether what machines are told of does no more than shut them out from what all share.
+    pub(crate) fn has_storage_devices(&self) -> bool {
+        self.settings.spec.nodes.values().any(|node| node.fence.iter().flatten().any(FenceDevice::shuts_out))
+    }
+
+    /// Whether the session of the machine at this place takes part, as the leader knows it.
+    pub(crate) fn is_taken_in(&self, place: usize) -> bool {
+        let machine = &self.machines[place];
+        let leader = self.leader().and_then(|leader| self.machines[leader].core.as_ref());
+        let known = leader.and_then(|core| core.ledger().nodes.get(&machine.name)?.session);
+        machine.is_on() && known == Some(machine.board.session())
     }
 
     /// Whether machines are told over a shared disk to reset themselves.

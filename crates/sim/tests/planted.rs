@@ -220,6 +220,27 @@ fn a_half_that_begins_something_while_no_target_answers_is_found() {
     is_found_where_targets_are_pinged(Bug::VetoIgnored, 100);
 }
 
+/// Found in so many worlds in which nodes are shut out from storage: every thirty-second.
+#[track_caller]
+fn is_found_where_nodes_are_shut_out(bug: Bug, worlds: u64) {
+    is_found(bug, (0..worlds).map(|place| 31 + 32 * place));
+}
+
+#[test]
+fn a_node_that_takes_part_although_it_was_not_let_in_is_found() {
+    is_found_where_nodes_are_shut_out(Bug::TakenInShutOut, 100);
+}
+
+#[test]
+fn a_node_that_is_let_in_before_it_has_let_go_is_found() {
+    is_found_where_nodes_are_shut_out(Bug::LetInBeforeLettingGo, 200);
+}
+
+#[test]
+fn a_shut_out_node_whose_lease_is_taken_to_be_over_is_found() {
+    is_found_where_nodes_are_shut_out(Bug::ShutOutEndsLeases, 700);
+}
+
 #[test]
 fn a_leader_that_does_not_wait_until_a_difference_has_lasted_is_found() {
     is_found(Bug::TargetsUnsettled, (0..100).map(|place| 7 + 16 * place));
