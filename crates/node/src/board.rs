@@ -10,6 +10,7 @@
 //! what is revoked, then reads the promise. Whichever comes second sees the other. Only what is merely
 //! counted for people needs no order.
 
+mod refusals;
 mod watched;
 
 use ::core::sync::atomic::{
@@ -23,10 +24,11 @@ use crate::{
     frame::Rejected,
     plant::{Bug, is_planted},
 };
+pub use refusals::Refusals;
 pub use watched::Held;
 
 /// Changes whenever a field of [`Board`] is added, moved or means something else.
-pub const LAYOUT: u64 = 0x4845_4152_5400_0006;
+pub const LAYOUT: u64 = 0x4845_4152_5400_0007;
 
 /// A moment in two atomics, written by one side only. A torn read mixes two moments of which both
 /// were true; every reader takes the more careful of the two clocks, so it errs to the safe side.
@@ -100,24 +102,8 @@ pub struct Board {
     half_until: Stamp,
     firing_until: Stamp,
     forced_until: Stamp,
+    doubted: AtomicU64,
     watched: watched::Watched,
-}
-
-/// Datagrams that were not taken in this boot, by reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusals {
-    /// By [`Rejected::place`].
-    pub counts: [u64; Rejected::KINDS],
-    /// The forged ones, by the slot of the node that they name.
-    pub forged: [u64; NODES_MAX],
-    /// Those that the kernel dropped: refused by the filter, or without room to wait.
-    pub filtered: u64,
-}
-
-impl Default for Refusals {
-    fn default() -> Refusals {
-        Refusals { counts: [0; Rejected::KINDS], forged: [0; NODES_MAX], filtered: 0 }
-    }
 }
 
 impl Default for Board {
@@ -156,6 +142,7 @@ impl Default for Board {
             half_until: Stamp::default(),
             firing_until: Stamp::default(),
             forced_until: Stamp::default(),
+            doubted: AtomicU64::new(0),
             watched: watched::Watched::default(),
         }
     }
@@ -288,6 +275,17 @@ impl Board {
         self.half_until.store(until);
     }
 
+    /// The nodes of which the core wants to know what they answer from now on: a set of slots.
+    #[must_use]
+    pub fn doubted(&self) -> u64 {
+        self.doubted.load(SeqCst)
+    }
+
+    /// Says which. Written by the core.
+    pub fn set_doubted(&self, slots: u64) {
+        self.doubted.store(slots, SeqCst);
+    }
+
     /// Until when a device that this node had told without an agreement may still act. Outlasts the core.
     #[must_use]
     pub fn firing_until(&self) -> Moment {
@@ -303,29 +301,6 @@ impl Board {
     /// Written by the core.
     pub fn take_on_promises(&self, until: Moment) {
         self.forced_until.store(self.forced_until.load().later(until));
-    }
-
-    /// Counts a datagram that was not taken. Written by the pulse.
-    pub fn refuse(&self, rejected: Rejected) {
-        self.refusals[rejected.place()].fetch_add(1, Relaxed);
-        if let Rejected::Forged(slot) = rejected {
-            self.forged[slot].fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Counts datagrams that the kernel dropped before anybody saw them.
-    pub fn add_filtered(&self, more: u64) {
-        self.filtered.fetch_add(more, Relaxed);
-    }
-
-    /// What was not taken so far.
-    #[must_use]
-    pub fn refusals(&self) -> Refusals {
-        Refusals {
-            counts: ::core::array::from_fn(|place| self.refusals[place].load(Relaxed)),
-            forged: ::core::array::from_fn(|slot| self.forged[slot].load(Relaxed)),
-            filtered: self.filtered.load(Relaxed),
-        }
     }
 
     /// This life of the node.

@@ -114,6 +114,7 @@ pub struct Conductor {
     status: Status,
     deadline: Option<Moment>,
     rest: Option<rest::Rest>,
+    doubted: u64,
 }
 
 impl Conductor {
@@ -140,6 +141,7 @@ impl Conductor {
             status: Status::default(),
             deadline: None,
             rest: None,
+            doubted: 0,
         }
     }
 
@@ -173,6 +175,12 @@ impl Conductor {
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// Nodes that wait until it is known that the life which is heard is the later one: a set of slots.
+    #[must_use]
+    pub fn doubted(&self) -> u64 {
+        self.doubted
     }
 
     /// When to look again although nothing happened.

@@ -13,7 +13,7 @@ use crate::{
 
 impl Conductor {
     /// The configuration, and sessions that want to take part.
-    pub(super) fn join(&self, score: &Score<'_>, work: &mut Work) {
+    pub(super) fn join(&mut self, score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
         let others = (0..score.names.len()).filter_map(|slot| score.sights.heard(slot));
         let agreed = others.clone().all(|seen| seen.digest == digest);
@@ -32,6 +32,7 @@ impl Conductor {
                 work.proposals.push(Change::Leave { node: name.clone(), session });
             }
         }
+        self.doubted = 0;
         let own = (score.sights.me, score.session, None);
         let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
         let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen), seen.answered));
@@ -40,6 +41,7 @@ impl Conductor {
             let Some(node) = score.ledger.nodes.get(name) else { continue };
             // What the log would refuse would be proposed again as soon as it has.
             let is_later = slot == score.sights.me || is_later_life(score, name, session.boot, answered);
+            self.doubted |= u64::from(!is_later) << slot;
             let inside = self.is_inside(score, name, session, node.fence.attempts);
             if node.lets_in(session) && is_later && inside {
                 work.proposals.push(Change::Admit { node: name.clone(), session });

@@ -141,6 +141,7 @@ impl Core {
             board.set_leading(leads);
             out.actions.push(Action::Poke);
             self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
+            board.set_doubted(0);
             if let Some(term) = leads {
                 self.members.on_altered(now);
                 self.half.on_leading();

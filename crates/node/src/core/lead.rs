@@ -59,6 +59,7 @@ impl Core {
             }
         }
         let work = conductor.run(now, &score);
+        board.set_doubted(conductor.doubted());
         for change in work.proposals {
             let entry = ledger::Entry { v: ledger::VERSION, at: self.wall, change };
             if agreement.propose(ledger::write(&entry)) {

@@ -135,12 +135,11 @@ impl Pulse {
         let (heard, both_ways) = (self.is_heard(now, slot), self.is_both_ways(now, slot));
         let Some(last) = self.peers[slot].heard else { return };
         let alive = heard == Some(true);
-        let told = self.peers[slot].told;
-        let mut sighting = Sighting {
+        let sighting = Sighting {
             slot,
             heard,
             both_ways,
-            answered: self.answered(&last, told),
+            answered: self.answered(board, &last, slot),
             boot: last.boot,
             session: last.beat.session,
             flags: u64::from(last.beat.flags),
@@ -154,10 +153,10 @@ impl Pulse {
             era: last.beat.era,
             incarnation: last.beat.incarnation,
         };
+        let told = self.peers[slot].told;
         if told == Some(sighting) {
             return;
         }
-        sighting.answered = last.answered;
         if told.is_none_or(|told| told.heard != heard || told.both_ways != both_ways) {
             self.urgent = true;
         }
@@ -168,14 +167,12 @@ impl Pulse {
         actions.push(Action::Sight(sighting));
     }
 
-    /// What is told of when we sent what a node answered: what was told already, for a lost-after, as nobody shall be
-    /// woken for each beat.
-    fn answered(&self, last: &Heard, told: Option<Sighting>) -> Option<Moment> {
-        let told = told.filter(|told| told.boot == last.boot).and_then(|told| told.answered);
-        let is_old = |told: &Moment| {
-            last.answered.is_some_and(|at| at.longest_since(*told) >= self.settings.timing.lost_after)
-        };
-        told.filter(|told| !is_old(told)).or(last.answered)
+    /// What is told of when we sent what a node answered: what was told of this life already, unless the core wants to
+    /// know more. Nobody shall be woken for each beat.
+    fn answered(&self, board: &Board, last: &Heard, slot: usize) -> Option<Moment> {
+        let told = self.peers[slot].told.filter(|told| told.boot == last.boot);
+        let known = told.and_then(|told| told.answered).filter(|_| board.doubted() >> slot & 1 == 0);
+        known.or(last.answered)
     }
 
     /// From when an answer to what we sent then counts: from then.

@@ -92,7 +92,8 @@ pub struct Sighting {
     pub heard: Option<bool>,
     /// It hears us, too.
     pub both_ways: bool,
-    /// When we sent the newest of our beats that it is known to have answered; told anew once in a lost-after at least.
+    /// When we sent a beat of ours that this life of it has answered: the newest, when that was first told or as long as
+    /// the core is in doubt ([`crate::board::Board::doubted`]).
     pub answered: Option<Moment>,
     /// The life in which it was heard last.
     pub boot: BootId,
