@@ -39,7 +39,7 @@ pub enum Bug {
     HalfWithoutProof,
     /// Half of the voters goes on although it has not taken part since it was started (rule 17 c).
     FreshHalfFires,
-    /// Half of the voters goes on although others may not know who votes (rule 17 b).
+    /// Half of the voters goes on although others may not know who votes, or what decides (rule 17 b).
     HalfUnsettled,
     /// Half of the voters goes on whatever the tie-break says (rule 19).
     TieBreakIgnored,

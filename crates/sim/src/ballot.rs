@@ -36,12 +36,6 @@ pub fn with_tie_break_on_disk(mut spec: Spec) -> Spec {
 }
 
 impl World {
-    /// Whether what decides between two halves stands on the shared disk.
-    pub(crate) fn ties_on_disk(&self) -> bool {
-        let tie_break = self.settings.spec.tie_break.as_ref();
-        tie_break.is_some_and(|tie_break| matches!(tie_break.place, TieBreakPlace::Disk { .. }))
-    }
-
     /// An executor begins to change the value.
     pub(crate) fn change_on_disk(&mut self, by: usize, order: TieBreakOrder) {
         let boots = self.machines[by].boots;

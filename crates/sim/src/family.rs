@@ -56,7 +56,7 @@ const PARTS: [u64; 2] = [21, 17];
 /// Of so many worlds, in one a node is started anew while what it sent before is still on its way.
 const LIVES_EVERY: u64 = 32;
 /// Which of these that is.
-const LIVES: u64 = 31;
+const LIVES: u64 = 15;
 
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;

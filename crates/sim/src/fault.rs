@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{Ailment, FromExecutor, HealthChange, Name, NodeName, ResourceName, Spec, Timing};
+use heart_model::{
+    Ailment, FromExecutor, HealthChange, Name, NodeName, ResourceName, Spec, TieBreakPlace, TieBreakSpec,
+    Timing,
+};
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Device, Machine, Nanos, Power, World, ms, world::Happening};
+use crate::{Broken, Device, Machine, Nanos, Power, World, ms, tie_break::TIMEOUT, world::Happening};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +180,9 @@ pub enum Fault {
         /// Places of the voters.
         voters: BTreeSet<usize>,
     },
+    /// The configuration file of all machines says from now on that something else decides between two halves. What
+    /// runs hears of it when its core is restarted.
+    DecideBy(TieBreakPlace),
     /// The configuration file of all machines says from now on that all this takes so long. What runs hears
     /// of it when its core is restarted.
     Retime(Timing),
@@ -250,9 +256,11 @@ impl World {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
                 }
             }
-            Fault::Configure { .. } | Fault::Forget(_) | Fault::Remember(_) | Fault::Retime(_) => {
-                self.on_file(&fault);
-            }
+            Fault::Configure { .. }
+            | Fault::DecideBy(_)
+            | Fault::Forget(_)
+            | Fault::Remember(_)
+            | Fault::Retime(_) => self.on_file(&fault),
             Fault::Leave(node) => {
                 self.tell(format!("{} is asked to leave", name(self, node)));
                 self.tell_core(node, CoreEvent::Leave);
@@ -302,6 +310,11 @@ impl World {
             Fault::Remember(node) => {
                 self.tell(format!("{} is in the files of the others again", self.machines[*node].name));
                 self.forgotten.remove(node);
+            }
+            Fault::DecideBy(place) => {
+                self.tell(format!("the file says that {place} decides"));
+                let tie_break = TieBreakSpec { place: place.clone(), timeout: TIMEOUT };
+                self.settings.spec.tie_break = Some(tie_break);
             }
             Fault::Retime(timing) => {
                 self.tell(format!("the file says that a node is lost after {:?}", timing.lost_after));

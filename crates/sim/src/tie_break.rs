@@ -7,17 +7,17 @@ use heart_model::{
     TieBreakSpec,
 };
 use heart_node::core::Event as CoreEvent;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Nanos, World, ms, world::Happening};
 
 /// How long a simulated tie-break is given.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The value, and who does not reach it.
+/// The value that stands at each place, and who reaches none of them.
 #[derive(Debug, Default)]
 pub(crate) struct TieBreak {
-    stands: Option<Standing>,
+    stands: BTreeMap<String, Standing>,
     pub(crate) cut: BTreeSet<usize>,
 }
 
@@ -48,7 +48,7 @@ impl World {
             self.push(self.now + timeout, Happening::TieBreak(Asked { by, boots, order, outcome }));
             return;
         }
-        if self.ties_on_disk() {
+        if matches!(order.spec.place, TieBreakPlace::Disk { .. }) {
             return self.change_on_disk(by, order);
         }
         // Now and then it is late, and nobody waits for what it does.
@@ -81,12 +81,13 @@ impl World {
     pub(crate) fn on_tie_break(&mut self, asked: Asked) {
         let Asked { by, boots, order, outcome } = asked;
         let Some(outcome) = outcome else {
-            let stands = &mut self.tie_break.stands;
-            let outcome = if *stands == order.instead_of || stands.as_ref() == Some(&order.set) {
-                *stands = Some(order.set.clone());
+            let place = order.spec.place.to_string();
+            let stands = self.tie_break.stands.get(&place);
+            let outcome = if stands == order.instead_of.as_ref() || stands == Some(&order.set) {
+                self.tie_break.stands.insert(place, order.set.clone());
                 TieBreakOutcome::Set
             } else {
-                TieBreakOutcome::Other(stands.clone())
+                TieBreakOutcome::Other(stands.cloned())
             };
             if by < self.machines.len() {
                 let wait = self.chance.between(0, ms(3));

@@ -181,7 +181,7 @@ fn a_half_that_goes_on_while_the_voters_change_is_found() {
 
 #[test]
 fn a_life_that_is_over_and_passes_for_a_new_one_is_found() {
-    is_found(Bug::EarlierLifeTakenIn, (0..40).map(|place| 31 + 32 * place));
+    is_found(Bug::EarlierLifeTakenIn, (0..40).map(|place| 15 + 32 * place));
 }
 
 /// Found in so many worlds in which all share a disk: every thirty-second.

@@ -3,6 +3,7 @@
 //! Each says above what happens, and below exactly what is heard of it: who runs what, and since
 //! when. The claims of the simulator hold throughout; where one does not, the story is about that.
 
+mod between;
 mod disks;
 mod elections;
 mod failover;

@@ -7,7 +7,7 @@ use heart_sim::{Device, Fault, WorldSettings, with_devices, with_tie_break};
 
 use crate::told::{Told, node, spec, with_disk};
 
-fn pair(devices: bool) -> Told {
+pub(crate) fn pair(devices: bool) -> Told {
     let spec = spec(&["ada", "bob"], "ada", "ada");
     with_disk(if devices { with_devices(spec) } else { spec })
 }
@@ -155,7 +155,7 @@ fn a_node_that_is_heard_is_not_off_whatever_a_person_says() {
 }
 
 /// Two nodes and something small on a third machine.
-fn tied() -> Told {
+pub(crate) fn tied() -> Told {
     let spec = with_tie_break(spec(&["ada", "bob"], "ada", "ada"));
     let mut story = Told::begin(WorldSettings::quiet(spec, 1));
     story.run_for(10_000);
