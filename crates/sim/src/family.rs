@@ -58,6 +58,11 @@ const LIVES_EVERY: u64 = 32;
 /// Which of these that is.
 const LIVES: u64 = 15;
 
+/// Of so many worlds, in two cores are woken more often than they have to be: among these are those where nodes part.
+const RESTLESS_EVERY: u64 = 4;
+/// Which of these that is.
+const RESTLESS: [u64; 2] = [0, 1];
+
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
 /// Which of these that is.
@@ -271,6 +276,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         doubles: [0, 20][chance.below(2) as usize],
         sync: (100_000, [1_000_000, 10_000_000, 80_000_000][chance.below(3) as usize]),
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
+        restless: RESTLESS.contains(&(seed % RESTLESS_EVERY)),
     };
     if chance.happens(120) { on_the_edge(settings) } else { settings }
 }

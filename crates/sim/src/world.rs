@@ -54,6 +54,9 @@ pub struct WorldSettings {
     pub sync: (Nanos, Nanos),
     /// An operation of an agent takes from .0 to .1.
     pub operation: (Nanos, Nanos),
+    /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
+    /// looks at the board; but something else may wake a core at any moment.
+    pub restless: bool,
 }
 
 impl WorldSettings {
@@ -72,6 +75,7 @@ impl WorldSettings {
             doubles: 0,
             sync: (100_000, 1_000_000),
             operation: (1_000_000, 2_000_000),
+            restless: false,
         }
     }
 }
@@ -440,9 +444,8 @@ impl World {
                 self.tell_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
             }
             PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(sighting)),
-            // As in a real node: whoever goes by the lease looks at the board.
-            PulseAction::Lease => {}
-            PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
+            PulseAction::Lease if !self.settings.restless => {}
+            PulseAction::Lease | PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
             PulseAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
                 machine.pulse_wake = machine.when(self.now, at).max(self.now + WAIT_MIN);
