@@ -167,7 +167,8 @@ fn the_owner_loses_its_registration(bench: &Bench) -> Result<String> {
         ensure!(view.state(&owner) == "online", "{owner} is {}: {}", view.state(&owner), view.problems());
         Ok(())
     })?;
-    Ok(format!("{moved}; it writes no more; heard again, {said}; reset and registered by hand it is back"))
+    ensure!(writes(&owner)?, "{owner} takes part and cannot write");
+    Ok(format!("{moved}; it writes no more; heard again, {said}; reset it has itself registered and is back"))
 }
 
 /// The owner stands still for ever longer: shorter than its lease nothing happens, longer and another has everything,
