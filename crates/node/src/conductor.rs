@@ -62,7 +62,7 @@ pub struct Score<'a> {
     pub leaves: &'a [usize],
     /// Nodes that are to be switched off, and have a vote that is taken from them first.
     pub losing_votes: &'a [usize],
-    /// What this node tells of itself; see [`flag`].
+    /// What this node tells of itself; see [`crate::board::flag`].
     pub flags: u64,
     /// This node has listened long enough to say that another is lost.
     pub may_judge: bool,

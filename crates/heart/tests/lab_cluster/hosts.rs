@@ -287,6 +287,7 @@ fn what_a_lease_hangs_on_is_real_time_and_what_is_kept_running_is_not() {
         ("heart-core", "heart-core", true),
         ("heart-core", "disk", true),
         ("heart-keeper", "heart-keeper", true),
+        ("heart-executor", "heart-executor", true),
         ("heart-executor", "heart-gate", true),
         ("heart-executor", "heart-ip", true),
         ("heart-gateway", "heart-gateway", false),
