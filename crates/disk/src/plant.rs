@@ -1,6 +1,4 @@
-//! Bugs put in on purpose, so that a test can show that the simulator finds them; as in crate `heart-node`.
-//!
-//! Without the cargo feature `planted` the question whether one is there is a constant.
+//! Bugs put in on purpose into what is concluded from a disk; see [`heart_model::plantable`].
 
 /// A rule left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,38 +9,4 @@ pub enum Bug {
     PillBeforeTime,
 }
 
-#[cfg(feature = "planted")]
-mod choice {
-    extern crate std;
-
-    use super::Bug;
-    use core::cell::Cell;
-
-    std::thread_local! {
-        static CHOSEN: Cell<Option<Bug>> = const { Cell::new(None) };
-    }
-
-    /// Puts a bug, or none, into whatever this thread concludes from a disk.
-    pub fn plant(bug: Option<Bug>) {
-        CHOSEN.set(bug);
-    }
-
-    /// Whether this bug was put in.
-    #[must_use]
-    pub fn is_planted(bug: Bug) -> bool {
-        CHOSEN.get() == Some(bug)
-    }
-}
-
-#[cfg(not(feature = "planted"))]
-mod choice {
-    use super::Bug;
-
-    /// Never, in a program without the feature.
-    #[must_use]
-    pub const fn is_planted(_: Bug) -> bool {
-        false
-    }
-}
-
-pub use choice::*;
+heart_model::plantable!(Bug);

@@ -19,6 +19,7 @@ mod limits;
 mod order;
 mod ping;
 mod plan;
+mod plant;
 pub mod policy;
 mod reason;
 mod spec;

@@ -29,7 +29,8 @@ pub(crate) use fencing::{attempts_max, devices};
 pub use holds::{Failovers, Hold, Losses};
 pub use timeline::{Happened, TIMELINE_MAX, What};
 
-/// How many lives of a node that are over are remembered: no datagram is on its way for longer.
+/// How many lives of a node that are over are remembered. It is the leader that keeps out older ones, and those that were
+/// never taken in.
 const PAST_MAX: usize = 16;
 /// Longest message that is kept with a failure, in bytes.
 pub const MESSAGE_MAX: usize = 500;

@@ -99,36 +99,4 @@ impl Bug {
     ];
 }
 
-#[cfg(feature = "planted")]
-mod choice {
-    use super::Bug;
-    use std::cell::Cell;
-
-    thread_local! {
-        static CHOSEN: Cell<Option<Bug>> = const { Cell::new(None) };
-    }
-
-    /// Puts a bug, or none, into all nodes of this thread.
-    pub fn plant(bug: Option<Bug>) {
-        CHOSEN.set(bug);
-    }
-
-    /// Whether this bug was put in.
-    #[must_use]
-    pub fn is_planted(bug: Bug) -> bool {
-        CHOSEN.get() == Some(bug)
-    }
-}
-
-#[cfg(not(feature = "planted"))]
-mod choice {
-    use super::Bug;
-
-    /// Never, in a program without the feature.
-    #[must_use]
-    pub const fn is_planted(_: Bug) -> bool {
-        false
-    }
-}
-
-pub use choice::*;
+heart_model::plantable!(Bug);

@@ -15,7 +15,6 @@ const RESTS_MAX: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Rest {
     until: Moment,
-    file: u64,
     applied: LogIndex,
     sights: Sights,
     session: Session,
@@ -31,7 +30,6 @@ impl Rest {
     fn new(until: Moment, score: &Score<'_>) -> Rest {
         Rest {
             until,
-            file: score.file.1,
             applied: score.applied,
             sights: score.sights.clone(),
             session: score.session,
@@ -44,13 +42,13 @@ impl Rest {
         }
     }
 
-    /// Whether the leader sees now what it saw then. The ledger is what was applied, and wall clocks come with
-    /// deadlines.
+    /// Whether the leader sees now what it saw then. The ledger is what was applied, wall clocks come with deadlines, and
+    /// the file is the same as long as the core is.
     fn is_as_it_was(&self, score: &Score<'_>) -> bool {
         self.applied == score.applied
             && self.flags == score.flags
             && self.session == score.session
-            && (self.leaving, self.may_judge, self.file) == (score.leaving, score.may_judge, score.file.1)
+            && (self.leaving, self.may_judge) == (score.leaving, score.may_judge)
             && self.leaves == score.leaves
             && self.losing_votes == score.losing_votes
             && self.left_out == score.left_out
