@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -415,4 +416,62 @@ fn fence_dummy_of_debian_switches_a_file_off() {
     let fails = within(10_000, device("fence_dummy", &[("type", "fail"), ("power_timeout", "2")]));
     let outcome = fencing.carry_out(&order("ada", &[fails]), &never, &|| true);
     assert!(matches!(outcome, FenceOutcome::Failed { .. }), "{outcome:?}");
+}
+
+#[test]
+fn who_cuts_off_from_a_fabric_that_nobody_knows_is_not_believed() {
+    let rack = Rack::new();
+    let secret = rack.path("secret");
+    let fabric = rack.device("fence_fabric", &[("password_file", secret.to_str().unwrap()), ("plug", "ada")]);
+    let message = rack.refuses(std::slice::from_ref(&fabric));
+    assert!(message.contains("cuts a node off from a fabric and leaves it its power"), "{message}");
+    assert_eq!(rack.outlet("ada"), "on", "and it is not told");
+    assert!(matches!(rack.prove(&fabric), Finding::Unusable(why) if why.contains("from a fabric")));
+}
+
+#[test]
+fn what_proves_nothing_is_not_told() {
+    let rack = Rack::new();
+    for (agent, told, says) in [
+        ("fence_crosslink", &[][..], "does not answer a ping"),
+        ("fence_kdump", &[], "dumps its memory"),
+        ("fence_azure_arm", &[("network-fencing", "1")], "cuts a machine's network"),
+        ("external/ssh", &[], "asks the node itself"),
+    ] {
+        let device = device(agent, told);
+        let message = rack.refuses(std::slice::from_ref(&device));
+        assert!(message.contains(says), "{message}");
+        assert!(matches!(rack.prove(&device), Finding::Unusable(why) if why.contains(says)), "{agent}");
+    }
+}
+
+/// What stands in our lists is all that there is to say of the programs that Debian ships: those that can be told *off*
+/// and say afterwards that it is so, and leave a node its power, say so of themselves.
+#[test]
+fn nothing_of_debian_calls_off_what_has_power() {
+    let Ok(programs) = fs::read_dir("/usr/sbin") else { return };
+    let names = programs.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(|name| name.starts_with("fence_")).collect();
+    let half = names.len().div_ceil(2).max(1);
+    thread::scope(|scope| {
+        for some in names.chunks(half) {
+            scope.spawn(|| some.iter().for_each(|name| is_what_we_take_it_for(name)));
+        }
+    });
+}
+
+fn is_what_we_take_it_for(name: &str) {
+    let Ok(asked) = Command::new(format!("/usr/sbin/{name}")).args(["-o", "metadata"]).output() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&asked.stdout);
+    let has = |action: &str| text.contains(&format!("<action name=\"{action}\""));
+    // What is no agent, or cannot describe itself, is of no use.
+    if !text.contains("<resource-agent") {
+        return;
+    }
+    let agent = device(name, &[]);
+    let (proves, leaves_power) = (agent.no_proof().is_none(), text.contains("automatic=\"1\""));
+    assert!(!(leaves_power && proves) || agent.shuts_out(), "{name} leaves a node its power");
+    assert!(!proves || has("off") && has("status"), "{name} cannot switch off, or say so");
 }

@@ -217,6 +217,10 @@ codes! {
     ImpossibleGuard "impossible-guard" Error;
     /// A guard that waits for proof nobody can give.
     NoFencing "no-fencing" Warning;
+    /// A device of which nothing follows when it says that a node is off.
+    ProvesNothing "proves-nothing" Error;
+    /// A program for tests, which switches nothing off.
+    OnlyForTests "only-for-tests" Warning;
     /// A node counts on its watchdog, and has none.
     NoWatchdog "no-watchdog" Error;
     /// A node counts on its watchdog, and nobody says that it is never paused.

@@ -14,9 +14,6 @@ use crate::{BootId, Duration, Epoch, NodeName, ResourceName, Value};
 pub const FENCE_PROGRAM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// Where they put the plug-ins of cluster-glue.
 pub const FENCE_PLUGIN_FOLDER: &str = "/usr/lib/stonith/plugins/external";
-/// Programs of fence-agents that take a node's reservation of a disk, or its port of a storage network, and not its power.
-pub const SHUTTING_OUT: [&str; 5] =
-    ["fence_scsi", "fence_mpath", "fence_brocade", "fence_sanbox2", "fence_cisco_mds"];
 /// Most devices that one node can have, all levels together.
 pub const FENCE_DEVICES_MAX: usize = 16;
 
@@ -69,13 +66,6 @@ impl FenceDevice {
         self.agent == FenceAgent::Watchdog
     }
 
-    /// Whether it leaves a node its power, and only shuts it out from a storage that all share. The node has to be let
-    /// in again when it boots.
-    #[must_use]
-    pub fn shuts_out(&self) -> bool {
-        matches!(&self.agent, FenceAgent::Program(name) if SHUTTING_OUT.contains(&name.as_str()))
-    }
-
     /// Whether a node that it switched off gets power back only from somebody who tells it so.
     #[must_use]
     pub fn has_power(&self) -> bool {
@@ -86,7 +76,8 @@ impl FenceDevice {
     /// watchdog of its own tells nobody.
     #[must_use]
     pub fn prove_off(level: &[FenceDevice]) -> bool {
-        !level.iter().any(FenceDevice::is_watchdog) && !level.iter().all(FenceDevice::shuts_out)
+        !level.iter().any(|device| device.is_watchdog() || device.no_proof().is_some())
+            && !level.iter().all(FenceDevice::shuts_out)
     }
 
     /// Its agent, with the outlet if one is written, for people.

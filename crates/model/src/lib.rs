@@ -21,6 +21,7 @@ mod ping;
 mod plan;
 mod plant;
 pub mod policy;
+mod proof;
 mod reason;
 mod spec;
 mod status;
@@ -35,7 +36,7 @@ pub use disk::DISK_USE_MAX;
 pub use fence::{
     AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent,
     FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent,
-    OffOrder, Power, SHUTTING_OUT, WhyOff, longest_fence, voters_left,
+    OffOrder, Power, WhyOff, longest_fence, voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;
@@ -47,6 +48,7 @@ pub use limits::*;
 pub use order::{Act, Activity, FromExecutor, Inventory, Order, OrderId, Report, ToExecutor};
 pub use ping::{Fewer, PingChange, PingFacts, PingOrder, PingSpec, Reach};
 pub use plan::{Plan, Step, StepAction};
+pub use proof::NoProof;
 pub use reason::{Ended, Reason, Refusal};
 pub use spec::{
     ClusterSpec, FAILOVERS, FAILOVERS_OF_CLUSTER, GroupSpec, Guard, Link, LinkAddress, LinkKind,

@@ -10,7 +10,7 @@ use std::{
 
 use heart_model::{Duration, FenceDevice, ParameterInfo};
 
-use crate::ocf::metadata;
+use crate::ocf::metadata::{self, Other};
 
 /// Most descriptions that are kept; beyond, all are asked for anew.
 const DESCRIPTIONS_MAX: usize = 64;
@@ -28,6 +28,8 @@ pub(super) struct Description {
     pub(super) parameters: Arc<[ParameterInfo]>,
     /// How many seconds it says that switching off takes.
     off: Option<u64>,
+    /// It says that it cuts nodes off from a fabric, and leaves them their power.
+    pub(super) of_fabric: bool,
 }
 
 impl Description {
@@ -41,6 +43,12 @@ impl Description {
         };
         let sum: u64 = TIMES.into_iter().filter_map(of).sum();
         Duration::from_secs(sum.max(self.off.unwrap_or_default().min(SECONDS_MAX)))
+    }
+}
+
+impl From<Other> for Description {
+    fn from(said: Other) -> Description {
+        Description { parameters: said.parameters.into(), off: said.takes, of_fabric: said.automatic }
     }
 }
 
@@ -62,9 +70,9 @@ impl Descriptions {
         {
             return Ok(description);
         }
-        let (parameters, off) =
+        let said =
             metadata::read_other(&ask()?, "off").map_err(|why| format!("{}: {why}", path.display()))?;
-        let description = Description { parameters: parameters.into(), off };
+        let description = Description::from(said);
         if let Some(written) = written {
             let mut all = self.0.lock().expect("no holder of this lock can panic");
             if all.len() >= DESCRIPTIONS_MAX {
@@ -88,8 +96,7 @@ mod tests {
         let parameters: String = parameters.iter().map(one).collect();
         let actions = format!("<actions><action name=\"off\" timeout=\"{off}\"/></actions>");
         let text = format!("<resource-agent><parameters>{parameters}</parameters>{actions}</resource-agent>");
-        let (parameters, off) = metadata::read_other(&text, "off").unwrap();
-        Description { parameters: parameters.into(), off }
+        metadata::read_other(&text, "off").unwrap().into()
     }
 
     #[test]

@@ -35,7 +35,7 @@ const GLUE_PATH: &str = "/usr/share/cluster-glue";
 /// What makes the helper by which plug-ins say why something failed say it to us, and not to a log of its own.
 const GLUE_SAYS: [(&str, &str); 3] =
     [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
-/// How long an agent may take to describe itself, if that is only about how long it takes.
+/// How long an agent may take to describe itself, if nothing of that is needed to use it.
 const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 /// What only we say.
 const OURS: [&str; 3] = ["action", "option", "nodename"];
@@ -100,6 +100,10 @@ impl<'a> Switch<'a> {
         descriptions: &Descriptions,
         cancel: &'a Bell,
     ) -> Result<Switch<'a>, String> {
+        if let Some(no_proof) = device.no_proof() {
+            let (does, instead) = (no_proof.does, no_proof.instead);
+            return Err(format!("{} cannot prove that {node} is off: it {does}; {instead}", device.agent));
+        }
         let program = find(&device.agent, places)?;
         let (told, secrets, left) = (Told::Lines(String::new()), Vec::new(), device.timeout);
         let mut switch = Switch { device, node, cancel, program, told, secrets, given: left, left };
@@ -277,12 +281,19 @@ impl<'a> Switch<'a> {
         let parameters = &self.device.parameters;
         let has_outlet = FenceDevice::OUTLET.iter().any(|name| parameters.contains_key(*name));
         let needed = !has_outlet || parameters.keys().any(|name| name.ends_with("_file"));
-        let description = match (needed, self.device.timeout_is_least) {
-            (true, _) => self.description(descriptions, self.left)?,
+        let description = if needed {
+            self.description(descriptions, self.left)?
+        } else {
             // It can do without, as it could if it said nothing of that.
-            (false, true) => self.description(descriptions, DESCRIBE_MAX).unwrap_or_default(),
-            (false, false) => Description::default(),
+            self.description(descriptions, DESCRIBE_MAX).unwrap_or_default()
         };
+        if description.of_fabric && !self.device.shuts_out() {
+            return Err(format!(
+                "{} says of itself that it cuts a node off from a fabric and leaves it its power, and from what is not \
+                 known: nothing would be proven. Use a device that cuts {}'s power",
+                self.device.agent, self.node
+            ));
+        }
         if self.device.timeout_is_least {
             let more = description.takes(self.device).min(self.device.longest()).saturating_sub(self.given);
             (self.given, self.left) = (self.given + more, self.left + more);

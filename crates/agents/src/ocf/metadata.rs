@@ -25,14 +25,25 @@ pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
     })
 }
 
-/// What somebody else's agent can be told that describes itself in the same words, such as a fence agent; and how many
-/// seconds it says that one action of it takes.
-pub(crate) fn read_other(text: &str, action: &str) -> Result<(Vec<ParameterInfo>, Option<u64>), String> {
+/// What somebody else's agent says of itself that describes itself in the same words, such as a fence agent.
+pub(crate) struct Other {
+    /// What it can be told.
+    pub parameters: Vec<ParameterInfo>,
+    /// How many seconds it says that the action takes which was asked for.
+    pub takes: Option<u64>,
+    /// Nodes do an action of it by themselves when they start. Fence agents say so that cut a node off from a fabric,
+    /// such as a network of disks, and leave it its power.
+    pub automatic: bool,
+}
+
+/// Reads what a fence agent says of itself, and of one action.
+pub(crate) fn read_other(text: &str, action: &str) -> Result<Other, String> {
     let document = parse(text)?;
     let root = document.root_element();
     let timeouts = actions(root).filter(|node| node.attribute("name") == Some(action));
-    let longest = timeouts.filter_map(|node| seconds(node.attribute("timeout")?)).max();
-    Ok((parameters(root), longest))
+    let takes = timeouts.filter_map(|node| seconds(node.attribute("timeout")?)).max();
+    let automatic = actions(root).any(|node| node.attribute("automatic") == Some("1"));
+    Ok(Other { parameters: parameters(root), takes, automatic })
 }
 
 /// Reads a number of seconds, with or without its unit; nothing else is written in descriptions.
@@ -154,7 +165,18 @@ mod tests {
             ("<action name=\"off\"/>", None),
         ] {
             let text = format!("<resource-agent><actions>{actions}</actions></resource-agent>");
-            assert_eq!(read_other(&text, "off").unwrap().1, takes, "{actions}");
+            assert_eq!(read_other(&text, "off").unwrap().takes, takes, "{actions}");
+        }
+    }
+
+    #[test]
+    fn who_cuts_nodes_off_from_a_fabric_says_so() {
+        for (actions, automatic) in [
+            ("<action name=\"on\" on_target=\"1\" automatic=\"1\"/><action name=\"off\"/>", true),
+            ("<action name=\"on\" automatic=\"0\"/><action name=\"off\"/>", false),
+        ] {
+            let text = format!("<resource-agent><actions>{actions}</actions></resource-agent>");
+            assert_eq!(read_other(&text, "off").unwrap().automatic, automatic, "{actions}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use heart_model::{
     Duration, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAgent, FenceDevice, Guard,
-    SHUTTING_OUT, Timing, Value as Model,
+    Timing, Value as Model,
 };
 
 use super::{length, missing_key, watchdog};
@@ -33,6 +33,8 @@ const OURS: &[(&str, &str)] = &[
     ("PATH", "programs are looked for in the system's folders: remove it"),
     ("LC_ALL", "agents speak English to us: remove it"),
 ];
+/// The program of fence-agents that only plays a device.
+const FOR_TESTS: &str = "fence_dummy";
 /// What `fence` takes.
 const TAKES: &str = "a table such as { agent = \"fence_ipmilan\", ip = \"10.2.0.1\" }, or a list of levels";
 /// What a parameter takes.
@@ -126,7 +128,7 @@ pub(super) fn is_watchdog(table: &Table) -> bool {
 /// Whether this only shuts a node out from storage.
 fn shuts_out(table: &Table) -> bool {
     let agent = table.get("agent").map(|entry| &entry.value.kind);
-    matches!(agent, Some(Kind::Text(text)) if SHUTTING_OUT.contains(&text.as_str()))
+    matches!(agent, Some(Kind::Text(text)) if FenceAgent::parse(text).is_ok_and(|agent| agent.shuts_out()))
 }
 
 /// Whether somebody else can have the node switched off: its own watchdog settles nothing between two nodes, as each
@@ -168,7 +170,34 @@ fn device(
     }
     let agent = written.and_then(|written| agent(&written, environment, mistakes));
     let parameters = parameters(&rest, agent.as_ref(), environment, mistakes);
-    Some(FenceDevice { agent: agent?, parameters, delay, timeout, timeout_is_least })
+    let device = FenceDevice { agent: agent?, parameters, delay, timeout, timeout_is_least };
+    proof(&device, table, mistakes);
+    Some(device)
+}
+
+/// What an agent calls *off* need not be a proof that a node does nothing any more.
+fn proof(device: &FenceDevice, table: &Table, mistakes: &mut Vec<Mistake>) {
+    let Some(written) = table.get("agent") else { return };
+    let name = device.agent.to_string();
+    if let Some(no_proof) = device.no_proof() {
+        let at = no_proof.parameter.and_then(|parameter| table.get(parameter)).unwrap_or(written);
+        mistakes.push(
+            Mistake::at(
+                Code::ProvesNothing,
+                at.value.span,
+                format!("`{name}` cannot prove that a node is off"),
+            )
+            .label(format!("it {}", no_proof.does))
+            .hint(no_proof.instead),
+        );
+    }
+    if name == FOR_TESTS {
+        mistakes.push(
+            Mistake::at(Code::OnlyForTests, written.value.span, format!("`{name}` switches nothing off"))
+                .label("it keeps what it is told in a file")
+                .hint("two nodes may run the same thing with it: use it where nothing can be lost"),
+        );
+    }
 }
 
 fn agent(
