@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, fchown, lchown},
+    os::unix::fs::{MetadataExt, chown, fchown},
     path::Path,
 };
 
@@ -60,7 +60,7 @@ impl User {
     /// Gives the user a directory and the files that are directly in it.
     ///
     /// The user could write in it before, and may have been misled: what is a link, or has another name
-    /// elsewhere, stays as it is.
+    /// elsewhere, stays as it is. The directory may itself be behind a link: the user could not write beside it.
     ///
     /// # Errors
     /// What the file system says.
@@ -81,7 +81,7 @@ impl User {
                 fchown(&file, Some(self.uid), Some(self.gid))?;
             }
         }
-        lchown(folder, Some(self.uid), Some(self.gid))
+        chown(folder, Some(self.uid), Some(self.gid))
     }
 
     /// Has this process, which has one thread still, become the user for good: with these capabilities
@@ -124,6 +124,10 @@ mod tests {
         assert_eq!(owner(&outside), 0);
         assert_eq!(owner(&state.join("journal")), 59_694);
         assert_eq!(owner(&state), 59_694);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&state, &link).unwrap();
+        User { uid: 59_695, gid: 59_695 }.own(&link).unwrap();
+        assert_eq!(owner(&state), 59_695, "a link that who runs Heart put in its place");
     }
 
     #[test]
