@@ -7,6 +7,7 @@ use heart_node::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     rc::Rc,
 };
 
@@ -149,6 +150,8 @@ pub struct World {
     queue: Queue,
     /// Where a datagram is opened.
     opened: Vec<u8>,
+    /// What the pulse of a step says: one list, as each entry has the room of a datagram.
+    pulse_actions: Vec<PulseAction>,
     /// All that can be granted: what the file says later changes nothing of that.
     pub(crate) grantable: Rc<[ResourceName]>,
     pub(crate) cut: BTreeSet<(usize, usize)>,
@@ -215,6 +218,7 @@ impl World {
             machines,
             queue: Queue::default(),
             opened: Vec::new(),
+            pulse_actions: Vec::new(),
             grantable: settings.spec.grantable().into_keys().collect(),
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -256,7 +260,7 @@ impl World {
 
     /// What happened since the last call, a line each.
     pub fn take_story(&mut self) -> Vec<String> {
-        ::core::mem::take(&mut self.told)
+        mem::take(&mut self.told)
     }
 
     pub(crate) fn tell(&mut self, line: impl AsRef<str>) {
@@ -295,7 +299,7 @@ impl World {
                 return Err(Broken { at: self.now, what: "the world does not come to rest".into() });
             }
             match next {
-                Next::Pulse(node) => self.step_pulse(node, PulseEvent::Wake)?,
+                Next::Pulse(node) => self.step_pulse(node, PulseEvent::Wake),
                 Next::Core(node) => self.step_core(node, CoreEvent::Wake)?,
                 Next::Queued => {
                     let happening = self.queue.pop().expect("it was the next");
@@ -338,15 +342,16 @@ impl World {
                     self.push(at, Happening::Datagram { to, link, bytes });
                     return Ok(());
                 }
-                self.arrive(to, link, &bytes)
+                self.arrive(to, link, &bytes);
+                Ok(())
             }
-            Happening::Poke { node } => match self.postpone(node, |machine| machine.pulse_stalled_until) {
-                Some(at) => {
-                    self.push(at, Happening::Poke { node });
-                    Ok(())
+            Happening::Poke { node } => {
+                match self.postpone(node, |machine| machine.pulse_stalled_until) {
+                    Some(at) => self.push(at, Happening::Poke { node }),
+                    None => self.step_pulse(node, PulseEvent::Poke),
                 }
-                None => self.step_pulse(node, PulseEvent::Poke),
-            },
+                Ok(())
+            }
             Happening::Core { node, boots, life, event } => {
                 // What the executor says outlives the core that it was said to.
                 let same = self.machines[node].lives == life || matches!(event, CoreEvent::Executor(_));
@@ -402,13 +407,12 @@ impl World {
     }
 
     /// A datagram is opened in place, and others get the same one.
-    fn arrive(&mut self, to: usize, link: usize, bytes: &[u8]) -> Result<(), Broken> {
-        let mut opened = ::core::mem::take(&mut self.opened);
+    fn arrive(&mut self, to: usize, link: usize, bytes: &[u8]) {
+        let mut opened = mem::take(&mut self.opened);
         opened.clear();
         opened.extend_from_slice(bytes);
-        let done = self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
+        self.step_pulse(to, PulseEvent::Datagram { link, bytes: &mut opened });
         self.opened = opened;
-        done
     }
 
     /// When a machine that stands still can take an event.
@@ -417,41 +421,42 @@ impl World {
         Some(machine.frozen_until.max(more(machine))).filter(|&at| at > self.now)
     }
 
-    fn step_pulse(&mut self, node: usize, event: PulseEvent<'_>) -> Result<(), Broken> {
+    fn step_pulse(&mut self, node: usize, event: PulseEvent<'_>) {
         let machine = &mut self.machines[node];
         let local = machine.now(self.now);
-        let Some(pulse) = &mut machine.pulse else { return Ok(()) };
-        let mut actions = Vec::new();
+        let Some(pulse) = &mut machine.pulse else { return };
+        let mut actions = mem::take(&mut self.pulse_actions);
         pulse.step(local, &machine.board, event, &mut actions);
-        for action in actions {
-            self.perform_pulse(node, action)?;
+        for action in &actions {
+            self.perform_pulse(node, action);
         }
-        Ok(())
+        actions.clear();
+        self.pulse_actions = actions;
     }
 
-    fn perform_pulse(&mut self, node: usize, action: PulseAction) -> Result<(), Broken> {
+    fn perform_pulse(&mut self, node: usize, action: &PulseAction) {
         match action {
             PulseAction::Beat { link, datagram } => {
                 let bytes: Rc<[u8]> = datagram.bytes().into();
                 for slot in 0..self.by_slot[node].len() {
                     if self.machines[node].pulse.as_ref().is_some_and(|pulse| pulse.sends_to(slot)) {
-                        self.transmit(node, self.by_slot[node][slot], link, &bytes);
+                        self.transmit(node, self.by_slot[node][slot], *link, &bytes);
                     }
                 }
             }
-            PulseAction::Forward { to, datagram } => self.transmit_all(node, to, datagram.bytes()),
+            PulseAction::Forward { to, datagram } => self.transmit_all(node, *to, datagram.bytes()),
             PulseAction::Deliver { from, boot, body } => {
-                self.tell_core(node, CoreEvent::Segment { from, boot, bytes: body.bytes().to_vec() });
+                let bytes = body.bytes().to_vec();
+                self.tell_core(node, CoreEvent::Segment { from: *from, boot: *boot, bytes });
             }
-            PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(sighting)),
+            PulseAction::Sight(sighting) => self.tell_core(node, CoreEvent::Sight(*sighting)),
             PulseAction::Lease if !self.settings.restless => {}
             PulseAction::Lease | PulseAction::Backed => self.tell_core(node, CoreEvent::Wake),
             PulseAction::WakeAt(at) => {
                 let machine = &mut self.machines[node];
-                machine.pulse_wake = machine.when(self.now, at).max(self.now + WAIT_MIN);
+                machine.pulse_wake = machine.when(self.now, *at).max(self.now + WAIT_MIN);
             }
         }
-        Ok(())
     }
 
     /// From one process of a node to another: a few microseconds.
