@@ -123,6 +123,7 @@ fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
         act: FenceAct::Off,
         right: FenceRight::Agreed,
         hesitation: Duration::ZERO,
+        addresses: Vec::new(),
     }
 }
 

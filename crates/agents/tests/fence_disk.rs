@@ -76,6 +76,7 @@ impl Scene {
             act: heart_model::FenceAct::Off,
             right: FenceRight::Agreed,
             hesitation: Duration::ZERO,
+            addresses: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod core;
 pub mod disk;
+mod echo;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;

@@ -469,6 +469,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         act: heart_model::FenceAct::Off,
         right: FenceRight::Agreed,
         hesitation: Duration::ZERO,
+        addresses: Vec::new(),
     }
 }
 

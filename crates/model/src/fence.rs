@@ -5,7 +5,7 @@
 //! again, that it is off (SAFETY rule 11).
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{BootId, Duration, Epoch, NodeName, ResourceName, Value};
@@ -272,6 +272,10 @@ pub struct FenceOrder {
     /// should not be hit by both.
     #[serde(default)]
     pub hesitation: Duration,
+    /// Its own addresses, which do not answer any more once it is off (SAFETY rule 11); none where it may have booted
+    /// again by the time that this can be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 /// By which right a node is switched off.

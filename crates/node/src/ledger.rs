@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub use entry::{Change, Entry, NewGrant, VERSION, read, write};
 pub use eras::{Forced, Without};
 pub use fencing::{FenceLedger, Fencing};
-pub(crate) use fencing::{attempts_max, devices};
+pub(crate) use fencing::{addresses, attempts_max, devices};
 pub use holds::{Failovers, Hold, Losses};
 pub use timeline::{Happened, TIMELINE_MAX, What};
 
@@ -214,7 +214,7 @@ impl Ledger {
             }
             Change::Fenced { node, boot, attempt, outcome } => self.fenced(node, *boot, *attempt, outcome),
             Change::ConfirmOff { node, boot, .. } => self.confirm_off(node, *boot),
-            Change::FenceAgain { node } => self.fence_again(node),
+            Change::FenceAgain { node, .. } => self.fence_again(node),
             Change::OrderOff { node, order } => self.order_off(node, order),
             Change::WithdrawOff { node, boot, .. } => self.withdraw_off(node, *boot),
             Change::OrderOn { node, .. } => self.order_on(node),

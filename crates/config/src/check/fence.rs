@@ -33,6 +33,8 @@ const OURS: &[(&str, &str)] = &[
     ("PATH", "programs are looked for in the system's folders: remove it"),
     ("LC_ALL", "agents speak English to us: remove it"),
 ];
+/// What others call a person who answers for it that a node is off.
+const MANUAL: [&str; 2] = ["manual", "meatware"];
 /// The program of fence-agents that only plays a device.
 const FOR_TESTS: &str = "fence_dummy";
 /// What `fence` takes.
@@ -209,6 +211,10 @@ fn agent(
         let text = cut(&written.value, 60);
         let way_out = match written.value.strip_prefix("stonith:") {
             Some(name) => format!("write its name alone: \"{}\"", cut(name, 60)),
+            None if MANUAL.contains(&written.value.as_str()) => "leave it out: what waits for proof that a node is off \
+                 goes on as soon as a person says so, `heart confirm-off NODE`, whatever else is configured; who said it \
+                 and when is in the log"
+                .into(),
             None => "it is called as its program is: \"fence_ipmilan\", \"fence_apc_snmp\"; plug-ins of \
                  cluster-glue are \"external/ipmi\" and their like; a disk that all nodes share is \"disk\""
                 .into(),

@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     channel::{Channel, Incoming},
+    echo::Sockets,
     rights::{self, User},
     setup::{Running, Setup},
     sys,
@@ -146,8 +147,8 @@ fn members(setup: &Setup) -> Vec<Member> {
 }
 
 /// Gives up the rights that the core does not need, once it has what takes them, and stays in memory with the rest.
-fn prepare() -> pings::Sockets {
-    let sockets = pings::Sockets::open();
+fn prepare() -> Sockets {
+    let sockets = Sockets::open();
     if let Err(error) = User::of_core().become_user(rights::OF_CORE) {
         tracing::warn!("the core keeps root's rights, which it does not need: {error}");
     }

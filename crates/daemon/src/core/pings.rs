@@ -6,8 +6,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
@@ -22,15 +21,9 @@ use heart_agents::{
     wait::{self, Bell},
 };
 use heart_model::{Moment, PingChange, PingOrder};
-use heart_node::{
-    echo::{self, ANSWER_MAX, Family},
-    pinger::{Action, Event, Pinger},
-};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recvfrom, sendto, socket_with,
-};
+use heart_node::pinger::{Action, Event, Pinger};
 
-use crate::sys;
+use crate::echo::{Mark, Sockets};
 
 /// Orders and findings that wait for somebody; the core gives one order a second.
 const QUEUE: usize = 64;
@@ -57,105 +50,16 @@ impl Pings {
     }
 }
 
-/// The sockets, each if the kernel gives one.
-pub(super) struct Sockets {
-    all: Vec<Socket>,
-    /// Why there is none of a family.
-    refused: Vec<String>,
-}
-
-struct Socket {
-    fd: OwnedFd,
-    family: Family,
-    /// It hands over the header of IPv4 too.
-    is_raw: bool,
-}
-
-impl Sockets {
-    /// Opens what is needed, as long as this process may: nothing is sent before a target is configured.
-    pub(super) fn open() -> Sockets {
-        let mut sockets = Sockets { all: Vec::new(), refused: Vec::new() };
-        for family in [Family::Four, Family::Six] {
-            match Socket::open(family) {
-                Ok(socket) => sockets.all.push(socket),
-                Err(error) => sockets.refused.push(error.to_string()),
-            }
-        }
-        sockets
-    }
-
-    fn of(&self, host: IpAddr) -> Option<&Socket> {
-        let family = if host.is_ipv4() { Family::Four } else { Family::Six };
-        self.all.iter().find(|socket| socket.family == family)
-    }
-}
-
-impl Socket {
-    /// The kernel's own socket for pings, which hears nothing but answers to its requests, where
-    /// `net.ipv4.ping_group_range` allows that; a raw one otherwise.
-    fn open(family: Family) -> io::Result<Socket> {
-        let (domain, protocol) = match family {
-            Family::Four => (AddressFamily::INET, ipproto::ICMP),
-            Family::Six => (AddressFamily::INET6, ipproto::ICMPV6),
-        };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let open = |kind| socket_with(domain, kind, flags, Some(protocol));
-        if let Ok(fd) = open(SocketType::DGRAM) {
-            return Ok(Socket { fd, family, is_raw: false });
-        }
-        let fd = open(SocketType::RAW)?;
-        sys::only_echo_answers(fd.as_raw_fd(), family == Family::Six)?;
-        Ok(Socket { fd, family, is_raw: true })
-    }
-
-    fn ask(&self, host: IpAddr, identifier: u16, cookie: u64, sequence: u16) {
-        let request = echo::request(self.family, identifier, cookie, sequence);
-        // That it cannot be sent, because there is no route or no room, is as good as no answer.
-        sendto(&self.fd, &request, SendFlags::empty(), &SocketAddr::new(host, 0)).ok();
-    }
-
-    /// What the next datagram answers, or nothing if it is no answer.
-    ///
-    /// # Errors
-    /// When there is no datagram.
-    fn hear(&self, cookie: u64) -> io::Result<Option<(IpAddr, u16)>> {
-        let mut buffer = [0; ANSWER_MAX];
-        let (length, _, from) = recvfrom(&self.fd, &mut buffer[..], RecvFlags::empty())?;
-        let from = from.and_then(|from| SocketAddr::try_from(from).ok()).map(|from| from.ip());
-        let has_header = self.is_raw && self.family == Family::Four;
-        let sequence = echo::answer(self.family, has_header, cookie, &buffer[..length]);
-        Ok(from.map(plain).zip(sequence))
-    }
-}
-
-/// An address of IPv4 in the clothes of IPv6 is one of IPv4.
-fn plain(host: IpAddr) -> IpAddr {
-    match host {
-        IpAddr::V4(_) => host,
-        IpAddr::V6(six) => six.to_ipv4_mapped().map_or(IpAddr::V6(six), |four: Ipv4Addr| IpAddr::V4(four)),
-    }
-}
-
 /// Starts the thread; `bell` rings when something was found out.
 ///
 /// # Errors
 /// When the kernel gives no chance, no bell or no thread.
 pub(super) fn start(sockets: Sockets, bell: Arc<Bell>) -> anyhow::Result<Pings> {
-    let mut drawn = [0; 10];
-    getrandom::fill(&mut drawn).context("cannot draw a number for pings")?;
-    let [high, low, cookie @ ..] = drawn;
+    let mark = Mark::draw().context("cannot draw a number for pings")?;
     let wake = Arc::new(Bell::new()?);
     let (orders, wanted) = sync_channel(QUEUE);
     let (say, changes) = sync_channel(QUEUE);
-    let thread = Thread {
-        sockets,
-        identifier: u16::from_be_bytes([high, low]),
-        cookie: u64::from_be_bytes(cookie),
-        wanted,
-        say,
-        wake: Arc::clone(&wake),
-        bell,
-    };
+    let thread = Thread { sockets, mark, wanted, say, wake: Arc::clone(&wake), bell };
     let name = thread::Builder::new().name("pings".into());
     name.spawn(move || thread.run()).context("cannot start a thread that pings")?;
     Ok(Pings { changes, orders, wake })
@@ -163,8 +67,7 @@ pub(super) fn start(sockets: Sockets, bell: Arc<Bell>) -> anyhow::Result<Pings> 
 
 struct Thread {
     sockets: Sockets,
-    identifier: u16,
-    cookie: u64,
+    mark: Mark,
     wanted: Receiver<PingOrder>,
     say: SyncSender<PingChange>,
     wake: Arc<Bell>,
@@ -208,7 +111,7 @@ impl Thread {
         let mut events = Vec::new();
         for socket in &self.sockets.all {
             for _ in 0..ANSWERS_MAX {
-                match socket.hear(self.cookie) {
+                match socket.hear(self.mark) {
                     Ok(Some((host, sequence))) => events.push(Event::Answer { host, sequence }),
                     Ok(None) => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -232,7 +135,7 @@ impl Thread {
             match action {
                 Action::Ask { host, sequence } => {
                     let socket = self.sockets.of(host);
-                    socket.into_iter().for_each(|one| one.ask(host, self.identifier, self.cookie, sequence));
+                    socket.into_iter().for_each(|one| one.ask(host, self.mark, sequence));
                 }
                 // Without a socket nothing is found out.
                 Action::Tell(_) if self.sockets.all.is_empty() => {}
@@ -254,7 +157,10 @@ impl Thread {
 mod tests {
     use super::*;
     use heart_model::{Name, PingSpec};
-    use std::{collections::BTreeMap, net::Ipv6Addr};
+    use std::{
+        collections::BTreeMap,
+        net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    };
 
     /// The loopback answers; an address that was never given away does not.
     #[test]

@@ -188,6 +188,7 @@ mod tests {
             act: FenceAct::Off,
             right: FenceRight::Agreed,
             hesitation: Duration::ZERO,
+            addresses: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@ mod attempts;
 mod crew;
 mod proofs;
 mod records;
+mod silence;
 mod slow;
 mod terms;
 mod tie_breaks;
@@ -241,7 +242,8 @@ impl Executor {
                 FenceRight::Agreed => !lease::remaining(&*right).is_zero(),
                 FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
             };
-            users.attempt(|| fencing.carry_out(order, cancel, &has_right))
+            let outcome = users.attempt(|| fencing.carry_out(order, cancel, &has_right));
+            silence::compared(order, outcome, cancel)
         };
         let prove =
             move |proof: &FenceProof, cancel: &Bell| proving.prove(&proof.device, &proof.node, cancel);

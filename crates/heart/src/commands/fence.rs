@@ -27,8 +27,8 @@ const TEST_MAX: Duration = Duration::from_secs(900);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A lost node is switched off by itself when something it ran may be started elsewhere only then. When \
-no device can prove that it is off, that is given up after some attempts, and `heart status` says \
-so: this begins them anew. It also switches off a lost node that nothing waits for.
+no device can prove that it is off, the next attempts follow after some minutes, and `heart status` \
+says so: this begins them at once. It also switches off a lost node that nothing waits for.
 
 A node that is heard is switched off with --anyway alone: what it runs ends as in a power cut, and \
 goes on elsewhere. `heart standby NODE` empties it in an orderly way before. It is done only if the \

@@ -229,7 +229,12 @@ fn of_fencing(change: &Change) -> String {
         }
         Change::Fenced { node, outcome: FenceOutcome::On, .. } => format!("{node} has power"),
         Change::ConfirmOff { node, who, .. } => format!("{who} says that {node} is off"),
-        Change::FenceAgain { node } => format!("somebody asked to try again to switch {node} off"),
+        Change::FenceAgain { node, who: Some(who) } => {
+            format!("{who} wants it tried again to switch {node} off")
+        }
+        Change::FenceAgain { node, who: None } => {
+            format!("it is tried again to switch {node} off, as some time has passed")
+        }
         Change::OrderOff { node, order } => {
             let then = if order.reboot { ", and to boot again" } else { "" };
             match &order.why {

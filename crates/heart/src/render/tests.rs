@@ -422,7 +422,7 @@ fn the_log_of_a_node_that_is_switched_off() {
         ended(1, FenceOutcome::Failed { message: "fence_ipmilan: no answer from 10.2.0.1".into() }),
         fence(2),
         ended(2, FenceOutcome::Off),
-        Change::FenceAgain { node: ada() },
+        Change::FenceAgain { node: ada(), who: None },
         Change::ConfirmOff { node: ada(), boot, who: "eve".into() },
         Change::OrderOff { node: bob(), order: order(WhyOff::Asked { who: "eve".into() }, true) },
         Change::TakeOver { node: bob(), session: session(), grants: Vec::new() },

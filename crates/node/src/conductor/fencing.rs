@@ -3,7 +3,8 @@
 //! Only what has to be: a node is fenced when something waits for the proof that it is off, and never while it is
 //! heard. One node has the right to do it at a time, agreed on before (SAFETY rule 12); it tells how that ended. Each
 //! attempt takes the next level of devices, and each round over all levels another node, as the way to a device may be
-//! what is broken. After [`ROUNDS_MAX`] rounds nothing is tried any more until a person asks for it.
+//! what is broken. After [`ROUNDS_MAX`] rounds that series is over, and the next one begins after a while, which grows:
+//! what is broken may be mended, and a device may count the log-ins that fail.
 
 use heart_model::{
     Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Inventory, Moment, NodeName,
@@ -19,6 +20,10 @@ use crate::{
 
 /// How long is waited after an attempt that proved nothing.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long is waited after a series of attempts that proved nothing; twice that after the next one, and so on.
+const AFRESH_AFTER: Duration = Duration::from_secs(60);
+/// Up to that.
+const AFRESH_MAX: Duration = Duration::from_secs(900);
 /// For how many lost-afters a node may be heard after a device said that it is off: what was on its way then is one.
 const SPEAKS_ON: u32 = 2;
 /// For how many lost-afters a node that is to be switched off may keep its vote: changes of who votes lie apart.
@@ -33,10 +38,29 @@ pub(super) struct Fences {
     gone: BTreeMap<NodeName, (u32, Moment)>,
     /// Since when so many attempts have failed.
     failed: BTreeMap<NodeName, (u32, Moment)>,
+    /// Series of attempts that proved nothing.
+    series: BTreeMap<NodeName, Series>,
     /// Since when a node is heard that is said to be off, by attempt.
     speaks: BTreeMap<NodeName, (u32, Moment)>,
     /// Since when a node that is to be switched off keeps its vote, by the number of the last attempt.
     votes: BTreeMap<NodeName, (u32, Moment)>,
+}
+
+/// A series of attempts that is over, and proved nothing.
+#[derive(Debug)]
+struct Series {
+    boot: BootId,
+    /// The number of its last attempt.
+    last: u32,
+    over_since: Moment,
+    /// How many there were before it against this life.
+    before: u32,
+}
+
+/// How long is waited for the next series of attempts, when there were so many before the last.
+pub(crate) fn afresh_after(before: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(before).and_then(|times| AFRESH_AFTER.checked_mul(times));
+    doubled.unwrap_or(AFRESH_MAX).min(AFRESH_MAX)
 }
 
 /// Since when this number is known of a node; from now on, if it is new.
@@ -255,8 +279,11 @@ impl Conductor {
         if ordered && self.waits_for_vote(now, score, node, ledger.fence.attempts) {
             return None;
         }
-        if !(waits || ordered) || ledger.fence.off == Some(over.boot) || failures >= attempts_max(levels) {
+        if !(waits || ordered) || ledger.fence.off == Some(over.boot) || levels == 0 {
             return None;
+        }
+        if failures >= attempts_max(levels) {
+            return self.begin_afresh(now, node, over.boot, ledger.fence.attempts);
         }
         if failures > 0 {
             let at = since(&mut self.fences.failed, node, failures, now).after(AGAIN_AFTER);
@@ -274,6 +301,22 @@ impl Conductor {
             session,
             attempt: ledger.fence.attempts + 1,
         })
+    }
+
+    /// Begins the next series of attempts once its time has come.
+    fn begin_afresh(&mut self, now: Moment, node: &NodeName, boot: BootId, last: u32) -> Option<Change> {
+        let known = self.fences.series.get(node).filter(|series| series.boot == boot);
+        if known.is_none_or(|series| series.last != last) {
+            let before = known.map_or(0, |series| series.before + 1);
+            self.fences.series.insert(node.clone(), Series { boot, last, over_since: now, before });
+        }
+        let series = &self.fences.series[node];
+        let at = series.over_since.after(afresh_after(series.before));
+        if now.has_surely_reached(at) {
+            return Some(Change::FenceAgain { node: node.clone(), who: None });
+        }
+        self.wake_at(at);
+        None
     }
 
     /// Who makes an attempt of this round: the leader first, then the others in turn.

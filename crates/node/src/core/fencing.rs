@@ -11,7 +11,7 @@ use heart_model::{
 use super::{Action, Core, Message, Out};
 use crate::{
     board::Board,
-    ledger::{Fencing, devices},
+    ledger::{Fencing, addresses, devices},
     plant::{Bug, is_planted},
 };
 
@@ -109,6 +109,8 @@ impl Core {
                     )));
                     return;
                 }
+                let spec = self.ledger.spec.as_ref();
+                let addresses = spec.map(|spec| addresses(spec, node, &devices)).unwrap_or_default();
                 let order = FenceOrder {
                     node: node.clone(),
                     boot,
@@ -117,6 +119,7 @@ impl Core {
                     act: FenceAct::Off,
                     right: FenceRight::Agreed,
                     hesitation: Duration::ZERO,
+                    addresses,
                 };
                 out.actions.push(Action::Note(format!("switching {node} off, attempt {attempt}")));
                 out.actions.push(Action::Execute(ToExecutor::Fence(order)));

@@ -17,6 +17,7 @@ use super::{Action, Core, Message, OfHalf, Out};
 use crate::{
     agreement::{Agreement, RaftId, Ticket},
     board::{Board, flag},
+    conductor::fencing::afresh_after,
     half::{self, Blocked, Knowledge, Next, Sides},
     ledger::Ledger,
     plant::{Bug, is_planted},
@@ -51,10 +52,50 @@ struct Attempt {
     boot: BootId,
     /// The executor was told, and has not answered.
     under_way: bool,
+    /// In this series of attempts.
     failures: u32,
     failure: Option<String>,
     not_before: Option<Moment>,
+    /// This series is over, and the next one is waited for.
+    is_given_up: bool,
+    /// How many series there were before this one.
+    series: u32,
     off: bool,
+}
+
+impl Attempt {
+    fn new(boot: BootId, off: bool) -> Attempt {
+        Attempt {
+            boot,
+            under_way: false,
+            failures: 0,
+            failure: None,
+            not_before: None,
+            is_given_up: false,
+            series: 0,
+            off,
+        }
+    }
+
+    /// Whether the attempts of a series, so many, have all failed, and the next one is waited for.
+    fn is_given_up(&mut self, now: Moment, attempts_max: u32) -> bool {
+        if self.failures < attempts_max {
+            return false;
+        }
+        if !self.is_given_up {
+            (self.is_given_up, self.not_before) = (true, Some(now.after(afresh_after(self.series))));
+        }
+        let waits = self.not_before.is_some_and(|at| !now.has_surely_reached(at));
+        if !waits {
+            self.begin(self.series + 1);
+        }
+        waits
+    }
+
+    /// Begins a series.
+    fn begin(&mut self, series: u32) {
+        (self.series, self.failures, self.not_before, self.is_given_up) = (series, 0, None, false);
+    }
 }
 
 /// What another of this half was asked to keep still for.
@@ -134,7 +175,7 @@ pub(super) enum Stuck {
     Fresh,
     /// Nothing switches this node off that it could use.
     NoDevice(NodeName),
-    /// What switches this node off proved nothing, so often that nothing more is tried.
+    /// What switches this node off proved nothing, so often that nothing more is tried for some time.
     GivenUp(NodeName, String),
     /// The tie-break is not reached.
     NoTieBreak(String),
@@ -185,7 +226,7 @@ impl Half {
         let Some(attempt) = self.attempts.get_mut(node).filter(|attempt| attempt.failures > 0) else {
             return false;
         };
-        (attempt.failures, attempt.not_before) = (0, None);
+        attempt.begin(0);
         true
     }
 

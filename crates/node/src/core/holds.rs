@@ -4,37 +4,57 @@ use std::collections::BTreeMap;
 
 use heart_model::{Name, NodeName, ResourceName};
 
-use super::{Core, Response, requests::refused};
+use super::{Action, Core, Out, Response, requests::refused};
 use crate::ledger::{Change, Hold};
 
 impl Core {
     /// A sentence for everything that is held, with what to do.
     pub(super) fn view_of_holds(&self) -> Vec<String> {
+        self.all_held().into_iter().map(|(_, said)| said).collect()
+    }
+
+    /// Alerts people to what is held since the log has changed: each of it once, as long as it lasts.
+    pub(super) fn alert_to_holds(&mut self, out: &mut Out) {
+        let held = self.all_held();
+        for (name, said) in &held {
+            if !self.held_before.contains(name) {
+                out.actions.push(Action::Note(format!("alert: {said}")));
+            }
+        }
+        self.held_before = held.into_iter().map(|(name, _)| name).collect();
+    }
+
+    /// What is held, and what is said of it.
+    fn all_held(&self) -> Vec<(String, String)> {
         let mut said = Vec::new();
         if let Some(hold) = self.ledger.cluster_held(self.wall) {
             let times = times(hold.failovers);
             let until = self.until(&hold, "everything");
-            said.push(format!(
+            let all = format!(
                 "nodes were lost or services failed over {times} within an hour, so nothing is taken over by itself \
                  {until}; find the cause; `heart release` ends that"
-            ));
+            );
+            // No name of anything has a space.
+            said.push(("the whole cluster".to_owned(), all));
         } else {
             for (name, hold) in self.held_units() {
                 let times = times(hold.failovers);
                 let until = self.until(&hold, name);
-                said.push(format!(
+                let one = format!(
                     "{name} was taken over {times} within an hour, so it is not taken over again by itself {until}; find \
                      the cause; `heart release {name}` ends that"
-                ));
+                );
+                said.push((name.to_owned(), one));
             }
         }
         for (name, node) in &self.ledger.nodes {
             if let Some(until) = node.losses.quarantined(self.wall) {
                 let left = minutes(until.saturating_sub(self.wall));
-                said.push(format!(
+                let one = format!(
                     "{name} was lost several times within ten minutes, so it is avoided for {left}; `heart release \
                      {name}` ends that"
-                ));
+                );
+                said.push((format!("node {name}"), one));
             }
         }
         said

@@ -196,6 +196,8 @@ pub struct Core {
     duties: BTreeMap<NodeName, fencing::Duty>,
     switching: switching::Switching,
     shut_out: shut_out::ShutOut,
+    /// What was held when the log changed last, by name.
+    held_before: BTreeSet<String>,
     half: half::Half,
     watched: watched::Watched,
     proofs: proofs::Proofs,
@@ -264,6 +266,7 @@ impl Core {
             duties: BTreeMap::new(),
             switching: switching::Switching::default(),
             shut_out: shut_out::ShutOut::default(),
+            held_before: BTreeSet::new(),
             half: half::Half::default(),
             watched: watched::Watched::default(),
             proofs: proofs::Proofs::default(),
@@ -446,6 +449,7 @@ impl Core {
             if !applied {
                 return;
             }
+            self.alert_to_holds(out);
         }
     }
 

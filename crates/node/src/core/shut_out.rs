@@ -119,6 +119,7 @@ impl Core {
             act: FenceAct::On { other_levels: Vec::new() },
             right: FenceRight::Agreed,
             hesitation: Duration::ZERO,
+            addresses: Vec::new(),
         };
         out.actions.push(Action::Note("having this node let in to its storage".into()));
         out.actions.push(Action::Execute(ToExecutor::Fence(order)));

@@ -152,7 +152,8 @@ fn power_order(spec: &Spec, node: &NodeName, boot: BootId, attempt: u32) -> Opti
     let devices = levels.next()?;
     let act = FenceAct::On { other_levels: levels.collect() };
     let (right, hesitation) = (FenceRight::Agreed, Duration::ZERO);
-    Some(FenceOrder { node: node.clone(), boot, attempt, devices, act, right, hesitation })
+    let addresses = Vec::new();
+    Some(FenceOrder { node: node.clone(), boot, attempt, devices, act, right, hesitation, addresses })
 }
 
 fn no_power(node: &NodeName) -> String {
@@ -177,7 +178,8 @@ impl Core {
         match self.may_fence(node, wanted) {
             Err(answer) => return answer,
             Ok(true) => {
-                let change = Change::FenceAgain { node: node.clone() };
+                let who = Some(wanted.who.chars().take(WHO_MAX).collect());
+                let change = Change::FenceAgain { node: node.clone(), who };
                 return self.intend(change, format!("{node} is to be switched off"));
             }
             Ok(false) => {}
@@ -413,8 +415,8 @@ impl Core {
                 ordered.map(|why| format!("{node} is about to be switched off: {why}"))
             }
             None if failures > 0 => Some(format!(
-                "{node} may not be off{failed}; `heart fence {node}` tries again, `heart confirm-off {node}` says \
-                 that it is off for certain"
+                "{node} may not be off{failed}; that is tried again after some minutes. `heart fence {node}` tries at \
+                 once, `heart confirm-off {node}` says that it is off for certain"
             )),
             None => None,
         }

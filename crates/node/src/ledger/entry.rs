@@ -152,6 +152,9 @@ pub enum Change {
     FenceAgain {
         /// The node.
         node: NodeName,
+        /// Who asked for it; nobody, if it is done because some time has passed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
     },
     /// A node is to be switched off, whether it is heard or not.
     OrderOff {

@@ -8,6 +8,7 @@ use heart_model::{
     AfterFence, BootId, FenceDevice, FenceOutcome, Guard, NodeName, OffOrder, Session, Spec, WhyOff,
 };
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 use super::{Ledger, NodeLedger, failures::clip};
 use crate::plant::{Bug, is_planted};
@@ -23,6 +24,14 @@ pub(crate) fn attempts_max(levels: usize) -> u32 {
 /// What can switch a node off, level by level.
 pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevice>] {
     spec.nodes.get(node).map_or(&[], |node| &node.fence)
+}
+
+/// What does not answer any more once these devices have switched a node off: its addresses, unless a disk is one of
+/// them, as who is told by that resets itself and boots.
+pub(crate) fn addresses(spec: &Spec, node: &NodeName, level: &[FenceDevice]) -> Vec<IpAddr> {
+    let boots = level.iter().any(|device| device.disk().is_some());
+    let known = spec.nodes.get(node).filter(|_| !boots);
+    known.map(|node| node.addresses.iter().map(|one| one.0).collect()).unwrap_or_default()
 }
 
 /// A right to switch a node off.

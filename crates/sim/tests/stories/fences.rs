@@ -83,6 +83,23 @@ fn a_device_that_proves_nothing_is_tried_three_times_and_then_a_person_is_asked(
     assert_ne!(story.owner("disk"), None);
 }
 
+/// A switch that was being restarted is back by then, and nobody had to be woken for it.
+#[test]
+fn a_device_that_was_mended_is_tried_again_without_being_asked() {
+    let mut story = story();
+    story.device("ada", Device::Refuses);
+    story.cut_power("ada");
+    for passed in [20_000, 60_000, 120_000] {
+        story.run_for(passed);
+        assert_eq!(story.told().matches("tells the device of ada").count(), 3, "within {passed} ms");
+    }
+    story.device("ada", Device::Works);
+    story.run_for(225_000);
+    assert_eq!(story.owner("disk"), None, "each wait is longer than the one before");
+    story.run_for(20_000);
+    assert_ne!(story.owner("disk"), None);
+}
+
 #[test]
 fn other_nodes_try_when_one_does_not_reach_the_device() {
     let mut story = story();

@@ -43,6 +43,7 @@ fn problems(story: &mut Told) -> String {
 #[test]
 fn what_kills_its_nodes_does_not_take_all_of_them() {
     let mut story = five(2);
+    story.world.keep_notes();
     kills(&mut story);
     assert!(story.owner("site").is_some(), "one failover is no reason to wait");
     assert!(!problems(&mut story).contains("was taken over"));
@@ -51,6 +52,9 @@ fn what_kills_its_nodes_does_not_take_all_of_them() {
     assert!(last.is_some(), "the second is allowed");
     let said = problems(&mut story);
     assert!(said.contains("web was taken over 2 times") && said.contains("`heart release web`"), "{said}");
+    let told = story.told();
+    let alerts = told.lines().filter(|line| line.contains("cyn: alert: web was taken over 2 times"));
+    assert_eq!(alerts.count(), 1, "whoever reads the journal is told once: {told}");
 
     let owner = story.world.owner(&resource("site")).expect("it runs");
     story.world.schedule(0, Fault::PowerCut(owner));

@@ -55,6 +55,20 @@ fn the_owner_runs_on_while_its_standby_is_switched_off() {
     assert_eq!(story.owner("site"), Some("ada"), "with a lease of its own again");
 }
 
+/// Without a quorum, too, a device that was mended is found by itself.
+#[test]
+fn the_half_that_is_left_tries_again_after_a_while() {
+    let mut story = pair(true);
+    story.device("ada", Device::Refuses);
+    story.cut_power("ada").run_for(20_000);
+    assert_eq!(story.told().matches("tells the device of ada").count(), 3);
+    story.device("ada", Device::Works);
+    story.run_for(30_000);
+    assert_eq!(story.owner("disk"), None);
+    story.run_for(30_000);
+    assert_eq!(story.owner("disk"), Some("bob"));
+}
+
 /// The one that runs more goes first, and the other gives it the time.
 #[test]
 fn two_halves_do_not_switch_each_other_off() {

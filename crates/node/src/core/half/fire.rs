@@ -15,7 +15,7 @@ use crate::{
     conductor::fencing::AGAIN_AFTER,
     core::{Action, Core, Message, OfHalf, Out},
     half::{self, Turn},
-    ledger::{Ledger, NodeLedger, attempts_max, devices},
+    ledger::{Ledger, NodeLedger, addresses, attempts_max, devices},
 };
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
@@ -117,14 +117,7 @@ impl Core {
         let (Some(last), true) = (last, is_gone || !levels.is_empty()) else {
             return Err(Stuck::NoDevice(node.clone()));
         };
-        let fresh = || Attempt {
-            boot: last.boot,
-            under_way: false,
-            failures: 0,
-            failure: None,
-            not_before: None,
-            off: is_gone,
-        };
+        let fresh = || Attempt::new(last.boot, is_gone);
         let hesitation = self.hesitation(halves);
         let attempt = self.half.attempts.entry(node.clone()).or_insert_with(fresh);
         if attempt.boot != last.boot && !attempt.under_way {
@@ -133,7 +126,7 @@ impl Core {
         if attempt.off || attempt.under_way {
             return Ok(());
         }
-        if attempt.failures >= attempts_max(levels.len()) {
+        if attempt.is_given_up(now, attempts_max(levels.len())) {
             return Err(Stuck::GivenUp(node.clone(), attempt.failure.clone().unwrap_or_default()));
         }
         if attempt.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
@@ -151,6 +144,7 @@ impl Core {
             act: FenceAct::Off,
             right: FenceRight::Half,
             hesitation,
+            addresses: addresses(spec, node, level),
         };
         out.actions.push(Action::Note(format!(
             "{node} is lost, and without it nothing can be agreed on: switching it off"

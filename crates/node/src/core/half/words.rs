@@ -211,7 +211,11 @@ impl Stuck {
                 "none of this node's ping targets answers, so it may be the one that is cut off, and leaves it to \
                  {missing} to go on: waiting for a target or for {missing}"
             ),
-            Stuck::GivenUp(node, why) => format!("{node} could not be switched off for certain: {why}"),
+            Stuck::GivenUp(node, why) => {
+                format!(
+                    "{node} could not be switched off for certain: {why}; that is tried again after some minutes"
+                )
+            }
         }
     }
 }
