@@ -4,7 +4,7 @@ use heart_model::{Duration, Moment, NodeName};
 
 use super::{Halves, Stuck, Word};
 use crate::{
-    board::Board,
+    board::{Board, flag},
     core::{Action, Core, Out, Response, requests::refused, switching::WHO_MAX},
 };
 
@@ -170,6 +170,38 @@ impl Core {
         let ran = self.ran_last(&halves.missing).filter(|_| *stuck == Stuck::Fresh);
         let ran = ran.map(|ran| format!("; {ran}")).unwrap_or_default();
         Some((stuck.words(&halves) + &ran, next))
+    }
+
+    /// What `heart status` says where enough voters are heard, and too few of them have a disk that takes what is
+    /// written: what is wrong, and what can be done.
+    pub(in crate::core) fn view_of_disks(&self) -> Option<(String, String)> {
+        let heard = |slot: usize| self.sights.heard(slot).filter(|seen| seen.both_ways);
+        let is_here = |slot: &usize| *slot == self.slot || heard(*slot).is_some();
+        let is_sound = |slot: &usize| match *slot == self.slot {
+            true => self.disk_works,
+            false => heard(*slot).is_some_and(|seen| seen.flags & flag::SICK == 0),
+        };
+        let voters = (0..self.names.len()).filter(|slot| self.sights.voters.contains(*slot));
+        let (sound, broken): (Vec<usize>, Vec<usize>) = voters.filter(is_here).partition(is_sound);
+        let quorum = self.sights.quorum();
+        if sound.len() >= quorum || sound.len() + broken.len() < quorum {
+            return None;
+        }
+        let broken: Vec<NodeName> = broken.into_iter().map(|slot| self.names[slot].clone()).collect();
+        let names = join(&broken);
+        let (disk, takes, it, they) = match broken.len() {
+            1 => ("disk", "takes", "it", "it is"),
+            _ => ("disks", "take", "them", "they are"),
+        };
+        Some((
+            format!(
+                "the {disk} of {names} {takes} nothing, and without {it} nothing can be agreed on: what runs goes on, and \
+                 nothing is started, restarted or moved on any node"
+            ),
+            format!(
+                "mend the {disk} of {names}; or switch {names} off by hand, and the others go on as whenever {they} lost"
+            ),
+        ))
     }
 
     /// How long this node still listens before it judges, if it hears too few to agree on anything.
