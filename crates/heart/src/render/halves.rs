@@ -2,7 +2,7 @@
 //!
 //! With an odd number there are no two halves, and nothing is said.
 
-use heart_model::{FenceDevice, NodeSpec, Spec};
+use heart_model::{Duration, FenceDevice, NodeSpec, Spec};
 use heart_node::half::Turn;
 
 use super::{
@@ -83,8 +83,8 @@ pub(super) fn halves(spec: &Spec, look: &Look) -> String {
     let mut out = format!("\n{}\n", paint(look, Tone::Head, &head));
     out += &paragraph(look, 2, Tone::Normal, &format!("they part: {part}"));
     out += &paragraph(look, 2, Tone::Normal, &format!("{}: {dies}", words.dies));
-    if decides == Decides::Devices && !has_delay(spec) {
-        out += &paragraph(look, 2, Tone::Faint, &slow_devices(spec));
+    if decides == Decides::Devices && !is_delayed(spec) {
+        out += &paragraph(look, 2, Tone::Faint, &slow_devices(spec, &words));
     }
     out
 }
@@ -133,20 +133,23 @@ fn meaning(decides: Decides, spec: &Spec, words: &Words) -> (String, String) {
 }
 
 /// A device that takes longer than the other half waits.
-fn slow_devices(spec: &Spec) -> String {
+fn slow_devices(spec: &Spec, words: &Words) -> String {
     let [least, most] = [Turn::Second, Turn::Last].map(|turn| turn.hesitation(spec.timing.lost_after));
+    let Words { one, other, .. } = words;
     format!(
-        "note: a device that needs more than {} may leave both off when they part; for such a one, give those of one \
-         side, the one that is to win, a `delay` of that time and {} more",
+        "note: if a device takes longer than {}, both may be off after they part. For such devices, give those that \
+         switch off {one} that should win a `delay`: {} more than those of {other} take",
         seconds(least.as_millis()),
         seconds(most.as_millis())
     )
 }
 
-fn has_delay(spec: &Spec) -> bool {
-    let mut devices =
-        spec.nodes.values().filter(|node| node.voter).flat_map(|node| node.fence.iter().flatten());
-    devices.any(|device| !device.delay.is_zero())
+/// Whether one voter is switched off later than another one, by what the file says.
+fn is_delayed(spec: &Spec) -> bool {
+    let of = |node: &NodeSpec| -> Duration { node.fence.iter().flatten().map(|device| device.delay).sum() };
+    let mut delays = spec.nodes.values().filter(|node| node.voter).map(of);
+    let first = delays.next();
+    delays.any(|delay| Some(delay) != first)
 }
 
 fn is_proven_off(node: &NodeSpec) -> bool {
@@ -197,9 +200,11 @@ If one of the two voters is lost: devices for all, no tie-break
   they part: the one that runs more has the other one switched off at once, and goes on; the other one gives it 2.6 s for that
   one dies: the one that is left goes on once devices prove the lost one off; if they cannot, once a person says so: `heart takeover --peers-are-off NODE`
 ";
-        let note = "  note: a device that needs more than 2.6 s may leave both off when they part; for such a one, give those of one side, the one that is to win, a `delay` of that time and 3.8 s more\n";
+        let note = "  note: if a device takes longer than 2.6 s, both may be off after they part. For such devices, give those that switch off the one that should win a `delay`: 3.8 s more than those of the other one take\n";
         check(&[("ada", DEVICE), ("bob", DEVICE)], "", &[lines, note].concat());
         check(&[("ada", ", delay = \"20s\""), ("bob", DEVICE)], "", lines);
+        let both = [("ada", ", delay = \"20s\""), ("bob", ", delay = \"20s\"")];
+        check(&both, "", &[lines, note].concat());
         check(
             &[("ada", DEVICE), ("bob", DEVICE), ("cyn", DEVICE), ("dan", ", delay = \"20s\"")],
             "",

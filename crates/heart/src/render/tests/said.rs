@@ -60,7 +60,7 @@ fn who_chose_a_guard_is_said() {
         &tie_break,
         ADDRESSES,
         "  chosen:  guard lease (chosen in the file):  the kernel lets go of it without us, then another takes it
-  left:    guard lease (by its agent):       the kernel lets go of it without us, then another takes it
+  left:    guard lease (by its agent):        the kernel lets go of it without us, then another takes it
 ",
     );
 }

@@ -183,25 +183,8 @@ impl Core {
         };
         let voters = (0..self.names.len()).filter(|slot| self.sights.voters.contains(*slot));
         let (sound, broken): (Vec<usize>, Vec<usize>) = voters.filter(is_here).partition(is_sound);
-        let quorum = self.sights.quorum();
-        if sound.len() >= quorum || sound.len() + broken.len() < quorum {
-            return None;
-        }
         let broken: Vec<NodeName> = broken.into_iter().map(|slot| self.names[slot].clone()).collect();
-        let names = join(&broken);
-        let (disk, takes, it, they) = match broken.len() {
-            1 => ("disk", "takes", "it", "it is"),
-            _ => ("disks", "take", "them", "they are"),
-        };
-        Some((
-            format!(
-                "the {disk} of {names} {takes} nothing, and without {it} nothing can be agreed on: what runs goes on, and \
-                 nothing is started, restarted or moved on any node"
-            ),
-            format!(
-                "mend the {disk} of {names}; or switch {names} off by hand, and the others go on as whenever {they} lost"
-            ),
-        ))
+        broken_disks(sound.len(), &broken, self.sights.quorum())
     }
 
     /// How long this node still listens before it judges, if it hears too few to agree on anything.
@@ -248,6 +231,57 @@ impl Stuck {
     }
 }
 
+/// What is said of voters that are heard and have a disk that takes nothing, if the others are no quorum.
+fn broken_disks(sound: usize, broken: &[NodeName], quorum: usize) -> Option<(String, String)> {
+    if sound >= quorum || sound + broken.len() < quorum {
+        return None;
+    }
+    let names = join(broken);
+    let (disk, takes, it, they) = match broken.len() {
+        1 => ("disk", "takes", "it", "it is"),
+        _ => ("disks", "take", "them", "they are"),
+    };
+    Some((
+        format!(
+            "the {disk} of {names} {takes} nothing, and without {it} nothing can be agreed on: what runs goes on, and \
+             nothing is started, restarted or moved on any node"
+        ),
+        format!(
+            "mend the {disk} of {names}; or switch {names} off by hand, and the others go on as whenever {they} lost"
+        ),
+    ))
+}
+
 fn join(names: &[NodeName]) -> String {
     names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_that_take_nothing_are_told_where_nothing_can_be_agreed_on() {
+        let names = |names: &[&str]| -> Vec<NodeName> {
+            names.iter().map(|name| NodeName::new(name).expect("a name")).collect()
+        };
+        let rows: [(usize, &[&str], usize, &str); 7] = [
+            (2, &[], 2, ""),
+            (1, &["bob"], 2, "the disk of bob takes nothing, and without it nothing"),
+            (0, &["ada", "bob"], 2, "the disks of ada, bob take nothing, and without them nothing"),
+            (2, &["cyn"], 2, ""),
+            (1, &["bob", "cyn"], 2, "the disks of bob, cyn take nothing, and without them nothing"),
+            // Too few are heard at all: that is said instead.
+            (1, &[], 2, ""),
+            (0, &["ada"], 2, ""),
+        ];
+        for (sound, broken, quorum, told) in rows {
+            let said =
+                broken_disks(sound, &names(broken), quorum).map(|(wrong, _)| wrong).unwrap_or_default();
+            assert!(
+                said.starts_with(told) && said.is_empty() == told.is_empty(),
+                "{sound} {broken:?}: {said}"
+            );
+        }
+    }
 }
