@@ -27,12 +27,15 @@ mod tree;
 mod wishes;
 mod words;
 
+pub use check::GuardChosen;
 pub use environment::{Environment, FileFacts, Found, NoEnvironment};
 pub use mistake::{Code, Mistake, Severity, Span, Written};
 pub use print::print;
 pub use report::Report;
 
-use heart_model::{CONFIGURATION_BYTES_MAX, Spec};
+use std::collections::BTreeMap;
+
+use heart_model::{CONFIGURATION_BYTES_MAX, ResourceName, Spec};
 
 /// A configuration without errors.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,8 @@ pub struct Checked {
     pub spec: Spec,
     /// What is allowed but perhaps not what was meant; may be empty.
     pub warnings: Report,
+    /// Who chose the guard of each resource.
+    pub guards: BTreeMap<ResourceName, GuardChosen>,
     /// The text it was read from, without a byte order mark.
     pub text: String,
 }
@@ -74,7 +79,10 @@ pub fn read(file_name: &str, bytes: &[u8], environment: &dyn Environment) -> Res
     mistakes.extend(said);
     let report = Report::new(file_name, text, mistakes);
     match spec {
-        Some(spec) if !broken => Ok(Checked { spec, warnings: report, text: text.into() }),
+        Some(spec) if !broken => {
+            let guards = check::chosen(&draft, &spec);
+            Ok(Checked { spec, warnings: report, guards, text: text.into() })
+        }
         _ => Err(report),
     }
 }

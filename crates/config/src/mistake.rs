@@ -161,6 +161,8 @@ codes! {
     InvalidPlace "invalid-place" Error;
     /// Two voters, of which neither can go on alone.
     TwoVoters "two-voters" Warning;
+    /// Halves that switch each other off, and nothing to tell which one is cut off.
+    NoPingTarget "no-ping-target" Warning;
     /// A group without members.
     EmptyGroup "empty-group" Error;
     /// A group within itself or in another group.
@@ -255,6 +257,7 @@ impl Code {
                 | Code::NoVoters
                 | Code::EvenVoters
                 | Code::TwoVoters
+                | Code::NoPingTarget
                 | Code::IdleTieBreak
                 | Code::EmptyGroup
                 | Code::UnknownNode

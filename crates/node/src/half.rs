@@ -6,6 +6,12 @@
 
 use ::core::cmp::Ordering;
 
+use heart_model::Duration;
+
+/// How long a half that does not go first waits at least, beside lost-after, before it switches off a node that has
+/// power: in this time the other half has switched this one off, if it can.
+const HESITATION: Duration = Duration::from_secs(2);
+
 /// The voters of the configuration in force, counted from one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
@@ -66,6 +72,19 @@ pub enum Turn {
     Third,
     /// After all others.
     Last,
+}
+
+impl Turn {
+    /// How long it lets the other half go first, if that has power.
+    #[must_use]
+    pub fn hesitation(self, lost_after: Duration) -> Duration {
+        match self {
+            Turn::First => Duration::ZERO,
+            Turn::Second => HESITATION + lost_after,
+            Turn::Third => HESITATION + lost_after * 2,
+            Turn::Last => HESITATION + lost_after * 3,
+        }
+    }
 }
 
 /// What a voter knows that is asked to give up its vote for another one.

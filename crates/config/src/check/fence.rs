@@ -421,8 +421,9 @@ impl Unfenced<'_> {
                 Mistake::at(Code::NoFencing, at, format!("`{name}` stays down when its node is lost"))
                     .label("needs proof that the node is off, and nothing here can give it")
                     .hint(
-                        "then it runs again only once that node is back. Say in `[node.NAME]` what switches it off, \
-                         such as `fence = { agent = \"fence_ipmilan\", … }`; if running twice does no harm, write \
+                        "then it runs again only once that node is back, or once a person who knows that it is off says \
+                         so: `heart confirm-off NODE`. Say in `[node.NAME]` what switches it off, such as \
+                         `fence = { agent = \"fence_ipmilan\", … }`; if running twice does no harm, write \
                          `guard = \"none\"`",
                     ),
             );
@@ -432,8 +433,8 @@ impl Unfenced<'_> {
                 Mistake::at(Code::NoFencing, at, format!("`{name}` stays down when {nodes} is lost with it"))
                     .label("needs proof that the node is off, and nothing here can give it")
                     .hint(format!(
-                        "then it runs again only once that node is back. Write a `fence` for {nodes}, or let it never \
-                         run there"
+                        "then it runs again only once that node is back, or once a person who knows that it is off says \
+                         so: `heart confirm-off NODE`. Write a `fence` for {nodes}, or let it never run there"
                     )),
             );
         }

@@ -13,8 +13,10 @@ mod copies;
 mod disk;
 mod fence;
 mod groups;
+mod guards;
 mod names;
 mod nodes;
+mod pair;
 mod parameters;
 mod parties;
 mod pings;
@@ -25,6 +27,8 @@ mod times;
 mod watchdog;
 mod wishes;
 
+pub use guards::GuardChosen;
+pub(crate) use guards::chosen;
 use heart_model::{Duration, NameError, Profile, Spec, Timing};
 
 use crate::{Code, Environment, Mistake, Severity, Span, Written, draft::Draft, duration, tree::cut, words};
@@ -49,6 +53,7 @@ pub(crate) fn check(
     let voters = nodes.values().filter(|node| node.voter).count();
     let tie_break = tie_break::tie_break(draft, voters, mistakes);
     let pings = pings::pings(draft, mistakes);
+    pair::cut_off(draft, &nodes, mistakes);
     addresses::compare(draft, mistakes);
     let parties = parties::Parties::of(draft, &names);
     company::contradictions(&parties, mistakes);

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         let mut text =
             if report.is_empty() { report.summary() + "\n" } else { report.render_text(look.color) };
         if let Ok(checked) = &checked {
-            text = format!("{text}\n{}", render::summary(&checked.spec, &look));
+            text = format!("{text}\n{}", render::summary(checked, &look));
         }
         output::print(&text)?;
     }

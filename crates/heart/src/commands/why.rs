@@ -56,11 +56,14 @@ fn of_the_cluster(client: &Client, resource: &str, node: Option<&str>) -> Result
     let resource = ResourceName::parse(resource).map_err(wrong)?;
     let node = node.map(NodeName::new).transpose().map_err(wrong)?;
     match client.ask(&Request::Why { resource: resource.clone() })? {
-        Response::Why { mut reasons, next } => {
+        Response::Why { mut reasons, next, guarded, stuck } => {
             if let Some(node) = &node {
                 render::about_node(&mut reasons, node);
             }
-            output::print(&render::why(resource.as_str(), &reasons, &next, &output::look()))?;
+            // Of one node was asked, not of what happens when it is lost.
+            let guarded = guarded.filter(|_| node.is_none());
+            let answer = render::Answer { reasons: &reasons, next: &next, guarded, stuck: stuck.as_deref() };
+            output::print(&render::why(resource.as_str(), answer, &output::look()))?;
             Ok(ExitCode::SUCCESS)
         }
         other => Err(unexpected(&other)),

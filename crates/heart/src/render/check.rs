@@ -1,14 +1,18 @@
 //! What a configuration without errors comes to.
 
-use heart_model::{Copies, Guard, Name, ResourceSpec, Spec, Wishes};
+use heart_config::{Checked, GuardChosen};
+use heart_model::{Copies, Guard, Name, Spec, Wishes};
+use heart_node::core::Guarded;
 
 use super::{
     Look,
+    halves::halves,
     text::{Tone, count, list, paint, paragraph, table},
 };
 
 /// The cluster in a few lines, and what makes taking over each resource safe.
-pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
+pub(crate) fn summary(checked: &Checked, look: &Look) -> String {
+    let spec = &checked.spec;
     let voters = spec.voters().count();
     let mut out = format!(
         "Cluster {}: {}, {} (quorum {}), {}\n",
@@ -24,21 +28,21 @@ pub(crate) fn summary(spec: &Spec, look: &Look) -> String {
         spec.timing.lost_after.as_millis()
     );
     out += &paragraph(look, 0, Tone::Normal, &timing);
+    out += &halves(spec, look);
     if spec.resources.is_empty() {
         return out;
     }
     out += &format!("\n{}\n", paint(look, Tone::Head, "If the node of a resource is lost"));
     let rows: Vec<_> = spec
         .resources
-        .iter()
-        .map(|(name, resource)| {
-            let (word, text) = match spec.copies_of(name) {
-                Some(copies) => meaning_for_copies(copies, resource),
-                None => meaning(resource.guard),
-            };
+        .keys()
+        .filter_map(|name| Some((name, Guarded::of(spec, name)?)))
+        .map(|(name, guarded)| {
+            let (word, text) = meaning(guarded);
+            let why = checked.guards.get(name).map_or("", |chosen| because(*chosen));
             vec![
                 (Tone::Normal, format!("{name}:")),
-                (Tone::Normal, format!("guard {word}:")),
+                (Tone::Normal, format!("guard {word}{why}:")),
                 (Tone::Normal, text.to_owned()),
             ]
         })
@@ -73,27 +77,41 @@ fn condition(wishes: &Wishes) -> Option<String> {
     (!both.is_empty()).then(|| both.join(", "))
 }
 
-/// What a guard means for one copy of several.
-fn meaning_for_copies(copies: Copies, resource: &ResourceSpec) -> (&'static str, &'static str) {
-    let text = match (resource.promotable, resource.guard) {
-        (false, _) => match copies {
-            Copies::All => "its copies elsewhere go on; nobody takes this one over",
-            Copies::Of(_) => "its copies elsewhere go on; a node that has none starts one",
-        },
-        (true, Guard::Fence) => {
-            "its copies elsewhere go on; the next is promoted once that node is proven off"
-        }
-        (true, Guard::Lease) => "its copies elsewhere go on; the next is promoted when its lease has ended",
-        (true, Guard::None) => "its copies elsewhere go on; the next is promoted at once",
-    };
-    (meaning(resource.guard).0, text)
+/// Why it has that guard.
+fn because(chosen: GuardChosen) -> &'static str {
+    match chosen {
+        GuardChosen::InFile => " (chosen in the file)",
+        GuardChosen::ByAgent => " (by its agent)",
+        GuardChosen::ByDevices => " (as two with devices have no lease)",
+    }
 }
 
-/// What a guard means for a takeover.
-fn meaning(guard: Guard) -> (&'static str, &'static str) {
-    match guard {
-        Guard::Lease => ("lease", "the kernel lets go of it without us, then another takes it"),
-        Guard::Fence => ("fence", "it stays down until that node is proven off"),
-        Guard::None => ("none", "another takes it at once; it may run twice for a while"),
-    }
+/// The guard of something, and what that means when its node is lost.
+pub(super) fn meaning(guarded: Guarded) -> (&'static str, &'static str) {
+    let Guarded { guard, copies, promotable, by_person } = guarded;
+    let word = match guard {
+        Guard::Lease => "lease",
+        Guard::Fence => "fence",
+        Guard::None => "none",
+    };
+    let text = match (copies, promotable, guard) {
+        (Some(Copies::All), false, _) => "its copies elsewhere go on; nobody takes this one over",
+        (Some(Copies::Of(_)), false, _) => "its copies elsewhere go on; a node that has none starts one",
+        (Some(_), true, Guard::Fence) => {
+            "its copies elsewhere go on; the next is promoted once that node is proven off"
+        }
+        (Some(_), true, Guard::Lease) => {
+            "its copies elsewhere go on; the next is promoted when its lease has ended"
+        }
+        (Some(_), true, Guard::None) => "its copies elsewhere go on; the next is promoted at once",
+        (None, _, Guard::Lease) if by_person => {
+            "the kernel lets go of it without us, then a person says that another may take it"
+        }
+        (None, _, Guard::None) if by_person => "another takes it once a person says that it may",
+        (None, _, Guard::Fence) if by_person => "it stays down until a person says that its node is off",
+        (None, _, Guard::Lease) => "the kernel lets go of it without us, then another takes it",
+        (None, _, Guard::Fence) => "it stays down until that node is proven off",
+        (None, _, Guard::None) => "another takes it at once; it may run twice for a while",
+    };
+    (word, text)
 }

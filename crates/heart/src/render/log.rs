@@ -1,11 +1,15 @@
 //! The timeline as sentences, cause first.
 
+mod wanted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
     Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, Reason, Refusal, ResourceName, WhyOff,
 };
 use heart_node::ledger::{Change, Happened, NewGrant, What};
+
+pub(crate) use wanted::Wanted;
 
 use super::{
     Look,
@@ -38,50 +42,60 @@ impl Holders {
         }
     }
 
+    /// Where that was, if that is known.
+    fn holder(&self, resource: &ResourceName, epoch: Epoch) -> Option<&NodeName> {
+        self.grants.get(resource).filter(|(known, _)| *known == epoch).map(|(_, node)| node)
+    }
+
     /// ` on ada`, if that is known.
     fn place(&self, resource: &ResourceName, epoch: Epoch) -> String {
-        match self.grants.get(resource) {
-            Some((known, node)) if *known == epoch => format!(" on {node}"),
-            Some(_) | None => String::new(),
-        }
+        self.holder(resource, epoch).map_or(String::new(), |node| format!(" on {node}"))
     }
 }
 
-/// One line for each entry, oldest first. Dates are shown if not everything was today. The first
-/// `before` entries are not shown: they only tell where the others happened.
-pub(crate) fn log(timeline: &[Happened], before: usize, look: &Look) -> String {
-    let (earlier, timeline) = timeline.split_at(before.min(timeline.len()));
+/// One line for each entry at these places, oldest first. Dates are shown if not everything was today. The other
+/// entries are not shown: they only tell where things happened.
+pub(crate) fn log(timeline: &[Happened], places: &[usize], look: &Look) -> String {
     let today = Date::of(look, look.now_ms).day;
-    let dated = timeline.iter().any(|happened| Date::of(look, happened.at).day != today);
+    let shown: BTreeSet<usize> = places.iter().copied().collect();
+    let of_another_day = |happened: &Happened| Date::of(look, happened.at).day != today;
+    let dated = shown.iter().filter_map(|place| timeline.get(*place)).any(of_another_day);
     let mut holders = Holders::default();
-    for happened in earlier {
+    let mut out = String::new();
+    if !shown.is_empty() {
+        let text = format!("times are {}, by the clock of who led", Date::zone(look, look.now_ms));
+        out += &format!("{}\n", paint(look, Tone::Faint, &text));
+    }
+    for (place, happened) in timeline.iter().enumerate() {
+        if shown.contains(&place) {
+            out += &line(happened, &holders, dated, look);
+        }
         if let What::Changed(change) = &happened.what {
             holders.note(change);
         }
     }
-    let mut out = String::new();
-    if !timeline.is_empty() {
-        let text = format!("times are {}, by the clock of who led", Date::zone(look, look.now_ms));
-        out += &format!("{}\n", paint(look, Tone::Faint, &text));
-    }
-    for happened in timeline {
-        let (tone, text) = match &happened.what {
-            What::Configured { digest } => (Tone::Normal, configured(*digest)),
-            What::Members { text } => (Tone::Normal, text.clone()),
-            What::Changed(change) => {
-                let said = (tone(change), sentence(change, &holders));
-                holders.note(change);
-                said
-            }
-        };
-        let at = Date::of(look, happened.at);
-        let time = if dated { format!("{} {}", at.date(), at.precise()) } else { at.precise() };
-        out += &format!("{}  {}\n", paint(look, Tone::Faint, &time), paint(look, tone, &plain(&text)));
-    }
     if timeline.is_empty() {
         out += "nothing has happened yet\n";
+    } else if shown.is_empty() {
+        out += &format!("nothing of that is among the {} that are kept\n", entries(timeline.len()));
     }
     out
+}
+
+/// `1 entry`, `2 entries`.
+fn entries(number: usize) -> String {
+    if number == 1 { "1 entry".into() } else { format!("{number} entries") }
+}
+
+fn line(happened: &Happened, holders: &Holders, dated: bool, look: &Look) -> String {
+    let (tone, text) = match &happened.what {
+        What::Configured { digest } => (Tone::Normal, configured(*digest)),
+        What::Members { text } => (Tone::Normal, text.clone()),
+        What::Changed(change) => (tone(change), sentence(change, holders)),
+    };
+    let at = Date::of(look, happened.at);
+    let time = if dated { format!("{} {}", at.date(), at.precise()) } else { at.precise() };
+    format!("{}  {}\n", paint(look, Tone::Faint, &time), paint(look, tone, &plain(&text)))
 }
 
 fn configured(digest: u64) -> String {

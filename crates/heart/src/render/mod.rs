@@ -6,6 +6,7 @@ mod course;
 mod devices;
 pub(crate) mod disk;
 mod explanation;
+mod halves;
 mod log;
 mod losses;
 mod simulation;
@@ -19,11 +20,11 @@ pub(crate) use check::summary;
 pub(crate) use course::course;
 pub(crate) use devices::devices;
 pub(crate) use explanation::{explanation, words as cause};
-pub(crate) use log::log;
+pub(crate) use log::{Wanted, log};
 pub(crate) use losses::{Cause, Lost, Moved, Why, losses};
 pub(crate) use simulation::simulation;
 pub(crate) use status::{problem, status};
-pub(crate) use why::{about_node, why};
+pub(crate) use why::{Answer, about_node, why};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug)]

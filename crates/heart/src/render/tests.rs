@@ -1,5 +1,7 @@
 //! Whole outputs, as people see them. Change the words there, and review them here.
 
+mod said;
+
 use heart_model::{
     Activity, BootId, Epoch, FenceOutcome, Guard, Intent, LogIndex, NodeName, OffOrder, Reason, Refusal,
     ResourceName, Session, SessionNumber, WhyOff,
@@ -9,7 +11,7 @@ use heart_node::{
     ledger::{Change, Happened, NewGrant, What},
 };
 
-use super::{Look, log, status, summary, why};
+use super::{Answer, Look, log, status, summary, why};
 
 /// 2026-03-05 14:15:22 in the zone of [`LOOK`].
 const NOW: u64 = 1_772_716_522_120;
@@ -280,10 +282,15 @@ fn site() -> ResourceName {
     ResourceName::new("site").unwrap()
 }
 
+/// What is said of site for these reasons.
+fn answered(reasons: &[Reason], next: &[String]) -> String {
+    why("site", Answer { reasons, next, guarded: None, stuck: None }, &LOOK)
+}
+
 #[test]
 fn why_it_stays() {
     assert_text(
-        &why("site", &[Reason::Stays { node: ada() }], &[], &LOOK),
+        &answered(&[Reason::Stays { node: ada() }], &[]),
         "\
 site
   runs on ada and stays: nothing healthy moves without need
@@ -298,7 +305,7 @@ Next
 fn why_it_moves() {
     let reasons = [Reason::NodeLost { node: ada() }, Reason::Preferred { node: bob() }];
     assert_text(
-        &why("site", &reasons, &["take site over to bob".into()], &LOOK),
+        &answered(&reasons, &["take site over to bob".into()]),
         "\
 site
   ada, which ran it, is lost
@@ -318,7 +325,7 @@ fn why_it_runs_nowhere_and_what_would_help() {
         Reason::Nowhere { refusals: vec![(ada(), failed), (bob(), Refusal::Standby)] },
     ];
     assert_text(
-        &why("site", &reasons, &[], &LOOK),
+        &answered(&reasons, &[]),
         "\
 site
   failed on ada (3 of 3): cannot bind port 80
@@ -339,7 +346,7 @@ fn why_it_waits_for_proof() {
     let reasons =
         [Reason::NodeLost { node: ada() }, Reason::WaitsForGuard { node: ada(), guard: Guard::Fence }];
     assert_text(
-        &why("site", &reasons, &[], &LOOK),
+        &answered(&reasons, &[]),
         "\
 site
   ada, which ran it, is lost
@@ -380,6 +387,11 @@ fn timeline(changes: Vec<Change>) -> Vec<Happened> {
     all
 }
 
+/// All entries but the first `before`, as they are told.
+fn told(story: &[Happened], before: usize) -> String {
+    log(story, &(before..story.len()).collect::<Vec<_>>(), &LOOK)
+}
+
 fn report(activity: Activity) -> Change {
     Change::Report { resource: site(), epoch: Epoch(4), activity }
 }
@@ -395,7 +407,7 @@ fn the_log_of_a_takeover_reads_like_a_story() {
         report(Activity::Running),
     ]);
     assert_text(
-        &log(&story, 0, &LOOK),
+        &told(&story, 0),
         "\
 times are UTC+01:00, by the clock of who led
 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
@@ -432,7 +444,7 @@ fn the_log_of_a_node_that_is_switched_off() {
         Change::TurnedOn { node: ada(), attempt: 3, failure: Some("no answer".into()) },
         Change::TurnedOn { node: bob(), attempt: 4, failure: None },
     ]);
-    let told = log(&story, 0, &LOOK);
+    let told = told(&story, 0);
     for line in [
         "bob is to switch ada off (attempt 1)",
         "attempt 1 to switch ada off proved nothing: fence_ipmilan: no answer from 10.2.0.1",
@@ -482,7 +494,7 @@ fn the_log_of_failures_and_of_what_people_asked_for() {
         Change::TakeOver { node: bob(), session: session(), grants: Vec::new() },
     ]);
     assert_text(
-        &log(&story, 0, &LOOK),
+        &told(&story, 0),
         "\
 times are UTC+01:00, by the clock of who led
 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
@@ -512,18 +524,18 @@ fn entries_of_another_day_bring_their_date_along() {
     let mut story = timeline(Vec::new());
     story[0].at -= 86_400_000;
     assert_text(
-        &log(&story, 0, &LOOK),
+        &told(&story, 0),
         "\
 times are UTC+01:00, by the clock of who led
 2026-03-04 14:15:21.130  a new configuration is in force (digest 0000000000000abc)
 2026-03-05 14:15:21.140  cyn votes
 ",
     );
-    assert_text(&log(&[], 0, &LOOK), "nothing has happened yet\n");
+    assert_text(&told(&[], 0), "nothing has happened yet\n");
 }
 
 /// A cluster of three nodes with these resources.
-fn on_three_nodes(resources: &str) -> heart_model::Spec {
+fn on_three_nodes(resources: &str) -> heart_config::Checked {
     let nodes = r#"
 [cluster]
 name = "web"
@@ -535,12 +547,12 @@ addresses = ["10.0.0.2"]
 addresses = ["10.0.0.3"]
 "#;
     let text = [nodes, resources].concat();
-    heart_config::read("heart.toml", text.as_bytes(), &heart_config::NoEnvironment).unwrap().spec
+    heart_config::read("heart.toml", text.as_bytes(), &heart_config::NoEnvironment).unwrap()
 }
 
 #[test]
 fn what_a_configuration_comes_to() {
-    let spec = on_three_nodes(
+    let checked = on_three_nodes(
         r#"[resource.address]
 agent = "ip"
 address = "10.0.0.100/24"
@@ -553,22 +565,22 @@ guard = "none"
 "#,
     );
     assert_text(
-        &summary(&spec, &LOOK),
+        &summary(&checked, &LOOK),
         "\
 Cluster web: 3 nodes, 3 voters (quorum 2), 3 resources
 a node says that it lives every 100 ms, and is lost after 600 ms of silence
 
 If the node of a resource is lost
-  address:  guard lease:  the kernel lets go of it without us, then another takes it
-  db:       guard fence:  it stays down until that node is proven off
-  report:   guard none:   another takes it at once; it may run twice for a while
+  address:  guard lease (by its agent):        the kernel lets go of it without us, then another takes it
+  db:       guard fence (chosen in the file):  it stays down until that node is proven off
+  report:   guard none (chosen in the file):   another takes it at once; it may run twice for a while
 ",
     );
 }
 
 #[test]
 fn copies_and_times_of_a_configuration_are_said() {
-    let spec = on_three_nodes(
+    let checked = on_three_nodes(
         r#"[time.night]
 hours = "22:00-06:00"
 [time.weekend]
@@ -596,16 +608,16 @@ during = "night"
 ticket = "berlin"
 "#,
     );
-    let summary = summary(&spec, &LOOK);
+    let summary = summary(&checked, &LOOK);
     let (_, said) = summary.split_once("\n\n").unwrap();
     assert_text(
         said,
         "\
 If the node of a resource is lost
-  cache:   guard lease:  its copies elsewhere go on; a node that has none starts one
-  db:      guard fence:  its copies elsewhere go on; the next is promoted once that node is proven off
-  dns:     guard lease:  its copies elsewhere go on; nobody takes this one over
-  report:  guard lease:  the kernel lets go of it without us, then another takes it
+  cache:   guard lease (by its agent):  its copies elsewhere go on; a node that has none starts one
+  db:      guard fence (by its agent):  its copies elsewhere go on; the next is promoted once that node is proven off
+  dns:     guard lease (by its agent):  its copies elsewhere go on; nobody takes this one over
+  report:  guard lease (by its agent):  the kernel lets go of it without us, then another takes it
 
 What runs only at times
   dns:     with the ticket berlin
@@ -619,7 +631,7 @@ What runs only at times
 fn the_last_entries_know_where_things_were_from_those_before() {
     let story =
         timeline(vec![Change::Grant { grants: vec![grant("site", ada(), 4)] }, report(Activity::Running)]);
-    let text = log(&story, 2, &LOOK);
+    let text = told(&story, 2);
     assert!(text.contains("14:15:21.150  site runs on ada (epoch 4)"), "{text}");
     assert!(!text.contains("goes to"), "{text}");
 }

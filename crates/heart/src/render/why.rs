@@ -1,14 +1,30 @@
 //! Why a resource is where it is, cause first.
 
 use heart_model::{Guard, NodeName, Reason, Refusal};
+use heart_node::core::Guarded;
 
 use super::{
     Look,
+    check::meaning,
     text::{Tone, paint, paragraph},
 };
 
+/// What the daemon answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    /// The causes, first cause first.
+    pub(crate) reasons: &'a [Reason],
+    /// What will be done about it.
+    pub(crate) next: &'a [String],
+    /// What makes taking it over safe, if it runs.
+    pub(crate) guarded: Option<Guarded>,
+    /// What the node that answered waits for, if it can agree with nobody.
+    pub(crate) stuck: Option<&'a str>,
+}
+
 /// Reasons, then what will be done, then what a person can do.
-pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Look) -> String {
+pub(crate) fn why(resource: &str, answer: Answer<'_>, look: &Look) -> String {
+    let Answer { reasons, next, guarded, stuck } = answer;
     let mut out = format!("{}\n", paint(look, Tone::Head, resource));
     for reason in reasons {
         let tone = if reason.is_obstacle() { Tone::Bad } else { Tone::Normal };
@@ -16,6 +32,13 @@ pub(crate) fn why(resource: &str, reasons: &[Reason], next: &[String], look: &Lo
     }
     if reasons.is_empty() {
         out += &paragraph(look, 2, Tone::Normal, "nothing was decided about it yet");
+    }
+    if let Some(stuck) = stuck {
+        out += &paragraph(look, 2, Tone::Bad, stuck);
+    }
+    if let Some(guarded) = guarded {
+        let (guard, text) = meaning(guarded);
+        out += &paragraph(look, 2, Tone::Normal, &format!("guard {guard}: if its node is lost, {text}"));
     }
     out += &format!("\n{}\n", paint(look, Tone::Head, "Next"));
     for step in next {

@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Duration, FenceReport, HealthFact, Intent, Inventory, Name, NodeName, Order, PingFacts, Plan, Reason,
-    Report, ResourceName, Session, Spec, Status,
+    Copies, Duration, FenceReport, Guard, HealthFact, Intent, Inventory, Name, NodeName, Order, PingFacts,
+    Plan, Reason, Report, ResourceName, Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -243,6 +243,12 @@ pub enum Response {
         reasons: Vec<Reason>,
         /// What will be done about it, as far as planned.
         next: Vec<String>,
+        /// What makes taking it over safe; only of what runs.
+        #[serde(default)]
+        guarded: Option<Guarded>,
+        /// What the node that answers waits for, if it can agree with nobody.
+        #[serde(default)]
+        stuck: Option<String>,
     },
     /// All that planning starts from.
     Picture {
@@ -268,6 +274,34 @@ pub enum Response {
         /// What to do.
         hint: String,
     },
+}
+
+/// What makes taking over one resource safe, and what that means in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// Its guard.
+    pub guard: Guard,
+    /// On how many nodes it runs at once, if on several.
+    pub copies: Option<Copies>,
+    /// One of these is promoted.
+    pub promotable: bool,
+    /// Nothing goes on by itself when a node is lost: it is one of two voters, and nothing decides between them.
+    pub by_person: bool,
+}
+
+impl Guarded {
+    /// That of a resource, or of what a node can be granted of it.
+    #[must_use]
+    pub fn of(spec: &Spec, name: &ResourceName) -> Option<Guarded> {
+        let of = name.copy().map_or(name.as_str(), |(of, _)| of);
+        let (name, resource) = spec.resources.get_key_value(of)?;
+        Some(Guarded {
+            guard: resource.guard,
+            copies: spec.copies_of(name),
+            promotable: resource.promotable,
+            by_person: spec.voters().count() == 2 && spec.nodes.len() == 2 && !spec.halves_go_on(),
+        })
+    }
 }
 
 /// The state of the cluster as one node sees it, completed by the leader where there is one.

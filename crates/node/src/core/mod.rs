@@ -34,7 +34,7 @@ use heart_model::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use message::{
-    DeviceView, Message, NodeView, OfHalf, RefusedView, Request, ResourceView, Response, StatusView,
+    DeviceView, Guarded, Message, NodeView, OfHalf, RefusedView, Request, ResourceView, Response, StatusView,
 };
 use peers::Peers;
 pub use promised::promised_before;

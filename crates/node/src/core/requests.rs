@@ -7,8 +7,8 @@ use heart_model::{
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Core, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView, Response,
-    StatusView, proofs::not_here, switching::WantedOff,
+    Action, Core, Guarded, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView,
+    Response, StatusView, proofs::not_here, switching::WantedOff,
 };
 use crate::{
     agreement::Agreement,
@@ -85,7 +85,7 @@ impl Core {
                     Request::Fence { node, .. } => self.try_again_by_half(node),
                     _ => None,
                 };
-                let response = again.unwrap_or_else(|| self.answer_alone(now, &request));
+                let response = again.unwrap_or_else(|| self.answer_alone(now, Some(board), &request));
                 self.reply(now, board, id, response, out);
             }
         }
@@ -96,7 +96,7 @@ impl Core {
         let response = if self.conductor.is_some() {
             self.answer(now, request)
         } else {
-            self.answer_alone(now, &request)
+            self.answer_alone(now, None, &request)
         };
         if let Some(response) = self.wait_for_agreement(Some(from), id, response) {
             Core::send(from, &Message::Answer { id, response }, out);
@@ -153,7 +153,7 @@ impl Core {
             .collect();
         for id in late {
             if let Some((request, _)) = self.questions.remove(&id) {
-                let response = self.answer_alone(now, &request);
+                let response = self.answer_alone(now, Some(board), &request);
                 self.reply(now, board, id, response, out);
             }
         }
@@ -170,11 +170,12 @@ impl Core {
         out.actions.push(Action::Reply { id, response });
     }
 
-    fn answer_alone(&self, now: Moment, request: &Request) -> Response {
+    /// Without the leader; with what this node waits for, if its board is at hand, which is so where it was asked.
+    fn answer_alone(&self, now: Moment, board: Option<&Board>, request: &Request) -> Response {
         match request {
             Request::Status => Response::Status(Box::new(self.view(now))),
             Request::Log { limit } => self.log(*limit),
-            Request::Why { resource } => self.why_alone(resource),
+            Request::Why { resource } => self.why_alone(now, board, resource),
             Request::Prove { .. } => not_here(),
             Request::Picture
             | Request::Move { .. }
@@ -281,11 +282,17 @@ impl Core {
             Reason::WaitsForGuard { node, .. } => self.attempts_against(node),
             _ => None,
         }));
-        Response::Why { reasons, next }
+        let runs = |name: &ResourceName| {
+            let grant = self.ledger.resources.get(name).and_then(|known| known.grant.as_ref());
+            grant.is_some_and(|grant| grant.activity == Activity::Running)
+        };
+        let spec = self.ledger.spec.as_ref().filter(|_| runs(resource));
+        let guarded = spec.and_then(|spec| Guarded::of(spec, resource));
+        Response::Why { reasons, next, guarded, stuck: None }
     }
 
-    /// What a node says that knows no leader: what it lacks, and what it knew last.
-    fn why_alone(&self, resource: &ResourceName) -> Response {
+    /// What a node says that knows no leader: what it lacks, what it waits for, and what it knew last.
+    fn why_alone(&self, now: Moment, board: Option<&Board>, resource: &ResourceName) -> Response {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         if spec.granted(resource).is_none() && !self.ledger.resources.contains_key(resource) {
             return self.no_resource(resource);
@@ -294,7 +301,9 @@ impl Core {
         let mut reasons = vec![if quorum { Reason::NoLeader } else { Reason::NoQuorum }];
         let grant = self.ledger.resources.get(resource).and_then(|known| known.grant.as_ref());
         reasons.extend(grant.map(|grant| Reason::LastKnown { node: grant.node.clone() }));
-        Response::Why { reasons, next: Vec::new() }
+        let half = board.and_then(|board| self.view_of_half(now, board));
+        let (stuck, next) = half.map_or((None, Vec::new()), |(wrong, next)| (Some(wrong), vec![next]));
+        Response::Why { reasons, next, guarded: None, stuck }
     }
 
     pub(super) fn no_leader(&self) -> Response {
@@ -425,7 +434,7 @@ impl Core {
             view.problems.push(wrong);
             view.next.push(next);
         }
-        if let Some((wrong, next)) = self.view_of_half(now, board) {
+        for (wrong, next) in self.view_of_half(now, board).into_iter().chain(self.view_of_disks()) {
             view.problems.push(wrong);
             view.next.push(next);
         }

@@ -20,9 +20,6 @@ use crate::{
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
 const ATTEMPTS_FROM: u32 = 1 << 30;
-/// How long the half that runs less waits, beside lost-after, before it switches off a node that has power: in this
-/// time the other half has switched this one off, if it can.
-const HESITATION: Duration = Duration::from_secs(2);
 /// Longest that another of this half keeps still for: as long as the devices of a node can take.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 
@@ -171,16 +168,12 @@ impl Core {
         let rest =
             self.agreement.as_ref().and_then(Agreement::rest).map(|(rest, _)| rest).unwrap_or_default();
         let whole = (!rest.is_empty()).then(|| turn(&self.ledger_with(&rest)));
-        match whole.max(Some(turn(&self.ledger))).unwrap_or(Turn::Last) {
-            Turn::First => Duration::ZERO,
-            Turn::Second => HESITATION + self.timing.lost_after,
-            Turn::Third => HESITATION + self.timing.lost_after * 2,
-            Turn::Last => self.longest_hesitation(),
-        }
+        let turn = whole.max(Some(turn(&self.ledger))).unwrap_or(Turn::Last);
+        turn.hesitation(self.timing.lost_after)
     }
 
     fn longest_hesitation(&self) -> Duration {
-        HESITATION + self.timing.lost_after * 3
+        Turn::Last.hesitation(self.timing.lost_after)
     }
 
     /// How an attempt of this half ended. Whether it was one.

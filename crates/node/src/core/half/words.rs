@@ -4,7 +4,7 @@ use heart_model::{Duration, Moment, NodeName};
 
 use super::{Halves, Stuck, Word};
 use crate::{
-    board::Board,
+    board::{Board, flag},
     core::{Action, Core, Out, Response, requests::refused, switching::WHO_MAX},
 };
 
@@ -172,6 +172,21 @@ impl Core {
         Some((stuck.words(&halves) + &ran, next))
     }
 
+    /// What `heart status` says where enough voters are heard, and too few of them have a disk that takes what is
+    /// written: what is wrong, and what can be done.
+    pub(in crate::core) fn view_of_disks(&self) -> Option<(String, String)> {
+        let heard = |slot: usize| self.sights.heard(slot).filter(|seen| seen.both_ways);
+        let is_here = |slot: &usize| *slot == self.slot || heard(*slot).is_some();
+        let is_sound = |slot: &usize| match *slot == self.slot {
+            true => self.disk_works,
+            false => heard(*slot).is_some_and(|seen| seen.flags & flag::SICK == 0),
+        };
+        let voters = (0..self.names.len()).filter(|slot| self.sights.voters.contains(*slot));
+        let (sound, broken): (Vec<usize>, Vec<usize>) = voters.filter(is_here).partition(is_sound);
+        let broken: Vec<NodeName> = broken.into_iter().map(|slot| self.names[slot].clone()).collect();
+        broken_disks(sound.len(), &broken, self.sights.quorum())
+    }
+
     /// How long this node still listens before it judges, if it hears too few to agree on anything.
     fn listens_for(&self, now: Moment) -> Option<Duration> {
         let ends = self.began.after(self.timing.lost_after);
@@ -220,6 +235,57 @@ impl Stuck {
     }
 }
 
+/// What is said of voters that are heard and have a disk that takes nothing, if the others are no quorum.
+fn broken_disks(sound: usize, broken: &[NodeName], quorum: usize) -> Option<(String, String)> {
+    if sound >= quorum || sound + broken.len() < quorum {
+        return None;
+    }
+    let names = join(broken);
+    let (disk, takes, it, they) = match broken.len() {
+        1 => ("disk", "takes", "it", "it is"),
+        _ => ("disks", "take", "them", "they are"),
+    };
+    Some((
+        format!(
+            "the {disk} of {names} {takes} nothing, and without {it} nothing can be agreed on: what runs goes on, and \
+             nothing is started, restarted or moved on any node"
+        ),
+        format!(
+            "mend the {disk} of {names}; or switch {names} off by hand, and the others go on as whenever {they} lost"
+        ),
+    ))
+}
+
 fn join(names: &[NodeName]) -> String {
     names.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_that_take_nothing_are_told_where_nothing_can_be_agreed_on() {
+        let names = |names: &[&str]| -> Vec<NodeName> {
+            names.iter().map(|name| NodeName::new(name).expect("a name")).collect()
+        };
+        let rows: [(usize, &[&str], usize, &str); 7] = [
+            (2, &[], 2, ""),
+            (1, &["bob"], 2, "the disk of bob takes nothing, and without it nothing"),
+            (0, &["ada", "bob"], 2, "the disks of ada, bob take nothing, and without them nothing"),
+            (2, &["cyn"], 2, ""),
+            (1, &["bob", "cyn"], 2, "the disks of bob, cyn take nothing, and without them nothing"),
+            // Too few are heard at all: that is said instead.
+            (1, &[], 2, ""),
+            (0, &["ada"], 2, ""),
+        ];
+        for (sound, broken, quorum, told) in rows {
+            let said =
+                broken_disks(sound, &names(broken), quorum).map(|(wrong, _)| wrong).unwrap_or_default();
+            assert!(
+                said.starts_with(told) && said.is_empty() == told.is_empty(),
+                "{sound} {broken:?}: {said}"
+            );
+        }
+    }
 }
