@@ -43,6 +43,8 @@ pub enum Bug {
     HalfUnsettled,
     /// Half of the voters goes on whatever the tie-break says (rule 19).
     TieBreakIgnored,
+    /// Half of the voters has a node switched off that left in order (rule 21).
+    LeaverShot,
     /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
     NobodyHolds,
     /// A node that resets itself counts as off as soon as somebody has the right to say so (rule 11).
@@ -67,7 +69,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 28] = [
+    pub const ALL: [Bug; 29] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -85,6 +87,7 @@ impl Bug {
         Bug::HalfWithoutProof,
         Bug::FreshHalfFires,
         Bug::HalfUnsettled,
+        Bug::LeaverShot,
         Bug::NobodyHolds,
         Bug::TieBreakIgnored,
         Bug::OffBeforeDeadline,

@@ -109,6 +109,23 @@ impl Claims {
         forced.flat_map(|forced| &forced.without).find(|of| !has_left(of)).map(|of| &of.node)
     }
 
+    /// No device is told to switch off a node whose leave in order was agreed on, before it takes part again or a person
+    /// orders it (SAFETY rule 21). Who is gone and of whom that was not agreed on is lost, and may be told.
+    pub(crate) fn on_told(&self, at: Nanos, by: &NodeName, node: &NodeName) -> Result<(), Broken> {
+        let left = |happened: &Happened| match &happened.what {
+            What::Changed(Change::Leave { node: of, .. }) if of == node => Some(true),
+            What::Changed(Change::Admit { node: of, .. } | Change::OrderOff { node: of, .. }) if of == node => {
+                Some(false)
+            }
+            _ => None,
+        };
+        if self.history.values().rev().find_map(left) == Some(true) {
+            let what = format!("{by} has {node} switched off, which left in order");
+            return Err(Broken { at, what });
+        }
+        Ok(())
+    }
+
     /// An epoch is given once.
     fn on_grants(&mut self, at: Nanos, machine: &Machine) -> Result<(), Broken> {
         let Some(core) = &machine.core else { return Ok(()) };

@@ -389,10 +389,7 @@ impl World {
                 Ok(())
             }
             Happening::Pinger(at) => self.on_pinger(at),
-            Happening::Hesitated { by, boots, order } => {
-                self.on_hesitated(by, boots, order);
-                Ok(())
-            }
+            Happening::Hesitated { by, boots, order } => self.on_hesitated(by, boots, order),
             Happening::Proved(proving) => {
                 self.proved(proving);
                 Ok(())
@@ -546,7 +543,7 @@ impl World {
                 self.look(None)?;
                 said.into_iter().for_each(|said| self.tell_core(node, CoreEvent::Executor(said)));
             }
-            ToExecutor::Fence(order) => self.fence(node, order),
+            ToExecutor::Fence(order) => self.fence(node, order)?,
             ToExecutor::Prove(proof) => self.prove(node, proof),
             ToExecutor::TieBreak(order) => self.ask_tie_break(node, *order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {
