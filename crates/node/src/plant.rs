@@ -51,6 +51,10 @@ pub enum Bug {
     OffBeforeDeadline,
     /// A watchdog is fed although the lease has ended and nothing was let go (rule 11).
     FedWithoutLease,
+    /// A device is believed that says that a node is off which is heard (rule 11).
+    VoiceIgnored,
+    /// A watchdog is left alone although the lease runs: nobody looks at that (rule 11).
+    LeaseUnseen,
     /// Half of the voters goes on by a claim of the tie-break that it made before it heard the others again (rule 19).
     ClaimKept,
     /// Half of the voters goes on because it reaches a ping target (rule 20).
@@ -69,7 +73,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: [Bug; 31] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -92,6 +96,8 @@ impl Bug {
         Bug::TieBreakIgnored,
         Bug::OffBeforeDeadline,
         Bug::FedWithoutLease,
+        Bug::VoiceIgnored,
+        Bug::LeaseUnseen,
         Bug::ClaimKept,
         Bug::TargetVotes,
         Bug::VetoIgnored,

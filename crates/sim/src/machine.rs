@@ -116,6 +116,8 @@ pub struct Machine {
     pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
     pub(crate) core_wake: Nanos,
+    /// When its core did anything last.
+    pub(crate) core_stepped: Nanos,
     pub(crate) boots: u64,
     /// Counts cores: what was meant for the last one does not reach the next.
     pub(crate) lives: u64,
@@ -170,6 +172,7 @@ impl Machine {
             gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
+            core_stepped: 0,
             boots: 0,
             lives: 0,
             seed,
@@ -334,6 +337,24 @@ impl Machine {
             }
         }
         (opened, self.boottime.when(until.boottime).min(self.raw.when(until.raw)))
+    }
+
+    /// Whether a quorum vouches for what it has at a true time.
+    pub(crate) fn has_lease(&self, now: Nanos) -> bool {
+        !self.board.is_deposed() && !self.now(now).may_have_reached(self.board.lease_until())
+    }
+
+    /// Whether it hears a majority of those that vote, as far as it knows, and these hear it.
+    pub(crate) fn hears_majority(&self, machines: &[Machine]) -> bool {
+        let Some(core) = &self.core else { return false };
+        let votes = machines.iter().filter(|other| core.elects(other.id));
+        let (mut all, mut heard) = (0, 0);
+        for other in votes {
+            all += 1;
+            let hears = || core.hears(&other.name).is_some_and(|(_, both_ways)| both_ways);
+            heard += usize::from(other.id == self.id || hears());
+        }
+        heard > all / 2
     }
 
     /// The next write to become durable.

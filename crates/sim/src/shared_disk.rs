@@ -197,6 +197,11 @@ impl World {
         if self.shared_disk.cut.contains(&node) {
             self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
             if !self.may_feed(node) {
+                let machine = &self.machines[node];
+                if machine.has_lease(self.now) {
+                    let what = format!("{} resets itself, although it has a lease", machine.name);
+                    return Err(Broken { at: self.now, what });
+                }
                 return self.reset(node, "has no lease and reads nothing on the shared disk", None);
             }
             return Ok(());

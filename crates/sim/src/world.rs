@@ -479,9 +479,10 @@ impl World {
     fn step_core(&mut self, node: usize, event: CoreEvent) -> Result<(), Broken> {
         let machine = &mut self.machines[node];
         let local = machine.now(self.now);
+        machine.core_stepped = self.now;
         let Some(core) = &mut machine.core else { return Ok(()) };
         let actions = core.step(local, self.now / ms(1), &machine.board, event);
-        self.claims.on_core(self.now, &self.machines[node])?;
+        self.claims.on_core(self.now, node, &self.machines)?;
         self.note_electors(node);
         for action in actions {
             self.perform_core(node, action)?;
