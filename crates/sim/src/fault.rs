@@ -54,6 +54,13 @@ pub enum Fault {
         /// For how long.
         lasts: Nanos,
     },
+    /// The wall clock of a machine is set, or sets itself.
+    SetClock {
+        /// Which machine.
+        node: usize,
+        /// By how many milliseconds.
+        by: i64,
+    },
     /// The watchdog of a machine was never armed: its device file is not there.
     LoseWatchdog(usize),
     /// Datagrams from one machine to another are held up, and then all arrive.
@@ -246,6 +253,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
+            Fault::SetClock { node, by } => self.set_clock(node, by),
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),

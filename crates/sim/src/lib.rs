@@ -11,6 +11,7 @@ mod ballot;
 mod chance;
 pub mod chaos;
 mod claims;
+mod clocks;
 mod executor;
 pub mod family;
 mod fault;

@@ -12,7 +12,7 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Chance, Nanos, executor::Executor, watchdog::Watchdog};
+use crate::{Chance, Nanos, clocks::Wall, executor::Executor, watchdog::Watchdog};
 
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub struct Machine {
     pub(crate) power: Power,
     boottime: Clock,
     raw: Clock,
+    pub(crate) wall: Wall,
     pub(crate) board: Board,
     pub(crate) pulse: Option<Pulse>,
     pub(crate) core: Option<Core>,
@@ -147,6 +148,7 @@ impl Machine {
             power: Power::Off,
             boottime: Clock { start: 1_000_000_000 + seed % 1_000_000_007, fast_ppm, missed: 0 },
             raw: Clock { start: 2_000_000_000 + seed % 998_244_353, fast_ppm: raw_fast_ppm, missed: 0 },
+            wall: Wall::default(),
             board: Board::default(),
             pulse: None,
             core: None,

@@ -481,7 +481,7 @@ impl World {
         let local = machine.now(self.now);
         machine.core_stepped = self.now;
         let Some(core) = &mut machine.core else { return Ok(()) };
-        let actions = core.step(local, self.now / ms(1), &machine.board, event);
+        let actions = core.step(local, machine.wall.read(self.now), &machine.board, event);
         self.claims.on_core(self.now, node, &self.machines)?;
         self.note_electors(node);
         for action in actions {
