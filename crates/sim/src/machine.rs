@@ -72,6 +72,26 @@ impl Disk {
             self.durable.get_or_insert_with(Vec::new).extend_from_slice(&write.bytes);
         }
     }
+
+    /// Power is lost: of what was being written, of which nobody was told that it is durable, nothing is there, or all
+    /// of it, or its beginning, perhaps with nothing but zeros behind. A file that replaces another does so whole.
+    fn tear(&mut self, chance: &mut Chance) {
+        while let Some(write) = self.waiting.pop_front() {
+            if chance.happens(400) {
+                self.make_durable(&write);
+                continue;
+            }
+            if !write.replaces && chance.happens(500) {
+                let file = self.durable.get_or_insert_with(Vec::new);
+                let whole = file.len() + write.bytes.len();
+                file.extend_from_slice(&write.bytes[..chance.below(write.bytes.len() as u64) as usize]);
+                if chance.happens(500) {
+                    file.resize(whole, 0);
+                }
+            }
+            break;
+        }
+    }
 }
 
 /// See the module.
@@ -89,6 +109,8 @@ pub struct Machine {
     pub(crate) sealer: Sealer,
     pub(crate) disk: Disk,
     pub(crate) disk_stalled: bool,
+    /// A power cut leaves behind some of what was being written.
+    pub(crate) tears: bool,
     /// What it found out that it is sick with.
     pub(crate) sick: BTreeSet<Ailment>,
     /// What pings, and for which core.
@@ -155,6 +177,7 @@ impl Machine {
             sealer: Sealer::new(&key(spec), id, BootId(0)),
             disk: Disk::default(),
             disk_stalled: false,
+            tears: false,
             sick: BTreeSet::new(),
             pinger: (0, Pinger::default()),
             executor: Executor::default(),
@@ -256,7 +279,9 @@ impl Machine {
 
     /// What the disk has kept, without a torn end.
     fn log(&mut self) -> Log {
-        let Some(bytes) = &mut self.disk.durable else { return Log::Empty };
+        let Some(bytes) = self.disk.durable.as_mut().filter(|bytes| !bytes.is_empty()) else {
+            return Log::Empty;
+        };
         journal::recover(bytes).map_or(Log::Damaged, |recovered| {
             bytes.truncate(recovered.length);
             Log::Recovered(Box::new(recovered))
@@ -305,6 +330,9 @@ impl Machine {
         self.pulse = None;
         self.core = None;
         self.kernel.clear();
+        if self.tears {
+            self.disk.tear(&mut Chance::new(self.seed ^ self.boots.rotate_left(24)));
+        }
         self.disk.waiting.clear();
         self.pulse_wake = u64::MAX;
         self.core_wake = u64::MAX;

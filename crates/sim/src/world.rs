@@ -52,6 +52,8 @@ pub struct WorldSettings {
     pub doubles: u64,
     /// A write takes from .0 to .1 to become durable.
     pub sync: (Nanos, Nanos),
+    /// A power cut leaves behind some of what was being written, or all of it; else nothing.
+    pub torn: bool,
     /// An operation of an agent takes from .0 to .1.
     pub operation: (Nanos, Nanos),
     /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
@@ -74,6 +76,7 @@ impl WorldSettings {
             loss: 0,
             doubles: 0,
             sync: (100_000, 1_000_000),
+            torn: false,
             operation: (1_000_000, 2_000_000),
             restless: false,
         }
@@ -203,7 +206,9 @@ impl World {
             .enumerate()
             .map(|(place, name)| {
                 let (a, b) = drift(place, &mut chance);
-                Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
+                let mut machine = Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b);
+                machine.tears = settings.torn;
+                machine
             })
             .collect();
         World {
