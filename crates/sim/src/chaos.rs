@@ -10,7 +10,7 @@ use heart_node::core::Request;
 use crate::{
     Broken, Chance, Device, Fault, Nanos, World, clocks,
     family::{Kind, kind, settings},
-    lives, ms, parting, pinging,
+    lives, ms, operators, parting, pinging,
     rough::{Rough, resource},
 };
 
@@ -175,6 +175,7 @@ fn rough_part(
             let names = (0..world.size()).map(|place| world.machine(place).name.clone()).collect();
             let end = Rough::new(chance, names, lost_after).schedule(world, kind == Kind::Sick);
             clocks::trouble(world, more, end);
+            operators::trouble(world, more, end, lost_after);
             if world.is_pinged() {
                 pinging::trouble(world, chance, end);
             }

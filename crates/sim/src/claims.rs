@@ -122,7 +122,9 @@ impl Claims {
     pub(crate) fn on_told(&self, at: Nanos, by: &NodeName, node: &NodeName) -> Result<(), Broken> {
         let left = |happened: &Happened| match &happened.what {
             What::Changed(Change::Leave { node: of, .. }) if of == node => Some(true),
-            What::Changed(Change::Admit { node: of, .. } | Change::OrderOff { node: of, .. }) if of == node => {
+            What::Changed(Change::Admit { node: of, .. } | Change::OrderOff { node: of, .. })
+                if of == node =>
+            {
                 Some(false)
             }
             _ => None,

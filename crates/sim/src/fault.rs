@@ -8,7 +8,9 @@ use heart_model::{
 };
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Device, Machine, Nanos, Power, World, ms, tie_break::TIMEOUT, world::Happening};
+use crate::{
+    Broken, Device, Machine, Nanos, Power, Word, World, ms, tie_break::TIMEOUT, world::Happening,
+};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +181,13 @@ pub enum Fault {
         /// How it is.
         device: Device,
     },
+    /// Somebody says something at a machine who has looked before.
+    Say {
+        /// At which machine, or the next one that is on.
+        node: usize,
+        /// What.
+        word: Word,
+    },
     /// A machine is asked to stop in an orderly way: it hands over first.
     Leave(usize),
     /// The configuration file of all machines says from now on that these vote, and only these. What runs
@@ -264,6 +273,7 @@ impl World {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
                 }
             }
+            Fault::Say { node, word } => self.say(node, word),
             Fault::Configure { .. }
             | Fault::DecideBy(_)
             | Fault::Forget(_)
