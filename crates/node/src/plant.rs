@@ -43,12 +43,18 @@ pub enum Bug {
     HalfUnsettled,
     /// Half of the voters goes on whatever the tie-break says (rule 19).
     TieBreakIgnored,
+    /// Half of the voters has a node switched off that left in order (rule 21).
+    LeaverShot,
     /// Half of the voters has devices told while others of it may still agree with whom they hit (rule 12).
     NobodyHolds,
     /// A node that resets itself counts as off as soon as somebody has the right to say so (rule 11).
     OffBeforeDeadline,
     /// A watchdog is fed although the lease has ended and nothing was let go (rule 11).
     FedWithoutLease,
+    /// A device is believed that says that a node is off which is heard (rule 11).
+    VoiceIgnored,
+    /// A watchdog is left alone although the lease runs: nobody looks at that (rule 11).
+    LeaseUnseen,
     /// Half of the voters goes on by a claim of the tie-break that it made before it heard the others again (rule 19).
     ClaimKept,
     /// Half of the voters goes on because it reaches a ping target (rule 20).
@@ -67,7 +73,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 28] = [
+    pub const ALL: [Bug; 31] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -85,10 +91,13 @@ impl Bug {
         Bug::HalfWithoutProof,
         Bug::FreshHalfFires,
         Bug::HalfUnsettled,
+        Bug::LeaverShot,
         Bug::NobodyHolds,
         Bug::TieBreakIgnored,
         Bug::OffBeforeDeadline,
         Bug::FedWithoutLease,
+        Bug::VoiceIgnored,
+        Bug::LeaseUnseen,
         Bug::ClaimKept,
         Bug::TargetVotes,
         Bug::VetoIgnored,

@@ -117,7 +117,8 @@ fn is_excused(now: Moment, board: &Board, patience: Duration, held: Held) -> boo
         return true;
     }
     let lease_until = board.lease_until();
-    if !board.is_deposed() && !now.may_have_reached(lease_until) {
+    let is_seen = !is_planted(Bug::LeaseUnseen);
+    if is_seen && !board.is_deposed() && !now.may_have_reached(lease_until) {
         board.set_excused_until(lease_until);
         return true;
     }

@@ -8,9 +8,9 @@ use heart_model::{AfterFence, Ailment, NodeName, ResourceName};
 use heart_node::core::Request;
 
 use crate::{
-    Broken, Chance, Device, Fault, Nanos, World,
+    Broken, Chance, Device, Fault, Nanos, World, clocks,
     family::{Kind, kind, settings},
-    lives, ms, parting, pinging,
+    lives, ms, operators, parting, pinging,
     rough::{Rough, resource},
 };
 
@@ -80,7 +80,8 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     if keep_notes {
         world.keep_notes();
     }
-    let broken = play(&mut world, &mut chance, lost_after, kind(seed)).err();
+    let mut more = Chance::new(seed.wrapping_mul(0xc2b2_ae35));
+    let broken = play(&mut world, &mut chance, &mut more, lost_after, kind(seed)).err();
     if keep_notes && std::env::var_os("HEART_SIM_STATE").is_some() {
         (0..nodes).for_each(|place| eprintln!("{:#?}", world.machine(place).core()));
     }
@@ -95,21 +96,15 @@ pub fn run(seed: u64, keep_notes: bool) -> Outcome {
     }
 }
 
-fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -> Result<(), Broken> {
-    let nodes = world.size();
+fn play(
+    world: &mut World,
+    chance: &mut Chance,
+    more: &mut Chance,
+    lost_after: Nanos,
+    kind: Kind,
+) -> Result<(), Broken> {
     let sick = kind == Kind::Sick;
-    if kind == Kind::Parts {
-        parting::play(world, chance, lost_after)?;
-    } else if kind == Kind::Lives {
-        lives::play(world, chance, lost_after)?;
-    } else {
-        let names = (0..nodes).map(|place| world.machine(place).name.clone()).collect();
-        let end = Rough::new(chance, names, lost_after).schedule(world, sick);
-        if world.is_pinged() {
-            pinging::trouble(world, chance, end);
-        }
-        world.run(end + lost_after * 3)?;
-    }
+    rough_part(world, chance, more, lost_after, kind)?;
     let away = away(world, chance);
     calm(world, &away, lost_after);
     if sick {
@@ -157,6 +152,36 @@ fn play(world: &mut World, chance: &mut Chance, lost_after: Nanos, kind: Kind) -
         return Ok(());
     }
     unmoved(world, &before, "because somebody came back")
+}
+
+/// Everything that goes wrong.
+fn rough_part(
+    world: &mut World,
+    chance: &mut Chance,
+    more: &mut Chance,
+    lost_after: Nanos,
+    kind: Kind,
+) -> Result<(), Broken> {
+    match kind {
+        Kind::Parts => {
+            clocks::trouble(world, more, lost_after * 30);
+            parting::play(world, chance, lost_after)
+        }
+        Kind::Lives => {
+            clocks::trouble(world, more, lost_after * 30);
+            lives::play(world, chance, lost_after)
+        }
+        Kind::Any | Kind::Sick => {
+            let names = (0..world.size()).map(|place| world.machine(place).name.clone()).collect();
+            let end = Rough::new(chance, names, lost_after).schedule(world, kind == Kind::Sick);
+            clocks::trouble(world, more, end);
+            operators::trouble(world, more, end, lost_after);
+            if world.is_pinged() {
+                pinging::trouble(world, chance, end);
+            }
+            world.run(end + lost_after * 3)
+        }
+    }
 }
 
 /// Exactly half of the voters is lost, and the other half goes on once that is switched off, or a person says that

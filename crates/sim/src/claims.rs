@@ -3,7 +3,8 @@
 use heart_model::{Epoch, Guard, LogIndex, NodeName, Order, ResourceName, Session, Term, Timing};
 use heart_node::{
     core::Core,
-    ledger::{Change, Happened, What, Without},
+    ledger::{Change, Happened, Ledger, What, Without},
+    watchdog::{Feeding, Withheld},
 };
 use std::collections::BTreeMap;
 
@@ -50,7 +51,8 @@ struct Started {
 
 impl Claims {
     /// At most one node leads in a term, and what one node has applied, all have.
-    pub(crate) fn on_core(&mut self, at: Nanos, machine: &Machine) -> Result<(), Broken> {
+    pub(crate) fn on_core(&mut self, at: Nanos, place: usize, machines: &[Machine]) -> Result<(), Broken> {
+        let machine = &machines[place];
         let Some(core) = &machine.core else { return Ok(()) };
         self.parents = self.parents.max(core.ledger().parents.len());
         if let Some(term) = core.leading() {
@@ -86,7 +88,13 @@ impl Claims {
             let what = format!("{} applied entry {last}, but not all that was before it", machine.name);
             return Err(Broken { at, what });
         }
+        on_proofs(at, core.ledger(), machines)?;
         self.on_grants(at, machine)
+    }
+
+    /// How many histories the newest one went on from.
+    pub(crate) fn parents(&self) -> usize {
+        self.parents
     }
 
     /// A voter that half of the voters went on without by itself, although it had not left in order: nothing but being
@@ -107,6 +115,25 @@ impl Claims {
             _ => None,
         });
         forced.flat_map(|forced| &forced.without).find(|of| !has_left(of)).map(|of| &of.node)
+    }
+
+    /// No device is told to switch off a node whose leave in order was agreed on, before it takes part again or a person
+    /// orders it (SAFETY rule 21). Who is gone and of whom that was not agreed on is lost, and may be told.
+    pub(crate) fn on_told(&self, at: Nanos, by: &NodeName, node: &NodeName) -> Result<(), Broken> {
+        let left = |happened: &Happened| match &happened.what {
+            What::Changed(Change::Leave { node: of, .. }) if of == node => Some(true),
+            What::Changed(Change::Admit { node: of, .. } | Change::OrderOff { node: of, .. })
+                if of == node =>
+            {
+                Some(false)
+            }
+            _ => None,
+        };
+        if self.history.values().rev().find_map(left) == Some(true) {
+            let what = format!("{by} has {node} switched off, which left in order");
+            return Err(Broken { at, what });
+        }
+        Ok(())
     }
 
     /// An epoch is given once.
@@ -204,6 +231,18 @@ impl Claims {
     }
 }
 
+/// Who counts as off is off, in that life of it: whether a device says so, the time that a watchdog takes, or a person
+/// (SAFETY rule 11). Who was only silent, or is shut out, may run.
+fn on_proofs(at: Nanos, ledger: &Ledger, machines: &[Machine]) -> Result<(), Broken> {
+    for machine in machines.iter().filter(|machine| machine.power == Power::On) {
+        let Some(known) = ledger.nodes.get(&machine.name) else { continue };
+        if known.fence.off == Some(machine.board.boot()) && !known.fence.is_silent {
+            return Err(Broken { at, what: format!("{} counts as off, and is on", machine.name) });
+        }
+    }
+    Ok(())
+}
+
 /// A device hits only a machine that holds nothing which was granted to the life it hits and that is still its
 /// own: a right is taken from a node before anybody may switch it off, or shut it out (SAFETY rule 12).
 pub(crate) fn on_shot(
@@ -234,6 +273,33 @@ pub(crate) fn on_shot(
         }
         _ => Ok(()),
     }
+}
+
+/// No watchdog is left alone, and no core killed, on a machine that a majority vouches for and whose core gets on: only
+/// who has no lease, or gets nowhere, may be reset by its own guardian.
+pub(crate) fn on_feeding(
+    at: Nanos,
+    machine: &Machine,
+    feeding: &Feeding,
+    may_feed: bool,
+) -> Result<(), Broken> {
+    let (name, of_file) = (&machine.name, machine.timing.lost_after);
+    let lost_after = machine.board.agreed_lost_after().unwrap_or(of_file).min(of_file);
+    let timing = Timing { lost_after, ..machine.timing };
+    // By the machine's own clocks, of which one may be as fast as they come.
+    let patience = timing.watchdog_patience().as_nanos() as Nanos / 100 * 98;
+    let gets_on = at - machine.core_stepped < patience;
+    let withheld = feeding.withheld;
+    let what = if (withheld == Some(Withheld::NotLetGo) || !may_feed) && machine.has_lease(at) {
+        format!("{name} does not feed its watchdog, although it has a lease")
+    } else if withheld == Some(Withheld::NoProgress) && gets_on {
+        format!("{name} does not feed its watchdog, although its core gets on")
+    } else if feeding.restart_core && gets_on {
+        format!("the guardian of {name} kills a core that gets on")
+    } else {
+        return Ok(());
+    };
+    Err(Broken { at, what })
 }
 
 /// A device that half of the voters had told hits nobody who takes part with a quorum: while it may act, that half

@@ -275,6 +275,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         loss: [0, 0, 20, 100][chance.below(4) as usize],
         doubles: [0, 20][chance.below(2) as usize],
         sync: (100_000, [1_000_000, 10_000_000, 80_000_000][chance.below(3) as usize]),
+        torn: true,
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
         restless: RESTLESS.contains(&(seed % RESTLESS_EVERY)),
     };

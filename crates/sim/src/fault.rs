@@ -8,7 +8,9 @@ use heart_model::{
 };
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{Broken, Device, Machine, Nanos, Power, World, ms, tie_break::TIMEOUT, world::Happening};
+use crate::{
+    Broken, Device, Machine, Nanos, Power, Word, World, ms, tie_break::TIMEOUT, world::Happening,
+};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,13 @@ pub enum Fault {
         node: usize,
         /// For how long.
         lasts: Nanos,
+    },
+    /// The wall clock of a machine is set, or sets itself.
+    SetClock {
+        /// Which machine.
+        node: usize,
+        /// By how many milliseconds.
+        by: i64,
     },
     /// The watchdog of a machine was never armed: its device file is not there.
     LoseWatchdog(usize),
@@ -172,6 +181,13 @@ pub enum Fault {
         /// How it is.
         device: Device,
     },
+    /// Somebody says something at a machine who has looked before.
+    Say {
+        /// At which machine, or the next one that is on.
+        node: usize,
+        /// What.
+        word: Word,
+    },
     /// A machine is asked to stop in an orderly way: it hands over first.
     Leave(usize),
     /// The configuration file of all machines says from now on that these vote, and only these. What runs
@@ -246,6 +262,7 @@ impl World {
                     self.broken_starts.remove(&node);
                 }
             }
+            Fault::SetClock { node, by } => self.set_clock(node, by),
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
@@ -256,6 +273,7 @@ impl World {
                     self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
                 }
             }
+            Fault::Say { node, word } => self.say(node, word),
             Fault::Configure { .. }
             | Fault::DecideBy(_)
             | Fault::Forget(_)

@@ -91,7 +91,7 @@ pub(crate) struct Fencing {
 
 impl World {
     /// An executor is to have a machine switched off: at once, or after it was given time to go first.
-    pub(crate) fn fence(&mut self, by: usize, order: FenceOrder) {
+    pub(crate) fn fence(&mut self, by: usize, order: FenceOrder) -> Result<(), Broken> {
         let target = self.machines.iter().position(|machine| machine.name == order.node);
         let is_on = target.is_some_and(|target| self.machines[target].is_on());
         let boots = self.machines[by].boots;
@@ -101,23 +101,25 @@ impl World {
         let wait = order.hesitation.as_nanos() as Nanos;
         let told = FenceOrder { hesitation: heart_model::Duration::ZERO, ..order };
         self.push(self.now + wait, Happening::Hesitated { by, boots, order: told });
+        Ok(())
     }
 
     /// An executor has given a machine time to go first.
-    pub(crate) fn on_hesitated(&mut self, by: usize, boots: u64, order: FenceOrder) {
+    pub(crate) fn on_hesitated(&mut self, by: usize, boots: u64, order: FenceOrder) -> Result<(), Broken> {
         if self.machines[by].boots != boots || !self.machines[by].is_on() {
-            return;
+            return Ok(());
         }
         match self.postpone(by, |machine| machine.executor_stalled_until) {
             Some(at) => self.push(at, Happening::Hesitated { by, boots, order }),
-            None => self.tell_device(by, order),
+            None => return self.tell_device(by, order),
         }
+        Ok(())
     }
 
     /// An executor tells a device to switch a machine off.
-    pub(crate) fn tell_device(&mut self, by: usize, order: FenceOrder) {
+    pub(crate) fn tell_device(&mut self, by: usize, order: FenceOrder) -> Result<(), Broken> {
         let Some(target) = self.machines.iter().position(|machine| machine.name == order.node) else {
-            return;
+            return Ok(());
         };
         let boots = self.machines[by].boots;
         let lets_in = order.act != FenceAct::Off && order.devices.iter().all(FenceDevice::shuts_out);
@@ -127,14 +129,15 @@ impl World {
         if lets_in && self.machines[by].fencing.iter().any(is_other) {
             // One attempt at a time.
             self.push(self.now + ms(1), Happening::Hesitated { by, boots, order });
-            return;
+            return Ok(());
         }
         if !self.machines[by].fencing.insert((order.node.clone(), order.boot, order.attempt)) {
             // Told twice, it is done once.
-            return;
+            return Ok(());
         }
         if order.act != FenceAct::Off {
-            return self.give_power(by, target, order);
+            self.give_power(by, target, order);
+            return Ok(());
         }
         let machine = &self.machines[by];
         let until = match order.right {
@@ -143,11 +146,13 @@ impl World {
         };
         if machine.now(self.now).at_least_until(until).is_zero() {
             // It was stopped between the word of its core and now: the right may be another's.
-            return self.fenced(Fencing { by, boots, order, works: false });
+            self.fenced(Fencing { by, boots, order, works: false });
+            return Ok(());
         }
         if order.devices.iter().any(|device| device.disk().is_some()) {
             return self.tell_over_disk(by, target, order);
         }
+        self.claims.on_told(self.now, &self.machines[by].name, &order.node)?;
         let device = self.devices.get(&target).copied().unwrap_or_default();
         let patience = PATIENCE.as_nanos() as Nanos;
         let soon = self.chance.between(ms(1), patience / 2);
@@ -169,6 +174,7 @@ impl World {
         }
         let works = matches!(device, Device::Works | Device::Lies);
         self.push(self.now + end, Happening::Fenced(Fencing { by, boots, order, works }));
+        Ok(())
     }
 
     /// A device gives a machine power, or does not.

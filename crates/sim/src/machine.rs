@@ -12,7 +12,7 @@ use heart_node::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{Chance, Nanos, executor::Executor, watchdog::Watchdog};
+use crate::{Chance, Nanos, clocks::Wall, executor::Executor, watchdog::Watchdog};
 
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,26 @@ impl Disk {
             self.durable.get_or_insert_with(Vec::new).extend_from_slice(&write.bytes);
         }
     }
+
+    /// Power is lost: of what was being written, of which nobody was told that it is durable, nothing is there, or all
+    /// of it, or its beginning, perhaps with nothing but zeros behind. A file that replaces another does so whole.
+    fn tear(&mut self, chance: &mut Chance) {
+        while let Some(write) = self.waiting.pop_front() {
+            if chance.happens(400) {
+                self.make_durable(&write);
+                continue;
+            }
+            if !write.replaces && chance.happens(500) {
+                let file = self.durable.get_or_insert_with(Vec::new);
+                let whole = file.len() + write.bytes.len();
+                file.extend_from_slice(&write.bytes[..chance.below(write.bytes.len() as u64) as usize]);
+                if chance.happens(500) {
+                    file.resize(whole, 0);
+                }
+            }
+            break;
+        }
+    }
 }
 
 /// See the module.
@@ -82,12 +102,15 @@ pub struct Machine {
     pub(crate) power: Power,
     boottime: Clock,
     raw: Clock,
+    pub(crate) wall: Wall,
     pub(crate) board: Board,
     pub(crate) pulse: Option<Pulse>,
     pub(crate) core: Option<Core>,
     pub(crate) sealer: Sealer,
     pub(crate) disk: Disk,
     pub(crate) disk_stalled: bool,
+    /// A power cut leaves behind some of what was being written.
+    pub(crate) tears: bool,
     /// What it found out that it is sick with.
     pub(crate) sick: BTreeSet<Ailment>,
     /// What pings, and for which core.
@@ -116,6 +139,8 @@ pub struct Machine {
     pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
     pub(crate) core_wake: Nanos,
+    /// When its core did anything last.
+    pub(crate) core_stepped: Nanos,
     pub(crate) boots: u64,
     /// Counts cores: what was meant for the last one does not reach the next.
     pub(crate) lives: u64,
@@ -145,12 +170,14 @@ impl Machine {
             power: Power::Off,
             boottime: Clock { start: 1_000_000_000 + seed % 1_000_000_007, fast_ppm, missed: 0 },
             raw: Clock { start: 2_000_000_000 + seed % 998_244_353, fast_ppm: raw_fast_ppm, missed: 0 },
+            wall: Wall::default(),
             board: Board::default(),
             pulse: None,
             core: None,
             sealer: Sealer::new(&key(spec), id, BootId(0)),
             disk: Disk::default(),
             disk_stalled: false,
+            tears: false,
             sick: BTreeSet::new(),
             pinger: (0, Pinger::default()),
             executor: Executor::default(),
@@ -170,6 +197,7 @@ impl Machine {
             gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
+            core_stepped: 0,
             boots: 0,
             lives: 0,
             seed,
@@ -251,7 +279,9 @@ impl Machine {
 
     /// What the disk has kept, without a torn end.
     fn log(&mut self) -> Log {
-        let Some(bytes) = &mut self.disk.durable else { return Log::Empty };
+        let Some(bytes) = self.disk.durable.as_mut().filter(|bytes| !bytes.is_empty()) else {
+            return Log::Empty;
+        };
         journal::recover(bytes).map_or(Log::Damaged, |recovered| {
             bytes.truncate(recovered.length);
             Log::Recovered(Box::new(recovered))
@@ -300,6 +330,9 @@ impl Machine {
         self.pulse = None;
         self.core = None;
         self.kernel.clear();
+        if self.tears {
+            self.disk.tear(&mut Chance::new(self.seed ^ self.boots.rotate_left(24)));
+        }
         self.disk.waiting.clear();
         self.pulse_wake = u64::MAX;
         self.core_wake = u64::MAX;
@@ -334,6 +367,24 @@ impl Machine {
             }
         }
         (opened, self.boottime.when(until.boottime).min(self.raw.when(until.raw)))
+    }
+
+    /// Whether a quorum vouches for what it has at a true time.
+    pub(crate) fn has_lease(&self, now: Nanos) -> bool {
+        !self.board.is_deposed() && !self.now(now).may_have_reached(self.board.lease_until())
+    }
+
+    /// Whether it hears a majority of those that vote, as far as it knows, and these hear it.
+    pub(crate) fn hears_majority(&self, machines: &[Machine]) -> bool {
+        let Some(core) = &self.core else { return false };
+        let votes = machines.iter().filter(|other| core.elects(other.id));
+        let (mut all, mut heard) = (0, 0);
+        for other in votes {
+            all += 1;
+            let hears = || core.hears(&other.name).is_some_and(|(_, both_ways)| both_ways);
+            heard += usize::from(other.id == self.id || hears());
+        }
+        heard > all / 2
     }
 
     /// The next write to become durable.

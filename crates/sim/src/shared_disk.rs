@@ -164,10 +164,7 @@ impl World {
         match at.of {
             Of::Round => self.round(at.node),
             Of::Wrote(wrote) => self.wrote(at.node, *wrote),
-            Of::Told(target, order) => {
-                self.told_over_disk(at.node, target, *order);
-                Ok(())
-            }
+            Of::Told(target, order) => self.told_over_disk(at.node, target, *order),
             Of::Changing(changing) => {
                 self.on_changing(at.node, *changing);
                 Ok(())
@@ -200,6 +197,11 @@ impl World {
         if self.shared_disk.cut.contains(&node) {
             self.at_disk(timing.disk_look().as_nanos() as Nanos, node, Of::Round);
             if !self.may_feed(node) {
+                let machine = &self.machines[node];
+                if machine.has_lease(self.now) {
+                    let what = format!("{} resets itself, although it has a lease", machine.name);
+                    return Err(Broken { at: self.now, what });
+                }
                 return self.reset(node, "has no lease and reads nothing on the shared disk", None);
             }
             return Ok(());
@@ -266,19 +268,26 @@ impl World {
     }
 
     /// An executor tells a machine over the disk, unless it does not reach it.
-    pub(crate) fn tell_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) {
+    pub(crate) fn tell_over_disk(
+        &mut self,
+        by: usize,
+        target: usize,
+        order: FenceOrder,
+    ) -> Result<(), Broken> {
         match self.write_takes(by) {
-            0 => self.told_over_disk(by, target, order),
+            0 => return self.told_over_disk(by, target, order),
             takes => self.at_disk(takes, by, Of::Told(target, Box::new(order))),
         }
+        Ok(())
     }
 
-    fn told_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) {
+    fn told_over_disk(&mut self, by: usize, target: usize, order: FenceOrder) -> Result<(), Broken> {
         let boots = self.machines[by].boots;
         if self.shared_disk.cut.contains(&by) {
-            return self
-                .push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+            self.push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+            return Ok(());
         }
+        self.claims.on_told(self.now, &self.machines[by].name, &order.node)?;
         self.tell(format!(
             "{} tells {} over the shared disk to reset itself",
             self.machines[by].name, order.node
@@ -288,13 +297,14 @@ impl World {
         let first = disk.beats.get(&target).cloned().unwrap_or_default();
         let told = disk.messages.entry(by).or_default().tell(slot(target), named(order.boot, &first));
         let Ok(number) = told else {
-            return self
-                .push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+            self.push(self.now + ms(1), Happening::Fenced(Fencing { by, boots, order, works: false }));
+            return Ok(());
         };
         disk.rights.insert((by, number), (order.right, boots));
         let longest = order.devices.iter().map(|device| device.timeout).max().unwrap_or_default();
         let pill = Pill::new(Times { look_every: LOOK_EVERY, longest }, order.boot, first);
         self.at_disk(0, by, Of::Look(Box::new(Looking { order, target, number, since, pill })));
+        Ok(())
     }
 
     /// Whether a node is waited for whose last known life never wrote to the disk on which it could be told to reset

@@ -7,7 +7,7 @@ use heart_model::{Duration, FenceAgent, FenceDevice, Spec};
 use heart_node::watchdog::Feeder;
 use std::collections::BTreeMap;
 
-use crate::{Broken, Fault, Machine, Nanos, Power, World, ms, world::Happening};
+use crate::{Broken, Fault, Machine, Nanos, Power, World, claims, ms, world::Happening};
 
 /// How long a machine takes that was reset until it runs again.
 const BOOT: Nanos = ms(3_000);
@@ -24,6 +24,10 @@ pub(crate) struct Watchdog {
     fed: u64,
     /// Why it is not fed at the moment is known.
     told: bool,
+    /// When it was fed last.
+    fed_at: Nanos,
+    /// Whenever its guardian looked since then, all was well.
+    well: bool,
 }
 
 /// What happens to one of them.
@@ -78,7 +82,7 @@ impl World {
             let local = machine.now(now);
             let feeder = Feeder::new(local, &machine.board, true);
             Feeder::on_begin(local, &machine.board);
-            Watchdog { feeder, fed: 0, told: false }
+            Watchdog { feeder, fed: 0, told: false, fed_at: now, well: true }
         });
         self.read_on_disk(node);
         if is_watched {
@@ -116,16 +120,20 @@ impl World {
 
     fn look_after(&mut self, node: usize) -> Result<(), Broken> {
         let now = self.now;
+        let is_well = self.is_well(node);
         let machine = &mut self.machines[node];
         let (local, timing) = (machine.now(now), machine.timing);
         let Some(watchdog) = &mut machine.watchdog else { return Ok(()) };
+        watchdog.well &= is_well;
         let feeding = watchdog.feeder.look(local, &machine.board, &timing);
         let news = ::core::mem::replace(&mut watchdog.told, feeding.withheld.is_some()) != watchdog.told;
         let name = machine.name.clone();
+        let may_feed = self.may_feed(node);
+        claims::on_feeding(now, &self.machines[node], &feeding, may_feed)?;
         if news && let Some(why) = feeding.withheld {
             self.tell(format!("{name} no longer feeds its watchdog: {why}"));
         }
-        if feeding.withheld.is_none() && self.may_feed(node) {
+        if feeding.withheld.is_none() && may_feed {
             let wait = self.chance.between(1_000, 20_000);
             self.at_watchdog(wait, node, Of::Feed(feeding.deadline));
         }
@@ -139,9 +147,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether a machine hears a majority of the voters both ways, nothing was taken from it, and its core gets on.
+    fn is_well(&self, node: usize) -> bool {
+        let machine = &self.machines[node];
+        let gets_on = self.now - machine.core_stepped < machine.timing.lost_after.as_nanos() as Nanos;
+        gets_on && !machine.board.is_deposed() && machine.hears_majority(&self.machines)
+    }
+
     fn feed(&mut self, node: usize, deadline: Duration) {
         let Some(watchdog) = &mut self.machines[node].watchdog else { return };
         watchdog.fed += 1;
+        (watchdog.fed_at, watchdog.well) = (self.now, true);
         let fed = watchdog.fed;
         let told = deadline.as_nanos() as Nanos;
         let wrong = told / 1_000_000 * WRONG_PPM;
@@ -151,8 +167,14 @@ impl World {
     }
 
     fn bite(&mut self, node: usize, fed: u64) -> Result<(), Broken> {
-        if self.machines[node].watchdog.as_ref().is_none_or(|watchdog| watchdog.fed != fed) {
+        let machine = &self.machines[node];
+        let Some(watchdog) = machine.watchdog.as_ref().filter(|watchdog| watchdog.fed == fed) else {
             return Ok(());
+        };
+        let stood_until = machine.guardian_stalled_until.max(machine.frozen_until);
+        if watchdog.well && stood_until <= watchdog.fed_at && self.is_well(node) {
+            let what = format!("{} is reset, which hears a majority and gets on", machine.name);
+            return Err(Broken { at: self.now, what });
         }
         self.tell(format!("the watchdog of {} resets it", self.machines[node].name));
         self.machines[node].cut_power();

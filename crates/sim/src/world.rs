@@ -53,6 +53,8 @@ pub struct WorldSettings {
     pub doubles: u64,
     /// A write takes from .0 to .1 to become durable.
     pub sync: (Nanos, Nanos),
+    /// A power cut leaves behind some of what was being written, or all of it; else nothing.
+    pub torn: bool,
     /// An operation of an agent takes from .0 to .1.
     pub operation: (Nanos, Nanos),
     /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
@@ -75,6 +77,7 @@ impl WorldSettings {
             loss: 0,
             doubles: 0,
             sync: (100_000, 1_000_000),
+            torn: false,
             operation: (1_000_000, 2_000_000),
             restless: false,
         }
@@ -206,7 +209,9 @@ impl World {
             .enumerate()
             .map(|(place, name)| {
                 let (a, b) = drift(place, &mut chance);
-                Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b)
+                let mut machine = Machine::new(name.clone(), &settings.spec, chance.draw() >> 8, a, b);
+                machine.tears = settings.torn;
+                machine
             })
             .collect();
         World {
@@ -394,10 +399,7 @@ impl World {
                 Ok(())
             }
             Happening::Pinger(at) => self.on_pinger(at),
-            Happening::Hesitated { by, boots, order } => {
-                self.on_hesitated(by, boots, order);
-                Ok(())
-            }
+            Happening::Hesitated { by, boots, order } => self.on_hesitated(by, boots, order),
             Happening::Proved(proving) => {
                 self.proved(proving);
                 Ok(())
@@ -487,9 +489,10 @@ impl World {
     fn step_core(&mut self, node: usize, event: CoreEvent) -> Result<(), Broken> {
         let machine = &mut self.machines[node];
         let local = machine.now(self.now);
+        machine.core_stepped = self.now;
         let Some(core) = &mut machine.core else { return Ok(()) };
-        let actions = core.step(local, self.now / ms(1), &machine.board, event);
-        self.claims.on_core(self.now, &self.machines[node])?;
+        let actions = core.step(local, machine.wall.read(self.now), &machine.board, event);
+        self.claims.on_core(self.now, node, &self.machines)?;
         self.note_electors(node);
         for action in actions {
             self.perform_core(node, action)?;
@@ -551,7 +554,7 @@ impl World {
                 self.look(None)?;
                 said.into_iter().for_each(|said| self.tell_core(node, CoreEvent::Executor(said)));
             }
-            ToExecutor::Fence(order) => self.fence(node, order),
+            ToExecutor::Fence(order) => self.fence(node, order)?,
             ToExecutor::Prove(proof) => self.prove(node, proof),
             ToExecutor::TieBreak(order) => self.ask_tie_break(node, *order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {

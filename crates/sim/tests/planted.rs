@@ -136,6 +136,11 @@ fn a_watchdog_that_is_fed_without_a_lease_is_found() {
 }
 
 #[test]
+fn a_watchdog_that_resets_who_has_a_lease_is_found() {
+    is_found_where_there_are_watchdogs(Bug::LeaseUnseen, 20);
+}
+
+#[test]
 #[ignore = "a measurement: how many of a thousand other worlds find each bug"]
 fn how_often_each_is_found() {
     for bug in Bug::ALL {
@@ -172,6 +177,16 @@ fn a_half_that_does_not_ask_the_tie_break_is_found() {
 #[test]
 fn a_half_that_agrees_with_whom_it_shoots_is_found() {
     is_found_where_nodes_part(Bug::NobodyHolds, 800);
+}
+
+#[test]
+fn a_device_that_is_believed_although_its_node_is_heard_is_found() {
+    is_found_where_there_are_devices(Bug::VoiceIgnored, 100);
+}
+
+#[test]
+fn a_half_that_shoots_who_left_in_order_is_found() {
+    is_found_where_there_are_devices(Bug::LeaverShot, 700);
 }
 
 #[test]

@@ -207,7 +207,9 @@ impl Conductor {
                 FenceOutcome::Silent if heard.is_some() => {
                     ended(FenceOutcome::Failed { message: format!("{node} is heard again") })
                 }
-                FenceOutcome::Off if heard.is_some_and(|seen| seen.boot == boot) => {
+                FenceOutcome::Off
+                    if heard.is_some_and(|seen| seen.boot == boot) && !is_planted(Bug::VoiceIgnored) =>
+                {
                     self.doubt_device(now, node, attempt).and_then(ended)
                 }
                 outcome => ended(outcome.clone()),

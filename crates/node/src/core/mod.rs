@@ -531,6 +531,13 @@ impl Core {
         self.agreement.iter().flat_map(Agreement::voters).any(|voter| voter == node)
     }
 
+    /// Which life of a node this one hears, and whether that hears this one too. For tests and tools.
+    #[must_use]
+    pub fn hears(&self, node: &NodeName) -> Option<(BootId, bool)> {
+        let slot = self.names.iter().position(|name| name == node)?;
+        self.sights.heard(slot).map(|seen| (seen.boot, seen.both_ways))
+    }
+
     /// Whether this node leads, and in which term. For tests and tools.
     #[must_use]
     pub fn leading(&self) -> Option<Term> {

@@ -69,7 +69,9 @@ impl Failovers {
         let hold = self.hold?;
         let lasts = match hold.until {
             Some(until) => is_within(wall, until, COOL_DOWN),
-            None => runs_since().is_none_or(|since| wall < since.saturating_add(millis(WITHIN))),
+            // Who started it may have had a clock that was ahead.
+            None => runs_since()
+                .is_none_or(|since| is_within(wall, since.saturating_add(millis(WITHIN)), WITHIN * 2)),
         };
         lasts.then_some(hold)
     }
@@ -216,6 +218,14 @@ mod tests {
         check(&[100, 110, 120, 125], 184, Some(125), Some(None));
         check(&[100, 110, 120, 125], 185, Some(125), None);
         check(&[100, 110, 120, 125, 186], 187, None, None);
+    }
+
+    /// It was started under a leader whose clock was ahead.
+    #[test]
+    fn a_start_in_the_future_holds_for_no_more_than_an_hour_longer() {
+        check(&[100, 110, 120, 125], 130, Some(150), Some(None));
+        check(&[100, 110, 120, 125], 130, Some(191), None);
+        check(&[100, 110, 120, 125], 130, Some(20 * 365 * 24 * 60), None);
     }
 
     #[test]

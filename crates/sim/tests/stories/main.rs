@@ -4,6 +4,7 @@
 //! when. The claims of the simulator hold throughout; where one does not, the story is about that.
 
 mod between;
+mod clocks;
 mod disks;
 mod elections;
 mod failover;

@@ -16,6 +16,7 @@ use crate::{
     core::{Action, Core, Message, OfHalf, Out},
     half::{self, Turn},
     ledger::{Ledger, NodeLedger, addresses, attempts_max, devices},
+    plant::{Bug, is_planted},
 };
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
@@ -110,6 +111,7 @@ impl Core {
             devices(spec, node).iter().filter(|level| FenceDevice::prove_off(level)).collect();
         let known = self.ledger.nodes.get(node);
         let is_gone = known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
+        let is_gone = is_gone && !(is_planted(Bug::LeaverShot) && known.is_some_and(|known| !known.is_off()));
         let last = known.and_then(NodeLedger::last_session);
         let (Some(last), true) = (last, is_gone || !levels.is_empty()) else {
             return Err(Stuck::NoDevice(node.clone()));
