@@ -6,13 +6,13 @@ mod tie_break {
 }
 
 use std::{
-    fs,
+    env, fs,
     net::TcpListener,
     os::unix::fs::FileExt as _,
     path::Path,
     sync::{Arc, Barrier},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use heart_agents::{
@@ -90,18 +90,23 @@ fn is_compared_and_set(place: &TieBreakPlace) {
 
 /// Two want something else in place of the same, again and again: one gets it, and the other finds that.
 fn one_of_two_wins(place: &TieBreakPlace) {
+    one_of_two_ways_wins([place, place]);
+}
+
+/// The same, where each has a way of its own to what they change.
+fn one_of_two_ways_wins(ways: [&TieBreakPlace; 2]) {
     let start = Arc::new(Barrier::new(2));
     let mut stands = None;
     for round in 0..RACES {
-        let race = |name: &'static str| {
-            let (start, place, stands) = (Arc::clone(&start), place.clone(), stands.clone());
+        let race = |name: &'static str, way: &TieBreakPlace| {
+            let (start, place, stands) = (Arc::clone(&start), way.clone(), stands.clone());
             thread::spawn(move || {
                 let set = standing(round, name);
                 start.wait();
                 (change(&place, stands.as_ref(), &set), set)
             })
         };
-        let (ada, bob) = (race("ada"), race("bob"));
+        let (ada, bob) = (race("ada", ways[0]), race("bob", ways[1]));
         let ((ada, of_ada), (bob, of_bob)) = (ada.join().unwrap(), bob.join().unwrap());
         let won = match (&ada, &bob) {
             (TieBreakOutcome::Set, TieBreakOutcome::Other(found)) if *found == Some(of_ada.clone()) => of_ada,
@@ -109,6 +114,15 @@ fn one_of_two_wins(place: &TieBreakPlace) {
             _ => panic!("round {round}: ada got {ada:?}, bob got {bob:?}"),
         };
         stands = Some(won);
+    }
+}
+
+/// Waits until it is so.
+fn comes_to(is_so: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "it does not come to it");
+        thread::yield_now();
     }
 }
 
@@ -120,8 +134,8 @@ fn file(path: &Path) -> TieBreakPlace {
 fn a_file_is_compared_and_set() {
     let dir = tempfile::tempdir().unwrap();
     is_compared_and_set(&file(&dir.path().join("web")));
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "the value and the one before it: {left:?}");
+    // The value and the one before it; the others are removed after the answer.
+    comes_to(|| fs::read_dir(dir.path()).unwrap().count() == 2);
 }
 
 #[test]
@@ -161,11 +175,7 @@ fn a_file_system_that_hangs_costs_the_timeout_and_no_more() {
     assert!(begun.elapsed() < PATIENCE / 2);
     // It lets go: what was left behind changes nothing any more, and takes its own file away.
     drop(fs::OpenOptions::new().write(true).open(&value).unwrap());
-    let until = Instant::now() + PATIENCE;
-    while fs::read_dir(dir.path()).unwrap().count() > 1 {
-        assert!(Instant::now() < until, "it does not end");
-        thread::yield_now();
-    }
+    comes_to(|| fs::read_dir(dir.path()).unwrap().count() == 1);
     assert!(value.exists());
 }
 
@@ -180,7 +190,8 @@ fn a_number_that_comes_back_does_not_count() {
         assert_eq!(change(&place, stands.as_ref(), &next), TieBreakOutcome::Set);
         stands = Some(next);
     }
-    assert!(!dir.path().join("web.2").exists(), "it was removed, so its number is free");
+    // It is removed after the answer, so its number is free.
+    comes_to(|| !dir.path().join("web.2").exists());
     fs::write(dir.path().join("web.2"), serde_json::to_vec(&late).unwrap()).unwrap();
     assert_eq!(change(&place, Some(&late), &standing(10, "bob")), TieBreakOutcome::Other(stands));
 }
@@ -225,6 +236,62 @@ fn a_store_that_ignores_conditions_is_found_out_before_anything_is_written() {
         says(outcome, &["did not refuse", "use a store that obeys conditions"]);
         assert_eq!(store.value(), stands);
     }
+}
+
+/// A store that somebody started for this, and a name in it that nobody has used.
+///
+/// `HEART_STORE` is `http://HOST:PORT/BUCKET`, of another way to the same bucket `HEART_STORE_TOO`; `HEART_STORE_KEY` and
+/// `HEART_STORE_SECRET` are an access key and the file of its secret, if it wants them.
+fn real_store(name: &str) -> TieBreakPlace {
+    let given = |name: &str| env::var(name).ok();
+    let bucket = given("HEART_STORE").expect("`HEART_STORE` says where the store is");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    TieBreakPlace::Object {
+        url: format!("{bucket}/heart:{name} {now}").replace(' ', "%20"),
+        access_key: given("HEART_STORE_KEY"),
+        secret_file: given("HEART_STORE_SECRET"),
+        region: "us-east-1".into(),
+    }
+}
+
+#[test]
+#[ignore = "needs a store that somebody started: see `real_store`"]
+fn a_real_store_is_compared_and_set() {
+    is_compared_and_set(&real_store("set"));
+}
+
+#[test]
+#[ignore = "needs a store that somebody started: see `real_store`"]
+fn of_two_that_race_for_a_real_store_one_wins() {
+    let one = real_store("race");
+    let mut two = one.clone();
+    if let (TieBreakPlace::Object { url, .. }, Ok(too)) = (&mut two, env::var("HEART_STORE_TOO")) {
+        *url = url.replace(&env::var("HEART_STORE").unwrap(), &too);
+    }
+    one_of_two_ways_wins([&one, &two]);
+}
+
+#[test]
+#[ignore = "needs a store that somebody started and that wants a secret: see `real_store`"]
+fn a_real_store_refuses_a_wrong_secret_and_a_missing_bucket() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, new) = (dir.path().join("secret"), standing(1, "ada"));
+    fs::write(&file, "not the secret").unwrap();
+    let TieBreakPlace::Object { url, access_key, secret_file, region } = real_store("wrong") else { return };
+    let place = |url: &str, secret_file: &Option<String>| TieBreakPlace::Object {
+        url: url.to_owned(),
+        access_key: access_key.clone(),
+        secret_file: secret_file.clone(),
+        region: region.clone(),
+    };
+    let (bucket, key) = url.rsplit_once('/').unwrap();
+    let refused = why(change(&place(&url, &file.to_str().map(str::to_owned)), None, &new));
+    println!("a wrong secret: {refused}");
+    let elsewhere = format!("{bucket}-that-nobody-made/{key}");
+    let missing = why(change(&place(&elsewhere, &secret_file), None, &new));
+    println!("a missing bucket: {missing}");
+    assert!(refused.contains("see `access_key`"), "{refused}");
+    assert!(missing.contains("see whether the bucket is there"), "{missing}");
 }
 
 #[test]

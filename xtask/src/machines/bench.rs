@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -158,12 +159,17 @@ impl Bench {
         self.on(node, "cat /proc/sys/kernel/random/boot_id")
     }
 
-    /// Begins to note which machine answers for the address, ten times a second.
+    /// Begins to note which machine answers for the address, some times a second.
     pub(super) fn watch(&self) -> Result<Watch> {
-        let words = ["ns", "--", "arping", "-I", "br0", "-i", "0.1", "-w", "600", ADDRESS];
-        let mut command = self.vmctl(&words);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cannot watch")?;
-        Ok(Watch { child })
+        let looks = self.run.join("looks");
+        // Each look says all that it has seen when it ends.
+        let line = format!(
+            "while :; do arping -c 1 -w 1 -I br0 {ADDRESS}; [ $? -le 1 ] && echo {LOOKED}; sleep 0.1; done"
+        );
+        let mut command = self.vmctl(&["ns", "--", "sh", "-c", &line]);
+        let seen = fs::File::create(&looks).context("cannot note who answers")?;
+        let child = command.process_group(0).stdout(seen).stderr(Stdio::null()).spawn();
+        Ok(Watch { child: child.context("cannot watch")?, looks })
     }
 
     /// What the machines' daemons said last, for who looks why a story failed.
@@ -184,20 +190,32 @@ impl Drop for Bench {
     }
 }
 
+/// What is noted with each look that could be made.
+const LOOKED: &str = "looked";
+
 /// Who answers for the address.
 pub(super) struct Watch {
+    /// It leads a group of processes, all of which end with this.
     child: Child,
+    looks: PathBuf,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        Command::new("kill").args(["-KILL", "--", &group]).status().ok();
+        self.child.wait().ok();
+    }
 }
 
 impl Watch {
     /// Stops, and says which machines answered, in turn: each as often as it was another than before.
-    pub(super) fn answers(mut self) -> Result<Vec<String>> {
-        // It says all that it has seen when it is interrupted.
-        Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
-        let mut said = String::new();
-        let output = self.child.stdout.take().context("nothing was noted")?;
-        std::io::Read::read_to_string(&mut { output }, &mut said)?;
-        self.child.wait()?;
+    pub(super) fn answers(self) -> Result<Vec<String>> {
+        let looks = self.looks.clone();
+        drop(self);
+        let said = fs::read_to_string(looks).context("nothing was noted")?;
+        let looked = said.lines().any(|line| line == LOOKED);
+        ensure!(looked, "nobody could ask who answers for the address: see whether `arping` is there");
         let address = |line: &str| {
             let (_, rest) = line.split_once('[')?;
             Some(rest.split_once(']')?.0.to_owned())

@@ -183,6 +183,7 @@ fn stands_still(bench: &Bench, how: &str) -> Result<String> {
         Bench::pass(Duration::from_secs(3));
         let now = bench.settled(&NODES)?;
         let answers = watch.answers()?;
+        ensure!(!answers.is_empty(), "nobody has answered for the address");
         let returned = returns(&answers);
         ensure!(lasts != "0.2" || now == owner, "{lasts} s moved everything from {owner} to {now}");
         ensure!(returned <= 1, "for {lasts} s: {answers:?} answered in turn");
@@ -211,7 +212,8 @@ fn returns(answers: &[String]) -> usize {
 }
 
 /// Nobody answers for the address again after another one did.
-fn one_after_the_other(answers: &[String]) -> Result<()> {
+pub(super) fn one_after_the_other(answers: &[String]) -> Result<()> {
+    ensure!(!answers.is_empty(), "nobody has answered for the address");
     ensure!(returns(answers) == 0, "two have answered for the address in turn: {answers:?}");
     Ok(())
 }

@@ -6,12 +6,17 @@
 //! needs it; and a rename that was under way when a lock was lost is still carried out when the way to the server
 //! is back, over what others have set meanwhile. A link that comes too late finds its number taken, or that it is
 //! not the highest any more.
+//!
+//! What is of no use any more is removed after the answer: an NFS 4 server takes a name away only when each client has
+//! given back what it was promised about that file, and waits for one that has lost power for as long as its lease
+//! (90 s by default). A link has nothing to wait for, as nobody was promised anything about what is linked.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -27,7 +32,18 @@ const NEW: &str = "new-";
 /// A value without number that is that old was left behind by a node that died.
 const NEW_FOR: Duration = Duration::from_secs(3600);
 
-pub(super) fn carry_out(order: &TieBreakOrder, path: &Path, time: &Time) -> Result<TieBreakOutcome, String> {
+/// Most threads that remove files at once: each may have to wait for a server.
+const CLEARING_MAX: usize = 4;
+
+/// How many do.
+static CLEARING: AtomicUsize = AtomicUsize::new(0);
+
+/// What came of it, and what may be removed once that was said.
+pub(super) fn carry_out(
+    order: &TieBreakOrder,
+    path: &Path,
+    time: &Time,
+) -> Result<(TieBreakOutcome, Option<Leavings>), String> {
     let place = Place::new(path)?;
     let bytes = write_value(&order.set)?;
     for _ in 0..ROUNDS_MAX {
@@ -37,7 +53,7 @@ pub(super) fn carry_out(order: &TieBreakOrder, path: &Path, time: &Time) -> Resu
         let (number, stands) = place.look()?;
         if let Some(outcome) = compare(order, stands.as_ref()) {
             place.sync()?;
-            return Ok(outcome);
+            return Ok((outcome, None));
         }
         let next = number.checked_add(1).ok_or("its number is the last there is; remove its files")?;
         time.left()?;
@@ -51,8 +67,7 @@ pub(super) fn carry_out(order: &TieBreakOrder, path: &Path, time: &Time) -> Resu
         // Too late, and a number that was removed long ago: the next round sees what stands there.
         if place.numbers()?.last() == Some(&next) {
             place.sync()?;
-            place.clear(number, &new);
-            return Ok(TieBreakOutcome::Set);
+            return Ok((TieBreakOutcome::Set, Some(Leavings { path: path.to_owned(), below: number })));
         }
     }
     Err(too_many_rounds())
@@ -106,8 +121,7 @@ impl<'a> Place<'a> {
     /// The numbers that are there, the highest last.
     fn numbers(&self) -> Result<Vec<u64>, String> {
         let ends = self.ends()?;
-        let number = |end: &String| end.parse().ok().filter(|number: &u64| number.to_string() == *end);
-        let mut numbers: Vec<u64> = ends.iter().filter_map(number).collect();
+        let mut numbers: Vec<u64> = ends.iter().filter_map(|end| number(end)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -139,24 +153,51 @@ impl<'a> Place<'a> {
             .and_then(|folder| folder.sync_all())
             .map_err(|error| self.wrong("did not say that it is durable", &error))
     }
+}
 
-    /// Removes what is of no use any more: numbers below this one, and what nodes left behind that died. The
-    /// highest is never among them, so it only grows. Best effort.
-    fn clear(&self, below: u64, new: &New) {
+/// What is of no use any more: numbers below one that is not the highest, so that this only grows, and what nodes left
+/// behind that died.
+#[derive(Debug)]
+pub(super) struct Leavings {
+    path: PathBuf,
+    below: u64,
+}
+
+impl Leavings {
+    /// Removes it, as far as that can be done; what stays is found the next time. Blocks for as long as the file server
+    /// wants it to.
+    pub(super) fn clear(&self) {
+        if CLEARING.fetch_add(1, Ordering::Relaxed) < CLEARING_MAX
+            && let Ok(place) = Place::new(&self.path)
+        {
+            self.clear_in(&place);
+        }
+        CLEARING.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn clear_in(&self, place: &Place<'_>) {
         let made = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
-        let Ok(now) = made(&new.path) else { return };
-        for end in self.ends().unwrap_or_default() {
-            let path = self.folder.join(format!("{}.{end}", self.name));
+        let ends = place.ends().unwrap_or_default();
+        // What was made last says what time it is at the server.
+        let last = ends.iter().filter_map(|end| number(end)).max();
+        let Some(Ok(now)) = last.map(|last| made(&place.numbered(last))) else { return };
+        for end in ends {
+            let path = place.folder.join(format!("{}.{end}", place.name));
             let is_old = if end.starts_with(NEW) {
                 made(&path).is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > NEW_FOR))
             } else {
-                end.parse().is_ok_and(|number: u64| number < below && number.to_string() == end)
+                number(&end).is_some_and(|number| number < self.below)
             };
             if is_old {
                 fs::remove_file(path).ok();
             }
         }
     }
+}
+
+/// The number that a name ends with, written as Heart writes it.
+fn number(end: &str) -> Option<u64> {
+    end.parse().ok().filter(|number: &u64| number.to_string() == end)
 }
 
 /// Opens it anew, as only that asks an NFS server, and reads it.
@@ -196,6 +237,11 @@ impl New {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heart_model::{TieBreakPlace, TieBreakSpec};
+    use std::{
+        sync::atomic::AtomicBool,
+        time::{Instant, SystemTime},
+    };
 
     #[test]
     fn only_whole_numbers_behind_the_name_count() {
@@ -218,11 +264,38 @@ mod tests {
             fs::write(place.numbered(number), "").unwrap();
         }
         let new = New::write(&place, b"").unwrap();
-        place.clear(3, &new);
+        let dead = dir.path().join("web.new-dead");
+        let long_ago = SystemTime::now() - 2 * NEW_FOR;
+        File::create(&dead).unwrap().set_modified(long_ago).unwrap();
+        Leavings { path: path.clone(), below: 3 }.clear();
         assert_eq!(place.numbers().unwrap(), [3, 4]);
+        assert!(new.path.exists() && !dead.exists());
         let path = new.path.clone();
         drop(new);
         assert!(!path.exists());
+    }
+
+    /// A server may let it wait for minutes, and somebody waits for the answer.
+    #[test]
+    fn nothing_is_removed_before_the_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web");
+        let time = Time { until: Instant::now() + NEW_FOR, given_up: AtomicBool::new(false) };
+        let mut stands = None;
+        let mut left = None;
+        for era in 1..=3 {
+            let set = Standing { era, parent: None, term: 1, configuration: 1, named: Vec::new() };
+            let place = TieBreakPlace::File { path: path.to_str().unwrap().into() };
+            let spec = TieBreakSpec { place, timeout: NEW_FOR };
+            let order = TieBreakOrder { number: 1, spec, cluster: "web".into(), instead_of: stands, set };
+            let (outcome, leavings) = carry_out(&order, &path, &time).unwrap();
+            assert_eq!(outcome, TieBreakOutcome::Set);
+            (stands, left) = (Some(order.set), leavings);
+        }
+        let place = Place::new(&path).unwrap();
+        assert_eq!(place.numbers().unwrap(), [1, 2, 3]);
+        left.unwrap().clear();
+        assert_eq!(place.numbers().unwrap(), [2, 3]);
     }
 
     #[test]

@@ -91,9 +91,15 @@ fn attempt(
         move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(&order, &me, &key, &time)))
                 .unwrap_or_else(|_| Err("what asks it broke down; the log says where".to_owned()));
+            let (outcome, leavings) = match outcome {
+                Ok((outcome, leavings)) => (Ok(outcome), leavings),
+                Err(why) => (Err(why), None),
+            };
             says.send(outcome).ok();
             done.ring();
             time.end();
+            // Nobody waits for this, so it is not left behind however long it takes.
+            leavings.iter().for_each(file::Leavings::clear);
         }
     };
     thread::Builder::new().name("heart-tiebreak".into()).stack_size(STACK).spawn(work).map_err(no_room)?;
@@ -113,22 +119,24 @@ fn attempt(
     ))
 }
 
+/// What came of it, and what is to be tidied up once that was said.
 fn dispatch(
     order: &TieBreakOrder,
     me: &NodeName,
     key: &WitnessKey,
     time: &Time,
-) -> Result<TieBreakOutcome, String> {
-    match &order.spec.place {
+) -> Result<(TieBreakOutcome, Option<file::Leavings>), String> {
+    let outcome = match &order.spec.place {
         TieBreakPlace::Witness { address } => witness::carry_out(order, address, key, time),
-        TieBreakPlace::File { path } => file::carry_out(order, path.as_ref(), time),
+        TieBreakPlace::File { path } => return file::carry_out(order, path.as_ref(), time),
         TieBreakPlace::Disk { device } => disk::carry_out(order, device.as_ref(), me, time),
         TieBreakPlace::Object { url, access_key, secret_file, region } => {
             let names = (access_key.as_deref(), secret_file.as_deref());
             object::Object::new(url, names, region)?.carry_out(order, time)
         }
         TieBreakPlace::Etcd { endpoints, key } => etcd::carry_out(order, endpoints, key, time),
-    }
+    };
+    outcome.map(|outcome| (outcome, None))
 }
 
 /// The time of one attempt, and whether anybody still waits for it.

@@ -27,6 +27,8 @@ pub(super) struct TieBreaks {
     waiting: Option<TieBreakOrder>,
     /// What can be said at once.
     answers: Vec<TieBreakReport>,
+    /// Why it failed, as the log of this process has it.
+    failing: Option<String>,
 }
 
 impl AsFd for TieBreaks {
@@ -44,7 +46,15 @@ impl Drop for TieBreaks {
 impl TieBreaks {
     pub(super) fn new(change: Arc<Change>) -> io::Result<TieBreaks> {
         let (work, cancel) = (Work::new()?, Arc::new(Bell::new()?));
-        Ok(TieBreaks { change, work, cancel, under_way: None, waiting: None, answers: Vec::new() })
+        Ok(TieBreaks {
+            change,
+            work,
+            cancel,
+            under_way: None,
+            waiting: None,
+            answers: Vec::new(),
+            failing: None,
+        })
     }
 
     /// Carries an order out as soon as may be, in place of one that waits. The one that is under way comes to its
@@ -67,6 +77,13 @@ impl TieBreaks {
         if !ended.is_empty() {
             self.under_way = None;
         }
+        for report in &ended {
+            match news(&mut self.failing, &report.outcome) {
+                Some(News::Fails(message)) => tracing::warn!("{message}"),
+                Some(News::Answers) => tracing::info!("the tie-break answers again"),
+                None => {}
+            }
+        }
         let mut all = std::mem::take(&mut self.answers);
         all.extend(ended);
         self.begin();
@@ -78,13 +95,7 @@ impl TieBreaks {
         let Some(order) = self.waiting.take_if(|_| self.under_way.is_none()) else { return };
         let (change, cancel, obeyed) = (Arc::clone(&self.change), Arc::clone(&self.cancel), order.clone());
         let broken = failed(&order, "what carries it out broke down; the log says where".to_owned());
-        let work = move || {
-            let report = change(&obeyed, &cancel);
-            if let TieBreakOutcome::Failed { message } = &report.outcome {
-                tracing::warn!("{message}");
-            }
-            report
-        };
+        let work = move || change(&obeyed, &cancel);
         match self.work.begin("heart-tiebreaks", work, || broken) {
             Ok(()) => self.under_way = Some(order),
             Err(error) => self.work.end(failed(
@@ -94,6 +105,25 @@ impl TieBreaks {
                 ),
             )),
         }
+    }
+}
+
+/// What the log has to say.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Fails(String),
+    Answers,
+}
+
+/// What an outcome adds to what the log has of it: a leader asks every second as long as it fails.
+fn news(failing: &mut Option<String>, outcome: &TieBreakOutcome) -> Option<News> {
+    match outcome {
+        TieBreakOutcome::Failed { message } if failing.as_ref() == Some(message) => None,
+        TieBreakOutcome::Failed { message } => {
+            *failing = Some(message.clone());
+            Some(News::Fails(message.clone()))
+        }
+        TieBreakOutcome::Set | TieBreakOutcome::Other(_) => failing.take().map(|_| News::Answers),
     }
 }
 
@@ -211,6 +241,24 @@ mod tests {
         stage.begins(1, 2);
         stage.ends();
         assert_eq!(stage.says(1), ["1: Set"]);
+    }
+
+    #[test]
+    fn why_it_fails_is_logged_once_and_that_it_does_not_any_more() {
+        let fails = |why: &str| TieBreakOutcome::Failed { message: why.into() };
+        let told = |why: &str| Some(News::Fails(why.into()));
+        let mut failing = None;
+        for (outcome, expected) in [
+            (TieBreakOutcome::Set, None),
+            (fails("it hangs"), told("it hangs")),
+            (fails("it hangs"), None),
+            (fails("it is not mounted"), told("it is not mounted")),
+            (TieBreakOutcome::Other(None), Some(News::Answers)),
+            (TieBreakOutcome::Set, None),
+            (fails("it hangs"), told("it hangs")),
+        ] {
+            assert_eq!(news(&mut failing, &outcome), expected, "{outcome:?}");
+        }
     }
 
     #[test]

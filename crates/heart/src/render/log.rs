@@ -224,6 +224,7 @@ fn of_fencing(change: &Change) -> String {
             let names: Vec<String> = forced.without.iter().map(|one| one.node.to_string()).collect();
             let because = match &forced.who {
                 Some(who) => format!("{who} says that it is off"),
+                None if forced.by_tie_break => "by the tie-break; nothing is proven".into(),
                 None => "proven off".into(),
             };
             format!("the cluster goes on without {} ({because})", list(&names))

@@ -8,7 +8,7 @@ use heart_model::{
 };
 use heart_node::{
     core::{NodeView, ResourceView, StatusView},
-    ledger::{Change, Happened, NewGrant, What},
+    ledger::{Change, Forced, Happened, NewGrant, What, Without},
 };
 
 use super::{Answer, Look, log, status, summary, why};
@@ -419,6 +419,21 @@ times are UTC+01:00, by the clock of who led
 14:15:21.190  cyn votes
 ",
     );
+}
+
+#[test]
+fn the_log_says_by_what_half_of_the_voters_went_on() {
+    let without = vec![Without { node: ada(), boot: session().boot }];
+    let forced = Forced { era: 2, parent: 1, without, who: None, by_tie_break: false, configuration: 3 };
+    let told = |forced: &Forced| log(&timeline(vec![Change::Force(forced.clone())]), 0, &LOOK);
+    for (forced, words) in [
+        (forced.clone(), "(proven off)"),
+        (Forced { by_tie_break: true, ..forced.clone() }, "(by the tie-break; nothing is proven)"),
+        (Forced { who: Some("eve".into()), ..forced }, "(eve says that it is off)"),
+    ] {
+        let told = told(&forced);
+        assert!(told.contains(&format!("the cluster goes on without ada {words}\n")), "{told}");
+    }
 }
 
 #[test]
