@@ -425,7 +425,7 @@ times are UTC+01:00, by the clock of who led
 fn the_log_says_by_what_half_of_the_voters_went_on() {
     let without = vec![Without { node: ada(), boot: session().boot }];
     let forced = Forced { era: 2, parent: 1, without, who: None, by_tie_break: false, configuration: 3 };
-    let told = |forced: &Forced| log(&timeline(vec![Change::Force(forced.clone())]), 0, &LOOK);
+    let told = |forced: &Forced| log(&timeline(vec![Change::Force(forced.clone())]), &[0], &LOOK);
     for (forced, words) in [
         (forced.clone(), "(proven off)"),
         (Forced { by_tie_break: true, ..forced.clone() }, "(by the tie-break; nothing is proven)"),

@@ -80,7 +80,7 @@ impl About<'_> {
             | Change::Leave { node, .. }
             | Change::Fenced { node, .. }
             | Change::ConfirmOff { node, .. }
-            | Change::FenceAgain { node }
+            | Change::FenceAgain { node, .. }
             | Change::WithdrawOff { node, .. }
             | Change::OrderOn { node, .. }
             | Change::TurnedOn { node, .. } => self.node(node),
