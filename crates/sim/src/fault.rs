@@ -8,9 +8,7 @@ use heart_model::{
 };
 use heart_node::core::{Event as CoreEvent, Request};
 
-use crate::{
-    Broken, Device, Machine, Nanos, Power, Word, World, ms, tie_break::TIMEOUT, world::Happening,
-};
+use crate::{Broken, Device, Machine, Nanos, Power, Word, World, ms, tie_break::TIMEOUT, world::Happening};
 
 /// What can go wrong, and be mended. Machines are places in the list of nodes by name.
 #[derive(Clone, Debug, PartialEq)]
