@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::view::View;
+use super::{ties, view::View};
 use crate::metadata;
 
 /// The machines.
@@ -35,6 +35,16 @@ pub(super) enum Fence {
     Disk,
     /// SCSI-3 persistent reservations on a disk that n3 serves to n1 and n2, by `fence_scsi`; a power switch for n3.
     Scsi,
+    /// Nothing: of n1 and n2 one goes on, as a file decides that n3 serves to both, over this version of NFS. Heart does
+    /// not run on n3.
+    TieBreak(&'static str),
+}
+
+impl Fence {
+    /// The machines on which Heart runs.
+    fn nodes(self) -> &'static [&'static str] {
+        if matches!(self, Fence::TieBreak(_)) { &ties::PAIR } else { &NODES }
+    }
 }
 
 /// What all stories need: the program, and the folder that machines see.
@@ -249,8 +259,13 @@ impl Built {
             bench.on("n3", SERVE_SCSI).context("n3 serves no disk")?;
             INITIATORS.iter().try_for_each(|node| bench.use_scsi(node))?;
         }
-        bench.on("all", "systemctl --no-block enable --now heart")?;
-        match bench.settled(&NODES) {
+        if let Fence::TieBreak(options) = fence {
+            bench.on("n3", ties::SERVE).context("n3 serves no folder")?;
+            ties::PAIR.iter().try_for_each(|node| ties::mount(&bench, node, options))?;
+        }
+        let start = |node: &&str| bench.on(node, "systemctl --no-block enable --now heart").map(drop);
+        fence.nodes().iter().try_for_each(start)?;
+        match bench.settled(fence.nodes()) {
             Ok(_) => Ok(bench),
             Err(error) => Err(error.context(bench.last_words())),
         }
@@ -278,11 +293,14 @@ pub(super) fn scsi_key(node: &str) -> String {
 /// The disk that all machines share.
 const DISK: &str = "/dev/disk/by-id/virtio-shared0";
 
-/// The file of a cluster with these devices: an address, and something that is only taken over from who is off.
+/// The file of a cluster with these devices: an address, and something that is only taken over from who is off, if
+/// anything can switch it off.
 fn file(fence: Fence) -> String {
     let node = |name: &&str| {
         let number = &name[1..];
+        let addresses = format!("[node.{name}]\naddresses = [\"10.77.0.{number}\", \"10.78.0.{number}\"]\n");
         let device = match fence {
+            Fence::TieBreak(_) => return addresses + "\n",
             Fence::Switch => format!("{{ agent = \"fence_vmswitch\", ip = \"vmbhost\", plug = \"{name}\" }}"),
             Fence::Bmc => format!(
                 "{{ agent = \"fence_ipmilan\", ip = \"vmbhost\", ipport = 960{number}, username = \"admin\", password = \
@@ -298,17 +316,18 @@ fn file(fence: Fence) -> String {
                 format!("{{ agent = \"fence_scsi\", devices = \"{SCSI_DISK}\", key = \"{key}\" }}")
             }
         };
-        format!(
-            "[node.{name}]\naddresses = [\"10.77.0.{number}\", \"10.78.0.{number}\"]\nwatchdog = \"/dev/watchdog0\"\n\
-             never_paused = true\nfence = {device}\n\n"
-        )
+        format!("{addresses}watchdog = \"/dev/watchdog0\"\nnever_paused = true\nfence = {device}\n\n")
     };
-    let nodes: String = NODES.iter().map(node).collect();
+    let nodes: String = fence.nodes().iter().map(node).collect();
     let wish = if fence == Fence::Scsi { "never = [\"n3\"]\n" } else { "" };
+    let (tie_break, guard) = match fence {
+        Fence::TieBreak(_) => (ties::table(), ""),
+        _ => (String::new(), "guard = \"fence\"\n"),
+    };
     format!(
-        "[cluster]\nname = \"machines\"\n\n{nodes}\
+        "[cluster]\nname = \"machines\"\n\n{nodes}{tie_break}\
          [resource.address]\nagent = \"ip\"\naddress = \"{ADDRESS}/24\"\n\n\
-         [resource.ledger]\nagent = \"process\"\nguard = \"fence\"\n\
+         [resource.ledger]\nagent = \"process\"\n{guard}\
          command = [\"/bin/sh\", \"-c\", \"while :; do sleep 1; done\"]\n\n\
          [group.web]\nmembers = [\"ledger\", \"address\"]\n{wish}"
     )

@@ -6,6 +6,7 @@
 
 mod bench;
 mod stories;
+mod ties;
 mod view;
 
 use std::time::Instant;

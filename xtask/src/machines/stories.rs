@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::bench::{Bench, Fence, NODES, SCSI_DISK, scsi_key};
+use super::{
+    bench::{Bench, Fence, NODES, SCSI_DISK, scsi_key},
+    ties,
+};
 
 /// One story.
 pub(super) struct Story {
@@ -15,7 +18,7 @@ pub(super) struct Story {
     pub(super) tell: fn(&Bench) -> Result<String>,
 }
 
-pub(super) const ALL: [Story; 9] = [
+pub(super) const ALL: [Story; 11] = [
     Story {
         name: "power-switch",
         about: "the owner loses power; its switch proves it, and another takes everything",
@@ -59,6 +62,18 @@ pub(super) const ALL: [Story; 9] = [
         tell: the_owner_loses_its_registration,
     },
     Story {
+        name: "file-tie-break",
+        about: "of two, one goes on by a file over NFS 4: power, cuts, and a server that is gone or stands still",
+        fence: Fence::TieBreak(ties::FOUR),
+        tell: |bench| ties::a_file_decides(bench, ties::FOUR),
+    },
+    Story {
+        name: "file-tie-break-3",
+        about: "the same over NFS 3",
+        fence: Fence::TieBreak(ties::THREE),
+        tell: |bench| ties::a_file_decides(bench, ties::THREE),
+    },
+    Story {
         name: "paused",
         about: "the owner is paused for 1 to 20 seconds, and its clock with it",
         fence: Fence::Switch,
@@ -76,7 +91,7 @@ fn others(owner: &str) -> Vec<&'static str> {
     NODES.into_iter().filter(|node| *node != owner).collect()
 }
 
-fn seconds(since: Instant) -> String {
+pub(super) fn seconds(since: Instant) -> String {
     format!("{:.1} s", since.elapsed().as_secs_f64())
 }
 
