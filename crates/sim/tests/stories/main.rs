@@ -15,6 +15,7 @@ mod logs;
 mod pairs;
 mod people;
 mod pings;
+mod said;
 mod schedules;
 mod sick;
 mod starts;
