@@ -1,6 +1,6 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{FenceOrder, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
+use heart_model::{FenceOrder, Order, ResourceName, ToExecutor};
 use heart_node::{
     core::{Action as CoreAction, Event as CoreEvent, Response},
     pulse::{Action as PulseAction, Event as PulseEvent},
@@ -11,10 +11,10 @@ use std::{
 };
 
 use crate::{
-    Broken, Chance, Device, Fault, Machine, Nanos, Power,
+    Broken, Chance, Device, Fault, Machine, Nanos, Power, WorldSettings,
     claims::Claims,
     executor::Obeyed,
-    fence::{Acts, Fencing, Proving},
+    fence::{Acts, Attempt, Fencing, Lie, Proving},
     ms,
     pings::{AtPinger, Targets},
     queue::Queue,
@@ -27,61 +27,6 @@ use crate::{
 const EVENTS_PER_MS_MAX: u64 = 100_000;
 /// The shortest wait a driver makes, so that two clocks that disagree do not make it spin.
 const WAIT_MIN: Nanos = 200_000;
-
-/// How a world is.
-#[derive(Clone, Debug)]
-pub struct WorldSettings {
-    /// What all nodes are configured to do.
-    pub spec: Spec,
-    /// A machine whose file says another timing than all others'.
-    pub odd: Option<(NodeName, Timing)>,
-    /// What is drawn.
-    pub seed: u64,
-    /// Clocks are wrong by up to so many parts per million.
-    pub drift_ppm: u64,
-    /// Each clock is as wrong as that, and both of a machine the same way; often one machine is slow
-    /// and all others are fast: the worst case for what that one owns.
-    pub opposed: bool,
-    /// Datagrams take from .0 to .1.
-    pub delay: (Nanos, Nanos),
-    /// Datagrams that take up to .1 longer, of 1000: .0.
-    pub late: (u64, Nanos),
-    /// Datagrams lost, of 1000.
-    pub loss: u64,
-    /// Datagrams delivered twice, of 1000.
-    pub doubles: u64,
-    /// A write takes from .0 to .1 to become durable.
-    pub sync: (Nanos, Nanos),
-    /// A power cut leaves behind some of what was being written, or all of it; else nothing.
-    pub torn: bool,
-    /// An operation of an agent takes from .0 to .1.
-    pub operation: (Nanos, Nanos),
-    /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
-    /// looks at the board; but something else may wake a core at any moment.
-    pub restless: bool,
-}
-
-impl WorldSettings {
-    /// A quiet world with good clocks.
-    #[must_use]
-    pub fn quiet(spec: Spec, seed: u64) -> WorldSettings {
-        WorldSettings {
-            spec,
-            odd: None,
-            seed,
-            drift_ppm: 100,
-            opposed: false,
-            delay: (100_000, 400_000),
-            late: (0, 0),
-            loss: 0,
-            doubles: 0,
-            sync: (100_000, 1_000_000),
-            torn: false,
-            operation: (1_000_000, 2_000_000),
-            restless: false,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -130,6 +75,8 @@ pub(crate) enum Happening {
         boots: u64,
         order: FenceOrder,
     },
+    /// An attempt goes on with the next device of its level.
+    Attempt(Box<Attempt>),
     /// A device was tried without doing anything.
     Proved(Proving),
     /// A gate may have closed: see who owns what.
@@ -159,7 +106,10 @@ pub struct World {
     pub(crate) held: BTreeMap<(usize, usize), Nanos>,
     pub(crate) broken_starts: BTreeSet<usize>,
     /// How the devices are that switch machines off; those not named here work.
-    pub(crate) devices: BTreeMap<usize, Device>,
+    pub(crate) devices: BTreeMap<(usize, usize), Device>,
+    /// Devices that have cut their part of a machine's power, since it was switched on last.
+    pub(crate) outlets: BTreeSet<(usize, usize)>,
+    pub(crate) lies: Vec<Lie>,
     pub(crate) tie_break: TieBreak,
     pub(crate) targets: Targets,
     pub(crate) shared_disk: SharedDisk,
@@ -225,6 +175,8 @@ impl World {
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
+            outlets: BTreeSet::new(),
+            lies: Vec::new(),
             tie_break: TieBreak::default(),
             targets: Targets::default(),
             shared_disk: SharedDisk::default(),
@@ -395,6 +347,7 @@ impl World {
             }
             Happening::Pinger(at) => self.on_pinger(at),
             Happening::Hesitated { by, boots, order } => self.on_hesitated(by, boots, order),
+            Happening::Attempt(attempt) => self.on_attempt(*attempt),
             Happening::Proved(proving) => {
                 self.proved(proving);
                 Ok(())
@@ -489,6 +442,9 @@ impl World {
         let actions = core.step(local, machine.wall.read(self.now), &machine.board, event);
         self.claims.on_core(self.now, node, &self.machines)?;
         self.note_electors(node);
+        if !self.lies.is_empty() {
+            self.keep_lies(node)?;
+        }
         for action in actions {
             self.perform_core(node, action)?;
         }
