@@ -375,12 +375,16 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             // What was given up while the device did not work, or nobody was left to say that all was silent.
             requests.push(Request::Fence { node: name, who: "root".into(), anyway: false, reboot: false });
         }
+        // Once more after the end of an attempt whose maker is gone, which may be the last that is made by itself.
+        let late = lost_after * 12 + world.levels_take();
         for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {
                 for request in requests.clone() {
                     world.schedule(wait, Fault::Ask { node: asked, request });
                 }
             }
+            let again = requests.get(2).filter(|_| world.has_devices()).cloned();
+            again.into_iter().for_each(|request| world.schedule(late, Fault::Ask { node: asked, request }));
         }
     }
     for &from in away {

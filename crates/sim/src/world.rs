@@ -205,6 +205,11 @@ impl World {
         self.tolerant = true;
     }
 
+    /// That a node counts as off which is on is no failure from here on: for stories of people who are wrong.
+    pub fn tolerate_false_words(&mut self) {
+        self.claims.words_may_be_false = true;
+    }
+
     /// The true time.
     #[must_use]
     pub fn now(&self) -> Nanos {
