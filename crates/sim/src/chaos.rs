@@ -4,7 +4,7 @@
 //! of which a healthy quorum must have everything running, and nothing may have been restarted by
 //! the healing as such.
 
-use heart_model::{AfterFence, Ailment, NodeName, ResourceName};
+use heart_model::{AfterFence, Ailment, FenceDevice, NodeName, ResourceName, longest_fence};
 use heart_node::core::Request;
 
 use crate::{
@@ -26,6 +26,9 @@ pub(crate) const CALM: u64 = 14;
 
 /// How much longer it may take where a node has to be switched off first, and nobody may be left to say that it was.
 pub(crate) const FENCING: Nanos = ms(8_000);
+
+/// What of the time of an attempt with one device is for a program to be killed.
+const KILLED: heart_model::Duration = heart_model::Duration::from_secs(2);
 
 /// How much longer it may take until those vote that the file says, in lost-afters: one node at a time,
 /// in the largest cluster.
@@ -58,9 +61,18 @@ impl World {
         match (self.has_watchdogs(), self.has_devices()) {
             // Whoever waits for silence may be the next that is switched on anew.
             (true, _) => self_fence * 3,
-            (false, true) => FENCING,
+            (false, true) => FENCING + self.levels_take() * 2,
             (false, false) => 0,
         }
+    }
+
+    /// How much longer the others wait for the end of an attempt whose maker is gone, where a level has several devices
+    /// or they are used late.
+    fn levels_take(&self) -> Nanos {
+        let levels = || self.spec().nodes.values().flat_map(|node| &node.fence);
+        let longest = levels().map(|level| longest_fence(level)).max().unwrap_or_default();
+        let least = levels().flatten().map(FenceDevice::longest).min().unwrap_or_default();
+        longest.saturating_sub(least + KILLED).as_nanos() as Nanos
     }
 }
 
@@ -352,6 +364,10 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             // Who was switched off is switched on again by somebody, some time; also who was ordered off before.
             let again: &[u64] = if world.has_devices() { &[1, 3, 5, 7, 9, 11, 13] } else { &[] };
             again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
+            let more = if again.is_empty() { 0 } else { world.levels_take() };
+            for times in (1..=2).filter(|_| more > 0) {
+                world.schedule(lost_after * 13 + more * times, Fault::PowerOn(node));
+            }
         }
         let name = world.machine(node).name.clone();
         let mut requests = vec![Request::Resume { node: name.clone() }, Request::Release { name: None }];
@@ -359,12 +375,16 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             // What was given up while the device did not work, or nobody was left to say that all was silent.
             requests.push(Request::Fence { node: name, who: "root".into(), anyway: false, reboot: false });
         }
+        // Once more after the end of an attempt whose maker is gone, which may be the last that is made by itself.
+        let late = lost_after * 12 + world.levels_take();
         for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {
                 for request in requests.clone() {
                     world.schedule(wait, Fault::Ask { node: asked, request });
                 }
             }
+            let again = requests.get(2).filter(|_| world.has_devices()).cloned();
+            again.into_iter().for_each(|request| world.schedule(late, Fault::Ask { node: asked, request }));
         }
     }
     for &from in away {

@@ -9,7 +9,7 @@ use heart_model::{
 use std::collections::BTreeMap;
 
 use crate::{
-    Chance, Nanos, WorldSettings, pinging, rough::resource, with_devices, with_fences_on_disk,
+    Chance, Nanos, WorldSettings, pinging, rough::resource, with_devices, with_fences_on_disk, with_levels,
     with_storage_devices, with_tie_break, with_tie_break_on_disk, with_watchdogs,
 };
 
@@ -290,7 +290,9 @@ fn surrounded(spec: Spec, seed: u64) -> Spec {
         _ if seed.is_multiple_of(COPIES_EVERY) => with_copies(spec),
         // The lowest bits say what kind of world it is.
         _ if seed % FENCED_EVERY == FENCED => {
-            at_any_price(with_shared_disk(with_devices(spec)), seed, seed >> 3)
+            let devices =
+                if kind(seed) == Kind::Any { in_levels(spec, seed >> 5) } else { with_devices(spec) };
+            at_any_price(with_shared_disk(devices), seed, seed >> 3)
         }
         _ if shuts_out(seed) => at_any_price(with_shared_disk(with_storage_devices(spec)), seed, seed >> 6),
         _ if seed % WATCHED_EVERY == WATCHED => with_shared_disk(with_watchdogs(spec)),
@@ -300,6 +302,18 @@ fn surrounded(spec: Spec, seed: u64) -> Spec {
         _ if on_disk => with_shared_disk(with_fences_on_disk(spec)),
         _ => spec,
     }
+}
+
+/// In three of four of these worlds there are several devices in levels, and in half of these one is used late.
+fn in_levels(spec: Spec, place: u64) -> Spec {
+    let sizes: [&[usize]; 4] = [&[1], &[1, 1], &[2], &[2, 1]];
+    let mut spec = with_levels(spec, sizes[(place % 4) as usize]);
+    if (place / 4).is_multiple_of(2) {
+        for device in spec.nodes.values_mut().filter_map(|node| node.fence.first_mut()?.last_mut()) {
+            device.delay = Duration::from_millis(200);
+        }
+    }
+    spec
 }
 
 /// What cannot be stopped costs its node in half of these worlds, and in a third of them who is switched off boots.

@@ -172,10 +172,19 @@ pub enum Fault {
     },
     /// What pings on a machine may not.
     Blind(usize),
-    /// What switches a machine off is like that from now on.
+    /// All that switches a machine off is like that from now on.
     Device {
         /// Which machine it switches off.
         node: usize,
+        /// How it is.
+        device: Device,
+    },
+    /// One of the devices that switch a machine off is like that from now on.
+    OneDevice {
+        /// Which machine it switches off.
+        node: usize,
+        /// Which of them, of all levels counted through from zero.
+        which: usize,
         /// How it is.
         device: Device,
     },
@@ -243,6 +252,7 @@ impl World {
             }
             Fault::PowerOn(node) if self.machines[node].power == Power::Off => {
                 self.tell(format!("{} is switched on", name(self, node)));
+                self.outlets.retain(|(of, _)| *of != node);
                 self.begin(node, Machine::boot);
                 self.arm(node);
             }
@@ -266,11 +276,8 @@ impl World {
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
             Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
-            Fault::Device { node, device } => {
-                if self.devices.insert(node, device).unwrap_or_default() != device {
-                    self.tell(format!("the device of {} is one that {device:?}", name(self, node)));
-                }
-            }
+            Fault::Device { node, device } => self.set_device(node, None, device),
+            Fault::OneDevice { node, which, device } => self.set_device(node, Some(which), device),
             Fault::Say { node, word } => self.say(node, word),
             Fault::Configure { .. }
             | Fault::DecideBy(_)

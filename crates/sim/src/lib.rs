@@ -26,6 +26,7 @@ mod pinging;
 mod pings;
 mod queue;
 mod rough;
+mod settings;
 mod shared_disk;
 mod tie_break;
 mod view;
@@ -36,14 +37,15 @@ pub use ballot::with_tie_break_on_disk;
 pub use chance::Chance;
 pub use claims::Broken;
 pub use fault::Fault;
-pub use fence::{Device, with_devices, with_storage_devices};
+pub use fence::{Device, with_devices, with_levels, with_storage_devices};
 pub use machine::{Machine, Power};
 pub use operators::Word;
 pub use pings::with_targets;
+pub use settings::WorldSettings;
 pub use shared_disk::with_fences_on_disk;
 pub use tie_break::with_tie_break;
 pub use watchdog::with_watchdogs;
-pub use world::{World, WorldSettings};
+pub use world::World;
 
 /// True time in nanoseconds since the world began.
 pub type Nanos = u64;

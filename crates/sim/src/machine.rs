@@ -139,7 +139,8 @@ pub struct Machine {
     pub(crate) gating: bool,
     pub(crate) pulse_wake: Nanos,
     pub(crate) core_wake: Nanos,
-    /// When its core did anything last.
+    /// When its core began, and when it did anything last.
+    pub(crate) core_began: Nanos,
     pub(crate) core_stepped: Nanos,
     pub(crate) boots: u64,
     /// Counts cores: what was meant for the last one does not reach the next.
@@ -197,6 +198,7 @@ impl Machine {
             gating: false,
             pulse_wake: u64::MAX,
             core_wake: u64::MAX,
+            core_began: 0,
             core_stepped: 0,
             boots: 0,
             lives: 0,
@@ -298,7 +300,7 @@ impl Machine {
         };
         (self.lives, self.timing) = (self.lives + 1, spec.timing);
         self.core = Some(Core::new(self.now(now), settings, log, &self.board));
-        self.core_wake = now;
+        (self.core_wake, self.core_began) = (now, now);
     }
 
     /// The core process is killed and comes back: the board stays, `/run` stays, the kernel stays.

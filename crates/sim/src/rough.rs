@@ -333,17 +333,32 @@ impl<'a> Rough<'a> {
     /// A device is no longer what it was, something cannot be stopped, or somebody has a node switched off or on.
     fn shot(&mut self, world: &mut World) {
         let (at, node, asked) = (self.at, self.node(), self.node());
-        let devices = [Device::Works, Device::Refuses, Device::Mute, Device::DoesNothing];
-        let device = devices[self.chance.below(4) as usize];
+        let devices =
+            [Device::Works, Device::Refuses, Device::Mute, Device::DoesNothing, Device::LiesIfHeard];
+        let device = devices[self.chance.below(5) as usize];
         let (name, who) = (self.names[node].clone(), "somebody".to_owned());
-        match self.chance.below(10) {
-            0..=3 => world.schedule(at, Fault::Device { node, device }),
+        match self.chance.below(11) {
+            0..=3 => match world.devices_of(node) {
+                0 | 1 => world.schedule(at, Fault::Device { node, device }),
+                all => {
+                    let which = self.chance.below(all as u64) as usize;
+                    world.schedule(at, Fault::OneDevice { node, which, device });
+                }
+            },
             4..=6 => (0..self.names.len()).for_each(|node| world.schedule(at, Fault::PowerOn(node))),
             7 => world.schedule(at, Fault::Stick(node)),
             8 => {
                 let (anyway, reboot) = (self.chance.happens(700), self.chance.happens(500));
                 let request = Request::Fence { node: name, who, anyway, reboot };
                 world.schedule(at, Fault::Ask { node: asked, request });
+            }
+            9 => {
+                // What lies is asked for a node that is heard.
+                let lasts = self.edge() * 4;
+                world.schedule(at, Fault::Device { node, device: Device::LiesIfHeard });
+                world.schedule(at + lasts, Fault::Device { node, device: Device::Works });
+                let request = Request::Fence { node: name, who, anyway: true, reboot: false };
+                world.schedule(at + 1, Fault::Ask { node: asked, request });
             }
             _ => {
                 let request = Request::Unfence { node: name, who };

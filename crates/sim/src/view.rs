@@ -14,6 +14,11 @@ impl World {
         self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
     }
 
+    /// How many devices switch the machine at this place off, all levels together.
+    pub(crate) fn devices_of(&self, place: usize) -> usize {
+        self.settings.spec.nodes[&self.machines[place].name].fence.iter().map(Vec::len).sum()
+    }
+
     /// Whether what machines are told of does no more than shut them out from what all share.
     pub(crate) fn has_storage_devices(&self) -> bool {
         self.settings.spec.nodes.values().any(|node| node.fence.iter().flatten().any(FenceDevice::shuts_out))

@@ -1,6 +1,6 @@
 //! The world: what happens, in the order of true time.
 
-use heart_model::{FenceOrder, NodeName, Order, ResourceName, Spec, Timing, ToExecutor};
+use heart_model::{FenceOrder, Order, ResourceName, ToExecutor};
 use heart_node::{
     core::{Action as CoreAction, Event as CoreEvent, Response},
     pulse::{Action as PulseAction, Event as PulseEvent},
@@ -12,10 +12,10 @@ use std::{
 };
 
 use crate::{
-    Broken, Chance, Device, Fault, Machine, Nanos, Power,
+    Broken, Chance, Device, Fault, Machine, Nanos, Power, WorldSettings,
     claims::Claims,
     executor::Obeyed,
-    fence::{Acts, Fencing, Proving},
+    fence::{Acts, Attempt, Fencing, Lie, Proving},
     ms,
     pings::{AtPinger, Targets},
     queue::Queue,
@@ -28,61 +28,6 @@ use crate::{
 const EVENTS_PER_MS_MAX: u64 = 100_000;
 /// The shortest wait a driver makes, so that two clocks that disagree do not make it spin.
 const WAIT_MIN: Nanos = 200_000;
-
-/// How a world is.
-#[derive(Clone, Debug)]
-pub struct WorldSettings {
-    /// What all nodes are configured to do.
-    pub spec: Spec,
-    /// A machine whose file says another timing than all others'.
-    pub odd: Option<(NodeName, Timing)>,
-    /// What is drawn.
-    pub seed: u64,
-    /// Clocks are wrong by up to so many parts per million.
-    pub drift_ppm: u64,
-    /// Each clock is as wrong as that, and both of a machine the same way; often one machine is slow
-    /// and all others are fast: the worst case for what that one owns.
-    pub opposed: bool,
-    /// Datagrams take from .0 to .1.
-    pub delay: (Nanos, Nanos),
-    /// Datagrams that take up to .1 longer, of 1000: .0.
-    pub late: (u64, Nanos),
-    /// Datagrams lost, of 1000.
-    pub loss: u64,
-    /// Datagrams delivered twice, of 1000.
-    pub doubles: u64,
-    /// A write takes from .0 to .1 to become durable.
-    pub sync: (Nanos, Nanos),
-    /// A power cut leaves behind some of what was being written, or all of it; else nothing.
-    pub torn: bool,
-    /// An operation of an agent takes from .0 to .1.
-    pub operation: (Nanos, Nanos),
-    /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
-    /// looks at the board; but something else may wake a core at any moment.
-    pub restless: bool,
-}
-
-impl WorldSettings {
-    /// A quiet world with good clocks.
-    #[must_use]
-    pub fn quiet(spec: Spec, seed: u64) -> WorldSettings {
-        WorldSettings {
-            spec,
-            odd: None,
-            seed,
-            drift_ppm: 100,
-            opposed: false,
-            delay: (100_000, 400_000),
-            late: (0, 0),
-            loss: 0,
-            doubles: 0,
-            sync: (100_000, 1_000_000),
-            torn: false,
-            operation: (1_000_000, 2_000_000),
-            restless: false,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -131,6 +76,8 @@ pub(crate) enum Happening {
         boots: u64,
         order: FenceOrder,
     },
+    /// An attempt goes on with the next device of its level.
+    Attempt(Box<Attempt>),
     /// A device was tried without doing anything.
     Proved(Proving),
     /// A gate may have closed: see who owns what.
@@ -162,7 +109,10 @@ pub struct World {
     pub(crate) held: BTreeMap<(usize, usize), Nanos>,
     pub(crate) broken_starts: BTreeSet<usize>,
     /// How the devices are that switch machines off; those not named here work.
-    pub(crate) devices: BTreeMap<usize, Device>,
+    pub(crate) devices: BTreeMap<(usize, usize), Device>,
+    /// Devices that have cut their part of a machine's power, since it was switched on last.
+    pub(crate) outlets: BTreeSet<(usize, usize)>,
+    pub(crate) lies: Vec<Lie>,
     pub(crate) tie_break: TieBreak,
     pub(crate) targets: Targets,
     pub(crate) shared_disk: SharedDisk,
@@ -229,6 +179,8 @@ impl World {
             held: BTreeMap::new(),
             broken_starts: BTreeSet::new(),
             devices: BTreeMap::new(),
+            outlets: BTreeSet::new(),
+            lies: Vec::new(),
             tie_break: TieBreak::default(),
             targets: Targets::default(),
             shared_disk: SharedDisk::default(),
@@ -255,6 +207,11 @@ impl World {
     /// Two owners are no failure from here on: for the one story that is about them.
     pub fn tolerate_two_owners(&mut self) {
         self.tolerant = true;
+    }
+
+    /// That a node counts as off which is on is no failure from here on: for stories of people who are wrong.
+    pub fn tolerate_false_words(&mut self) {
+        self.claims.words_may_be_false = true;
     }
 
     /// The true time.
@@ -400,6 +357,7 @@ impl World {
             }
             Happening::Pinger(at) => self.on_pinger(at),
             Happening::Hesitated { by, boots, order } => self.on_hesitated(by, boots, order),
+            Happening::Attempt(attempt) => self.on_attempt(*attempt),
             Happening::Proved(proving) => {
                 self.proved(proving);
                 Ok(())
@@ -494,6 +452,9 @@ impl World {
         let actions = core.step(local, machine.wall.read(self.now), &machine.board, event);
         self.claims.on_core(self.now, node, &self.machines)?;
         self.note_electors(node);
+        if !self.lies.is_empty() {
+            self.keep_lies(node)?;
+        }
         for action in actions {
             self.perform_core(node, action)?;
         }

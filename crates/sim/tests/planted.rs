@@ -185,11 +185,6 @@ fn a_device_that_is_believed_although_its_node_is_heard_is_found() {
 }
 
 #[test]
-fn a_half_that_shoots_who_left_in_order_is_found() {
-    is_found_where_there_are_devices(Bug::LeaverShot, 700);
-}
-
-#[test]
 fn a_half_that_goes_on_while_the_voters_change_is_found() {
     is_found_where_nodes_part(Bug::HalfUnsettled, 800);
 }

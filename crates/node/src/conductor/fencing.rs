@@ -203,13 +203,14 @@ impl Conductor {
         if let Some((_, report)) = self.fences.reports.get(node).filter(is_meant) {
             let slot = score.names.iter().position(|name| name == node);
             let heard = slot.and_then(|slot| score.sights.heard(slot));
+            // A leader hears nothing of itself, and knows all the same that it is on.
+            let is_own = slot == Some(score.sights.me) && score.session.boot == boot;
+            let speaks = is_own || heard.is_some_and(|seen| seen.boot == boot);
             return match &report.outcome {
                 FenceOutcome::Silent if heard.is_some() => {
                     ended(FenceOutcome::Failed { message: format!("{node} is heard again") })
                 }
-                FenceOutcome::Off
-                    if heard.is_some_and(|seen| seen.boot == boot) && !is_planted(Bug::VoiceIgnored) =>
-                {
+                FenceOutcome::Off if speaks && !is_planted(Bug::VoiceIgnored) => {
                     self.doubt_device(now, node, attempt).and_then(ended)
                 }
                 outcome => ended(outcome.clone()),

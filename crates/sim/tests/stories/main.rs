@@ -10,6 +10,7 @@ mod elections;
 mod failover;
 mod fences;
 mod held;
+mod levels;
 mod lives;
 mod logs;
 mod pairs;
