@@ -499,6 +499,20 @@ impl World {
         self.tell_core(by, CoreEvent::Executor(FromExecutor::Proved { proof, finding }));
     }
 
+    /// Whether a machine that is said to be off answers who had it switched off: its kernel does, whatever its processes
+    /// do (SAFETY rule 11).
+    fn answers(&self, by: usize, order: &FenceOrder) -> bool {
+        let target = self.machines.iter().position(|machine| machine.name == order.node);
+        let is_reached = |target: &usize| {
+            let machine = &self.machines[*target];
+            let cut = self.cut.contains(&(by, *target)) || self.cut.contains(&(*target, by));
+            machine.is_on() && machine.frozen_until <= self.now && !cut
+        };
+        order.act == FenceAct::Off
+            && !order.addresses.is_empty()
+            && target.is_some_and(|one| is_reached(&one))
+    }
+
     /// The executor says how it ended, if it is still there.
     pub(crate) fn fenced(&mut self, fencing: Fencing) {
         let Fencing { by, boots, order, works } = fencing;
@@ -512,6 +526,9 @@ impl World {
         let outcome = match works {
             true if order.act == FenceAct::Off && order.devices.iter().all(FenceDevice::shuts_out) => {
                 FenceOutcome::ShutOut
+            }
+            true if self.answers(by, &order) => {
+                FenceOutcome::Failed { message: format!("an address of {} still answers", order.node) }
             }
             true if order.act == FenceAct::Off => FenceOutcome::Off,
             true => FenceOutcome::On,

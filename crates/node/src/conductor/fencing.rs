@@ -270,6 +270,10 @@ impl Conductor {
         ledger: &NodeLedger,
     ) -> Option<Change> {
         let over = ledger.taken_over.filter(|_| ledger.session.is_none())?;
+        // A leader knows that it is on, and is the last one to be switched off by its own order.
+        if *node == score.names[score.sights.me] && over.boot == score.session.boot {
+            return None;
+        }
         let levels = devices(spec, node).len();
         let failures = ledger.fence.fence_failures;
         let ordered = ledger.fence.ordered.as_ref().is_some_and(|order| order.boot == over.boot);
