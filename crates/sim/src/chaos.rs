@@ -134,7 +134,7 @@ fn play(
     }
     no_half_went_on(world)?;
     // Half of the logs at most are left: who of them goes on is for a person to say.
-    if world.needs_a_person() {
+    if world.needs_a_person(&away) {
         return Ok(());
     }
     settled(world, &away, "after the faults")?;

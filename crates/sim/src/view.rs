@@ -161,10 +161,12 @@ impl World {
         self.machines[place].is_on() && parents(&self.machines[place]) == most
     }
 
-    /// Whether an even number of nodes votes, and half of them or fewer have kept their logs.
-    pub(crate) fn needs_a_person(&self) -> bool {
+    /// Whether an even number of nodes votes, and half of them or fewer are here and have kept their logs: who votes may
+    /// have been changed in the moment in which the others went away.
+    pub(crate) fn needs_a_person(&self, away: &[usize]) -> bool {
         let electors = self.electors();
-        let whole = electors.iter().filter(|place| self.is_whole(**place)).count();
+        let is_here = |place: &&usize| self.is_whole(**place) && !away.contains(place);
+        let whole = electors.iter().filter(is_here).count();
         electors.len().is_multiple_of(2) && whole * 2 <= electors.len()
     }
 

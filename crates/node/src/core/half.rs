@@ -396,7 +396,9 @@ impl Core {
     /// What another node says where nothing can be agreed on.
     pub(super) fn on_half(&mut self, now: Moment, from: usize, said: OfHalf, board: &Board, out: &mut Out) {
         match said {
-            OfHalf::WentOn { era, parents } => self.on_went_on(era, &parents, board, out),
+            OfHalf::WentOn { era, parents, without_you } => {
+                self.on_went_on((era, &parents, without_you), board, out);
+            }
             OfHalf::Hold { era, lasts } => self.on_hold(now, board, (from, era, lasts), out),
             OfHalf::Held { era } => self.on_held(from, era),
             OfHalf::Release { era } => self.on_release(board, era),

@@ -90,6 +90,9 @@ pub enum OfHalf {
         era: u64,
         /// The numbers that it had before.
         parents: Vec<u64>,
+        /// The sender leads it, and whoever is told is nobody there.
+        #[serde(default)]
+        without_you: bool,
     },
     /// To the others of half of the voters: agree to nothing for so long, as devices are told meanwhile that may hit
     /// whoever you would agree with.

@@ -7,7 +7,7 @@ use heart_model::{LogIndex, Moment, NodeName, Term};
 
 use super::{By, Forcing, Going, Halves, StandingBack, Stuck};
 use crate::{
-    agreement::{Agreement, Ticket},
+    agreement::{Agreement, RaftId, Ticket},
     board::Board,
     core::{Action, Core, Message, OfHalf, Out},
     half,
@@ -207,19 +207,43 @@ impl Core {
             return;
         }
         for slot in (0..self.ids.len()).filter(|&slot| slot != self.slot) {
-            let other = |seen: &&Sighting| seen.both_ways && seen.era != 0 && seen.era != self.ledger.era;
+            let other = |seen: &&Sighting| seen.both_ways && seen.era != self.ledger.era;
             let Some(seen) = self.sights.heard(slot).filter(other) else { continue };
+            let without_you = self.leaves_out(slot, seen.incarnation);
+            if seen.era == 0 && !without_you {
+                continue;
+            }
             let now = (seen.boot, seen.era, self.peers.generation(slot));
             if self.half.told_parents.insert(slot, now) != Some(now) {
                 let parents = self.ledger.parents.iter().copied().collect();
-                Core::send(slot, &Message::Half(OfHalf::WentOn { era: self.ledger.era, parents }), out);
+                let went_on = OfHalf::WentOn { era: self.ledger.era, parents, without_you };
+                Core::send(slot, &Message::Half(went_on), out);
             }
         }
     }
 
-    /// Somebody goes by a history that went on from others: if ours is one of these, it is over.
-    pub(super) fn on_went_on(&mut self, era: u64, parents: &[u64], board: &Board, out: &mut Out) {
-        if half::is_left_behind(self.ledger.era, era, parents.iter().copied()) {
+    /// Whether this node leads, and knows nobody of this identity.
+    fn leaves_out(&self, slot: usize, incarnation: u32) -> bool {
+        let Some(agreement) = self.agreement.as_ref().filter(|agreement| agreement.leads()) else {
+            return false;
+        };
+        let (voters, learners) = agreement.members();
+        let identity = RaftId::new(self.ids[slot], incarnation);
+        !voters.iter().chain(&learners).any(|member| *member == identity)
+    }
+
+    /// Somebody goes by a history that went on from others: if ours is one of these, it is over. A log in which nothing
+    /// was agreed on as far as is known here does not say which history it is of; but it is over if this node is nobody
+    /// in one that went on.
+    pub(super) fn on_went_on(
+        &mut self,
+        (era, parents, without_us): (u64, &[u64], bool),
+        board: &Board,
+        out: &mut Out,
+    ) {
+        let has_entries = self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 != 0);
+        let is_left_out = self.ledger.era == 0 && has_entries && without_us;
+        if is_left_out || half::is_left_behind(self.ledger.era, era, parents.iter().copied()) {
             out.actions.push(Action::Note("the cluster went on without this node while it was away".into()));
             self.lose_log(board, out);
         }
