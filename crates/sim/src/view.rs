@@ -170,6 +170,11 @@ impl World {
         electors.len().is_multiple_of(2) && whole * 2 <= electors.len()
     }
 
+    /// Whether somebody knows of a history.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.machines.iter().any(Machine::knows_history)
+    }
+
     /// Whether the configuration file was changed.
     #[must_use]
     pub fn was_configured_anew(&self) -> bool {

@@ -425,7 +425,10 @@ times are UTC+01:00, by the clock of who led
 fn the_log_says_by_what_half_of_the_voters_went_on() {
     let without = vec![Without { node: ada(), boot: session().boot }];
     let forced = Forced { era: 2, parent: 1, without, who: None, by_tie_break: false, configuration: 3 };
-    let told = |forced: &Forced| log(&timeline(vec![Change::Force(forced.clone())]), &[0], &LOOK);
+    let told = |forced: &Forced| {
+        let story = timeline(vec![Change::Force(forced.clone())]);
+        log(&story, &(0..story.len()).collect::<Vec<_>>(), &LOOK)
+    };
     for (forced, words) in [
         (forced.clone(), "(proven off)"),
         (Forced { by_tie_break: true, ..forced.clone() }, "(by the tie-break; nothing is proven)"),
@@ -450,6 +453,7 @@ fn the_log_of_a_node_that_is_switched_off() {
         fence(2),
         ended(2, FenceOutcome::Off),
         Change::FenceAgain { node: ada(), who: None },
+        Change::FenceAgain { node: ada(), who: Some("eve".into()) },
         Change::ConfirmOff { node: ada(), boot, who: "eve".into() },
         Change::OrderOff { node: bob(), order: order(WhyOff::Asked { who: "eve".into() }, true) },
         Change::TakeOver { node: bob(), session: session(), grants: Vec::new() },
@@ -465,7 +469,8 @@ fn the_log_of_a_node_that_is_switched_off() {
         "attempt 1 to switch ada off proved nothing: fence_ipmilan: no answer from 10.2.0.1",
         "bob is to switch ada off (attempt 2)",
         "ada is proven off",
-        "somebody asked to try again to switch ada off",
+        "it is tried again to switch ada off, as some time has passed",
+        "eve wants it tried again to switch ada off",
         "eve says that ada is off",
         "eve wants bob to be switched off, and to boot again",
         "bob may run nothing any more: its session 3f2a0001.1 was taken over",

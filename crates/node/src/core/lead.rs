@@ -17,7 +17,10 @@ impl Core {
     pub(super) fn listen(&mut self, now: Moment, board: &Board) {
         let virgin = board.flags() & flag::VIRGIN != 0;
         let Some(until) = self.listening_until else { return };
-        let over = if virgin { self.may_found() } else { now.has_surely_reached(until) };
+        // Who votes may have been changed: then those that do not vote here may have a history.
+        let knows_all = self.sights.voters.size == self.ids.len();
+        let has_listened = now.has_surely_reached(until);
+        let over = if virgin { self.may_found() && (knows_all || has_listened) } else { has_listened };
         if over {
             self.listening_until = None;
             board.set_flags(board.flags() & !flag::LISTENING);
