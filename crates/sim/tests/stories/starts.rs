@@ -35,13 +35,14 @@ fn a_cold_start_of_all_puts_everything_where_it_is_preferred_without_a_wait() {
 #[test]
 fn what_prefers_a_node_that_is_still_booting_waits_for_it() {
     let mut story = Told::dark(without_a_vote());
-    story.switch_on("bob").switch_on("cyn").switch_on("dan").run_for(350);
+    story.switch_on("bob").switch_on("cyn").switch_on("dan").run_for(850);
+    // Who does not vote may know of a history: the voters listen before they begin one.
     story.expect(
         "
         0.0 bob is switched on
         0.0 cyn is switched on
         0.0 dan is switched on
-        0.1 cyn runs cache
+        0.6 cyn runs cache
         ",
     );
     story.switch_on("ada").run_for(5000);
@@ -63,9 +64,9 @@ fn a_preferred_node_that_stays_away_is_waited_for_no_longer_than_lost_after() {
         0.0 bob is switched on
         0.0 cyn is switched on
         0.0 dan is switched on
-        0.1 cyn runs cache
-        0.7 bob runs address
-        0.7 bob runs site
+        0.6 cyn runs cache
+        1.2 bob runs address
+        1.2 bob runs site
         ",
     );
     // Who comes later takes nothing back.
@@ -267,7 +268,7 @@ fn a_lost_owner_is_replaced_at_once_although_a_preferred_node_is_away() {
 #[test]
 fn a_service_that_fails_while_the_cluster_gathers_is_started_again_at_once() {
     let mut story = Told::dark(without_a_vote());
-    story.switch_on("bob").switch_on("cyn").switch_on("dan").run_for(200).forget();
+    story.switch_on("bob").switch_on("cyn").switch_on("dan").run_for(700).forget();
     story.happens(Fault::KillService(resource("cache"))).run_for(300);
     story.expect(
         "
