@@ -261,7 +261,7 @@ fn a_good_configuration_is_summed_up() {
          Cluster web: 1 node, 1 voter (quorum 1), 1 resource\n\
          a node says that it lives every 100 ms, and is lost after 600 ms of silence\n\n\
          If the node of a resource is lost\n\
-         \x20 address:  guard lease:  {lease}\n",
+         \x20 address:  guard lease (by its agent):  {lease}\n",
         path.display()
     );
     assert_eq!(heart(&["check", text(&path)]), done(&expected));

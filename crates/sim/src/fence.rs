@@ -195,6 +195,11 @@ impl World {
             self.push(self.now + ms(1), Happening::Hesitated { by, boots, order });
             return Ok(());
         }
+        let is_meant = |known: &&FenceReport| (known.boot, known.attempt) == (order.boot, order.attempt);
+        if let Some(report) = self.machines[by].fenced.get(&order.node).filter(is_meant).cloned() {
+            self.tell_core(by, CoreEvent::Executor(FromExecutor::Fenced(report)));
+            return Ok(());
+        }
         if !self.machines[by].fencing.insert((order.node.clone(), order.boot, order.attempt)) {
             // Told twice, it is done once.
             return Ok(());
@@ -536,7 +541,8 @@ impl World {
         };
         let FenceOrder { node, boot, attempt, .. } = order;
         self.machines[by].fencing.remove(&(node.clone(), boot, attempt));
-        let report = FenceReport { node, boot, attempt, outcome };
+        let report = FenceReport { node: node.clone(), boot, attempt, outcome };
+        self.machines[by].fenced.insert(node, report.clone());
         self.tell_core(by, CoreEvent::Executor(FromExecutor::Fenced(report)));
     }
 }

@@ -1,6 +1,8 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
-use heart_model::{Ailment, BootId, Epoch, Instant, Moment, NodeId, NodeName, ResourceName, Spec, Timing};
+use heart_model::{
+    Ailment, BootId, Epoch, FenceReport, Instant, Moment, NodeId, NodeName, ResourceName, Spec, Timing,
+};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -131,6 +133,8 @@ pub struct Machine {
     pub(crate) executor_last: Nanos,
     /// What its executor tells devices at the moment: which node, which life of it, which attempt.
     pub(crate) fencing: BTreeSet<(NodeName, BootId, u32)>,
+    /// How the last attempt at each node ended: an executor makes none again that it knows.
+    pub(crate) fenced: BTreeMap<NodeName, FenceReport>,
     /// What its file says of time, as far as it has read that.
     pub(crate) timing: Timing,
     pub(crate) watchdog: Option<Watchdog>,
@@ -192,6 +196,7 @@ impl Machine {
             core_last: [0; 3],
             executor_last: 0,
             fencing: BTreeSet::new(),
+            fenced: BTreeMap::new(),
             timing: spec.timing,
             watchdog: None,
             guardian_stalled_until: 0,
@@ -253,6 +258,7 @@ impl Machine {
         self.kernel.clear();
         self.executor = Executor::default();
         self.fencing.clear();
+        self.fenced.clear();
         self.gating = false;
         self.disk.waiting.clear();
         let mut chance = Chance::new(self.seed ^ self.boots << 48);

@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Half {
     attempts: BTreeMap<NodeName, Attempt>,
+    /// The number of the next attempt.
+    next_attempt: u32,
     /// Until when a device may act that another of this half had told, or an executor or a core of which nothing is
     /// known any more.
     blocked_until: Option<Moment>,
@@ -52,6 +54,8 @@ struct Attempt {
     boot: BootId,
     /// The executor was told, and has not answered.
     under_way: bool,
+    /// The number of the last attempt.
+    number: u32,
     /// In this series of attempts.
     failures: u32,
     failure: Option<String>,
@@ -68,6 +72,7 @@ impl Attempt {
         Attempt {
             boot,
             under_way: false,
+            number: 0,
             failures: 0,
             failure: None,
             not_before: None,
@@ -206,7 +211,13 @@ impl Half {
     /// A core begins, with the number of a frame that was sent by no core before.
     pub(super) fn begin(&mut self, frame: u64, board: &Board) {
         self.tie.count_from(frame << 20);
+        self.next_attempt = fire::first_attempt(frame);
         self.fence_anew(board);
+    }
+
+    /// This node has no vote any more. The numbers of attempts go on, as the executor does.
+    pub(super) fn forget(&mut self) {
+        *self = Half { next_attempt: self.next_attempt, tie: self.tie.anew(), ..Half::default() };
     }
 
     /// The executor was started anew, and knows nothing of what it was told.

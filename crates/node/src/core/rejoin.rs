@@ -9,7 +9,6 @@ use heart_model::Moment;
 use super::{
     Action, Core, Out, Settings,
     found::{founded_otherwise, founders, has_history, pace},
-    half::Half,
 };
 use crate::{
     agreement::{Agreement, Envelope, Founders, RaftId, Ticket, Write, nothing_here},
@@ -98,7 +97,7 @@ impl Core {
         self.listening_until = None;
         self.ledger = Ledger::default();
         // Who has no vote agrees to nothing as it is.
-        self.half = Half::default();
+        self.half.forget();
         board.set_firing_until(Moment::default());
         board.set_leading(None);
         board.set_flags((board.flags() | flag::LOG_LOST) & !(flag::VIRGIN | flag::LISTENING));

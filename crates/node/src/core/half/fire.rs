@@ -21,6 +21,15 @@ use crate::{
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
 const ATTEMPTS_FROM: u32 = 1 << 30;
+/// Attempts to have this node let in to its storage are counted from here.
+const ATTEMPTS_UP_TO: u32 = 1 << 31;
+
+/// The number of the first attempt of a core that begins with this number of a frame: no earlier core of this life of
+/// the machine came so far.
+pub(super) fn first_attempt(frame: u64) -> u32 {
+    let low = u32::try_from(frame % u64::from(ATTEMPTS_FROM)).unwrap_or_default();
+    ATTEMPTS_FROM | low
+}
 /// Longest that another of this half keeps still for: as long as the devices of a node can take.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 
@@ -131,6 +140,10 @@ impl Core {
         if attempt.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
             return Ok(());
         }
+        // Each has a number of its own: an executor makes none twice that it knows.
+        attempt.number = self.half.next_attempt;
+        self.half.next_attempt =
+            attempt.number.checked_add(1).filter(|next| *next < ATTEMPTS_UP_TO).unwrap_or(ATTEMPTS_FROM);
         attempt.under_way = true;
         let level = levels[attempt.failures as usize % levels.len()];
         let until = now.after(longest(level, hesitation));
@@ -138,7 +151,7 @@ impl Core {
         let order = FenceOrder {
             node: node.clone(),
             boot: attempt.boot,
-            attempt: ATTEMPTS_FROM + attempt.failures,
+            attempt: attempt.number,
             devices: (*level).clone(),
             act: FenceAct::Off,
             right: FenceRight::Half,
@@ -191,15 +204,14 @@ impl Core {
         }
         let slot = self.names.iter().position(|name| *name == report.node);
         let heard = slot.and_then(|slot| self.sights.heard(slot)).map(|seen| seen.boot);
-        self.half.attempts.get_mut(&report.node).into_iter().for_each(|one| one.under_way = false);
+        let is_meant = |one: &&mut Attempt| (one.boot, one.number) == (report.boot, report.attempt);
+        let Some(attempt) = self.half.attempts.get_mut(&report.node).filter(is_meant) else { return true };
+        attempt.under_way = false;
         if !self.half.attempts.values().any(|attempt| attempt.under_way) {
             // What another of this half was promised holds on.
             board.set_firing_until(self.half.blocked_until.unwrap_or_default());
         }
         let Some(attempt) = self.half.attempts.get_mut(&report.node) else { return true };
-        if attempt.boot != report.boot {
-            return true;
-        }
         let why = match &report.outcome {
             FenceOutcome::Off if heard != Some(report.boot) => {
                 attempt.off = true;
