@@ -389,7 +389,7 @@ fn freezes(setup: Setup) {
     let Some(mut stand) = setup.start() else { return };
     for _ in 0..FREEZES {
         for resource in ["site-ip", "ledger"] {
-            [0.5, 0.65, 1.0, 3.0, 10.0].into_iter().for_each(|leases| stand.freeze(resource, leases));
+            [0.5, 0.6, 1.0, 3.0, 10.0].into_iter().for_each(|leases| stand.freeze(resource, leases));
         }
     }
     stand.say("times that the owner stood still");
