@@ -50,7 +50,7 @@ use crate::{
 /// What the keeper says when the service serves.
 pub(super) const READY: &str = "ready";
 /// How often the timer is pushed forward, of what is left. With the default timing that is about as often as a lease is
-/// renewed: what is left is six tenths of a lease at least.
+/// renewed: by reckoning, six tenths of a lease are left at least.
 const PUSHES_PER_LEASE: u32 = 6;
 /// The timer is not pushed more often than this.
 const PUSH_EVERY_MIN: Duration = Duration::from_millis(2);

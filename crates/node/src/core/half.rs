@@ -82,8 +82,8 @@ impl Attempt {
         }
     }
 
-    /// Whether the attempts of a series, so many, have all failed, and the next one is waited for.
-    fn is_given_up(&mut self, now: Moment, attempts_max: u32) -> bool {
+    /// Whether the attempts of a series, so many, have all failed, and the next one is waited for; it begins when that is over.
+    fn waits_afresh(&mut self, now: Moment, attempts_max: u32) -> bool {
         if self.failures < attempts_max {
             return false;
         }

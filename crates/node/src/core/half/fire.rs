@@ -134,7 +134,7 @@ impl Core {
         if attempt.off || attempt.under_way {
             return Ok(());
         }
-        if attempt.is_given_up(now, attempts_max(levels.len())) {
+        if attempt.waits_afresh(now, attempts_max(levels.len())) {
             return Err(Stuck::GivenUp(node.clone(), attempt.failure.clone().unwrap_or_default()));
         }
         if attempt.not_before.is_some_and(|at| !now.has_surely_reached(at)) {
