@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    bench::{Bench, PATIENCE},
+    bench::{Bench, PATIENCE, Watch},
     stories::{one_after_the_other, seconds},
 };
 
@@ -114,6 +114,18 @@ fn the_owner_loses_power(bench: &Bench, options: &str) -> Result<String> {
     Ok(format!("power: on {next} after {took}"))
 }
 
+/// They hear each other again, and the one that went on has everything; who that is.
+fn heal(bench: &Bench, watch: Watch, went_on: &str) -> Result<String> {
+    bench.tell(&["heal"])?;
+    let stays = is_whole(bench)?;
+    one_after_the_other(&watch.answers()?)?;
+    ensure!(
+        stays == went_on,
+        "{went_on} went on, and when they heard each other again {stays} had everything"
+    );
+    Ok(stays)
+}
+
 /// Who goes on, while the two do not hear each other; the other one says that it may not.
 fn one_goes_on(bench: &Bench) -> Result<&'static str> {
     let went_on = Bench::until("one of them goes on", || {
@@ -142,13 +154,7 @@ fn two_race(bench: &Bench) -> Result<String> {
         bench.tell(&["cut", PAIR[1], PAIR[0]])?;
         let went_on = one_goes_on(bench)?;
         let took = seconds(since);
-        bench.tell(&["heal"])?;
-        let stays = is_whole(bench)?;
-        one_after_the_other(&watch.answers()?)?;
-        ensure!(
-            stays == went_on,
-            "{went_on} went on, and when they heard each other again {stays} had everything"
-        );
+        let stays = heal(bench, watch, went_on)?;
         said.push(format!("{} after {took}", if stays == owner { "the owner" } else { "the other one" }));
     }
     Ok(format!("cut: {}", said.join(", ")))
@@ -215,12 +221,6 @@ fn the_server_stands_still(bench: &Bench) -> Result<String> {
     let back = Instant::now();
     let went_on = one_goes_on(bench)?;
     let took = seconds(back);
-    bench.tell(&["heal"])?;
-    let stays = is_whole(bench)?;
-    one_after_the_other(&watch.answers()?)?;
-    ensure!(
-        stays == went_on,
-        "{went_on} went on, and when they heard each other again {stays} had everything"
-    );
+    heal(bench, watch, went_on)?;
     Ok(format!("server paused and both cut: neither, told within {told}; {went_on} {took} after it went on"))
 }
