@@ -10,7 +10,7 @@
 //! has run out (SAFETY rule 7).
 
 pub(crate) mod fencing;
-mod health;
+pub(crate) mod health;
 mod join;
 mod picture;
 mod pings;

@@ -69,11 +69,13 @@ pub enum Bug {
     LetInBeforeLettingGo,
     /// What a lease guards is started elsewhere as soon as its holder is shut out from storage (rule 7).
     ShutOutEndsLeases,
+    /// A node whose disk takes nothing lays down its log, whoever else is sick (rule 17).
+    AllLayDown,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 31] = [
+    pub const ALL: [Bug; 32] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -105,6 +107,7 @@ impl Bug {
         Bug::TakenInShutOut,
         Bug::LetInBeforeLettingGo,
         Bug::ShutOutEndsLeases,
+        Bug::AllLayDown,
     ];
 }
 

@@ -12,13 +12,11 @@ use crate::{
     family::{Kind, kind, settings},
     lives, ms, operators, parting, pinging,
     rough::{Rough, resource},
+    sickness,
 };
 
 /// How long a machine is avoided that was sick, and a moment more.
 const AVOIDED: Nanos = ms(61_000);
-
-/// How long nothing is moved for somebody who fell sick within five seconds, and a moment more.
-const HESITATION: Nanos = ms(12_000);
 
 /// How long after the last fault a healthy cluster may take until everything runs, in lost-afters.
 /// Six to find a leader in the worst case, with its retries; the rest for takeovers and starts.
@@ -146,13 +144,15 @@ fn play(
     world.run(lost_after * 5)?;
     settled(world, &away, "and later")?;
     unmoved(world, &before, "although nothing was wrong")?;
-    if sick && !world.was_configured_anew() {
-        return fall_sick(world, chance, &away, lost_after);
+    // Of an even number, half may have to go on without those that are sick, whatever decides between halves there.
+    let halves = away.is_empty() && world.voters().len().is_multiple_of(2);
+    if (sick || halves && chance.happens(150)) && !world.was_configured_anew() {
+        return sickness::play(world, chance, &away, lost_after);
     }
     if world.is_pinged() && !world.was_configured_anew() {
         return pinging::play(world, chance, &away, lost_after);
     }
-    if away.is_empty() && world.voters().len().is_multiple_of(2) && !world.was_configured_anew() {
+    if halves && !world.was_configured_anew() {
         return lose_half(world, chance, lost_after);
     }
     // Whoever comes back may be where somebody wants something to be.
@@ -268,39 +268,6 @@ fn part_in_halves(world: &mut World, away: &[usize], lost_after: Nanos) -> Resul
     world.run(lost_after * CALM + world.fencing_takes())?;
     no_half_went_on(world)?;
     settled(world, &[], "after two halves had parted")
-}
-
-/// Some fall sick where all is well, or all do. Whatever ran runs on, and on those that are well if they can take it
-/// and are enough to agree on that; where nobody is better off elsewhere, nothing is touched.
-fn fall_sick(
-    world: &mut World,
-    chance: &mut Chance,
-    away: &[usize],
-    lost_after: Nanos,
-) -> Result<(), Broken> {
-    let there: Vec<usize> = (0..world.size()).filter(|place| !away.contains(place)).collect();
-    let all = chance.happens(300);
-    let sick: Vec<usize> = there.iter().copied().filter(|_| all || chance.happens(400)).collect();
-    let with = Ailment::ALL[chance.below(4) as usize];
-    let before = (starts(world), world.outages());
-    for &node in &sick {
-        world.schedule(chance.below(ms(5_000)), Fault::Sicken { node, with });
-    }
-    world.run(HESITATION + lost_after * CALM)?;
-    settled(world, away, "while some are sick")?;
-    let voters = world.voters();
-    let sound = voters.iter().filter(|place| there.contains(place) && !sick.contains(place)).count();
-    if with.is_of_disk() && sound <= voters.len() / 2 || sick.len() == there.len() {
-        return unmoved(world, &before, "although nobody is better off elsewhere");
-    }
-    let stays = |one: &ResourceName| world.owner(one).is_some_and(|owner| sick.contains(&owner));
-    match wanted(world).into_iter().find(stays) {
-        Some(one) => {
-            let what = format!("{one} stays on a sick node, although others are well");
-            Err(Broken { at: world.now(), what })
-        }
-        None => Ok(()),
-    }
 }
 
 /// A minority that stays away for a while longer, off or cut off.

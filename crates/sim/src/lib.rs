@@ -28,6 +28,7 @@ mod queue;
 mod rough;
 mod settings;
 mod shared_disk;
+mod sickness;
 mod tie_break;
 mod view;
 mod watchdog;

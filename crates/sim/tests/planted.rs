@@ -255,3 +255,8 @@ fn a_shut_out_node_whose_lease_is_taken_to_be_over_is_found() {
 fn a_leader_that_does_not_wait_until_a_difference_has_lasted_is_found() {
     is_found(Bug::TargetsUnsettled, (0..100).map(|place| 7 + 16 * place));
 }
+
+#[test]
+fn a_node_that_lays_down_its_log_although_nobody_is_well_is_found() {
+    is_found(Bug::AllLayDown, (0..200).map(|place| 3 + 16 * place));
+}

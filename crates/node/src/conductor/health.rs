@@ -10,7 +10,7 @@ use crate::board::flag;
 
 /// How long after somebody fell sick nothing is moved for it. What is wrong with one disk may be wrong with all that
 /// are reached in the same way, and nodes do not find out in the same moment: they look every five seconds.
-pub(super) const HESITATION: Duration = Duration::from_secs(6);
+pub(crate) const HESITATION: Duration = Duration::from_secs(6);
 
 /// What nodes say of their health, and what was moved because of it.
 #[derive(Debug, Default)]

@@ -102,16 +102,18 @@ impl Core {
         self.hand_over(board, out);
         let backed = !now.may_have_reached(board.backed_until());
         let may_begin = self.may_begin() && !self.half.is_at_work();
+        let lacks_logs = self.lacks_logs();
         let Some(agreement) = &mut self.agreement else { return };
         if agreement.leads() {
             let works = self.disk_works || agreement.size() == 1;
             let established = self.conductor.is_some();
             // Who stood still did not notice it if the others were gone for a while (SAFETY rules 6 and 14).
             let stood = self.stood_still && established && agreement.members().0.len() > 1;
-            if (established && !backed) || stood || !works {
+            if (established && (!backed || lacks_logs)) || stood || !works {
                 agreement.step_down();
                 let why = match stood {
                     true => "this leader stood still for too long",
+                    false if lacks_logs => "too few voters have their logs",
                     false => "no quorum stands behind this leader any more",
                 };
                 out.actions.push(Action::Note(format!("{why}: stepping down")));

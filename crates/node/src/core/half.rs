@@ -7,6 +7,7 @@
 
 mod fire;
 mod force;
+mod give_up;
 mod tie;
 mod words;
 
@@ -438,8 +439,7 @@ impl Core {
         let judges = self.listening_until.is_none()
             && now.has_surely_reached(self.began.after(self.timing.lost_after))
             && self.leaving_since.is_none();
-        let leads = agreement.leads() || board.leader_heard(now).is_some();
-        if leads || !judges || !self.has_history() || !agreement.is_voter(agreement.me()) {
+        if self.is_led(now, board) || !judges || !self.has_history() || !agreement.is_voter(agreement.me()) {
             return None;
         }
         let (voters, _) = agreement.members();
@@ -458,6 +458,12 @@ impl Core {
         }
         // Who hears this node and is not heard, or the other way round, is in neither half.
         half::is_without_quorum(halves.sides()).then_some(halves)
+    }
+
+    /// Whether this node leads, or hears somebody who does. What it said of itself a moment ago does not count.
+    fn is_led(&self, now: Moment, board: &Board) -> bool {
+        let leads = self.agreement.as_ref().is_some_and(Agreement::leads);
+        leads || board.leader_heard(now).is_some_and(|(leader, _)| leader != self.ids[self.slot])
     }
 
     /// Whether this half may go on by itself, once the others are off (SAFETY rule 17, a to c).

@@ -19,6 +19,8 @@ pub(super) struct Health {
     /// It led when it fell sick, and gave that up.
     pub(super) handed_over: bool,
     changed: bool,
+    /// Since when its disk takes nothing, or is found to be sick.
+    disk_sick_since: Option<Moment>,
     /// This node is to be switched off: it does not lead if another can, as if it were sick.
     condemned: bool,
 }
@@ -35,6 +37,11 @@ impl Health {
         self.facts.values().filter_map(|known| known.forgotten_at).min_by_key(|at| at.boottime)
     }
 
+    /// Since when its disk takes nothing, or is found to be sick.
+    pub(super) fn disk_sick_since(&self) -> Option<Moment> {
+        self.disk_sick_since
+    }
+
     /// All that is told of it.
     pub(super) fn facts(&self) -> Vec<HealthFact> {
         self.facts.values().map(|known| known.fact.clone()).collect()
@@ -49,9 +56,18 @@ impl Core {
             out.actions.push(Action::Note(said.into()));
         }
         self.disk_works = works;
+        self.show_sick(board, out);
+    }
+
+    /// Says to everybody whether the disk of this node takes what is written; without a log, whether it would take one.
+    pub(super) fn show_sick(&self, board: &Board, out: &mut Out) {
+        let is_sick = !self.disk_works || (self.agreement.is_none() && self.health.disk_sick_since.is_some());
         let flags = board.flags() & !flag::SICK;
-        board.set_flags(if works { flags } else { flags | flag::SICK });
-        out.actions.push(Action::Poke);
+        let flags = if is_sick { flags | flag::SICK } else { flags };
+        if flags != board.flags() {
+            board.set_flags(flags);
+            out.actions.push(Action::Poke);
+        }
     }
 
     pub(super) fn on_health(&mut self, now: Moment, change: HealthChange, out: &mut Out) {
@@ -78,6 +94,10 @@ impl Core {
         let before = self.health.facts.len();
         let over = |known: &Known| known.forgotten_at.is_some_and(|at| now.has_surely_reached(at));
         self.health.facts.retain(|_, known| !over(known));
+        let is_now = |known: &Known| known.fact.well_since.is_none() && known.fact.ailment.is_of_disk();
+        let disk_sick = !self.disk_works || self.health.facts.values().any(is_now);
+        self.health.disk_sick_since = disk_sick.then(|| self.health.disk_sick_since.unwrap_or(now));
+        self.show_sick(board, out);
         let condemned = self.is_ordered_off(board.session());
         let changed = ::core::mem::take(&mut self.health.changed)
             | (self.health.facts.len() != before)
@@ -85,14 +105,19 @@ impl Core {
         if !changed {
             return;
         }
-        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-        let moves = spec.cluster.when_sick == WhenSick::Move;
+        let moves = self.moves_when_sick();
         let unwell = condemned || moves && self.health.facts.keys().any(|ailment| ailment.hands_over());
         let flags = board.flags() & !flag::UNWELL;
         board.set_flags(if unwell { flags | flag::UNWELL } else { flags });
         self.health.handed_over &= unwell;
         self.tell_leader(Message::Health { session: board.session(), facts: self.health.facts() }, now, out);
         out.actions.push(Action::Poke);
+    }
+
+    /// Whether what runs on a sick node moves.
+    pub(super) fn moves_when_sick(&self) -> bool {
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        spec.cluster.when_sick == WhenSick::Move
     }
 
     /// What this node knows of the health of another, or of its own.

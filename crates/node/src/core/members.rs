@@ -255,6 +255,10 @@ impl Core {
             // Who was a member before comes back with that.
             return has.map_or_else(|| follow(next).filter(|_| lost), follow);
         };
+        if lost && seen.flags & flag::SICK != 0 {
+            // It could not keep what it is given.
+            return None;
+        }
         if lost {
             // Under this identity it voted, or acknowledged something, and lost it. What it said of itself
             // may be older than the identity that it was given just now.

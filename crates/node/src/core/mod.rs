@@ -363,6 +363,7 @@ impl Core {
         self.recover(now, board, out);
         self.mind_pings(now, board, out);
         self.meet_history(now, board, out);
+        self.give_up_log(now, board, out);
         self.doubt_word(now);
         self.listen(now, board);
         self.tell_who_is_missing(now, out);
@@ -496,6 +497,7 @@ impl Core {
             self.proofs.next_deadline(),
             self.next_silence(),
             self.health.next_deadline(),
+            self.gives_up_at(),
             self.pings.next_deadline(),
             self.leaving_since.map(|since| since.after(self.timing.lost_after)),
             self.leaving_since.map(|since| since.after(LEAVE_PATIENCE)),

@@ -107,8 +107,10 @@ impl Core {
     /// A leader spoke to this node, which has no log: a snapshot that takes it in as a learner is
     /// its new beginning; to anything else it says that it has nothing.
     pub(super) fn adopt(&mut self, board: &Board, envelope: Envelope, bytes: &[u8], out: &mut Out) {
+        // What it would be taken in with has to become durable.
+        let takes = self.health.disk_sick_since().is_none();
         let lost = board.flags() & flag::LOG_LOST != 0 && self.agreement.is_none();
-        if !lost || envelope.to.node() != self.ids[self.slot] {
+        if !(lost && takes) || envelope.to.node() != self.ids[self.slot] {
             return;
         }
         if !envelope.takes_in {

@@ -434,7 +434,7 @@ impl Core {
             view.problems.push(wrong);
             view.next.push(next);
         }
-        for (wrong, next) in self.view_of_half(now, board).into_iter().chain(self.view_of_disks()) {
+        for (wrong, next) in self.view_of_half(now, board).into_iter().chain(self.view_of_disks(board)) {
             view.problems.push(wrong);
             view.next.push(next);
         }

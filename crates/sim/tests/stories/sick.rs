@@ -122,9 +122,10 @@ fn a_node_whose_disk_has_stalled_hands_over_what_it_has() {
     );
 }
 
-/// With two voters nothing is agreed on without both disks. What was stopped could not be started again.
+/// With two voters nothing is agreed on without both disks: so the one whose disk has stalled lays its log down, and
+/// the other one goes on, with what it runs itself untouched.
 #[test]
-fn of_two_nodes_the_one_with_a_stalled_disk_keeps_what_it_has() {
+fn of_two_nodes_the_one_with_a_stalled_disk_lets_the_other_one_go_on() {
     let settings = WorldSettings::quiet(spec(&["ada", "bob"], "ada", "bob"), 1);
     let mut story = Told::begin(settings);
     let stall = Fault::StallDisk(story.place("ada"));
@@ -135,13 +136,34 @@ fn of_two_nodes_the_one_with_a_stalled_disk_keeps_what_it_has() {
         "
         0.0 the disk of ada does not answer
         0.0 ada is sick: its disk has stalled
+        6.0 nobody runs address
+        6.0 nobody runs site
+        6.6 bob runs address
+        6.6 bob runs site
         ",
     );
-    // What has nothing to do with the disk is moved with two nodes, too.
+    // It waits with its log until its disk is well, and is taken in then. Nothing moves for that.
+    assert!(!story.takes_part("ada"));
+    let said = problems(&mut story, "ada").join("\n");
+    assert!(said.contains("ada runs nothing and has no vote, so that others go on"), "{said}");
     let mended = Fault::MendDisk(story.place("ada"));
     story.happens(mended);
     cure(&mut story, "ada", Ailment::DiskStalled);
-    story.run_for(70_000).forget();
+    story.run_for(5000);
+    story.expect(
+        "
+        0.0 the disk of ada answers again
+        0.0 ada is well again: its disk has stalled no longer
+        ",
+    );
+    assert!(story.takes_part("ada"));
+}
+
+/// What has nothing to do with the disk is moved in order with two nodes, too.
+#[test]
+fn of_two_nodes_one_that_cannot_start_processes_hands_over_in_order() {
+    let settings = WorldSettings::quiet(spec(&["ada", "bob"], "ada", "bob"), 1);
+    let mut story = Told::begin(settings);
     sicken(&mut story, "ada", Ailment::NoProcesses);
     story.run_for(9000);
     story.expect(
@@ -153,6 +175,42 @@ fn of_two_nodes_the_one_with_a_stalled_disk_keeps_what_it_has() {
         6.0 bob runs site
         ",
     );
+    assert!(story.takes_part("ada"));
+}
+
+/// Both write to the same storage, and it is full: neither lays down anything, and what runs goes on.
+#[test]
+fn of_two_nodes_whose_disks_are_sick_both_keep_what_they_have() {
+    let mut story = Told::begin(WorldSettings::quiet(spec(&["ada", "bob"], "ada", "bob"), 1));
+    sicken(&mut story, "ada", Ailment::DiskFull);
+    story.run_for(5000);
+    sicken(&mut story, "bob", Ailment::DiskFull);
+    story.run_for(30_000);
+    story.expect(
+        "
+        0.0 ada is sick: its disk is full
+        5.0 bob is sick: its disk is full
+        ",
+    );
+    assert!(story.takes_part("ada") && story.takes_part("bob"));
+}
+
+/// It could not write that it laid its log down, and comes back with it: it has taken no part in this life, and waits.
+#[test]
+fn who_laid_its_log_down_goes_on_alone_neither_then_nor_after_its_next_start() {
+    let mut story = Told::begin(WorldSettings::quiet(spec(&["ada", "bob"], "ada", "bob"), 1));
+    let stall = Fault::StallDisk(story.place("ada"));
+    story.happens(stall);
+    sicken(&mut story, "ada", Ailment::DiskStalled);
+    story.run_for(10_000);
+    assert_eq!((story.owner("site"), story.owner("cache")), (Some("bob"), Some("bob")));
+    story.cut_power("ada").run_for(1000);
+    let mended = Fault::MendDisk(story.place("ada"));
+    cure(&mut story, "ada", Ailment::DiskStalled);
+    story.happens(mended).cut_power("bob").switch_on("ada").run_for(20_000);
+    assert_eq!((story.owner("site"), story.leader()), (None, None));
+    story.switch_on("bob").run_for(20_000);
+    assert!(story.owner("site").is_some() && story.takes_part("ada"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Core {
         let is_back = |node: &NodeName| slot_of(node).is_some_and(|slot| self.sights.heard(slot).is_some());
         // Who is heard is not off, whatever a person says.
         let is_wrong = matches!(going.by, By::Word(_)) && going.halves.missing.iter().any(is_back);
-        if is_wrong || board.leader_heard(now).is_some() || !slots.iter().all(is_heard) {
+        if is_wrong || self.is_led(now, board) || !slots.iter().all(is_heard) {
             return false;
         }
         going.is_suspended = self.halves(now, board).is_none();
@@ -99,6 +99,9 @@ impl Core {
     ) {
         if self.half.is_forcing() || self.half.standing_back.is_some() {
             return;
+        }
+        if self.has_given_up(board) {
+            return Core::send(slot, &Message::Half(OfHalf::StoodBack { era }), out);
         }
         let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
         let asked = half::Asked {

@@ -290,6 +290,18 @@ impl Core {
         )
     }
 
+    /// Whether it would let any half of the voters in force go on, as this node saw it last; as nothing, if there is none.
+    pub(super) fn tie_break_names_all(&self) -> bool {
+        let Some(Some(known)) = &self.half.tie.known else { return self.tie_break().is_none() };
+        let configuration = self.agreement.as_ref().map(|agreement| agreement.configuration().0);
+        let all: BTreeSet<NodeName> = self.voter_names().into_iter().collect();
+        half::is_named(
+            known.era == self.ledger.era,
+            Some(known.configuration) == configuration,
+            known.named.iter().cloned().collect::<BTreeSet<_>>() == all,
+        )
+    }
+
     /// Whether this is what this half claimed before, for the voters that are in force.
     fn is_outdated(&self, known: &Standing) -> bool {
         let configuration = self.agreement.as_ref().map(|agreement| agreement.configuration().0);

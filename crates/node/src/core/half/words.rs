@@ -174,7 +174,16 @@ impl Core {
 
     /// What `heart status` says where enough voters are heard, and too few of them have a disk that takes what is
     /// written: what is wrong, and what can be done.
-    pub(in crate::core) fn view_of_disks(&self) -> Option<(String, String)> {
+    pub(in crate::core) fn view_of_disks(&self, board: &Board) -> Option<(String, String)> {
+        if self.has_given_up(board) {
+            let me = &self.settings.me;
+            return Some((
+                format!(
+                    "the disk of {me} takes nothing: {me} runs nothing and has no vote, so that others go on"
+                ),
+                format!("mend the disk of {me}: it takes part again by itself"),
+            ));
+        }
         let heard = |slot: usize| self.sights.heard(slot).filter(|seen| seen.both_ways);
         let is_here = |slot: &usize| *slot == self.slot || heard(*slot).is_some();
         let is_sound = |slot: &usize| match *slot == self.slot {
