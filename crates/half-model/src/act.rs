@@ -1,5 +1,7 @@
 //! What can happen next.
 
+use heart_node::half::{self, Burden};
+
 use crate::{
     bounds::{Guard, Node, Rule, Setup},
     log::{Change, Ledger},
@@ -15,6 +17,10 @@ pub enum Act {
     Boot(Node),
     /// Its disk is lost while it has no power.
     LoseDisk(Node),
+    /// Its disk takes nothing: it lays its log down, and lets go.
+    LayDown(Node),
+    /// The disk of a node that laid its log down takes that it did.
+    LaidDown(Node),
     /// These cables are cut from now on, and no others.
     Cables(u8),
     /// A leader without a quorum steps down.
@@ -106,6 +112,12 @@ impl World {
         if !machine.on && !machine.lost && self.left.disks > 0 {
             acts.push(Act::LoseDisk(node));
         }
+        if machine.on && self.left.stalls > 0 && self.may_lay_down(setup, node) {
+            acts.push(Act::LayDown(node));
+        }
+        if machine.on && machine.laid_down.is_some() {
+            acts.push(Act::LaidDown(node));
+        }
         if setup.guard == Guard::Lease {
             for voter in 0..self.machines.len() {
                 if self.promised[node] & 1 << voter != 0 && self.may_end(setup, voter, node) {
@@ -113,6 +125,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether a node whose disk takes nothing lays its log down. Those that have a log and took part may all have disks
+    /// that work, or half of the voters may not.
+    fn may_lay_down(&self, setup: &Setup, node: Node) -> bool {
+        let ledger = self.ledger(setup, node);
+        let (heard, sound) = ledger.voting().filter(|&other| other != node && self.hears(node, other)).fold(
+            (0, 0),
+            |(heard, sound), other| {
+                let theirs = &self.machines[other];
+                (heard + 1, sound + usize::from(!theirs.lost && ledger.session[other] == theirs.boot))
+            },
+        );
+        let size = ledger.voting().count();
+        let machine = &self.machines[node];
+        let rest = &machine.log[usize::from(machine.commit)..];
+        let changes = rest.iter().any(|entry| matches!(entry.change, Change::Voters(_)));
+        let settled = ledger.is_settled() && !changes;
+        let burden = Burden { settled, heard, sound: sound.min(size / 2), size };
+        self.votes(&ledger, node) && !self.is_at_work(node) && half::may_lay_down(burden)
     }
 
     /// Whether a promise that was given before runs out.
@@ -142,7 +174,7 @@ impl World {
             }
             let theirs = self.ledger(setup, other);
             let parents = (0..32).filter(|era| theirs.parents & 1 << era != 0).map(|era| era + 1);
-            heart_node::half::is_left_behind(own, u64::from(theirs.era) + 1, parents)
+            half::is_left_behind(own, u64::from(theirs.era) + 1, parents)
         })
     }
 

@@ -71,6 +71,8 @@ pub struct Budget {
     pub lies: u8,
     /// Disks that are lost.
     pub disks: u8,
+    /// Disks that take nothing any more.
+    pub stalls: u8,
     /// Words of persons who looked.
     pub words: u8,
     /// Words of persons who are wrong.
@@ -97,6 +99,7 @@ impl Budget {
         refusals: 0,
         lies: 0,
         disks: 0,
+        stalls: 0,
         words: 0,
         wrong_words: 0,
         elections: 0,

@@ -38,6 +38,8 @@ impl World {
                 self.left.disks -= 1;
                 self.lose_log(node);
             }
+            Act::LayDown(node) => self.lay_down(node),
+            Act::LaidDown(node) => self.machines[node].laid_down = None,
             Act::Cables(cut) => {
                 self.left.cuts = self.left.cuts.saturating_sub(1);
                 self.cut = cut;
@@ -116,6 +118,8 @@ impl World {
             Act::PowerCut(_)
             | Act::Boot(_)
             | Act::LoseDisk(_)
+            | Act::LayDown(_)
+            | Act::LaidDown(_)
             | Act::Cables(_)
             | Act::StepDown(_)
             | Act::Elect(_)
@@ -151,6 +155,17 @@ impl World {
         let promised = self.promised;
         let machine = &mut self.machines[node];
         (machine.on, machine.boot, machine.took_on) = (true, machine.boot + 1, promised);
+        if let Some((log, commit)) = machine.laid_down.take() {
+            (machine.log, machine.commit, machine.lost) = (log, commit, false);
+        }
+    }
+
+    fn lay_down(&mut self, node: Node) {
+        self.left.stalls -= 1;
+        let kept = (self.machines[node].log.clone(), self.machines[node].commit);
+        self.lose_log(node);
+        let machine = &mut self.machines[node];
+        (machine.laid_down, machine.runs) = (Some(kept), false);
     }
 
     fn lose_log(&mut self, node: Node) {
@@ -214,7 +229,7 @@ impl World {
         let machine = &mut self.machines[other];
         machine.log = leader.log;
         (machine.commit, machine.term) = (leader.commit, leader.term);
-        (machine.lost, machine.incarnation) = (false, incarnation);
+        (machine.lost, machine.laid_down, machine.incarnation) = (false, None, incarnation);
         self.machines[node].matched |= 1 << other;
     }
 

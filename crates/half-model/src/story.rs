@@ -51,6 +51,8 @@ pub fn words(act: &Act) -> String {
         Act::PowerCut(node) => format!("{} loses power", name(node)),
         Act::Boot(node) => format!("{} boots", name(node)),
         Act::LoseDisk(node) => format!("{} loses its disk", name(node)),
+        Act::LayDown(node) => format!("the disk of {} takes nothing: it lays its log down", name(node)),
+        Act::LaidDown(node) => format!("the disk of {} takes that it laid its log down", name(node)),
         Act::Cables(cut) => cables(cut),
         Act::StepDown(node) => format!("{} steps down", name(node)),
         Act::Elect(node) => format!("{} is elected", name(node)),

@@ -127,6 +127,9 @@ pub struct Machine {
     pub term: u8,
     /// On the disk: the log was lost, or given up.
     pub lost: bool,
+    /// On the disk: the log that it laid down because the disk takes nothing, and how much of it is agreed on. It has
+    /// none in this boot, and that one in the next.
+    pub laid_down: Option<(Vec<Entry>, u8)>,
     /// On the disk: the incarnation.
     pub incarnation: u8,
     /// It leads.
@@ -220,6 +223,7 @@ impl World {
             commit: 0,
             term: 1,
             lost: false,
+            laid_down: None,
             incarnation: 1,
             leads: node == setup.leader,
             matched: setup.voters,

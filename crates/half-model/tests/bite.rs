@@ -53,6 +53,24 @@ fn a_fresh_boot_that_goes_on_makes_a_second_history() {
     );
 }
 
+/// It could not write that it laid its log down, and has it again.
+#[test]
+fn who_laid_its_log_down_and_goes_on_in_its_next_boot_makes_a_second_history() {
+    check(
+        &pair(Budget {
+            stalls: 1,
+            power_cuts: 2,
+            boots: 1,
+            forces: 2,
+            fires: 1,
+            elections: 1,
+            ..Budget::NONE
+        }),
+        &[Rule::TookPart],
+        ONE_HISTORY,
+    );
+}
+
 /// Schedule 8.
 #[test]
 fn what_not_everybody_knows_is_gone_on_from_twice() {

@@ -65,6 +65,18 @@ fn one_of_two_lost_its_disk() {
     check("two, and a disk", &Setup { budget, ..setup }, &[GOES_ON]);
 }
 
+/// It lays its log down without being able to write that, and comes back with it.
+#[test]
+fn disks_of_half_of_the_voters_take_nothing() {
+    let (pair, tied) = (setups::pair(), setups::tied());
+    let budget = Budget { stalls: 1, cuts: 1, fires: 1, refusals: 0, changes: 0, ..pair.budget };
+    check("two, and a disk that takes nothing", &Setup { budget, ..pair }, &[GOES_ON]);
+    let budget = Budget { stalls: 1, cuts: 1, changes: 0, swaps: 2, ..tied.budget };
+    check("two with a tie-break, and such a disk", &Setup { budget, ..tied }, &[GOES_ON]);
+    let budget = Budget { stalls: 2, power_cuts: 1, boots: 1, elections: 1, forces: 1, ..Budget::NONE };
+    check("four, and two such disks", &Setup { budget, devices: false, ..setups::four() }, &[GOES_ON]);
+}
+
 /// A person who looked says that the other one is off, and it may boot again in the next moment.
 #[test]
 fn a_person_who_looked_is_right() {
@@ -125,4 +137,17 @@ fn two_of_four_with_a_tie_break_larger() {
     check("four with a tie-break", &Setup { budget, ..setups::four_tied() }, &[]);
     let budget = Budget { cuts: 2, swaps: 3, ..setups::four_leased().budget };
     check("four with a tie-break and leases", &Setup { budget, ..setups::four_leased() }, &[GOES_ON]);
+}
+
+#[test]
+#[ignore = "minutes, and gigabytes of memory: larger bounds"]
+fn disks_of_half_of_the_voters_take_nothing_larger() {
+    let (pair, tied) = (setups::pair(), setups::tied());
+    let budget = Budget { stalls: 1, fires: 1, refusals: 0, ..pair.budget };
+    check("two, and a disk that takes nothing", &Setup { budget, ..pair }, &[GOES_ON, COMES_BACK]);
+    let budget = Budget { stalls: 1, changes: 0, ..tied.budget };
+    check("two with a tie-break, and such a disk", &Setup { budget, ..tied }, &[GOES_ON]);
+    let budget =
+        Budget { stalls: 2, power_cuts: 2, boots: 2, cuts: 1, elections: 1, forces: 2, ..Budget::NONE };
+    check("four, and two such disks", &Setup { budget, devices: false, ..setups::four() }, &[GOES_ON]);
 }

@@ -106,6 +106,27 @@ pub struct Asked {
     pub keeps_still: bool,
 }
 
+/// What a voter knows whose disk takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burden {
+    /// Everybody is known to know who votes (rule 17 b).
+    pub settled: bool,
+    /// How many other voters are heard both ways.
+    pub heard: usize,
+    /// How many of these have a log and a disk that works, and took part in this life.
+    pub sound: usize,
+    /// All voters.
+    pub size: usize,
+}
+
+/// Whether a voter whose disk takes nothing lays its log down (decision 13): nothing can be agreed on while it keeps it,
+/// and without it those whose disks work are half of all, and nobody is missing who would have to be proven off.
+#[must_use]
+pub fn may_lay_down(burden: Burden) -> bool {
+    let Burden { settled, heard, sound, size } = burden;
+    settled && heard + 1 == size && sound * 2 == size
+}
+
 /// Whether there is certainly no quorum with the one that counts: everybody is heard both ways or not at all, and no
 /// more than half is here.
 #[must_use]

@@ -12,6 +12,7 @@ use crate::{
     board::{Board, flag},
     conductor::health::HESITATION,
     core::{Action, Core, Out, found::has_history},
+    half::{self, Burden},
     ledger::devices,
     plant::{Bug, is_planted},
     pulse::Sighting,
@@ -51,7 +52,7 @@ impl Core {
     fn others_can_go_on(&self) -> bool {
         let Some(agreement) = self.agreement.as_ref() else { return false };
         let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
-        let takes_part = settled && agreement.is_voter(agreement.me()) && self.leaving_since.is_none();
+        let takes_part = agreement.is_voter(agreement.me()) && self.leaving_since.is_none();
         if !takes_part
             || self.half.is_at_work()
             || !self.tie_break_names_all()
@@ -64,11 +65,9 @@ impl Core {
             .filter(|slot| *slot != self.slot && voters.contains(*slot))
             .filter_map(|slot| self.sights.heard(slot).filter(|seen| seen.both_ways))
             .collect();
-        // Somebody who is lost would have to be switched off first.
-        let all_heard = others.len() + 1 == voters.size;
         let is_sound = |seen: &&&Sighting| self.is_sound(seen) || is_planted(Bug::AllLayDown);
-        let sound = others.iter().filter(is_sound).count();
-        all_heard && sound * 2 == voters.size
+        let (heard, sound) = (others.len(), others.iter().filter(is_sound).count());
+        half::may_lay_down(Burden { settled, heard, sound, size: voters.size })
     }
 
     /// Whether the devices of this node shut it out from storage: it takes no part before it is let in, and says so by its
