@@ -99,14 +99,7 @@ impl World {
             }
             Act::Force(node) => self.force(setup, node),
             Act::Look(node) => self.machines[node].known = self.standing,
-            Act::Claim(node) => {
-                let claim = self.claim_of(setup, node);
-                if usize::from(claim.era) == self.parents.len() {
-                    self.begin_era(setup, node);
-                }
-                self.machines[node].claim = Some(claim);
-                self.ask(node, claim);
-            }
+            Act::Claim(node) => self.make_claim(setup, node),
             Act::ClaimOnceMore(node) => {
                 self.outdate(node);
                 let going = self.machines[node].going.as_mut();
@@ -357,6 +350,15 @@ impl World {
                 self.agree(node);
             }
         }
+    }
+
+    fn make_claim(&mut self, setup: &Setup, node: Node) {
+        let claim = self.claim_of(setup, node);
+        if usize::from(claim.era) == self.parents.len() {
+            self.begin_era(setup, node);
+        }
+        self.machines[node].claim = Some(claim);
+        self.ask(node, claim);
     }
 
     fn ask(&mut self, node: Node, set: Standing) {
