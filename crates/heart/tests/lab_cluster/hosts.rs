@@ -106,18 +106,32 @@ fn a_node_whose_disk_is_full_hands_over_in_order() {
     cluster.no_overlap();
 }
 
-/// Without the disk of the other nothing is agreed on, so what was stopped could not be started again.
+/// Without the disk of the other nothing is agreed on: so that one lets go and lays its log down, and is taken in again
+/// with room.
 #[test]
-fn of_two_nodes_one_with_a_full_disk_goes_on() {
+fn of_two_nodes_one_with_a_full_disk_lets_the_other_one_go_on() {
     let Some(cluster) = on_small_disks(plan(2)) else { return };
     let owner = cluster.owner();
-    let before = cluster.mark();
+    let filled = Stamp::now();
     fill(&cluster, &owner);
-    Cluster::until("it says that it is sick", || {
-        let problems = cluster.view()?.problems.join("\n");
-        ensure!(problems.contains(&format!("{owner} is sick, its disk is full")), "{problems}");
+    Cluster::until("another has it", || {
+        let node = cluster.view()?.resources["site"].node.clone();
+        ensure!(node.as_ref().is_some_and(|node| *node != owner), "{node:?}");
         Ok(())
     });
+    println!("of two, one disk full: elsewhere after {}", milliseconds(Stamp::now().since(filled)));
+    cluster.page.await_up(PATIENCE).unwrap();
+    let said = cluster.view_of(&owner).unwrap().problems.join("\n");
+    assert!(said.contains(&format!("{owner} runs nothing and has no vote, so that others go on")), "{said}");
+    // With room it is taken in again, and nothing goes back.
+    cluster.lab.node(&owner).shell("rm /var/lib/heart/full").unwrap();
+    Cluster::until("it takes part again", || {
+        let log = cluster.log(&owner);
+        ensure!(log.contains("taking part again as incarnation 2"), "{log}");
+        Ok(())
+    });
+    let before = cluster.mark();
+    assert_ne!(cluster.owner(), owner);
     pass(QUIET);
     cluster.nothing_happened(&before);
     cluster.no_overlap();

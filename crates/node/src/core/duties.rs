@@ -23,7 +23,7 @@ impl Core {
         match self.holder.on_lease(now, board, holds, alone, self.timing.lost_after) {
             LetGo::Nothing => {}
             LetGo::Now { session, everything } => {
-                let why = if board.is_deposed() { "it was taken over" } else { "its lease is over" };
+                let why = if board.is_deposed() { "it has ended" } else { "its lease is over" };
                 out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
                 out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
             }
