@@ -14,6 +14,7 @@
 //! And it changes the value that decides between two halves; see `tie_breaks`.
 
 mod attempts;
+mod awake;
 mod crew;
 mod proofs;
 mod records;
@@ -61,6 +62,7 @@ use crate::{
     sys,
 };
 use attempts::Attempts;
+use awake::Awake;
 use crew::{Crew, Task};
 use proofs::{Proofs, Turns};
 use records::Records;
@@ -171,6 +173,7 @@ struct Executor {
     letting_go: Option<LettingGo>,
     over: Option<Session>,
     sequence: u64,
+    awake: Awake,
     /// Processes that the kernel refused to make, when they were last told of.
     refused: u64,
 }
@@ -222,6 +225,7 @@ impl Executor {
             watches: BTreeMap::new(),
             letting_go: None,
             over,
+            awake: Awake::begin(),
             refused: refused::count(),
         };
         executor.adopt()?;
@@ -309,7 +313,9 @@ impl Executor {
         }
         self.on_notices()?;
         self.on_time()?;
-        self.go_on_letting_go()
+        self.go_on_letting_go()?;
+        self.awake.follow(self.units.values().any(|unit| unit.held().is_some()), Instant::now());
+        Ok(())
     }
 
     /// Waits; which resources' processes have ended meanwhile.
