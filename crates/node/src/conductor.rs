@@ -194,7 +194,6 @@ impl Conductor {
         self.stir();
         let resources = all.into_iter().map(|inventory| (inventory.resource.clone(), inventory)).collect();
         self.facts.insert(node.clone(), Facts { session, resources });
-        self.forget_health(node);
         self.forget_orders(node.id());
     }
 

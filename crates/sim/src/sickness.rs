@@ -23,7 +23,8 @@ pub(crate) fn play(
     let all = chance.happens(300);
     let sick: Vec<usize> = there.iter().copied().filter(|_| all || chance.happens(400)).collect();
     let with = Ailment::ALL[chance.below(4) as usize];
-    let takes_nothing = with == Ailment::DiskStalled && chance.happens(500);
+    // Without a leader nobody knows whether who is shut out from storage is let in.
+    let takes_nothing = with == Ailment::DiskStalled && chance.happens(500) && !world.has_storage_devices();
     let before = (starts(world), world.outages());
     for &node in &sick {
         let at = chance.below(ms(5_000));

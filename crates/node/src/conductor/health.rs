@@ -48,11 +48,6 @@ impl Conductor {
         }
     }
 
-    /// A node tells everything anew: what it is sick with follows, if it is.
-    pub(super) fn forget_health(&mut self, node: &NodeName) {
-        self.health.told.remove(node);
-    }
-
     /// What a node said of its health last.
     #[must_use]
     pub fn health_of(&self, node: &NodeName) -> &[HealthFact] {

@@ -166,14 +166,13 @@ impl Core {
             && !self.holder.is_letting_go()
         {
             self.told_leader = leader;
+            // First, also that it is well: whoever has told what it has is planned with.
+            let facts = self.health.facts();
+            self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
             let all = self.inventory.values().cloned().collect();
             self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
             for (node, session) in self.revoked.all_over() {
                 self.tell_leader(Message::Over { node, session }, now, out);
-            }
-            let facts = self.health.facts();
-            if !facts.is_empty() {
-                self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
             }
             self.tell_pings(now, board, out);
             self.tell_let_in(now, out);

@@ -88,8 +88,8 @@ fn a_node_that_is_asked_to_stop_hands_over_first() {
         0.0 ada is asked to leave
         0.0 nobody runs site
         0.0 nobody runs address
-        0.0 bob runs address
         0.0 ada has left
+        0.0 bob runs address
         0.0 bob runs site
         ",
     );

@@ -24,8 +24,8 @@ fn a_cold_start_of_all_puts_everything_where_it_is_preferred_without_a_wait() {
         0.0 ada is switched on
         0.0 bob is switched on
         0.0 cyn is switched on
-        0.1 ada runs address
         0.1 cyn runs cache
+        0.1 ada runs address
         0.1 ada runs site
         ",
     );
