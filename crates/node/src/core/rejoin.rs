@@ -32,6 +32,11 @@ pub enum Log {
 
 /// What of a log this node may take up under this configuration.
 pub(super) fn usable(log: Log, settings: &Settings) -> Log {
+    // The first write was cut short: nobody was told of anything in it.
+    let log = match log {
+        Log::Recovered(recovered) if recovered.length == 0 => Log::Empty,
+        log => log,
+    };
     match log {
         // Who does not vote founds nothing: the leader takes it in.
         Log::Empty if !settings.spec.nodes[&settings.me].voter => Log::Damaged,
