@@ -201,6 +201,10 @@ impl Conductor {
             *from == fencing.by && report.boot == boot && report.attempt == attempt
         };
         if let Some((_, report)) = self.fences.reports.get(node).filter(is_meant) {
+            // Whoever has just begun has not heard yet who speaks.
+            if !score.may_judge {
+                return None;
+            }
             let slot = score.names.iter().position(|name| name == node);
             let heard = slot.and_then(|slot| score.sights.heard(slot));
             // A leader hears nothing of itself, and knows all the same that it is on.
