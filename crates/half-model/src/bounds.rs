@@ -156,6 +156,7 @@ impl Setup {
         Ledger {
             era: 0,
             parents: 0,
+            overruled: 0,
             voters: part(self.voters),
             configuration: (1, 0),
             settled: Some((1, 0)),

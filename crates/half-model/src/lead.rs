@@ -1,6 +1,7 @@
 //! What a leader can do.
 
 use heart_model::voters_left;
+use heart_node::half;
 
 use crate::{
     act::Act,
@@ -171,9 +172,10 @@ impl World {
             match machine.known {
                 None => acts.push(Act::Look(node)),
                 Some(known) => {
-                    let parents = (0..32u64).filter(|era| ledger.parents & 1 << era != 0);
-                    let parent = known.parent.map(u64::from);
-                    if heart_node::half::may_replace(ledger.era.into(), parents, known.era.into(), parent) {
+                    let eras = |set: u32| (0..32u64).filter(move |era| set & 1 << era != 0);
+                    let (parents, overruled) = (eras(ledger.parents), eras(ledger.overruled));
+                    let (own, theirs, parent) = (ledger.era.into(), known.era.into(), known.parent);
+                    if half::may_replace(own, parents, overruled, theirs, parent.map(u64::from)) {
                         acts.push(Act::SetStanding(node, wanted));
                     }
                 }

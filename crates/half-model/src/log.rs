@@ -20,6 +20,8 @@ pub struct Forced {
     pub without: [u8; PLACES],
     /// Nothing is proven of those: the tie-break sided with this half.
     pub by_tie_break: bool,
+    /// A person says that they are off.
+    pub by_word: bool,
 }
 
 /// What an entry changes.
@@ -59,6 +61,8 @@ pub struct Ledger {
     pub era: u8,
     /// Those it went on from, one bit each.
     pub parents: u32,
+    /// Those of them from which it went on by a person's word.
+    pub overruled: u32,
     /// Who votes, by incarnation.
     pub voters: [u8; PLACES],
     /// Where that began.
@@ -162,6 +166,7 @@ impl Ledger {
 
     fn force(&mut self, place: u8, term: u8, forced: &Forced) {
         self.parents |= 1 << self.era;
+        self.overruled |= u32::from(forced.by_word) << self.era;
         self.era = forced.era;
         self.voters = [0; PLACES];
         self.voters[usize::from(forced.node)] = forced.incarnation;

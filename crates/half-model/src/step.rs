@@ -328,6 +328,7 @@ impl World {
             incarnation: self.machines[node].incarnation,
             without: core::array::from_fn::<u8, PLACES, _>(of),
             by_tie_break: going.by == By::TieBreak,
+            by_word: going.by == By::Word,
         };
         let alone = before.voting().count() == 2;
         let machine = &mut self.machines[node];

@@ -233,15 +233,18 @@ pub fn is_named(same_era: bool, same_configuration: bool, names_all: bool) -> bo
 
 /// Whether a leader of the history `era`, which went on from `parents`, may replace a value of the history `known`,
 /// which went on from `known_parent`. It has a quorum in its history, so nobody has gone on from that: what says so
-/// came to nothing.
+/// came to nothing. Nor has anybody gone on otherwise from those of its parents that are `overruled`: from these it went
+/// on because a person said that all others are off.
 #[must_use]
 pub fn may_replace(
     era: u64,
     mut parents: impl Iterator<Item = u64>,
+    mut overruled: impl Iterator<Item = u64>,
     known: u64,
     known_parent: Option<u64>,
 ) -> bool {
-    known == era || known_parent == Some(era) || parents.any(|parent| parent == known)
+    let is_overruled = overruled.any(|parent| known_parent == Some(parent));
+    known == era || known_parent == Some(era) || parents.any(|parent| parent == known) || is_overruled
 }
 
 /// Whether a node of the history `own` is left behind by one of the history `era`, which went on from `parents`

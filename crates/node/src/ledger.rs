@@ -20,7 +20,7 @@ use heart_model::{
     SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use entry::{Change, Entry, NewGrant, VERSION, read, write};
 pub use eras::{Forced, Without};
@@ -115,6 +115,9 @@ pub struct Ledger {
     /// The histories that this one went on from, without some of their voters; oldest first.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub parents: VecDeque<u64>,
+    /// Those of them from which this one went on by a person's word.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub overruled: BTreeSet<u64>,
     /// The last configuration of voters that every one of them has durably applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<u64>,

@@ -77,8 +77,12 @@ impl Ledger {
             return false;
         }
         self.parents.push_back(forced.parent);
+        if forced.who.is_some() {
+            self.overruled.insert(forced.parent);
+        }
         if self.parents.len() > PARENTS_MAX {
-            self.parents.pop_front();
+            let oldest = self.parents.pop_front();
+            self.overruled.retain(|parent| Some(*parent) != oldest);
         }
         self.era = forced.era;
         self.settled = Some(forced.configuration);

@@ -198,6 +198,30 @@ fn with_a_tie_break_the_other_goes_on_after_one_lost_after() {
     assert_eq!(story.owner("site"), Some("ada"));
 }
 
+/// `bob` asked it to side with him, and lost power before he went on. It names nobody who is left; after a person has said
+/// that he is off, it is of use again, and names both.
+#[test]
+fn the_tie_break_follows_a_person_who_says_that_the_one_it_sided_with_is_off() {
+    let mut story = tied();
+    let stall = Fault::StallDisk(story.place("bob"));
+    story.cut_power("ada").happens(stall).run_for(3000);
+    let mended = Fault::MendDisk(story.place("bob"));
+    story.cut_power("bob").happens(mended).switch_on("ada").run_for(5000);
+    assert_eq!(story.owner("site"), None);
+    let request = |sure| Request::TakeOver { without: vec![node("bob")], who: "eve".into(), sure };
+    story.ask("ada", request(false)).run_for(100);
+    let Some(Response::Refused { error, .. }) = story.world.answers.last() else {
+        panic!("it is not asked back")
+    };
+    assert!(error.contains("the tie-break sided with bob: it may have gone on alone"), "{error}");
+    story.ask("ada", request(true)).run_for(5000);
+    assert_eq!(story.owner("site"), Some("ada"));
+    story.switch_on("bob").run_for(10_000);
+    assert!(story.takes_part("bob"));
+    story.cut_power("ada").run_for(3000);
+    assert_eq!(story.owner("site"), Some("bob"));
+}
+
 #[test]
 fn of_two_halves_that_both_reach_the_tie_break_one_goes_on() {
     let mut story = tied();

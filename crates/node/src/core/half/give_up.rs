@@ -34,7 +34,11 @@ impl Core {
     /// Lays down the log of a node whose disk takes nothing, if the others can go on then, and not before.
     pub(in crate::core) fn give_up_log(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let is_due = self.gives_up_at().is_some_and(|at| now.has_surely_reached(at));
-        if !is_due || !self.moves_when_sick() || !self.others_can_go_on() {
+        if !is_due || !self.moves_when_sick() || self.agreement.is_none() {
+            return;
+        }
+        self.look_if_unknown(now, out);
+        if !self.others_can_go_on() {
             return;
         }
         out.actions.push(Action::Note(

@@ -15,6 +15,7 @@ use crate::{
     agreement::RaftId,
     core::{Action, Core, Out},
     half,
+    ledger::Ledger,
     plant::{Bug, is_planted},
 };
 
@@ -116,10 +117,25 @@ impl Core {
         }
     }
 
+    /// Looks at it now if it is not known what stands there.
+    pub(super) fn look_if_unknown(&mut self, now: Moment, out: &mut Out) {
+        if self.half.tie.known.is_none() {
+            self.look(now, out);
+        }
+    }
+
     /// What is wrong with the tie-break, as far as this node knows.
     pub(in crate::core) fn view_of_tie(&self) -> Option<String> {
         let (spec, failure) = (self.tie_break()?, self.half.tie.failure.as_ref()?);
         Some(format!("{} cannot decide between two halves: {failure}", spec.place))
+    }
+
+    /// Whether others may have gone on from this history by the tie-break, as this node saw it last.
+    pub(super) fn is_claimed_by_others(&self) -> bool {
+        let known = self.half.tie.known.as_ref().and_then(Option::as_ref);
+        known.is_some_and(|known| {
+            known.parent == Some(self.ledger.era) && self.half.tie.claim.as_ref() != Some(known)
+        })
     }
 
     /// The value in which nobody may go on, or the voters of the configuration in force; as this node would set it.
@@ -166,8 +182,11 @@ impl Core {
             None => return self.look(now, out),
             Some(known) => known.clone(),
         };
-        let parents = || self.ledger.parents.iter().copied();
-        let ours = |known: &Standing| half::may_replace(self.ledger.era, parents(), known.era, known.parent);
+        let ours = |known: &Standing| {
+            let Ledger { era, parents, overruled, .. } = &self.ledger;
+            let (parents, overruled) = (parents.iter().copied(), overruled.iter().copied());
+            half::may_replace(*era, parents, overruled, known.era, known.parent)
+        };
         if known.as_ref().is_none_or(ours) {
             self.order_tie(now, known, wanted, out);
         } else {

@@ -49,10 +49,17 @@ impl Core {
             String::new()
         };
         let ran = self.ran_last(&halves.missing).map(|ran| format!("; {ran}")).unwrap_or_default();
+        let gone_on = match self.is_claimed_by_others() {
+            true => format!(
+                "; the tie-break sided with {names}: {it} may have gone on alone, and would go on with that beside this \
+                 half with power again, so the state directory there has to be emptied before"
+            ),
+            false => String::new(),
+        };
         refused(
             format!(
                 "{is} {names} off for certain? If not, what {it} {runs} would run twice, and there would be two \
-                 histories that never come together{ran}{lost}"
+                 histories that never come together{ran}{lost}{gone_on}"
             ),
             format!(
                 "make sure that {it} {} no power, and say so: `heart takeover --peers-are-off {} --i-made-sure`",
