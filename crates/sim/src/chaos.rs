@@ -127,7 +127,7 @@ fn play(
     if world.was_configured_anew() {
         world.run(lost_after * ALTERING)?;
         // Who voted to found another set of voters founds nothing with these: a person says who never ran.
-        if !world.has_begun() {
+        if !world.has_begun() || world.lacks_logs(&away) {
             return Ok(());
         }
         if !world.votes_as_configured() {

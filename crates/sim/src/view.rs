@@ -111,29 +111,29 @@ impl World {
     #[must_use]
     pub fn voters(&self) -> Vec<usize> {
         let votes = |place: &usize| self.settings.spec.nodes[&self.machines[*place].name].voter;
-        (0..self.machines.len()).filter(votes).collect()
+        // In the files of the others it is not there.
+        (0..self.machines.len()).filter(|place| votes(place) && !self.forgotten.contains(place)).collect()
     }
 
-    /// Remembers who votes, if this machine leads.
+    /// Remembers who votes, if this machine leads, or is the first that knows.
     pub(crate) fn note_electors(&mut self, place: usize) {
-        let machine = &self.machines[place];
-        let Some((core, term)) = machine.core.as_ref().and_then(|core| Some((core, core.leading()?.0)))
-        else {
-            return;
-        };
-        if term < self.electors.0 {
+        let Some(core) = &self.machines[place].core else { return };
+        let (term, since) = (core.leading().map(|term| term.0), core.configured_at());
+        let known = &self.electors;
+        if since < known.since || since == known.since && term.is_none_or(|term| term < known.term) {
             return;
         }
         let voters = (0..self.machines.len()).filter(|&other| core.elects(self.machines[other].id));
-        self.electors.0 = term;
-        if !voters.clone().eq(self.electors.1.iter().copied()) {
-            self.electors.1 = voters.collect();
-        }
+        let same = voters.clone().eq(known.places.iter().copied());
+        let places = if same { None } else { Some(voters.collect()) };
+        let known = &mut self.electors;
+        (known.term, known.since) = (known.term.max(term.unwrap_or_default()), since);
+        places.into_iter().for_each(|places| known.places = places);
     }
 
     /// The places of those that vote by now, whatever the file says.
     pub(crate) fn electors(&self) -> Vec<usize> {
-        if self.electors.1.is_empty() { self.voters() } else { self.electors.1.clone() }
+        if self.electors.places.is_empty() { self.voters() } else { self.electors.places.clone() }
     }
 
     /// Whether the rest can go on without this machine, and those that are `away`: a majority of the
@@ -161,13 +161,17 @@ impl World {
         self.machines[place].is_on() && parents(&self.machines[place]) == most
     }
 
+    /// Whether those who vote and are here have kept too few logs for a quorum: who was taken out of the file is missed.
+    pub(crate) fn lacks_logs(&self, away: &[usize]) -> bool {
+        let electors = self.electors();
+        let is_here = |place: &&usize| self.is_whole(**place) && !away.contains(place);
+        electors.iter().filter(is_here).count() * 2 <= electors.len()
+    }
+
     /// Whether an even number of nodes votes, and half of them or fewer are here and have kept their logs: who votes may
     /// have been changed in the moment in which the others went away.
     pub(crate) fn needs_a_person(&self, away: &[usize]) -> bool {
-        let electors = self.electors();
-        let is_here = |place: &&usize| self.is_whole(**place) && !away.contains(place);
-        let whole = electors.iter().filter(is_here).count();
-        electors.len().is_multiple_of(2) && whole * 2 <= electors.len()
+        self.electors().len().is_multiple_of(2) && self.lacks_logs(away)
     }
 
     /// Whether somebody knows of a history.

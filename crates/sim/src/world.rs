@@ -116,8 +116,7 @@ pub struct World {
     pub(crate) tie_break: TieBreak,
     pub(crate) targets: Targets,
     pub(crate) shared_disk: SharedDisk,
-    /// Who votes, as the leader of the newest term knew it.
-    pub(crate) electors: (u64, Vec<usize>),
+    pub(crate) electors: Electors,
     pub(crate) claims: Claims,
     pub(crate) owners: BTreeMap<ResourceName, Option<usize>>,
     pub(crate) starts: BTreeMap<ResourceName, u64>,
@@ -184,7 +183,7 @@ impl World {
             tie_break: TieBreak::default(),
             targets: Targets::default(),
             shared_disk: SharedDisk::default(),
-            electors: (0, Vec::new()),
+            electors: Electors::default(),
             claims: Claims::default(),
             owners: BTreeMap::new(),
             starts: BTreeMap::new(),
@@ -541,6 +540,17 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Who votes, as far as any machine knows.
+#[derive(Debug, Default)]
+pub(crate) struct Electors {
+    /// The last term in which somebody led.
+    pub(crate) term: u64,
+    /// The configuration that was applied last anywhere.
+    pub(crate) since: u64,
+    /// Those who vote.
+    pub(crate) places: Vec<usize>,
 }
 
 enum Next {

@@ -504,7 +504,8 @@ impl Core {
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
-        soon.chain([self.next_tick]).min_by_key(|at| at.boottime).unwrap_or(self.next_tick)
+        // Of a deadline that is far away the clocks may differ by more than others are away: it keeps none of them waiting.
+        soon.chain([self.next_tick]).min_by_key(|at| now.wait_until(*at)).unwrap_or(self.next_tick)
     }
 
     /// The state that the log has led to. For tests and tools.
@@ -531,6 +532,13 @@ impl Core {
     #[must_use]
     pub fn elects(&self, node: NodeId) -> bool {
         self.agreement.iter().flat_map(Agreement::voters).any(|voter| voter == node)
+    }
+
+    /// The entry that last changed who votes, of those that this node applied: later ones have higher numbers. For tests
+    /// and tools.
+    #[must_use]
+    pub fn configured_at(&self) -> u64 {
+        self.agreement.as_ref().map_or(0, |agreement| agreement.configuration().0)
     }
 
     /// Which life of a node this one hears, and whether that hears this one too. For tests and tools.
