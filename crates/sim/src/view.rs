@@ -101,6 +101,12 @@ impl World {
         self.machines[place].disk.durable.as_ref().and_then(|bytes| journal::recover(bytes).ok())
     }
 
+    /// How many bytes of a machine's log are durable.
+    #[must_use]
+    pub fn written(&self, place: usize) -> usize {
+        self.machines[place].disk.durable.as_ref().map_or(0, Vec::len)
+    }
+
     /// What the configuration file says of timing.
     #[must_use]
     pub fn timing(&self) -> Timing {

@@ -60,3 +60,20 @@ fn a_voter_whose_log_lost_its_tail_does_not_vote_until_it_has_caught_up() {
     );
     assert!(story.world.votes(story.place("cyn")));
 }
+
+/// What it led and agreed on with `cyn` is gone but for a torn beginning: with it nobody is elected who was away.
+#[test]
+fn a_log_of_which_only_a_torn_beginning_is_left_elects_nobody() {
+    let mut story = Told::three();
+    story.part(&["ada"], &["bob", "cyn"]).run_for(5000);
+    assert_eq!(story.owner("site"), Some("bob"));
+    let kept = 5;
+    let written = story.world.written(story.place("bob"));
+    let torn = Fault::LoseTail { node: story.place("bob"), bytes: written - kept };
+    story.cut_power("bob").cut_power("cyn").happens(torn).heal();
+    story.switch_on("bob").run_for(10_000);
+    assert_eq!((story.leader(), story.owner("site")), (None, None));
+    assert!(!story.takes_part("bob"));
+    story.switch_on("cyn").run_for(10_000);
+    assert!(story.owner("site").is_some() && story.takes_part("bob"));
+}
