@@ -15,6 +15,8 @@ use std::{
 const PROGRAMS: [&str; 2] = ["systemd-inhibit", "elogind-inhibit"];
 /// Where they are.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/bin", "/usr/local/bin", "/run/current-system/sw/bin"];
+/// Over which they ask. Without it no login manager runs here, or not yet.
+const BUS: &str = "/run/dbus/system_bus_socket";
 /// How long a lock that could not be had, or was lost, is not asked for again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How often is looked whether it is still held.
@@ -26,6 +28,7 @@ const SAID_MAX: u64 = 512;
 #[derive(Debug)]
 pub(super) struct Awake {
     program: Option<PathBuf>,
+    bus: PathBuf,
     lock: Option<Lock>,
     /// When it is looked at, or asked for, again.
     next_look: Option<Instant>,
@@ -50,11 +53,11 @@ impl Awake {
     /// With the program of the login manager that is here, if there is one.
     pub(super) fn begin() -> Awake {
         let places = PROGRAMS.iter().flat_map(|name| FOLDERS.map(|folder| Path::new(folder).join(name)));
-        Awake::with(places.into_iter().find(|place| place.exists()))
+        Awake::with(places.into_iter().find(|place| place.exists()), BUS.into())
     }
 
-    fn with(program: Option<PathBuf>) -> Awake {
-        Awake { program, lock: None, next_look: None, told: None }
+    fn with(program: Option<PathBuf>, bus: PathBuf) -> Awake {
+        Awake { program, bus, lock: None, next_look: None, told: None }
     }
 
     /// Holds the lock while something is here, and not otherwise.
@@ -70,6 +73,7 @@ impl Awake {
         self.next_look = Some(now + LOOK_EVERY);
         let result = match self.lock.take() {
             Some(lock) => still_held(lock).map(Some),
+            None if !self.bus.exists() => Ok(None),
             None => ask(&program).map(Some),
         };
         match result {
@@ -145,7 +149,7 @@ mod tests {
     fn the_machine_is_kept_awake_as_long_as_something_is_here() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "exec cat");
-        let (mut awake, now) = (Awake::with(Some(program)), Instant::now());
+        let (mut awake, now) = (Awake::with(Some(program), folder.path().into()), Instant::now());
         awake.follow(false, now);
         assert!(awake.lock.is_none());
         awake.follow(true, now);
@@ -166,7 +170,7 @@ mod tests {
     fn a_lock_that_cannot_be_had_is_told_once_and_asked_for_again() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "echo 'no bus here' >&2; exit 1");
-        let (mut awake, now) = (Awake::with(Some(program)), Instant::now());
+        let (mut awake, now) = (Awake::with(Some(program), folder.path().into()), Instant::now());
         awake.follow(true, now);
         let id = awake.lock.as_ref().unwrap().child.id();
         let stat = format!("/proc/{id}/stat");
@@ -181,8 +185,12 @@ mod tests {
 
     #[test]
     fn without_a_login_manager_nothing_is_asked_for() {
-        let mut awake = Awake::with(None);
-        awake.follow(true, Instant::now());
-        assert!(awake.lock.is_none() && awake.told.is_none());
+        let folder = tempfile::tempdir().unwrap();
+        let check = |mut awake: Awake| {
+            awake.follow(true, Instant::now());
+            assert!(awake.lock.is_none() && awake.told.is_none(), "{awake:?}");
+        };
+        check(Awake::with(None, folder.path().into()));
+        check(Awake::with(Some(program(folder.path(), "exec cat")), folder.path().join("bus")));
     }
 }
