@@ -75,6 +75,8 @@ fn disks_of_half_of_the_voters_take_nothing() {
     check("two with a tie-break, and such a disk", &Setup { budget, ..tied }, &[GOES_ON]);
     let budget = Budget { stalls: 2, power_cuts: 1, boots: 1, elections: 1, forces: 1, ..Budget::NONE };
     check("four, and two such disks", &Setup { budget, devices: false, ..setups::four() }, &[GOES_ON]);
+    let budget = Budget { stalls: 2, cuts: 2, forces: 1, swaps: 2, grants: 1, ..Budget::NONE };
+    check("four with a tie-break, and two such disks", &Setup { budget, ..setups::four_tied() }, &[]);
 }
 
 /// A person who looked says that the other one is off, and it may boot again in the next moment.

@@ -233,8 +233,8 @@ pub fn is_named(same_era: bool, same_configuration: bool, names_all: bool) -> bo
 
 /// Whether a leader of the history `era`, which went on from `parents`, may replace a value of the history `known`,
 /// which went on from `known_parent`. It has a quorum in its history, so nobody has gone on from that: what says so
-/// came to nothing. Nor has anybody gone on otherwise from those of its parents that are `overruled`: from these it went
-/// on because a person said that all others are off.
+/// came to nothing. Whatever else went on from those of its parents that are `overruled` does not count: from these it
+/// went on because a person said that all others are off.
 #[must_use]
 pub fn may_replace(
     era: u64,
@@ -298,6 +298,44 @@ mod tests {
             let targets = Targets { answered, nobody_did, has_begun };
             assert_eq!(is_vetoed(targets), vetoed, "{targets:?}");
         }
+    }
+
+    #[test]
+    fn a_leader_replaces_what_came_to_nothing_or_does_not_count() {
+        let check = |(parents, overruled): (&[u64], &[u64]), (known, known_parent), expected| {
+            let (parents, overruled) = (parents.iter().copied(), overruled.iter().copied());
+            assert_eq!(
+                may_replace(9, parents, overruled, known, known_parent),
+                expected,
+                "{known} {known_parent:?}"
+            );
+        };
+        check((&[1], &[]), (9, Some(1)), true);
+        check((&[1], &[]), (7, Some(9)), true);
+        check((&[1], &[]), (1, None), true);
+        check((&[1], &[]), (7, Some(1)), false);
+        check((&[1], &[1]), (7, Some(1)), true);
+        check((&[1, 2], &[2]), (7, Some(1)), false);
+        check((&[1], &[1]), (7, None), false);
+    }
+
+    #[test]
+    fn a_log_is_laid_down_only_where_half_is_sound_and_nobody_is_missing() {
+        let check = |(settled, heard, sound, size), expected| {
+            assert_eq!(
+                may_lay_down(Burden { settled, heard, sound, size }),
+                expected,
+                "{settled} {heard} {sound} {size}"
+            );
+        };
+        check((true, 1, 1, 2), true);
+        check((false, 1, 1, 2), false);
+        check((true, 1, 0, 2), false);
+        check((true, 0, 0, 2), false);
+        check((true, 3, 2, 4), true);
+        check((true, 3, 3, 4), false);
+        check((true, 2, 2, 4), false);
+        check((true, 2, 1, 3), false);
     }
 
     #[test]

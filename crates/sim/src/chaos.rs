@@ -342,20 +342,24 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         }
         let name = world.machine(node).name.clone();
         let mut requests = vec![Request::Resume { node: name.clone() }, Request::Release { name: None }];
-        if world.has_devices() || world.has_watchdogs() {
-            // What was given up while the device did not work, or nobody was left to say that all was silent.
+        if world.has_devices() {
+            // What was given up while the device did not work.
             requests.push(Request::Fence { node: name, who: "root".into(), anyway: false, reboot: false });
         }
-        // Once more after the end of an attempt whose maker is gone, which may be the last that is made by itself.
+        // Again after the end of an attempt whose maker is gone, which may be the last that is made by itself.
         let late = lost_after * 12 + world.levels_take();
+        let late = [late, late + FENCING / 2];
         for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {
                 for request in requests.clone() {
                     world.schedule(wait, Fault::Ask { node: asked, request });
                 }
             }
-            let again = requests.get(2).filter(|_| world.has_devices()).cloned();
-            again.into_iter().for_each(|request| world.schedule(late, Fault::Ask { node: asked, request }));
+            for request in requests.iter().skip(2) {
+                for wait in late {
+                    world.schedule(wait, Fault::Ask { node: asked, request: request.clone() });
+                }
+            }
         }
     }
     for &from in away {

@@ -38,7 +38,7 @@ pub(crate) fn play(
     let sound = voters.iter().filter(|place| there.contains(place) && !sick.contains(place)).count();
     let here = voters.iter().all(|place| there.contains(place));
     let half = sound > 0 && sound * 2 == voters.len();
-    let lay_down = with.is_of_disk() && half && here && !world.has_storage_devices();
+    let lay_down = with == Ailment::DiskStalled && half && here && !world.has_storage_devices();
     let gave_up: Vec<usize> =
         sick.iter().copied().filter(|place| lay_down && voters.contains(place)).collect();
     let gone: Vec<usize> = away.iter().copied().chain(gave_up.iter().copied()).collect();

@@ -8,6 +8,8 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,9 +26,36 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How much is read of what the program says.
 const SAID_MAX: u64 = 512;
 
-/// See the module.
+/// See the module. The program is on a disk that may have stalled just when everything is let go of: a thread of its own
+/// waits for it.
 #[derive(Debug)]
 pub(super) struct Awake {
+    changes: Sender<bool>,
+    owns: bool,
+}
+
+impl Awake {
+    /// With the program of the login manager that is here, if there is one.
+    ///
+    /// # Errors
+    /// When the kernel refuses a thread.
+    pub(super) fn begin() -> io::Result<Awake> {
+        let (changes, told) = mpsc::channel();
+        thread::Builder::new().name("heart-awake".into()).spawn(move || Keeper::find().run(&told))?;
+        Ok(Awake { changes, owns: false })
+    }
+
+    /// Holds the lock while something is here, and not otherwise.
+    pub(super) fn follow(&mut self, owns: bool) {
+        if std::mem::replace(&mut self.owns, owns) != owns {
+            self.changes.send(owns).ok();
+        }
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+struct Keeper {
     program: Option<PathBuf>,
     bus: PathBuf,
     lock: Option<Lock>,
@@ -40,7 +69,7 @@ pub(super) struct Awake {
 #[derive(Debug)]
 struct Lock {
     child: Child,
-    _input: Option<ChildStdin>,
+    input: Option<ChildStdin>,
 }
 
 impl Drop for Lock {
@@ -49,19 +78,30 @@ impl Drop for Lock {
     }
 }
 
-impl Awake {
-    /// With the program of the login manager that is here, if there is one.
-    pub(super) fn begin() -> Awake {
+impl Keeper {
+    fn find() -> Keeper {
         let places = PROGRAMS.iter().flat_map(|name| FOLDERS.map(|folder| Path::new(folder).join(name)));
-        Awake::with(places.into_iter().find(|place| place.exists()), BUS.into())
+        Keeper::with(places.into_iter().find(|place| place.exists()), BUS.into())
     }
 
-    fn with(program: Option<PathBuf>, bus: PathBuf) -> Awake {
-        Awake { program, bus, lock: None, next_look: None, told: None }
+    fn with(program: Option<PathBuf>, bus: PathBuf) -> Keeper {
+        Keeper { program, bus, lock: None, next_look: None, told: None }
     }
 
-    /// Holds the lock while something is here, and not otherwise.
-    pub(super) fn follow(&mut self, owns: bool, now: Instant) {
+    /// Until nobody is left who could tell of a change.
+    fn run(mut self, told: &Receiver<bool>) {
+        let mut owns = false;
+        while self.program.is_some() {
+            match told.recv_timeout(LOOK_EVERY) {
+                Ok(now) => owns = now,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.follow(owns, Instant::now());
+        }
+    }
+
+    fn follow(&mut self, owns: bool, now: Instant) {
         let Some(program) = self.program.clone() else { return };
         if !owns {
             (self.lock, self.next_look) = (None, None);
@@ -99,7 +139,7 @@ fn ask(program: &Path) -> Result<Lock, String> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let input = child.stdin.take();
-    Ok(Lock { child, _input: input })
+    Ok(Lock { child, input })
 }
 
 /// The lock, if its program runs on; what that said otherwise.
@@ -107,6 +147,8 @@ fn still_held(mut lock: Lock) -> Result<Lock, String> {
     match lock.child.try_wait() {
         Ok(None) => Ok(lock),
         Ok(Some(status)) => {
+            // What it ran ends with its input, and says no more.
+            lock.input = None;
             let said = lock.child.stderr.take().map(first_words).transpose().ok().flatten();
             Err(said
                 .filter(|said| !said.is_empty())
@@ -149,7 +191,7 @@ mod tests {
     fn the_machine_is_kept_awake_as_long_as_something_is_here() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "exec cat");
-        let (mut awake, now) = (Awake::with(Some(program), folder.path().into()), Instant::now());
+        let (mut awake, now) = (Keeper::with(Some(program), folder.path().into()), Instant::now());
         awake.follow(false, now);
         assert!(awake.lock.is_none());
         awake.follow(true, now);
@@ -170,7 +212,7 @@ mod tests {
     fn a_lock_that_cannot_be_had_is_told_once_and_asked_for_again() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "echo 'no bus here' >&2; exit 1");
-        let (mut awake, now) = (Awake::with(Some(program), folder.path().into()), Instant::now());
+        let (mut awake, now) = (Keeper::with(Some(program), folder.path().into()), Instant::now());
         awake.follow(true, now);
         let id = awake.lock.as_ref().unwrap().child.id();
         let stat = format!("/proc/{id}/stat");
@@ -186,11 +228,11 @@ mod tests {
     #[test]
     fn without_a_login_manager_nothing_is_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let check = |mut awake: Awake| {
+        let check = |mut awake: Keeper| {
             awake.follow(true, Instant::now());
             assert!(awake.lock.is_none() && awake.told.is_none(), "{awake:?}");
         };
-        check(Awake::with(None, folder.path().into()));
-        check(Awake::with(Some(program(folder.path(), "exec cat")), folder.path().join("bus")));
+        check(Keeper::with(None, folder.path().into()));
+        check(Keeper::with(Some(program(folder.path(), "exec cat")), folder.path().join("bus")));
     }
 }

@@ -225,7 +225,7 @@ impl Executor {
             watches: BTreeMap::new(),
             letting_go: None,
             over,
-            awake: Awake::begin(),
+            awake: Awake::begin()?,
             refused: refused::count(),
         };
         executor.adopt()?;
@@ -314,7 +314,7 @@ impl Executor {
         self.on_notices()?;
         self.on_time()?;
         self.go_on_letting_go()?;
-        self.awake.follow(self.units.values().any(|unit| unit.held().is_some()), Instant::now());
+        self.awake.follow(self.units.values().any(|unit| unit.held().is_some()));
         Ok(())
     }
 

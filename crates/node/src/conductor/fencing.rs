@@ -293,7 +293,8 @@ impl Conductor {
         if !(waits || ordered) || ledger.fence.off == Some(over.boot) || levels == 0 {
             return None;
         }
-        if failures >= attempts_max(levels) {
+        // To wait for the silence of a node that resets itself harms nobody, and always comes to an end.
+        if failures >= attempts_max(levels) && is_told(devices(spec, node)) {
             return self.begin_afresh(now, node, over.boot, ledger.fence.attempts);
         }
         if failures > 0 {

@@ -19,7 +19,8 @@ pub(super) struct Health {
     /// It led when it fell sick, and gave that up.
     pub(super) handed_over: bool,
     changed: bool,
-    /// Since when its disk takes nothing, or is found to be sick.
+    /// Since when its disk takes nothing. That little room is left, or that something cannot be written to, does not keep
+    /// the log from being written.
     disk_sick_since: Option<Moment>,
     /// This node is to be switched off: it does not lead if another can, as if it were sick.
     condemned: bool,
@@ -37,7 +38,7 @@ impl Health {
         self.facts.values().filter_map(|known| known.forgotten_at).min_by_key(|at| at.boottime)
     }
 
-    /// Since when its disk takes nothing, or is found to be sick.
+    /// Since when its disk takes nothing.
     pub(super) fn disk_sick_since(&self) -> Option<Moment> {
         self.disk_sick_since
     }
@@ -94,8 +95,8 @@ impl Core {
         let before = self.health.facts.len();
         let over = |known: &Known| known.forgotten_at.is_some_and(|at| now.has_surely_reached(at));
         self.health.facts.retain(|_, known| !over(known));
-        let is_now = |known: &Known| known.fact.well_since.is_none() && known.fact.ailment.is_of_disk();
-        let disk_sick = !self.disk_works || self.health.facts.values().any(is_now);
+        let stalled = self.health.facts.get(&Ailment::DiskStalled);
+        let disk_sick = !self.disk_works || stalled.is_some_and(|known| known.fact.well_since.is_none());
         self.health.disk_sick_since = disk_sick.then(|| self.health.disk_sick_since.unwrap_or(now));
         self.show_sick(board, out);
         let condemned = self.is_ordered_off(board.session());

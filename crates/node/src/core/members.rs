@@ -245,6 +245,10 @@ impl Core {
         }
         let seen = self.sights.heard(slot).filter(|seen| seen.both_ways)?;
         let lost = seen.flags & flag::LOG_LOST != 0;
+        if lost && seen.flags & flag::SICK != 0 {
+            // It could not keep what it is given.
+            return None;
+        }
         let newest = voters.iter().chain(learners).filter(own).max().copied();
         let given = newest.map(RaftId::incarnation).max(self.ledger.identities.get(&node).copied());
         let next = given.map_or(1, |last| last + 1);
@@ -255,10 +259,6 @@ impl Core {
             // Who was a member before comes back with that.
             return has.map_or_else(|| follow(next).filter(|_| lost), follow);
         };
-        if lost && seen.flags & flag::SICK != 0 {
-            // It could not keep what it is given.
-            return None;
-        }
         if lost {
             // Under this identity it voted, or acknowledged something, and lost it. What it said of itself
             // may be older than the identity that it was given just now.

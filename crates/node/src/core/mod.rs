@@ -504,7 +504,7 @@ impl Core {
             self.questions.values().map(|(_, at)| *at).min_by_key(|at| at.boottime),
         ];
         let soon = others.into_iter().flatten().filter(|&at| !now.has_surely_reached(at));
-        // Of a deadline that is far away the clocks may differ by more than others are away: it keeps none of them waiting.
+        // Of a deadline that is far away the clocks may differ by more than the next tick is away.
         soon.chain([self.next_tick]).min_by_key(|at| now.wait_until(*at)).unwrap_or(self.next_tick)
     }
 

@@ -32,7 +32,7 @@ pub enum Log {
 
 /// What of a log this node may take up under this configuration.
 pub(super) fn usable(log: Log, settings: &Settings) -> Log {
-    // The first write was cut short: nobody was told of anything in it.
+    // Nothing whole is left of it: that counts as a disk that was empty.
     let log = match log {
         Log::Recovered(recovered) if recovered.length == 0 => Log::Empty,
         log => log,

@@ -182,14 +182,14 @@ fn of_two_nodes_one_that_cannot_start_processes_hands_over_in_order() {
 #[test]
 fn of_two_nodes_whose_disks_are_sick_both_keep_what_they_have() {
     let mut story = Told::begin(WorldSettings::quiet(spec(&["ada", "bob"], "ada", "bob"), 1));
-    sicken(&mut story, "ada", Ailment::DiskFull);
+    sicken(&mut story, "ada", Ailment::DiskStalled);
     story.run_for(5000);
-    sicken(&mut story, "bob", Ailment::DiskFull);
+    sicken(&mut story, "bob", Ailment::DiskStalled);
     story.run_for(30_000);
     story.expect(
         "
-        0.0 ada is sick: its disk is full
-        5.0 bob is sick: its disk is full
+        0.0 ada is sick: its disk has stalled
+        5.0 bob is sick: its disk has stalled
         ",
     );
     assert!(story.takes_part("ada") && story.takes_part("bob"));

@@ -97,11 +97,8 @@ impl Core {
         board: &Board,
         out: &mut Out,
     ) {
-        if self.half.is_forcing() || self.half.standing_back.is_some() {
+        if self.half.is_forcing() {
             return;
-        }
-        if self.has_given_up(board) {
-            return Core::send(slot, &Message::Half(OfHalf::StoodBack { era }), out);
         }
         let has_more = self.sights.heard(slot).is_some_and(|seen| seen.log >= self.last_entry());
         let asked = half::Asked {
@@ -113,7 +110,14 @@ impl Core {
             without_quorum: self.halves(now, board).is_some(),
             keeps_still: self.agrees_to(now, board, era),
         };
-        if half::may_stand_back(asked) {
+        if !half::may_stand_back(asked) {
+            return;
+        }
+        // Whoever is asked as one that lost its log is of the other half: what it cannot write need not be written.
+        if lost && !by_word && self.has_given_up(board) {
+            return Core::send(slot, &Message::Half(OfHalf::StoodBack { era }), out);
+        }
+        if self.half.standing_back.is_none() {
             let ticket = self.lose_log(board, out);
             self.half.standing_back = Some(StandingBack { ticket, slot, era });
         }

@@ -37,7 +37,7 @@ impl Core {
         if !is_due || !self.moves_when_sick() || self.agreement.is_none() {
             return;
         }
-        self.look_if_unknown(now, out);
+        self.look_since_sick(now, out);
         if !self.others_can_go_on() {
             return;
         }
@@ -81,13 +81,15 @@ impl Core {
         devices(spec, &self.settings.me).iter().flatten().any(FenceDevice::shuts_out)
     }
 
-    /// Whether another voter takes what is written, has taken part in this life, and may be the one that goes on.
+    /// Whether another voter takes what is written, has taken part in this life, hears all voters, and may be the one that
+    /// goes on.
     fn is_sound(&self, seen: &Sighting) -> bool {
         let bad =
             flag::SICK | flag::UNWELL | flag::LOG_LOST | flag::LISTENING | flag::LEAVING | flag::NO_TARGET;
         let admitted = self.ledger.nodes.get(&self.names[seen.slot]).and_then(|known| known.session);
         let took_part = admitted.is_some_and(|session| session.boot == seen.boot);
-        seen.flags & bad == 0 && has_history(seen) && seen.era == self.ledger.era && took_part
+        let hears_all = (seen.hears | 1 << seen.slot) & self.sights.voters.slots == self.sights.voters.slots;
+        seen.flags & bad == 0 && has_history(seen) && seen.era == self.ledger.era && took_part && hears_all
     }
 
     /// Whether so many voters have no log that no quorum of them can agree: who leads them cannot do so any more.

@@ -117,11 +117,18 @@ impl Core {
         }
     }
 
-    /// Looks at it now if it is not known what stands there.
-    pub(super) fn look_if_unknown(&mut self, now: Moment, out: &mut Out) {
-        if self.half.tie.known.is_none() {
+    /// Looks at it if that was not done since the disk of this node is sick: what it is on may be what fails.
+    pub(super) fn look_since_sick(&mut self, now: Moment, out: &mut Out) {
+        if self.known_since_sick().is_none() {
             self.look(now, out);
         }
+    }
+
+    /// What stands there, if it was looked at since the disk of this node is sick.
+    fn known_since_sick(&self) -> Option<&Standing> {
+        let tie = &self.half.tie;
+        let (at, since) = tie.asked_at.zip(self.health.disk_sick_since())?;
+        tie.known.as_ref().and_then(Option::as_ref).filter(|_| at.boottime >= since.boottime)
     }
 
     /// What is wrong with the tie-break, as far as this node knows.
@@ -130,12 +137,13 @@ impl Core {
         Some(format!("{} cannot decide between two halves: {failure}", spec.place))
     }
 
-    /// Whether others may have gone on from this history by the tie-break, as this node saw it last.
-    pub(super) fn is_claimed_by_others(&self) -> bool {
-        let known = self.half.tie.known.as_ref().and_then(Option::as_ref);
-        known.is_some_and(|known| {
-            known.parent == Some(self.ledger.era) && self.half.tie.claim.as_ref() != Some(known)
-        })
+    /// Whether somebody claimed the tie-break to go on from this history, as this node saw it last; and not this node,
+    /// as far as it knows.
+    pub(super) fn is_claimed(&self) -> bool {
+        let tie = &self.half.tie;
+        let known = tie.known.as_ref().and_then(Option::as_ref);
+        let is_own = |known: &Standing| tie.claim.iter().chain(&tie.outdated).any(|claim| claim == known);
+        known.is_some_and(|known| known.parent == Some(self.ledger.era) && !is_own(known))
     }
 
     /// The value in which nobody may go on, or the voters of the configuration in force; as this node would set it.
@@ -299,25 +307,23 @@ impl Core {
 
     /// Whether the value lets any half of the voters go on that this node knows.
     fn names_this_half(&self, known: &Standing, halves: &Halves) -> bool {
-        let Some(agreement) = &self.agreement else { return false };
-        let all: BTreeSet<&NodeName> =
-            halves.here.iter().chain(&halves.missing).chain(&halves.lost).collect();
-        half::is_named(
-            known.era == self.ledger.era,
-            known.configuration == agreement.configuration().0,
-            known.named.iter().collect::<BTreeSet<_>>() == all,
-        )
+        self.names_exactly(known, &halves.here.iter().chain(&halves.missing).chain(&halves.lost).collect())
     }
 
-    /// Whether it would let any half of the voters in force go on, as this node saw it last; as nothing, if there is none.
+    /// Whether it would let any half of the voters in force go on, if there is one.
     pub(super) fn tie_break_names_all(&self) -> bool {
-        let Some(Some(known)) = &self.half.tie.known else { return self.tie_break().is_none() };
+        let Some(known) = self.known_since_sick() else { return self.tie_break().is_none() };
+        let all = self.voter_names();
+        self.names_exactly(known, &all.iter().collect())
+    }
+
+    /// Whether the value lets any half of these voters go on.
+    fn names_exactly(&self, known: &Standing, all: &BTreeSet<&NodeName>) -> bool {
         let configuration = self.agreement.as_ref().map(|agreement| agreement.configuration().0);
-        let all: BTreeSet<NodeName> = self.voter_names().into_iter().collect();
         half::is_named(
             known.era == self.ledger.era,
             Some(known.configuration) == configuration,
-            known.named.iter().cloned().collect::<BTreeSet<_>>() == all,
+            known.named.iter().collect::<BTreeSet<_>>() == *all,
         )
     }
 

@@ -49,10 +49,10 @@ impl Core {
             String::new()
         };
         let ran = self.ran_last(&halves.missing).map(|ran| format!("; {ran}")).unwrap_or_default();
-        let gone_on = match self.is_claimed_by_others() {
+        let gone_on = match self.is_claimed() {
             true => format!(
-                "; the tie-break sided with {names}: {it} may have gone on alone, and would go on with that beside this \
-                 half with power again, so the state directory there has to be emptied before"
+                "; somebody had the tie-break side with him, {names} or this node before it was started: whoever went on \
+                 alone by that goes on so beside this half when it has power again, if its state directory is not emptied"
             ),
             false => String::new(),
         };
