@@ -35,7 +35,7 @@ fn is_found_where_there_are_devices(bug: Bug, worlds: u64) {
 
 #[test]
 fn a_half_that_goes_on_by_a_claim_of_an_earlier_parting_is_found() {
-    is_found(Bug::ClaimKept, (0..1600).map(|place| 17 + 32 * place));
+    is_found(Bug::ClaimKept, (0..4000).map(|place| 17 + 32 * place));
 }
 
 /// Found in so many worlds in which nodes part while others know more or less: every thirty-second.
