@@ -122,7 +122,8 @@ impl Keeper {
                 self.next_look = Some(now + AGAIN_AFTER);
                 if self.told.as_ref() != Some(&why) {
                     tracing::warn!(
-                        "this machine may go to sleep while something runs here, and then loses it: {} says {why}",
+                        "this machine may go to sleep while something runs here, and then loses it: {} says {why}; mend \
+                         that, or mask sleep.target",
                         program.display()
                     );
                 }

@@ -466,6 +466,13 @@ impl Core {
         leads || board.leader_heard(now).is_some_and(|(leader, _)| leader != self.ids[self.slot])
     }
 
+    /// Whether everybody is known to know who votes, and nothing is under way that changes it (SAFETY rule 17 b).
+    fn is_settled(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| {
+            agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0)
+        })
+    }
+
     /// Whether this half may go on by itself, once the others are off (SAFETY rule 17, a to c).
     fn may_go_on(&self, board: &Board, halves: &Halves) -> Result<(), Stuck> {
         self.half_may(board, halves).map_err(|blocked| match blocked {
@@ -477,11 +484,11 @@ impl Core {
     }
 
     fn half_may(&self, board: &Board, halves: &Halves) -> Result<(), Blocked> {
-        let agreement = self.agreement.as_ref().ok_or(Blocked::NotHalf)?;
-        let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
+        self.agreement.as_ref().ok_or(Blocked::NotHalf)?;
         let admitted = self.ledger.nodes.get(&self.settings.me).and_then(|me| me.session);
         let took_part = admitted.is_some_and(|session| session.boot == board.boot());
-        let knows = Knowledge { settled, took_part, best_log: self.better_log(halves).is_none() };
+        let knows =
+            Knowledge { settled: self.is_settled(), took_part, best_log: self.better_log(halves).is_none() };
         match half::may_go_on(halves.sides(), knows) {
             Err(Blocked::Unsettled) if is_planted(Bug::HalfUnsettled) => {
                 half::may_go_on(halves.sides(), Knowledge { settled: true, ..knows })

@@ -213,7 +213,7 @@ fn the_tie_break_follows_a_person_who_says_that_the_one_it_sided_with_is_off() {
     let Some(Response::Refused { error, .. }) = story.world.answers.last() else {
         panic!("it is not asked back")
     };
-    assert!(error.contains("somebody had the tie-break side with him, bob or this node"), "{error}");
+    assert!(error.contains("asked to let a half go on alone, by bob or by this node"), "{error}");
     story.ask("ada", request(true)).run_for(5000);
     assert_eq!(story.owner("site"), Some("ada"));
     story.switch_on("bob").run_for(10_000);

@@ -3,8 +3,8 @@
 //! While it is heard nothing can be agreed on without its disk, and what it runs cannot be given to anybody else. So it
 //! lays down its log, as if that was lost: those whose disks are sound are half of the voters then, and go on.
 //! It cannot write that it did, and need not. As long as this life of the machine lasts the board knows; in the next
-//! one it has taken no part since its start, and neither goes on by itself (SAFETY rule 17 c) nor makes, with all that
-//! are not in that half, more than half of the voters.
+//! one it has taken no part since its start, and neither goes on by itself (SAFETY rule 17 c; but for what the roadmap says
+//! of three faults in a row) nor makes, with all that are not in that half, more than half of the voters.
 
 use heart_model::{FenceDevice, Moment};
 
@@ -55,7 +55,6 @@ impl Core {
     /// Whether the voters with sound disks are half of all, and go on by themselves as soon as this one has no log.
     fn others_can_go_on(&self) -> bool {
         let Some(agreement) = self.agreement.as_ref() else { return false };
-        let settled = agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0);
         let takes_part = agreement.is_voter(agreement.me()) && self.leaving_since.is_none();
         if !takes_part
             || self.half.is_at_work()
@@ -71,7 +70,7 @@ impl Core {
             .collect();
         let is_sound = |seen: &&&Sighting| self.is_sound(seen) || is_planted(Bug::AllLayDown);
         let (heard, sound) = (others.len(), others.iter().filter(is_sound).count());
-        half::may_lay_down(Burden { settled, heard, sound, size: voters.size })
+        half::may_lay_down(Burden { settled: self.is_settled(), heard, sound, size: voters.size })
     }
 
     /// Whether the devices of this node shut it out from storage: it takes no part before it is let in, and says so by its

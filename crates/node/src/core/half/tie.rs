@@ -163,10 +163,7 @@ impl Core {
         if self.tie_break().is_none() {
             return true;
         }
-        let settled = self.agreement.as_ref().is_some_and(|agreement| {
-            agreement.is_settled() && self.ledger.is_settled(agreement.configuration().0)
-        });
-        if !(changes || settled) {
+        if !(changes || self.is_settled()) {
             return false;
         }
         let names = self.voter_names();

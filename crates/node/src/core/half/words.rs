@@ -51,8 +51,9 @@ impl Core {
         let ran = self.ran_last(&halves.missing).map(|ran| format!("; {ran}")).unwrap_or_default();
         let gone_on = match self.is_claimed() {
             true => format!(
-                "; somebody had the tie-break side with him, {names} or this node before it was started: whoever went on \
-                 alone by that goes on so beside this half when it has power again, if its state directory is not emptied"
+                "; the tie-break was asked to let a half go on alone, by {names} or by this node before it was started: \
+                 who did go on does so again with power, beside this half, unless the state directory there is emptied \
+                 first"
             ),
             false => String::new(),
         };
