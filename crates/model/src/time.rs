@@ -112,7 +112,7 @@ impl Moment {
 }
 
 fn nanoseconds(wait: Duration) -> u64 {
-    u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)
+    wait.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(wait.subsec_nanos()))
 }
 
 #[cfg(test)]

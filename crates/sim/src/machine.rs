@@ -38,16 +38,23 @@ struct Clock {
 impl Clock {
     fn read(self, now: Nanos) -> Instant {
         let now = now.saturating_sub(self.missed);
-        let wrong = i128::from(now) * i128::from(self.fast_ppm) / 1_000_000;
+        let wrong = part_of(now, self.fast_ppm, 1_000_000);
         Instant(self.start + u64::try_from(i128::from(now) + wrong).unwrap_or(0))
     }
 
     /// The true time at which it shows `at`, rounded up.
     fn when(self, at: Instant) -> Nanos {
-        let shown = i128::from(at.0.saturating_sub(self.start));
-        let when = u64::try_from(shown * 1_000_000 / i128::from(1_000_000 + self.fast_ppm) + 1);
+        let shown = at.0.saturating_sub(self.start);
+        let when = u64::try_from(part_of(shown, 1_000_000, 1_000_000 + self.fast_ppm) + 1);
         when.unwrap_or(u64::MAX).saturating_add(self.missed)
     }
+}
+
+/// `time * of / all`, in the narrow numbers that nearly every time fits.
+fn part_of(time: u64, of: i64, all: i64) -> i128 {
+    let narrow = i64::try_from(time).ok().and_then(|time| time.checked_mul(of));
+    narrow
+        .map_or_else(|| i128::from(time) * i128::from(of) / i128::from(all), |product| (product / all).into())
 }
 
 /// What the kernel does for one resource, also when nobody of us runs.

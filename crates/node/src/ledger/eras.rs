@@ -49,13 +49,14 @@ impl Ledger {
         self.settled == Some(configuration)
     }
 
-    /// A node left in order: its session holds nothing.
+    /// A node left in order: its session holds nothing, and whoever had it ordered off is answered by that.
     pub(super) fn leave(&mut self, node: &NodeName, session: Session) -> bool {
         let holds = self.resources.values().filter_map(|known| known.grant.as_ref());
         let holds = holds.into_iter().any(|grant| grant.node == *node);
         let known = self.nodes.get_mut(node).filter(|known| known.session == Some(session) && !holds);
         let Some(known) = known else { return false };
         (known.session, known.left) = (None, Some(session));
+        known.fence.ordered = None;
         true
     }
 
@@ -144,7 +145,38 @@ impl NodeLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heart_model::SessionNumber;
+    use crate::ledger::{Change, Entry, entry};
+    use heart_model::{OffOrder, SessionNumber, WhyOff};
+
+    /// World 192191: it had been lost before in the same life, and so it was shot.
+    #[test]
+    fn an_order_to_switch_a_node_off_ends_when_the_node_leaves_in_order() {
+        let session = |number| Session { boot: BootId(1), number: SessionNumber(number) };
+        let node = NodeName::new("cyn").unwrap();
+        let mut ledger = Ledger::default();
+        ledger.nodes.insert(node.clone(), NodeLedger::default());
+        let order = OffOrder {
+            boot: BootId(1),
+            why: WhyOff::Asked { who: "eve".into() },
+            if_heard: true,
+            reboot: false,
+        };
+        let changes = [
+            Change::Admit { node: node.clone(), session: session(1) },
+            Change::TakeOver { node: node.clone(), session: session(1), grants: Vec::new() },
+            Change::Admit { node: node.clone(), session: session(2) },
+            Change::OrderOff { node: node.clone(), order },
+            Change::Leave { node: node.clone(), session: session(2) },
+        ];
+        for (index, change) in (1..).zip(changes) {
+            assert!(
+                ledger.apply(LogIndex(index), &Entry { v: entry::VERSION, at: index, change }),
+                "{index}"
+            );
+        }
+        let known = &ledger.nodes[&node];
+        assert!(known.is_gone() && known.fence.ordered.is_none(), "{known:?}");
+    }
 
     #[test]
     fn a_life_that_is_over_is_not_taken_in_again_however_late_it_is_heard() {

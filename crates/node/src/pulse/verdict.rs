@@ -14,12 +14,12 @@ use crate::{
 impl Pulse {
     /// Whether this node leads with authority, and what it then hears of itself.
     pub(super) fn lead(&mut self, now: Moment, board: &Board) {
-        let leads = self.leads(now, board).is_some();
-        if leads != self.led {
-            self.led = leads;
+        let leads = self.leads(now, board);
+        if leads.is_some() != self.led {
+            self.led = leads.is_some();
             self.urgent = true;
         }
-        match self.leads(now, board) {
+        match leads {
             Some(term) => {
                 board.set_leader_heard(
                     Some((self.settings.me, term)),
@@ -35,9 +35,10 @@ impl Pulse {
     }
 
     pub(super) fn leads(&self, now: Moment, board: &Board) -> Option<Term> {
+        let term = board.leading()?;
         let fresh = now.longest_since(board.progress()) < self.settings.timing.lost_after;
-        let backed = !now.may_have_reached(self.backed_until(board));
-        board.leading().filter(|_| fresh && backed && board.flags() & flag::SICK == 0)
+        let backed = fresh && !now.may_have_reached(self.backed_until(board));
+        (backed && board.flags() & flag::SICK == 0).then_some(term)
     }
 
     /// Until when a quorum of voters hears this node, whatever becomes of its session. Whichever
@@ -61,7 +62,9 @@ impl Pulse {
 
     pub(super) fn be_backed(&self, now: Moment, board: &Board, actions: &mut Vec<Action>) {
         let (before, until) = (board.backed_until(), self.backed_until(board));
-        board.set_backed_until(until);
+        if until != before {
+            board.set_backed_until(until);
+        }
         if now.may_have_reached(before) && !now.may_have_reached(until) {
             actions.push(Action::Backed);
         }
