@@ -268,9 +268,11 @@ impl Core {
         }
         let has = has.map(|incarnation| RaftId::new(node, incarnation));
         let is_member = |id: &RaftId| voters.contains(id) || learners.contains(id);
-        // It took up an identity that was taken away again: only that one will ever answer.
-        if let Some(id) = has.filter(|id| !is_member(id) && *id > newest) {
-            return Some(vec![(id, Change::AddLearner)]);
+        // It took up an identity that was taken away again: only that one will ever answer. So also if another one was
+        // meant for it since; but what it said of itself may be older than that.
+        if let Some(id) = has.filter(|id| !is_member(id)) {
+            let stays = id > newest || self.members.rests(now, self.timing);
+            return stays.then(|| vec![(id, Change::AddLearner)]);
         }
         // A newer one may have been meant for it that it did not need any more; or it took that up, and
         // what it said of itself is older.
