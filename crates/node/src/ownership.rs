@@ -297,12 +297,14 @@ impl Holder {
     }
 
     /// The executor said all that it has. Now it is known what was let go; whether that was
-    /// everything, so that the next session begins.
-    pub fn on_inventory(&mut self) -> bool {
+    /// everything, so that the next session begins. What was answered may have been an earlier word, of less: while
+    /// something is held, it is said again.
+    pub fn on_inventory(&mut self, holds_anything: bool) -> bool {
+        let everything = self.letting_go.is_some_and(|(_, everything)| everything);
+        self.answered &= !(everything && holds_anything);
         if !self.answered {
             return false;
         }
-        let everything = self.letting_go.is_some_and(|(_, everything)| everything);
         *self = Holder::default();
         everything
     }

@@ -374,32 +374,42 @@ impl World {
         (spec, self.digest - u64::from(is_forgotten))
     }
 
-    /// Something stands still for a while.
+    /// Something stands still for a while; what stands still for longer as it is goes on doing so.
     fn on_stand_still(&mut self, fault: &Fault) -> Result<(), Broken> {
         let name = |world: &World, node: usize| -> NodeName { world.machines[node].name.clone() };
+        let now = self.now;
+        let extend = |until: &mut Nanos, lasts: Nanos| *until = (*until).max(now + lasts);
         match *fault {
+            // Nothing of it runs.
+            Fault::Freeze { node, .. }
+            | Fault::StallCore { node, .. }
+            | Fault::StallPulse { node, .. }
+            | Fault::StallExecutor { node, .. }
+            | Fault::StallGuardian { node, .. }
+            | Fault::Pause { node, .. }
+                if self.machines[node].power == Power::Off => {}
             Fault::Freeze { node, lasts } => {
                 self.tell(format!("{} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].frozen_until = self.now + lasts;
+                extend(&mut self.machines[node].frozen_until, lasts);
             }
             Fault::StallCore { node, lasts } => {
                 self.tell(format!("the core of {} stands still for {} ms", name(self, node), lasts / ms(1)));
-                self.machines[node].core_stalled_until = self.now + lasts;
+                extend(&mut self.machines[node].core_stalled_until, lasts);
             }
             Fault::StallPulse { node, lasts } => {
                 let name = name(self, node);
                 self.tell(format!("the heartbeats of {name} stand still for {} ms", lasts / ms(1)));
-                self.machines[node].pulse_stalled_until = self.now + lasts;
+                extend(&mut self.machines[node].pulse_stalled_until, lasts);
             }
             Fault::StallExecutor { node, lasts } => {
                 let name = name(self, node);
                 self.tell(format!("the executor of {name} stands still for {} ms", lasts / ms(1)));
-                self.machines[node].executor_stalled_until = self.now + lasts;
+                extend(&mut self.machines[node].executor_stalled_until, lasts);
             }
             Fault::StallGuardian { node, lasts } => {
                 let name = name(self, node);
                 self.tell(format!("the guardian of {name} stands still for {} ms", lasts / ms(1)));
-                self.machines[node].guardian_stalled_until = self.now + lasts;
+                extend(&mut self.machines[node].guardian_stalled_until, lasts);
             }
             Fault::Pause { node, .. } if !self.machines[node].may_be_paused() => {}
             Fault::Pause { node, lasts } => {

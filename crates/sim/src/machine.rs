@@ -341,7 +341,9 @@ impl Machine {
 
     pub(crate) fn cut_power(&mut self) {
         self.power = Power::Off;
-        (self.watchdog, self.guardian_stalled_until) = (None, 0);
+        self.watchdog = None;
+        (self.frozen_until, self.paused_until, self.guardian_stalled_until) = (0, 0, 0);
+        (self.core_stalled_until, self.pulse_stalled_until, self.executor_stalled_until) = (0, 0, 0);
         self.pulse = None;
         self.core = None;
         self.kernel.clear();

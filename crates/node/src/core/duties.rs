@@ -279,7 +279,7 @@ impl Core {
                 self.inventory = all.into_iter().map(|one| (one.resource.clone(), one)).collect();
                 self.executor_told = true;
                 self.told_leader = None;
-                if self.holder.on_inventory() {
+                if self.holder.on_inventory(self.holds().anything) {
                     self.begin_session(board, out);
                 }
             }

@@ -5,7 +5,7 @@
 
 use heart_model::{Guard, Other, ResourceSpec};
 use heart_node::core::{DeviceView, Request, Response, StatusView};
-use heart_sim::{Device, WorldSettings, with_devices};
+use heart_sim::{Device, Fault, WorldSettings, ms, with_devices};
 
 use crate::told::{Told, node, resource, spec, with_disk};
 
@@ -42,6 +42,24 @@ fn a_node_that_is_cut_off_is_switched_off_and_then_back_without_a_restart() {
     story.heal().switch_on("ada").run_for(6000);
     assert_eq!(story.owner("disk").map(str::to_owned), owner, "nothing moves back");
     assert!(story.takes_part("ada"));
+}
+
+/// The executor stands still while the lease ends and then the session: it answers twice at once, first that what the
+/// lease guards is gone. The rest hangs in its stop, so the session has not ended (world 251517).
+#[test]
+fn a_session_has_not_ended_while_anything_of_it_is_left() {
+    let mut story = with_disk(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    let ada = story.place("ada");
+    story.happens(Fault::Stick(ada)).happens(Fault::StallExecutor { node: ada, lasts: ms(1500) });
+    story.part(&["ada"], &["bob", "cyn"]).run_for(2000);
+    story.heal().run_for(10_000);
+    let told = story.told();
+    assert_eq!(told.matches("runs disk").count(), 0, "{told}");
+    assert_eq!(story.owner("disk"), Some("ada"), "{told}");
+    // Whoever mends the machine ends it.
+    story.cut_power("ada").run_for(2000);
+    story.switch_on("ada").run_for(6000);
+    assert!(story.takes_part("ada") && story.owner("disk").is_some(), "{}", story.told());
 }
 
 #[test]
