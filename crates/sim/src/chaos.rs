@@ -124,6 +124,9 @@ fn play(
         world.run(pinging::SETTLED)?;
     }
     world.run(lost_after * CALM + world.fencing_takes())?;
+    if operators::found_anew(world) {
+        world.run(lost_after * CALM)?;
+    }
     if world.was_configured_anew() {
         world.run(lost_after * ALTERING)?;
         // Who voted to found another set of voters founds nothing with these: a person says who never ran.

@@ -7,7 +7,7 @@
 //! `docs/failure-modes.md` says what comes of that, and of words that are false.
 
 use heart_model::NodeName;
-use heart_node::core::Request;
+use heart_node::{board::flag, core::Request};
 
 use crate::{Chance, Fault, Machine, Nanos, Power, World};
 
@@ -110,6 +110,21 @@ pub(crate) fn trouble(world: &mut World, chance: &mut Chance, end: Nanos, lost_a
             world.schedule(said + wait, Fault::Say { node: also, word });
         }
     }
+}
+
+/// If nobody knows of a history and somebody lost a log, all wait for a person, who says that there is none. Whether that
+/// was said.
+pub(crate) fn found_anew(world: &mut World) -> bool {
+    let lost = |place: &usize| {
+        let machine = world.machine(*place);
+        machine.is_on() && machine.board.flags() & flag::LOG_LOST != 0
+    };
+    let lost: Vec<usize> = (0..world.size()).filter(lost).collect();
+    let asked = (0..world.size()).find(|place| world.machine(*place).is_on() && !lost.contains(place));
+    let Some(node) = asked.filter(|_| !lost.is_empty() && !world.has_begun()) else { return false };
+    let without = lost.into_iter().map(|place| world.machine(place).name.clone()).collect();
+    world.schedule(0, Fault::Ask { node, request: Request::Found { without } });
+    true
 }
 
 /// Half of the voters loses power, all at once or one after the other, and has it again some time.

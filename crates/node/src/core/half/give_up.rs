@@ -95,7 +95,7 @@ impl Core {
     pub(in crate::core) fn lacks_logs(&self) -> bool {
         let is_without =
             |seen: &Sighting| seen.flags & flag::LOG_LOST != 0 && (seen.era, seen.incarnation) == (0, 0);
-        let voters = self.sights.voters;
+        let voters = self.sights.electors;
         let without = (0..self.ids.len()).filter(|slot| voters.contains(*slot));
         let without = without.filter_map(|slot| self.sights.heard(slot)).filter(|seen| is_without(seen));
         voters.size - without.count() < voters.quorum()
