@@ -67,7 +67,11 @@ fn a_node_that_is_cut_off_and_cannot_let_go_is_reset() {
 #[test]
 fn a_machine_of_which_all_processes_stand_still_is_reset_before_others_start_what_it_ran() {
     let mut story = story();
-    story.freeze("ada", 60_000).run_for(20_000);
+    story.freeze("ada", 60_000).run_for(5_900);
+    // It does not boot.
+    let ada = story.place("ada");
+    story.world.schedule(ms(64), Fault::PowerCut(ada));
+    story.run_for(14_000);
     let told = story.told();
     let reset = told.find("the watchdog of ada resets it").unwrap_or_else(|| panic!("{told}"));
     let starts = told.find("cyn runs disk").unwrap_or_else(|| panic!("{told}"));
