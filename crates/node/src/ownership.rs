@@ -10,6 +10,7 @@ use heart_model::{Duration, LogIndex, Moment, NodeId, NodeName, Session, Term, T
 use std::collections::BTreeMap;
 
 use crate::{
+    agreement::Ticket,
     board::{Board, Voters, flag},
     chance::Chance,
     pulse::Sighting,
@@ -336,6 +337,8 @@ struct Over {
     /// Until when what was promised to it binds. Promises to a later session of the same node do not
     /// count: a node that is deaf may begin one, and would be promised something for ever.
     until: Moment,
+    /// The write after which a later life of this voter promises nothing to that session either.
+    waits_for: Option<Ticket>,
     /// It has run out, and that was said.
     told: bool,
 }
@@ -347,22 +350,30 @@ impl Revoked {
         &mut self,
         board: &Board,
         (me, names): (usize, &[NodeName]),
-        node: &NodeName,
-        session: Session,
+        (node, session): (&NodeName, Session),
+        waits_for: Option<Ticket>,
     ) {
         let slot = names.iter().position(|name| name == node);
         let until = slot.map_or_else(|| board.others_until(), |slot| board.revoke(slot, session));
         if slot == Some(me) && session.boot == board.boot() {
             board.depose(session.number);
         }
-        self.sessions.insert(node.clone(), Over { session, until, told: false });
+        self.sessions.insert(node.clone(), Over { session, until, waits_for, told: false });
     }
 
-    /// The sessions whose promise has run out since the last look.
+    /// The disk has this write, and all before it.
+    pub fn on_durable(&mut self, ticket: Ticket) {
+        for one in self.sessions.values_mut() {
+            one.waits_for.take_if(|waits_for| *waits_for <= ticket);
+        }
+    }
+
+    /// The sessions whose promise has run out since the last look. A voter whose disk does not have the takeover yet
+    /// would promise again if it lost power: it says nothing.
     pub fn newly_over(&mut self, now: Moment) -> Vec<(NodeName, Session)> {
         let mut over = Vec::new();
         for (node, one) in &mut self.sessions {
-            if !one.told && now.has_surely_reached(one.until) {
+            if !one.told && one.waits_for.is_none() && now.has_surely_reached(one.until) {
                 one.told = true;
                 over.push((node.clone(), one.session));
             }
@@ -380,7 +391,7 @@ impl Revoked {
     /// When the next promise runs out.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
-        let open = self.sessions.values().filter(|one| !one.told);
+        let open = self.sessions.values().filter(|one| !one.told && one.waits_for.is_none());
         open.map(|one| one.until).min_by_key(|at| at.boottime)
     }
 }
@@ -395,4 +406,52 @@ pub fn session_of(seen: &Sighting) -> Session {
 #[must_use]
 pub fn slot_of(members: &[NodeId], id: NodeId) -> Option<usize> {
     members.binary_search(&id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_model::{BootId, Instant, SessionNumber};
+
+    fn at(millis: u64) -> Moment {
+        Moment::both(Instant(millis * 1_000_000))
+    }
+
+    fn board() -> Board {
+        let board = Board::default();
+        board.begin(BootId(7), &[NodeId(10), NodeId(20)], at(100));
+        board
+    }
+
+    /// It would promise again if it lost power before: the same session, for as long as ever.
+    #[test]
+    fn a_voter_says_that_its_promise_is_over_once_its_disk_has_the_takeover() {
+        let names = ["ada", "bob"].map(|name| NodeName::new(name).unwrap());
+        let session = Session { boot: BootId(8), number: SessionNumber(1) };
+        let (board, mut revoked) = (board(), Revoked::default());
+        revoked.on_appended(&board, (0, &names), (&names[1], session), Some(Ticket(3)));
+        assert!(revoked.newly_over(at(500)).is_empty() && revoked.next_deadline().is_none());
+        revoked.on_durable(Ticket(2));
+        assert!(revoked.newly_over(at(500)).is_empty());
+        revoked.on_durable(Ticket(3));
+        assert!(revoked.newly_over(at(50)).is_empty() && revoked.next_deadline().is_some());
+        assert_eq!(revoked.newly_over(at(500)), [(names[1].clone(), session)]);
+    }
+
+    /// What was answered first was said of less.
+    #[test]
+    fn a_session_ends_once_nothing_of_it_is_held() {
+        let (board, mut holder) = (board(), Holder::default());
+        let holds = Holds { by_lease: true, anything: true };
+        let patience = Duration::from_millis(600);
+        let session = board.session();
+        let said = holder.on_lease(at(200), &board, holds, false, patience);
+        assert_eq!(said, LetGo::Now { session, everything: false });
+        let said = holder.on_lease(at(900), &board, holds, true, patience);
+        assert_eq!(said, LetGo::Now { session, everything: true });
+        holder.on_let_go(session);
+        assert!(!holder.on_inventory(true) && holder.is_letting_go());
+        holder.on_let_go(session);
+        assert!(holder.on_inventory(false) && !holder.is_letting_go());
+    }
 }

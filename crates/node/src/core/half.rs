@@ -30,9 +30,9 @@ pub(super) struct Half {
     attempts: BTreeMap<NodeName, Attempt>,
     /// The number of the next attempt.
     next_attempt: u32,
-    /// Until when a device may act that another of this half had told, or an executor or a core of which nothing is
-    /// known any more.
-    blocked_until: Option<Moment>,
+    /// Until when a device may act that another of this half had told, by its slot; or an executor or a core of this
+    /// node of which nothing is known any more, by none. One that is done says nothing of the others.
+    blocked_until: BTreeMap<Option<usize>, Moment>,
     /// The others of this half, which agree to nothing while devices are told.
     holds: BTreeMap<NodeName, Hold>,
     word: Option<Word>,
@@ -194,13 +194,13 @@ pub(super) enum Stuck {
 impl Half {
     /// Whether something may switch this node off at any moment, because this one had it told to.
     pub(super) fn fires_at(&self, node: &NodeName) -> bool {
-        self.blocked_until.is_some() || self.attempts.get(node).is_some_and(|attempt| attempt.under_way)
+        !self.blocked_until.is_empty() || self.attempts.get(node).is_some_and(|attempt| attempt.under_way)
     }
 
     /// Whether nothing may change here: a device may act at any moment, or the log is being gone on from.
     pub(super) fn is_at_work(&self) -> bool {
         self.is_forcing()
-            || self.blocked_until.is_some()
+            || !self.blocked_until.is_empty()
             || self.attempts.values().any(|attempt| attempt.under_way)
     }
 
@@ -223,9 +223,18 @@ impl Half {
 
     /// The executor was started anew, and knows nothing of what it was told.
     pub(super) fn fence_anew(&mut self, board: &Board) {
-        self.blocked_until = Some(board.firing_until()).filter(|until| *until != Moment::default());
+        let until = Some(board.firing_until()).filter(|until| *until != Moment::default());
+        self.blocked_until.extend(until.map(|until| (None, until)));
         self.attempts.values_mut().for_each(|attempt| attempt.under_way = false);
         self.tie.ask_anew();
+    }
+
+    /// Nothing of its own may act any more: what others of this half were promised holds on.
+    fn show_firing(&self, board: &Board) {
+        if !self.attempts.values().any(|attempt| attempt.under_way) {
+            let last = self.blocked_until.values().copied().reduce(Moment::later);
+            board.set_firing_until(last.unwrap_or_default());
+        }
     }
 
     /// Since when this node knows that there is no quorum with it.
@@ -256,7 +265,7 @@ impl Half {
         let waiting = self.attempts.values().filter(|attempt| !attempt.under_way && !attempt.off);
         waiting
             .filter_map(|attempt| attempt.not_before)
-            .chain(self.blocked_until)
+            .chain(self.blocked_until.values().copied())
             .chain(self.tie.next_deadline())
             .min_by_key(|at| at.boottime)
     }
@@ -288,7 +297,7 @@ impl Core {
         self.tell_parents(out);
         self.watch_tie(now, out);
         self.half.word.take_if(|word| now.has_surely_reached(word.until));
-        self.half.blocked_until.take_if(|until| now.has_surely_reached(*until));
+        self.half.blocked_until.retain(|_, until| !now.has_surely_reached(*until));
         if self.half.forcing.is_some() {
             return;
         }
@@ -413,7 +422,7 @@ impl Core {
             }
             OfHalf::Hold { era, lasts } => self.on_hold(now, board, (from, era, lasts), out),
             OfHalf::Held { era } => self.on_held(from, era),
-            OfHalf::Release { era } => self.on_release(board, era),
+            OfHalf::Release { era } => self.on_release(board, (from, era)),
             OfHalf::StandBack { era, by_word, lost } => {
                 self.on_stand_back(now, from, (era, by_word, lost), board, out);
             }

@@ -412,6 +412,7 @@ impl Core {
             board.set_flags(board.flags() & !flag::LOG_LOST);
             out.actions.push(Action::Poke);
         }
+        self.revoked.on_durable(ticket);
         if let Some(agreement) = &mut self.agreement {
             let output = agreement.on_durable(ticket);
             self.send_all(output.messages, out);
@@ -436,11 +437,12 @@ impl Core {
         for _ in 0..ROUNDS_MAX {
             let Some(agreement) = &mut self.agreement else { return };
             let output = agreement.pump();
+            let kept_by = output.writes.last().map(|write| write.ticket);
             if let Some(snapshot) = &output.restored {
-                self.restore(now, agreement::state_of(snapshot), board, out);
+                self.restore(now, (agreement::state_of(snapshot), kept_by), board, out);
             }
             let is_longer = output.restored.is_some() || !output.appended.is_empty();
-            self.revoke(&output.appended, board);
+            self.revoke(&output.appended, kept_by, board);
             out.actions.extend(output.writes.into_iter().map(Action::Write));
             self.send_all(output.messages, out);
             let applied = self.apply(now, board);

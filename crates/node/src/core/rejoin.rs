@@ -53,11 +53,11 @@ impl Core {
     pub(super) fn take_up(&mut self, recovered: Recovered, board: &Board) {
         let state = recovered.snapshot.clone();
         if let Ok(ledger) = Ledger::restore(crate::agreement::state_of(&state)) {
-            self.take_state(ledger, board);
+            self.take_state(ledger, None, board);
         }
         // What was appended before binds this voter as before (SAFETY rule 4).
         let entries = recovered.entries.clone();
-        self.revoke(&entries, board);
+        self.revoke(&entries, None, board);
         let me = RaftId(recovered.raft_id);
         let me = if me.0 == 0 { RaftId::new(self.ids[self.slot], 1) } else { me };
         self.agreement = Some(Agreement::new(me, recovered, &founders(&self.settings.spec), pace(self.slot)));

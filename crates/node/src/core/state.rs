@@ -4,16 +4,23 @@ use heart_model::{LogIndex, Moment};
 
 use super::{Action, Core, LOG_ENTRIES_MAX, Out, members};
 use crate::{
-    agreement::{self, Agreement},
+    agreement::{self, Agreement, Ticket},
     board::Board,
     ledger::{self, Change, Ledger},
 };
 
 impl Core {
-    pub(super) fn restore(&mut self, now: Moment, state: &[u8], board: &Board, out: &mut Out) {
+    /// Takes up the state of a snapshot, which the disk has after this write.
+    pub(super) fn restore(
+        &mut self,
+        now: Moment,
+        (state, waits_for): (&[u8], Option<Ticket>),
+        board: &Board,
+        out: &mut Out,
+    ) {
         match Ledger::restore(state) {
             Ok(ledger) => {
-                self.take_state(ledger, board);
+                self.take_state(ledger, waits_for, board);
                 self.lives_known = self.ledger.nodes.keys().map(|name| (name.clone(), now)).collect();
             }
             Err(error) => {
@@ -24,11 +31,11 @@ impl Core {
     }
 
     /// Takes up a state whole. What was taken over before it binds this voter as if it had appended
-    /// the takeovers itself (SAFETY rule 4).
-    pub(super) fn take_state(&mut self, ledger: Ledger, board: &Board) {
+    /// the takeovers itself (SAFETY rule 4). The disk has it after this write; none if it has it already.
+    pub(super) fn take_state(&mut self, ledger: Ledger, waits_for: Option<Ticket>, board: &Board) {
         self.ledger = ledger;
         for (name, session) in self.ledger.taken_over() {
-            self.revoked.on_appended(board, (self.slot, &self.names), name, session);
+            self.revoked.on_appended(board, (self.slot, &self.names), (name, session), waits_for);
             if let Some(slot) = self.names.iter().position(|known| known == name) {
                 board.end(slot, session);
             }
@@ -78,12 +85,18 @@ impl Core {
         any
     }
 
-    /// A voter that appends a takeover promises nothing more to that session (SAFETY rule 4).
-    pub(super) fn revoke(&mut self, appended: &[raft::eraftpb::Entry], board: &Board) {
+    /// A voter that appends a takeover promises nothing more to that session (SAFETY rule 4). The disk has it after this
+    /// write; none if it has it already.
+    pub(super) fn revoke(
+        &mut self,
+        appended: &[raft::eraftpb::Entry],
+        waits_for: Option<Ticket>,
+        board: &Board,
+    ) {
         for entry in appended {
             let Ok(entry) = ledger::read(&entry.data) else { continue };
             let Change::TakeOver { node, session, .. } = entry.change else { continue };
-            self.revoked.on_appended(board, (self.slot, &self.names), &node, session);
+            self.revoked.on_appended(board, (self.slot, &self.names), (&node, session), waits_for);
         }
     }
 

@@ -172,9 +172,9 @@ fn who_hears_that_it_was_gone_on_from_lets_go_of_everything() {
         "
         0.0 the network is whole
         0.0 nobody runs disk
-        0.0 bob runs cache
-        0.0 bob runs address
         0.0 bob runs disk
+        0.0 bob runs address
+        0.0 bob runs cache
         0.0 bob runs site
         ",
     );

@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// The number of the first attempt that nobody agreed on: none of those in the log comes so far.
-const ATTEMPTS_FROM: u32 = 1 << 30;
+const ATTEMPTS_FROM: u32 = heart_model::ATTEMPTS_OF_HALF;
 /// Attempts to have this node let in to its storage are counted from here.
-const ATTEMPTS_UP_TO: u32 = 1 << 31;
+const ATTEMPTS_UP_TO: u32 = heart_model::ATTEMPTS_TO_BE_LET_IN;
 
 /// The number of the first attempt of a core that begins with this number of a frame: no earlier core of this life of
 /// the machine came so far.
@@ -87,7 +87,7 @@ impl Core {
         }
         let until = now.after(lasts + self.timing.lost_after * 2);
         board.set_firing_until(board.firing_until().later(until));
-        self.half.blocked_until = Some(board.firing_until());
+        self.half.blocked_until.insert(Some(slot), until);
         Core::send(slot, &Message::Half(OfHalf::Held { era }), out);
     }
 
@@ -98,10 +98,11 @@ impl Core {
         }
     }
 
-    pub(super) fn on_release(&mut self, board: &Board, era: u64) {
-        if era == self.ledger.era && !self.half.attempts.values().any(|attempt| attempt.under_way) {
-            board.set_firing_until(Moment::default());
-            self.half.blocked_until = None;
+    /// Another of this half has nothing under way any more. What was promised to a third one holds on.
+    pub(super) fn on_release(&mut self, board: &Board, (slot, era): (usize, u64)) {
+        if era == self.ledger.era {
+            self.half.blocked_until.remove(&Some(slot));
+            self.half.show_firing(board);
         }
     }
 
@@ -207,10 +208,7 @@ impl Core {
         let is_meant = |one: &&mut Attempt| (one.boot, one.number) == (report.boot, report.attempt);
         let Some(attempt) = self.half.attempts.get_mut(&report.node).filter(is_meant) else { return true };
         attempt.under_way = false;
-        if !self.half.attempts.values().any(|attempt| attempt.under_way) {
-            // What another of this half was promised holds on.
-            board.set_firing_until(self.half.blocked_until.unwrap_or_default());
-        }
+        self.half.show_firing(board);
         let Some(attempt) = self.half.attempts.get_mut(&report.node) else { return true };
         let why = match &report.outcome {
             FenceOutcome::Off if heard != Some(report.boot) => {

@@ -194,11 +194,11 @@ impl Core {
         }
         let same = forcing.ledger.digest == self.ledger.digest;
         self.agreement = Some(*forcing.agreement);
-        self.take_state(*forcing.ledger, board);
+        self.take_state(*forcing.ledger, None, board);
         self.show(board);
         self.half.going = None;
         self.half.attempts.clear();
-        self.half.blocked_until = None;
+        self.half.blocked_until.clear();
         board.set_firing_until(Moment::default());
         // Who stands behind this node is counted anew.
         out.actions.push(Action::Poke);
