@@ -250,6 +250,18 @@ pub enum FenceAct {
     },
 }
 
+/// The number of the first attempt that half of the voters makes without anybody's agreement.
+pub const ATTEMPTS_OF_HALF: u32 = 1 << 30;
+/// The number of the first attempt of a node to have itself let in to its storage.
+pub const ATTEMPTS_TO_BE_LET_IN: u32 = 1 << 31;
+
+/// Which series of attempts a number belongs to: those of the log, of half of the voters, and to be let in count each
+/// by themselves, and say nothing of the age of each other.
+#[must_use]
+pub fn series(attempt: u32) -> u32 {
+    (attempt / ATTEMPTS_OF_HALF).min(ATTEMPTS_TO_BE_LET_IN / ATTEMPTS_OF_HALF)
+}
+
 /// One attempt to switch a node off, the right to make which was agreed on before (SAFETY rule 12), or to give it power,
 /// which needs no right: what boots holds nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -258,7 +270,7 @@ pub struct FenceOrder {
     pub node: NodeName,
     /// Which life of it is to end.
     pub boot: BootId,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; see [`series`].
     pub attempt: u32,
     /// The devices: all of them have to say that it is off.
     pub devices: Vec<FenceDevice>,

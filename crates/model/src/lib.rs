@@ -34,9 +34,10 @@ pub use agent::{AgentInfo, AgentRef, Outcome, ParameterInfo, ParameterKind};
 pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use disk::DISK_USE_MAX;
 pub use fence::{
-    AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent,
-    FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent,
-    OffOrder, Power, WhyOff, longest_fence, voters_left,
+    ATTEMPTS_OF_HALF, ATTEMPTS_TO_BE_LET_IN, AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER,
+    FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof,
+    FenceReport, FenceRight, Finding, NoFenceAgent, OffOrder, Power, WhyOff, longest_fence, series,
+    voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;

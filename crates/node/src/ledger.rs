@@ -252,6 +252,7 @@ impl Ledger {
         for name in spec.nodes.keys() {
             self.nodes.entry(name.clone()).or_default();
         }
+        self.withdraw_orders();
         true
     }
 
@@ -268,10 +269,7 @@ impl Ledger {
         }
         ledger.fence = FenceLedger { attempts: ledger.fence.attempts, ..FenceLedger::default() };
         // What failed before a boot says nothing of what works after it.
-        let rebooted = [ledger.session, ledger.taken_over, ledger.left]
-            .iter()
-            .flatten()
-            .any(|known| known.boot != session.boot);
+        let rebooted = ledger.last_session().is_some_and(|known| known.boot != session.boot);
         // It held nothing that anybody had to take over, or was back too soon for that.
         if ledger.session.is_some_and(|known| known.boot != session.boot) {
             ledger.losses.count(at);

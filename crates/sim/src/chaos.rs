@@ -165,7 +165,7 @@ fn play(
     // What waited for who comes back may start then.
     let waited = world.never_spoke_on_disk();
     calm(world, &[], lost_after);
-    world.run(lost_after * CALM)?;
+    world.run(lost_after * CALM + world.fencing_takes())?;
     settled(world, &[], "after the last came back")?;
     if waited {
         return Ok(());
@@ -246,7 +246,7 @@ fn lose_half(world: &mut World, chance: &mut Chance, lost_after: Nanos) -> Resul
     let gone: Vec<usize> = (0..world.size()).filter(|place| !here.contains(place)).collect();
     settled(world, &gone, "without the other half")?;
     calm(world, &[], lost_after);
-    world.run(lost_after * CALM)?;
+    world.run(lost_after * CALM + world.fencing_takes())?;
     settled(world, &[], "after the other half came back")
 }
 

@@ -11,7 +11,7 @@
 
 use heart_model::{
     BootId, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight,
-    Finding, FromExecutor, NodeName, Power as Says, Spec, Value,
+    Finding, FromExecutor, NodeName, Power as Says, Spec, Value, series,
 };
 use heart_node::core::Event as CoreEvent;
 
@@ -197,6 +197,19 @@ impl World {
         }
         let is_meant = |known: &&FenceReport| (known.boot, known.attempt) == (order.boot, order.attempt);
         if let Some(report) = self.machines[by].fenced.get(&order.node).filter(is_meant).cloned() {
+            self.tell_core(by, CoreEvent::Executor(FromExecutor::Fenced(report)));
+            return Ok(());
+        }
+        let machine = &self.machines[by];
+        let ended = machine.fenced.get(&order.node).map(|report| (report.boot, report.attempt));
+        let begun = machine.fencing.iter().filter(|(node, ..)| *node == order.node).map(|one| (one.1, one.2));
+        let is_newer = |(boot, attempt): (BootId, u32)| {
+            boot == order.boot && attempt > order.attempt && series(attempt) == series(order.attempt)
+        };
+        if begun.chain(ended).any(is_newer) {
+            let FenceOrder { node, boot, attempt, .. } = order;
+            let outcome = FenceOutcome::Failed { message: "a newer attempt came before it".into() };
+            let report = FenceReport { node, boot, attempt, outcome };
             self.tell_core(by, CoreEvent::Executor(FromExecutor::Fenced(report)));
             return Ok(());
         }

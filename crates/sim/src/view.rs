@@ -229,10 +229,12 @@ impl World {
         self.is_whole(place)
     }
 
-    /// Whether the node at `place` has a log that it may use.
+    /// Whether the node at `place` has a log that it may use, and was taken in by the leader if there is one.
     #[must_use]
     pub fn takes_part(&self, place: usize) -> bool {
-        self.machines[place].power == Power::On && self.machines[place].board.flags() & flag::LOG_LOST == 0
+        let has_log = self.machines[place].board.flags() & flag::LOG_LOST == 0;
+        let is_known = self.forgotten().all(|gone| gone != place) && self.leader().is_some();
+        self.machines[place].power == Power::On && has_log && (!is_known || self.is_taken_in(place))
     }
 }
 

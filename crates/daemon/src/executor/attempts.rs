@@ -12,7 +12,7 @@ use std::{
 };
 
 use heart_agents::wait::Bell;
-use heart_model::{BootId, FenceAct, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName};
+use heart_model::{BootId, FenceAct, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName, series};
 
 use super::work::Work;
 
@@ -78,9 +78,10 @@ impl Attempts {
         if known.contains(&Some(which)) {
             return;
         }
-        let newer =
-            known.into_iter().flatten().find(|(boot, attempt)| *boot == which.0 && *attempt > which.1);
-        if let Some((_, newer)) = newer {
+        let is_newer = |(boot, attempt): &Which| {
+            *boot == which.0 && *attempt > which.1 && series(*attempt) == series(which.1)
+        };
+        if let Some((_, newer)) = known.into_iter().flatten().find(is_newer) {
             return self.answer(overtaken(order, newer));
         }
         if let Some(older) = waits.and_then(|at| self.waiting.remove(at)) {
@@ -265,6 +266,18 @@ mod tests {
         stage.begins("ada 4");
         stage.end.send(FenceOutcome::Off).unwrap();
         assert_eq!(stage.says(), ["ada 4 off"]);
+    }
+
+    /// Half of the voters counts from a number that the log never reaches.
+    #[test]
+    fn attempts_of_half_of_the_voters_say_nothing_of_the_age_of_those_in_the_log() {
+        let mut stage = Stage::new();
+        for attempt in [heart_model::ATTEMPTS_OF_HALF + 3, 1, heart_model::ATTEMPTS_TO_BE_LET_IN, 2] {
+            stage.attempts.take(order("ada", 7, attempt));
+            stage.begins(&format!("ada {attempt}"));
+            stage.end.send(FenceOutcome::On).unwrap();
+            assert_eq!(stage.says(), ["on"]);
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ const AFRESH_MAX: Duration = Duration::from_secs(900);
 const SPEAKS_ON: u32 = 2;
 /// For how many lost-afters a node that is to be switched off may keep its vote: changes of who votes lie apart.
 const VOTES_ON: u32 = 4;
+/// For how many lost-afters, beside what its devices may take, whoever has a right may be silent about it.
+const ANSWERS_AFTER: u32 = 8;
 
 /// What the leader remembers of attempts.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(super) struct Fences {
     reports: BTreeMap<NodeName, (NodeName, FenceReport)>,
     /// Since when the one who has the right is gone, by attempt.
     gone: BTreeMap<NodeName, (u32, Moment)>,
+    /// Since when the one who has the right has it, by attempt, as this leader knows.
+    open: BTreeMap<NodeName, (u32, Moment)>,
     /// Since when so many attempts have failed.
     failed: BTreeMap<NodeName, (u32, Moment)>,
     /// Series of attempts that proved nothing.
@@ -223,10 +227,7 @@ impl Conductor {
         let holder = score.ledger.nodes.get(&fencing.by).and_then(|holder| holder.session);
         if holder == Some(fencing.session) {
             self.fences.gone.remove(node);
-            // A right whose holder is lost would stay open as long as its session does.
-            let lost = self.status.nodes.get(&fencing.by).is_some_and(|by| by.state == NodeState::Lost);
-            let (by, session) = (fencing.by.clone(), fencing.session);
-            return lost.then(|| Change::TakeOver { node: by, session, grants: Vec::new() });
+            return self.end_of_holder(now, spec, score, node, fencing);
         }
         let since = since(&mut self.fences.gone, node, attempt, now);
         let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max();
@@ -237,6 +238,36 @@ impl Conductor {
         }
         self.wake_at(until);
         None
+    }
+
+    /// A right whose holder will not say how it ended would stay open as long as its session does: one that is lost, or
+    /// that the file does not know any more; or one that stays silent about it for twice as long as its devices may take,
+    /// as its disk takes nothing, or its executor does nothing.
+    fn end_of_holder(
+        &mut self,
+        now: Moment,
+        spec: &Spec,
+        score: &Score<'_>,
+        node: &NodeName,
+        fencing: &Fencing,
+    ) -> Option<Change> {
+        let holder = self.status.nodes.get(&fencing.by);
+        let is_gone = match holder {
+            Some(holder) => holder.state == NodeState::Lost,
+            None => score.may_judge && !score.names.contains(&fencing.by),
+        };
+        let begun = since(&mut self.fences.open, node, fencing.attempt, now);
+        let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max().unwrap_or_default();
+        let until = begun.after(longest * 2 + self.lost_after * ANSWERS_AFTER);
+        let is_own = fencing.by == score.names[score.sights.me];
+        let is_overdue = !is_own && now.has_surely_reached(until);
+        if !is_gone && !is_overdue {
+            if !is_own {
+                self.wake_at(until);
+            }
+            return None;
+        }
+        Some(Change::TakeOver { node: fencing.by.clone(), session: fencing.session, grants: Vec::new() })
     }
 
     /// A device says that a node is off, and its same life was heard a moment ago: either it falls silent now, or the
@@ -331,14 +362,19 @@ impl Conductor {
         None
     }
 
-    /// Who makes an attempt of this round: the leader first, then the others in turn.
+    /// Who makes an attempt of this round: the leader first, then the others in turn. Who takes no part cannot, and who is
+    /// sick does only if nobody else can.
     fn who_fences(&self, score: &Score<'_>, node: &NodeName, round: usize) -> Option<(NodeName, Session)> {
         let me = &score.names[score.sights.me];
         let online = self.status.nodes.iter().filter(|(_, status)| status.state == NodeState::Online);
         let others = online.map(|(name, _)| name).filter(|name| *name != me);
         let all: Vec<&NodeName> = [me].into_iter().chain(others).filter(|name| *name != node).collect();
-        let who = *all.get(round % all.len().max(1))?;
-        Some((who.clone(), score.ledger.nodes.get(who)?.session?))
+        let in_turn = (0..all.len()).map(|step| all[(round + step) % all.len()]);
+        let able = in_turn.filter_map(|who| Some((who, score.ledger.nodes.get(who)?.session?)));
+        let able: Vec<(&NodeName, Session)> = able.collect();
+        let is_well = |who: &NodeName| self.status.nodes.get(who).is_none_or(|node| node.sick.is_empty());
+        let (who, session) = able.iter().find(|(who, _)| is_well(who)).or_else(|| able.first())?;
+        Some(((*who).clone(), *session))
     }
 }
 

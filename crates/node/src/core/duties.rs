@@ -143,6 +143,8 @@ impl Core {
             board.set_leading(leads);
             out.actions.push(Action::Poke);
             self.conductor = leads.map(|term| Conductor::new(now, term, self.timing.lost_after));
+            // What the leader of an earlier term began to wait for, nobody has looked after since.
+            (self.shorter_since, self.switching) = (None, super::switching::Switching::default());
             board.set_doubted(0);
             if let Some(term) = leads {
                 self.members.on_altered(now);

@@ -20,7 +20,7 @@ use crate::{
 /// How long is waited after an attempt that failed.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The number of the first attempt of a node to be let in: none in the log comes so far.
-const ATTEMPTS_FROM: u32 = 1 << 31;
+const ATTEMPTS_FROM: u32 = heart_model::ATTEMPTS_TO_BE_LET_IN;
 
 /// What a node remembers of being let in.
 #[derive(Debug, Default)]

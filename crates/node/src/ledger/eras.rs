@@ -93,11 +93,16 @@ impl Ledger {
             if let Some(session) = session.filter(|session| session.boot == *boot) {
                 self.take_over(at, node, session, &[]);
             }
-            if let Some(known) = self.nodes.get_mut(node) {
-                known.fence.fencing = None;
+            let known = self.nodes.get_mut(node).into_iter();
+            known.for_each(|known| known.fence.fencing = None);
+            // It holds nothing, and nothing was said of its machine.
+            if self.nodes.get(node).is_some_and(|known| known.left.is_some_and(|left| left.boot == *boot)) {
+                continue;
             }
-            self.is_off(node, *boot);
-            if forced.who.is_none() {
+            if forced.who.is_some() {
+                self.is_off_by_word(node, *boot);
+            } else {
+                self.is_off(node, *boot);
                 self.boot_again(node, false);
             }
         }
@@ -151,7 +156,7 @@ mod tests {
     /// World 192191: it had been lost before in the same life, and so it was shot.
     #[test]
     fn an_order_to_switch_a_node_off_ends_when_the_node_leaves_in_order() {
-        let session = |number| Session { boot: BootId(1), number: SessionNumber(number) };
+        let session = |number| session(1, number);
         let node = NodeName::new("cyn").unwrap();
         let mut ledger = Ledger::default();
         ledger.nodes.insert(node.clone(), NodeLedger::default());
@@ -178,9 +183,52 @@ mod tests {
         assert!(known.is_gone() && known.fence.ordered.is_none(), "{known:?}");
     }
 
+    /// What holds of `cyn`, which took part in one session, after these changes.
+    fn after(changes: impl IntoIterator<Item = Change>) -> NodeLedger {
+        let node = NodeName::new("cyn").unwrap();
+        let mut ledger = Ledger { era: 1, ..Ledger::default() };
+        ledger.nodes.insert(node.clone(), NodeLedger::default());
+        let admit = Change::Admit { node: node.clone(), session: session(1, 1) };
+        for (index, change) in (1..).zip([admit].into_iter().chain(changes)) {
+            let entry = Entry { v: entry::VERSION, at: index, change };
+            assert!(ledger.apply(LogIndex(index), &entry), "{index}: {:?}", entry.change);
+        }
+        ledger.nodes[&node].clone()
+    }
+
+    fn session(boot: u128, number: u64) -> Session {
+        Session { boot: BootId(boot), number: SessionNumber(number) }
+    }
+
+    /// Half of the voters goes on without `cyn`, by the word of a person or by proof.
+    fn force(who: Option<&str>) -> Change {
+        let without = vec![Without { node: NodeName::new("cyn").unwrap(), boot: BootId(1) }];
+        let who = who.map(str::to_owned);
+        Change::Force(Forced { era: 2, parent: 1, without, who, by_tie_break: false, configuration: 7 })
+    }
+
+    #[test]
+    fn who_was_called_off_is_taken_in_again_once_it_has_let_go() {
+        let known = after([force(Some("eve"))]);
+        assert!(known.is_off() && !known.lets_in(session(1, 1)) && known.lets_in(session(1, 2)), "{known:?}");
+        let known = after([force(None)]);
+        assert!(known.is_off() && !known.lets_in(session(1, 2)) && known.lets_in(session(2, 1)), "{known:?}");
+    }
+
+    #[test]
+    fn of_who_left_in_order_nothing_is_said_by_going_on_without_it() {
+        let leave = Change::Leave { node: NodeName::new("cyn").unwrap(), session: session(1, 1) };
+        for who in [None, Some("eve")] {
+            let known = after([leave.clone(), force(who)]);
+            assert!(
+                known.is_gone() && known.fence.off.is_none() && known.lets_in(session(1, 2)),
+                "{known:?}"
+            );
+        }
+    }
+
     #[test]
     fn a_life_that_is_over_is_not_taken_in_again_however_late_it_is_heard() {
-        let session = |boot, number| Session { boot: BootId(boot), number: SessionNumber(number) };
         let mut node = NodeLedger::default();
         for boot in 1..=3 {
             assert!(node.lets_in(session(boot, 1)), "{boot}");

@@ -62,6 +62,9 @@ pub struct FenceLedger {
     /// for long enough.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub is_silent: bool,
+    /// Of that life a person said so: if it is heard with a later session, it has let go of everything.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub by_word: bool,
     /// Of that life it is known that it cannot use the storage that all share; it may have power.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub is_shut_out: bool,
@@ -98,11 +101,12 @@ impl FenceLedger {
     }
 
     /// Whether a boot may be taken in: nobody may or shall switch the node off, and it was not proven off. A boot that speaks
-    /// after it was proven off shows that the proof was none. One that was only silent may have let go in time.
+    /// after it was proven off shows that the proof was none. One that was only silent may have let go in time, and of one
+    /// whom a person called off nothing was proven.
     #[must_use]
     pub fn lets_in(&self, boot: BootId) -> bool {
         (self.fencing.is_none() || is_planted(Bug::TakenInUnderFire))
-            && (self.off != Some(boot) || self.is_silent)
+            && (self.off != Some(boot) || self.is_silent || self.by_word)
             && !self.is_ordered_off(boot)
     }
 }
@@ -187,7 +191,7 @@ impl Ledger {
         if !self.nodes.get(node).is_some_and(|node| is_over(node) && node.fence.off != Some(boot)) {
             return false;
         }
-        self.is_off(node, boot);
+        self.is_off_by_word(node, boot);
         true
     }
 
@@ -233,6 +237,16 @@ impl Ledger {
         is_meant
     }
 
+    /// The configuration has changed: what no device is left for cannot be carried out, and keeps nobody out.
+    pub(super) fn withdraw_orders(&mut self) {
+        let Some(spec) = &self.spec else { return };
+        for (node, ledger) in &mut self.nodes {
+            if devices(spec, node).is_empty() && ledger.fence.fencing.is_none() {
+                ledger.fence.ordered = None;
+            }
+        }
+    }
+
     pub(super) fn order_on(&mut self, node: &NodeName) -> bool {
         let Some(ledger) = self.nodes.get_mut(node) else { return false };
         let is_new = ledger.fence.power_on.is_none() && ledger.fence.fencing.is_none();
@@ -264,6 +278,12 @@ impl Ledger {
         self.is_over(node, boot, |_| true);
     }
 
+    /// The same, because a person says that it is off.
+    pub(super) fn is_off_by_word(&mut self, node: &NodeName, boot: BootId) {
+        self.is_off(node, boot);
+        self.nodes.get_mut(node).into_iter().for_each(|ledger| ledger.fence.by_word = true);
+    }
+
     /// What this life of the node held is free, but for what a lease guards: it has its power, and its lease may run.
     fn is_shut_out(&mut self, node: &NodeName, boot: BootId) {
         self.is_over(node, boot, |guard| guard != Guard::Lease || is_planted(Bug::ShutOutEndsLeases));
@@ -275,7 +295,7 @@ impl Ledger {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
-            (fence.is_silent, fence.is_shut_out) = (false, false);
+            (fence.is_silent, fence.is_shut_out, fence.by_word) = (false, false, false);
             fence.ordered.take_if(|order| order.boot == boot);
         }
         let spec = self.spec.as_ref();

@@ -3,7 +3,7 @@
 //! `ada` runs `disk`, which nobody takes from a node that may not be off. Each node has a device that switches it
 //! off within a quarter of a second.
 
-use heart_model::{Guard, Other, ResourceSpec};
+use heart_model::{Ailment, Guard, Other, ResourceSpec};
 use heart_node::core::{DeviceView, Request, Response, StatusView};
 use heart_sim::{Device, Fault, WorldSettings, ms, with_devices};
 
@@ -60,6 +60,19 @@ fn a_session_has_not_ended_while_anything_of_it_is_left() {
     story.cut_power("ada").run_for(2000);
     story.switch_on("ada").run_for(6000);
     assert!(story.takes_part("ada") && story.owner("disk").is_some(), "{}", story.told());
+}
+
+/// It has the right and never hears of it, as its disk takes nothing: another one gets it.
+#[test]
+fn whoever_has_the_right_and_does_not_use_it_loses_it() {
+    let mut story = with_disk(with_devices(spec(&["ada", "bob", "cyn", "dan", "eve"], "ada", "cyn")));
+    let leader = story.leader().expect("somebody leads").to_owned();
+    let next = ["bob", "cyn", "dan", "eve"].into_iter().find(|name| *name != leader).expect("there are four");
+    let stalls = story.place(next);
+    story.happens(Fault::StallDisk(stalls)).device("ada", Device::Refuses).cut_power("ada").run_for(4000);
+    story.device("ada", Device::Works).happens(Fault::Sicken { node: stalls, with: Ailment::DiskStalled });
+    story.run_for(30_000);
+    assert!(story.owner("disk").is_some_and(|owner| owner != "ada"), "{}", story.told());
 }
 
 #[test]

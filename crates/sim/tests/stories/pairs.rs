@@ -40,6 +40,18 @@ fn who_comes_back_is_taken_in_and_nothing_moves() {
     }
 }
 
+/// Half of the voters counts its attempts by itself: what it did says nothing of the age of what the log says next.
+#[test]
+fn of_two_nodes_the_one_that_was_switched_off_gets_power_again_if_the_file_says_so() {
+    let mut spec = with_devices(spec(&["ada", "bob"], "ada", "ada"));
+    spec.cluster.after_fence = heart_model::AfterFence::Boot;
+    let mut story = with_disk(spec);
+    story.cut_power("ada").run_for(15_000);
+    let told = story.told();
+    assert!(told.find("ada is switched off") < told.find("ada is switched on"), "{told}");
+    assert!(story.takes_part("ada") && story.owner("disk") == Some("bob"), "{told}");
+}
+
 /// Rule 9: what a dying standby must not do is stop the healthy node.
 #[test]
 fn the_owner_runs_on_while_its_standby_is_switched_off() {
