@@ -33,25 +33,9 @@ impl Wanted {
     }
 
     fn wants(&self, what: &What, holders: &Holders) -> bool {
-        let Some(names) = &self.of else { return !self.fencing || is_fencing(what) };
-        (!self.fencing || is_fencing(what)) && About { names, holders }.entry(what)
+        let Some(names) = &self.of else { return !self.fencing || what.is_fencing() };
+        (!self.fencing || what.is_fencing()) && About { names, holders }.entry(what)
     }
-}
-
-fn is_fencing(what: &What) -> bool {
-    let What::Changed(change) = what else { return false };
-    matches!(
-        change,
-        Change::Force(_)
-            | Change::Fence { .. }
-            | Change::Fenced { .. }
-            | Change::ConfirmOff { .. }
-            | Change::FenceAgain { .. }
-            | Change::OrderOff { .. }
-            | Change::WithdrawOff { .. }
-            | Change::OrderOn { .. }
-            | Change::TurnedOn { .. }
-    )
 }
 
 /// Whether something is about one of these names.
