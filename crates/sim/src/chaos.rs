@@ -51,7 +51,7 @@ pub struct Outcome {
 
 impl World {
     /// How much longer it may take where a node has to be off first.
-    fn fencing_takes(&self) -> Nanos {
+    pub(crate) fn fencing_takes(&self) -> Nanos {
         let self_fence = self.timing().self_fence().as_nanos() as Nanos;
         if self.has_fences_on_disk() {
             return self.timing().disk_fence().as_nanos() as Nanos * 3;

@@ -73,7 +73,7 @@ fn come_back(
     dark.iter().for_each(|place| world.schedule(0, Fault::PowerCut(*place)));
     world.run(lost_after * 2)?;
     calm(world, &[], lost_after);
-    world.run(lost_after * CALM)?;
+    world.run(lost_after * CALM + world.fencing_takes())?;
     settled(world, &[], "after the sick got well")?;
     match dark.len() == world.size() {
         true => Ok(()),
