@@ -154,6 +154,8 @@ pub enum Fault {
         /// Whether it reaches what decides between two halves.
         reached: bool,
     },
+    /// What decides between two halves forgets its value.
+    ForgetTieBreak,
     /// A ping target answers nobody, or answers again.
     Target {
         /// Which.
@@ -274,6 +276,10 @@ impl World {
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
+            Fault::ForgetTieBreak => {
+                self.tell("the tie-break forgets its value");
+                self.tie_break.forget();
+            }
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
             Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
             Fault::Device { node, device } => self.set_device(node, None, device),

@@ -184,6 +184,9 @@ impl<'a> Rough<'a> {
         }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
         if world.spec().tie_break.is_some() && self.chance.happens(200) {
+            if self.chance.happens(100) {
+                world.schedule(at, Fault::ForgetTieBreak);
+            }
             world.schedule(at, Fault::TieBreak { node, reached: false });
             return world.schedule(at + lasts, Fault::TieBreak { node, reached: true });
         }

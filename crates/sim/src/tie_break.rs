@@ -21,6 +21,13 @@ pub(crate) struct TieBreak {
     pub(crate) cut: BTreeSet<usize>,
 }
 
+impl TieBreak {
+    /// Nothing stands there any more.
+    pub(crate) fn forget(&mut self) {
+        self.stands.clear();
+    }
+}
+
 /// The same cluster with something that decides between two halves.
 #[must_use]
 pub fn with_tie_break(mut spec: Spec) -> Spec {

@@ -210,6 +210,34 @@ fn with_a_tie_break_the_other_goes_on_after_one_lost_after() {
     assert_eq!(story.owner("site"), Some("ada"));
 }
 
+/// The other one may have gone on by it before: what a device proves is no help while it is not reached.
+#[test]
+fn with_devices_and_a_tie_break_that_is_not_reached_nobody_goes_on() {
+    let mut story = with_disk(with_tie_break(with_devices(spec(&["ada", "bob"], "ada", "ada"))));
+    story.run_for(10_000);
+    reaches(&mut story, "bob", false);
+    story.cut_power("ada").run_for(20_000);
+    assert_eq!((story.owner("site"), story.owner("disk")), (None, None));
+    reaches(&mut story, "bob", true);
+    story.run_for(15_000);
+    assert_eq!((story.owner("site"), story.owner("disk")), (Some("bob"), Some("bob")));
+    assert!(story.told().contains("ada is switched off"));
+}
+
+/// It counts as one that was never set, and the leader sets it at its next look.
+#[test]
+fn a_tie_break_that_forgets_its_value_decides_nothing_until_a_leader_has_set_it_again() {
+    let mut story = tied();
+    story.happens(Fault::ForgetTieBreak).cut_power("ada").run_for(20_000);
+    assert_eq!(story.owner("site"), None);
+    story.switch_on("ada").run_for(20_000);
+    assert!(story.owner("site").is_some() && story.takes_part("ada"), "{}", story.told());
+    story.happens(Fault::ForgetTieBreak).run_for(11_000);
+    let owner = story.owner("site").expect("it runs").to_owned();
+    story.cut_power(&owner).run_for(700);
+    assert!(story.owner("site").is_some_and(|now| now != owner), "{}", story.told());
+}
+
 /// `bob` asked it to side with him, and lost power before he went on. It names nobody who is left; after a person has said
 /// that he is off, it is of use again, and names both.
 #[test]
