@@ -276,10 +276,7 @@ impl World {
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
-            Fault::ForgetTieBreak => {
-                self.tell("the tie-break forgets its value");
-                self.tie_break.forget();
-            }
+            Fault::ForgetTieBreak => self.forget_tie_break(),
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
             Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
             Fault::Device { node, device } => self.set_device(node, None, device),

@@ -21,13 +21,6 @@ pub(crate) struct TieBreak {
     pub(crate) cut: BTreeSet<usize>,
 }
 
-impl TieBreak {
-    /// Nothing stands there any more.
-    pub(crate) fn forget(&mut self) {
-        self.stands.clear();
-    }
-}
-
 /// The same cluster with something that decides between two halves.
 #[must_use]
 pub fn with_tie_break(mut spec: Spec) -> Spec {
@@ -46,6 +39,12 @@ pub(crate) struct Asked {
 }
 
 impl World {
+    /// Nothing stands there any more.
+    pub(crate) fn forget_tie_break(&mut self) {
+        self.tell("the tie-break forgets its value");
+        self.tie_break.stands.clear();
+    }
+
     /// An executor asks the tie-break.
     pub(crate) fn ask_tie_break(&mut self, by: usize, order: TieBreakOrder) {
         let boots = self.machines[by].boots;
