@@ -275,9 +275,9 @@ impl World {
             Fault::SetClock { node, by } => self.set_clock(node, by),
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
-            Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
-            Fault::ForgetTieBreak => self.forget_tie_break(),
-            Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
+            Fault::TieBreak { .. } | Fault::ForgetTieBreak | Fault::SharedDisk { .. } => {
+                self.on_place(&fault)
+            }
             Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
             Fault::Device { node, device } => self.set_device(node, None, device),
             Fault::OneDevice { node, which, device } => self.set_device(node, Some(which), device),
@@ -307,6 +307,16 @@ impl World {
         let said = self.machines[node].kill_service(resource);
         said.into_iter().for_each(|said: FromExecutor| self.tell_core(node, CoreEvent::Executor(said)));
         self.look(Some(resource))
+    }
+
+    /// What decides between two halves, or tells nodes to reset themselves, is not what it was.
+    fn on_place(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
+            Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
+            Fault::ForgetTieBreak => self.forget_tie_break(),
+            _ => {}
+        }
     }
 
     fn reach_tie_break(&mut self, node: usize, reached: bool) {
