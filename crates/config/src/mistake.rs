@@ -117,6 +117,10 @@ codes! {
     UnknownAgent "unknown-agent" Error;
     /// A parameter that the agent does not have.
     UnknownParameter "unknown-parameter" Error;
+    /// A parameter that a plug-in does not say that it takes.
+    UnlistedParameter "unlisted-parameter" Warning;
+    /// An agent that does not say what it can be told.
+    SilentAgent "silent-agent" Warning;
     /// A parameter that the agent needs is not there.
     MissingParameter "missing-parameter" Error;
     /// Parameters at a place where those of this agent do not belong.

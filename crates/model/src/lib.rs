@@ -35,8 +35,8 @@ pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use disk::DISK_USE_MAX;
 pub use fence::{
     AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent,
-    FenceDevice, FenceOrder, FenceOutcome, FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent,
-    OffOrder, Power, WhyOff, longest_fence, voters_left,
+    FenceDevice, FenceOrder, FenceOutcome, FenceParameter, FenceProof, FenceReport, FenceRight, Finding,
+    NoFenceAgent, OffOrder, Power, WhyOff, longest_fence, voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;
