@@ -225,6 +225,8 @@ codes! {
     NoFencing "no-fencing" Warning;
     /// A device of which nothing follows when it says that a node is off.
     ProvesNothing "proves-nothing" Error;
+    /// A device that cannot say whether a node is off is believed when it says that it switched it off.
+    NoReadBack "no-read-back" Warning;
     /// A program for tests, which switches nothing off.
     OnlyForTests "only-for-tests" Warning;
     /// A node counts on its watchdog, and has none.

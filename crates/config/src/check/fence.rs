@@ -196,6 +196,16 @@ fn proof(device: &FenceDevice, table: &Table, mistakes: &mut Vec<Mistake>) {
             .hint(no_proof.instead),
         );
     }
+    if matches!(device.agent, FenceAgent::External(_)) && device.no_proof().is_none() {
+        mistakes.push(
+            Mistake::at(Code::NoReadBack, written.value.span, format!("`{name}` cannot say whether a node is off"))
+                .label("is believed when it says that it has switched it off, and that its device is well")
+                .hint(
+                    "if it is wrong, what the node runs is started a second time elsewhere: use the `fence_…` program \
+                     for this device, if there is one; else try once what it does, with `heart fence NODE --anyway`",
+                ),
+        );
+    }
     if name == FOR_TESTS {
         mistakes.push(
             Mistake::at(Code::OnlyForTests, written.value.span, format!("`{name}` switches nothing off"))
