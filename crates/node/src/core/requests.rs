@@ -279,7 +279,7 @@ impl Core {
         let reasons = conductor.reasons(now, resource);
         let mut next = next_steps(conductor.plan(), Some(resource));
         next.extend(reasons.iter().filter_map(|reason| match reason {
-            Reason::WaitsForGuard { node, .. } => self.attempts_against(node),
+            Reason::WaitsForGuard { node, .. } => self.attempts_against(now, node),
             _ => None,
         }));
         let runs = |name: &ResourceName| {
@@ -439,7 +439,7 @@ impl Core {
             view.next.push(next);
         }
         view.problems.extend(self.view_of_tie());
-        view.problems.extend(self.view_of_fencing());
+        view.problems.extend(self.view_of_fencing(now));
         view.problems.extend(self.view_of_shut_out());
         view.problems.extend(self.view_of_holds());
         view.problems.extend(self.view_of_watchdog(board));
