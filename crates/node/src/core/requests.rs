@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Guarded, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView,
-    Response, StatusView, proofs::not_here, switching::WantedOff,
+    Response, StatusView, switching::WantedOff,
 };
 use crate::{
     agreement::Agreement,
@@ -484,6 +484,14 @@ pub(super) fn begun() -> Response {
 
 pub(super) fn refused(error: String, hint: String) -> Response {
     Response::Refused { error, hint }
+}
+
+/// What is answered to another core that asks for devices to be tried: nothing of this is agreed on.
+fn not_here() -> Response {
+    refused(
+        "devices are tried from the node on which somebody asks".into(),
+        "update all nodes to the same version".into(),
+    )
 }
 
 /// The reason that says most in one line: what it waits for, or else the last one.
