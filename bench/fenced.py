@@ -7,14 +7,17 @@
 Starts two nodes in a lab on this machine, at default timing, without a tie-break. Each can switch the other one off by
 a fence agent that takes as long as it is told to (`--fence-ms`, one row for each) and writes down when it begins and
 ends. The owner of the address loses its power, over and over, and comes back. What is said of it: how long nobody
-answered for the address (a watch asks every 2 ms), and what of that is left without the time until the other node
-said that the owner is lost, and without the time that the agent was at work, from the begin of the first question to
-the end of the last.
+answered for the address (a watch asks every 2 ms), and of what that consists: the time until the other node said that
+the owner is lost, the time for which Heart hesitated, the time that the agent was at work (from the begin of the first
+question to the end of the last, without the hesitation), and what is left.
 
-The outlet of a machine that lost power says `off`. With `--outlet on` it says that there is power, as if the machine's
-own supply had failed or it hung: then the half that runs less lets the other one go first (docs/decisions/0012).
+The outlet of a machine that lost power says `off`, and nobody hesitates. With `--outlet on` it says that there is
+power, as if the machine's own supply had failed or it hung: then the half that runs less lets the other one go first
+(docs/decisions/0012), from the answer *on* to the moment when the agent is told `off`. That wait is Heart's own, not the
+agent's.
 
-Ends with code 1 if more is left than the bar. Needs root. HEART_BIN names the program; target/release/heart if not set.
+Ends with code 1 if what is left, together with the hesitation, is more than the bar: with `--outlet on` it always is.
+Needs root. HEART_BIN names the program; target/release/heart if not set.
 """
 import argparse
 import calendar
@@ -95,16 +98,27 @@ def lost_at(node, owner):
     return calendar.timegm(whole) + float(stamp[2])
 
 
-def fence_took(node):
-    """How long the agent was at work since it was prepared: all that it did, and what was between."""
+def fence_took(node, outlet):
+    """How long Heart hesitated since the agent was prepared, and how long the agent was at work: all that it did, and
+    what else was between."""
     lines = [line.split() for line in LAB.shell(node, "cat /var/log/outlet").splitlines()]
-    if not any(line[1:] == ["ends", "off"] for line in lines):
+    told = next((place for place, line in enumerate(lines) if line[1:] == ["ends", "off"]), None)
+    if told is None:
         sys.exit(f"{node} told no device: {lines}")
-    return (int(lines[-1][0]) - int(lines[0][0])) / 1e9
+    def at(place):
+        return int(lines[place][0]) / 1e9
+    hesitation = 0.0
+    if outlet == "on":
+        # The last answer before `off` was told, and the begin of that: one runs after the other.
+        if told < 2 or lines[told - 2][1:] != ["ends", "status"] or lines[told - 1][1:] != ["begins"]:
+            sys.exit(f"{node} did not ask how the outlet is before it told it: {lines}")
+        hesitation = at(told - 1) - at(told - 2)
+    return hesitation, at(-1) - at(0) - hesitation
 
 
 def cut(watch, takes, outlet):
-    """Takes the owner's power; how long the address was missing, and what of that is left for Heart."""
+    """Takes the owner's power; how long the address was missing, and of what that consists: until it was lost, the
+    hesitation, the agent, and what is left."""
     owner = settled()
     other = next(node for node in NODES if node != owner)
     prepare(other, takes)
@@ -119,12 +133,12 @@ def cut(watch, takes, outlet):
     if not gaps:
         sys.exit(f"{owner} lost its power and nobody has the address; the log ends with:\n" + LAB.logs([other], 8))
     at, length = gaps[0][:2]
-    detection, fence = lost_at(other, owner) - (wall + at - began), fence_took(other)
+    detection, (hesitation, agent) = lost_at(other, owner) - (wall + at - began), fence_took(other, outlet)
     LAB.heart("fault", "boot", owner)
     for node in NODES:
         prepare(node, takes)
     LAB.begin_daemon(owner)
-    return length, detection, fence, length - detection - fence
+    return length, detection, hesitation, agent, length - detection - hesitation - agent
 
 
 def run(options):
@@ -137,10 +151,11 @@ def run(options):
     watch, worst = Watch(LAB, ADDRESS, NODES), 0.0
     for takes in options.fence_ms.split(","):
         rounds = [cut(watch, int(takes), options.outlet) for _ in range(options.times)]
-        missing, detection, fence, left = map(list, zip(*rounds))
-        print(f"outlet {options.outlet}, off takes {takes} ms: the address was missing for {spread(missing)}; lost after {spread(detection)}, "
-              f"proven in {spread(fence)}; what is left {spread(left)}", flush=True)
-        worst = max(worst, *left)
+        missing, detection, hesitation, agent, left = map(list, zip(*rounds))
+        print(f"outlet {options.outlet}, off takes {takes} ms: the address was missing for {spread(missing)}; "
+              f"lost after {spread(detection)}, hesitated for {spread(hesitation)}, agent at work for {spread(agent)}; "
+              f"what is left {spread(left)}", flush=True)
+        worst = max(worst, *(sum(both) for both in zip(hesitation, left)))
     overlaps = watch.overlaps()
     print(f"two owners at an instant: {overlaps if overlaps else 'never'}")
     watch.stop()

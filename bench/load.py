@@ -15,7 +15,10 @@ the address is answered for without a gap, which a watch asks every 2 ms (by ARP
 so a busy service is no gap). At the end, still loaded, the service is killed and owners lose their power,
 one after the other, and it is measured how long that takes.
 
-Ends with code 1 if anything changed, or took longer than on an idle machine by more than a half.
+Ends with code 1 if anything changed, if two nodes had the address at an instant, or if it was missing after a power cut
+for longer by more than a half than it ever was before the load, or is on an idle machine (602 ms). How long it takes
+until a killed service is noticed and runs again is reported only: what is started waits for its turn among the load, as
+every program does.
 Needs root, and loop devices. HEART_BIN names the program; target/release/heart if not set.
 """
 import argparse
@@ -45,6 +48,8 @@ DISK_MB = 256
 REAL_TIME = 900_000
 # Longest time without the address after a power cut that an idle machine has (docs/benchmarks.md).
 IDLE_CUT = 0.602
+# So many times as long it may be missing under load.
+LONGER_MAX = 1.5
 # How often the cluster is asked how it is.
 LOOK_EVERY = 5.0
 
@@ -271,7 +276,7 @@ def cycle(watch, disks, kills, again):
 
 
 def kills(count, when):
-    """Kills the service over and over, and says how long things took."""
+    """Kills the service over and over, and says how long things took; nothing is concluded from it."""
     noticed, back = zip(*[settled() and kill_service() for _ in range(count)])
     print(f"{when}, service killed: noticed after {spread(noticed)}, running after {spread(back)}", flush=True)
 
@@ -332,7 +337,10 @@ def run(options, memory, disks):
         for node in NODES:
             with open(os.path.join(options.logs, f"{node}.log"), "w") as file:
                 file.write(shell(node, "cat /var/log/heart.log"))
-    return good and not overlaps and max(busy) <= 1.5 * max(*idle, IDLE_CUT)
+    most = LONGER_MAX * max(*idle, IDLE_CUT)
+    if max(busy) > most:
+        print(f"under load, power cut: {1000 * max(busy):.0f} ms without the address are more than {1000 * most:.0f} ms")
+    return good and not overlaps and max(busy) <= most
 
 
 def main():

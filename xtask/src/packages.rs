@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result};
 
 /// What the tests need of the system: how to see that it is there, and the package that has it.
-pub(crate) const NEEDS: [(&str, &str); 9] = [
+pub(crate) const NEEDS: [(&str, &str); 10] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("arping", "iputils-arping"),
@@ -13,6 +13,7 @@ pub(crate) const NEEDS: [(&str, &str); 9] = [
     ("zstd", "zstd"),
     ("python3", "python3"),
     ("/usr/sbin/fence_ipmilan", "fence-agents"),
+    ("/usr/lib/stonith/plugins/external/ipmi", "cluster-glue"),
     ("ipmitool", "ipmitool"),
     ("ipmi_sim", "openipmi"),
 ];

@@ -48,7 +48,16 @@ pub(crate) struct Ended {
 impl Ended {
     /// The last thing it said, errors first, with at most `most` characters.
     pub(crate) fn last_words(&self, most: usize) -> Option<String> {
-        let last = |text: &str| text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned);
+        self.last_words_but(&[], most)
+    }
+
+    /// The same without lines that end with one of these, which tell nobody anything.
+    pub(crate) fn last_words_but(&self, empty: &[&str], most: usize) -> Option<String> {
+        let says = |line: &&str| {
+            let line = line.trim();
+            !line.is_empty() && !empty.iter().any(|ending| line.ends_with(ending))
+        };
+        let last = |text: &str| text.lines().rfind(says).map(str::to_owned);
         let said = last(&self.errors).or_else(|| last(&self.output))?;
         Some(said.trim().chars().take(most).collect())
     }

@@ -2,7 +2,7 @@
 //! package `fence-agents` and `external/ipmi` of `cluster-glue`, both unmodified.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -351,6 +351,45 @@ fn a_device_can_be_tried_without_doing_anything() {
     assert!(rack.log().iter().all(|line| !line.starts_with("off") && !line.starts_with("on")));
 }
 
+/// What is wrong with it is found before anybody asks the device, and is said in the agent's words.
+#[test]
+fn an_agent_that_can_looks_at_what_it_is_told_before_the_device_is_asked() {
+    let rack = Rack::new();
+    let secret = rack.path("secret");
+    let careful = |mode: &str| {
+        let told = [("password_file", secret.to_str().unwrap()), ("mode", mode), ("plug", "3")];
+        rack.device("fence_careful", &told)
+    };
+    assert_eq!(rack.prove(&careful("fine")), Finding::Ready(Power::On));
+    assert_eq!(rack.log(), ["validate-all 3", "status 3"]);
+    fs::remove_file(rack.path("log")).unwrap();
+    let Finding::Unusable(why) = rack.prove(&careful("thoughtless")) else { panic!("it makes sense") };
+    for part in [
+        "fence_careful (outlet 3) was asked whether what it is told of ada makes sense (`validate-all`)",
+        "answered `ERROR: Failed: You have to set login name` (exit code 1)",
+        "correct `fence` in `[node.ada]`",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert_eq!(rack.log(), ["validate-all 3"]);
+    assert_eq!(rack.off(&[careful("fine")]), FenceOutcome::Off);
+    assert_eq!(rack.log()[1..], ["off 3", "status 3"], "there is no time for that when it is needed");
+}
+
+#[test]
+fn agents_say_what_they_can_be_told() {
+    let rack = Rack::new();
+    let of = |agent: &str| rack.fencing.parameters(&FenceAgent::parse(agent).unwrap(), &Bell::new().unwrap());
+    let names =
+        |agent: &str| -> Vec<String> { of(agent).unwrap().into_iter().map(|one| one.info.name).collect() };
+    assert_eq!(
+        names("fence_switch"),
+        ["plug", "port", "password", "power_timeout", "identity_file", "dir", "mode"]
+    );
+    assert_eq!(names("external/switch"), ["hostlist", "mode", "dir"], "each as often as it is there");
+    assert!(of("fence_nothing").unwrap_err().contains("package fence-agents"));
+}
+
 #[test]
 fn a_plug_in_is_believed_if_its_device_is_well_afterwards() {
     let rack = Rack::new();
@@ -358,6 +397,11 @@ fn a_plug_in_is_believed_if_its_device_is_well_afterwards() {
     assert_eq!(rack.off(&[plug_in(&[("hostlist", "bob Ada")])]), FenceOutcome::Off);
     assert_eq!(rack.log(), ["gethosts", "off ada", "status"]);
     assert_eq!(rack.outlet("ada"), "off");
+    assert_eq!(
+        fs::read_to_string(rack.path("whom")).unwrap(),
+        "ada\n",
+        "some take it from there who is meant"
+    );
     let message = rack.refuses(&[plug_in(&[("hostlist", "bob cyn")])]);
     assert!(message.contains("named bob, cyn") && message.contains("`hostlist = \"ada\"`"), "{message}");
     let message = rack.refuses(&[plug_in(&[("hostlist", "ada"), ("mode", "refuses")])]);
@@ -370,11 +414,72 @@ fn a_plug_in_is_believed_if_its_device_is_well_afterwards() {
     assert!(matches!(rack.prove(&plug_in(&[("mode", "sick")])), Finding::Unusable(_)));
 }
 
+/// Whether a test has to do without a package, which is said; with `HEART_LAB_REQUIRED=1` none may be missing.
+fn is_missing(program: &Path, package: &str) -> bool {
+    if program.exists() {
+        return false;
+    }
+    assert!(env::var_os("HEART_LAB_REQUIRED").is_none(), "the Debian package {package} is not installed");
+    eprintln!("skipped: the Debian package {package} is not installed");
+    true
+}
+
+/// Their words are those of the versions that Debian ships: what differs from them is what this looks for.
+#[test]
+fn agents_of_debian_look_at_what_they_are_told() {
+    if is_missing("/usr/sbin/fence_ipmilan".as_ref(), "fence-agents") {
+        return;
+    }
+    let fencing = Fencing::new(Places::default());
+    let never = Bell::new().unwrap();
+    for (agent, told, said) in [
+        ("fence_virsh", &[("ip", "127.0.0.1"), ("password", "x")][..], "You have to set login name"),
+        ("fence_ipmilan", &[("ip", "127.0.0.1"), ("power_timeout", "soon")], "not a valid time"),
+        ("fence_apc_snmp", &[("plug", "3")], "You have to enter fence address"),
+    ] {
+        let found = fencing.prove(&device(agent, told), &node("ada"), &never);
+        let Finding::Unusable(why) = &found else { panic!("{agent}: {found:?}") };
+        assert!(why.contains("(`validate-all`)") && why.contains(said), "{why}");
+    }
+    for (agent, today, former) in [
+        ("fence_ipmilan", "ip", "ipaddr"),
+        ("fence_virsh", "username", "login"),
+        ("fence_apc_snmp", "plug", "port"),
+    ] {
+        let known = fencing.parameters(&FenceAgent::parse(agent).unwrap(), &never).unwrap();
+        let of = |name: &str| known.iter().find(|one| one.info.name == name).unwrap();
+        assert_eq!(
+            (of(today).former.as_deref(), of(today).outdated, of(former).outdated),
+            (Some(former), false, true)
+        );
+    }
+}
+
+#[test]
+fn plug_ins_of_cluster_glue_say_what_they_can_be_told() {
+    let places = Places::default();
+    if is_missing(&places.external.join("ipmi"), "cluster-glue") {
+        return;
+    }
+    let fencing = Fencing::new(places);
+    for (name, required) in [
+        ("external/rackpdu", &["hostlist", "pduip", "community"][..]),
+        ("external/ibmrsa-telnet", &["nodename", "ip_address", "username", "password"]),
+        ("external/ipmi", &[]),
+    ] {
+        let agent = FenceAgent::parse(name).unwrap();
+        let known = fencing.parameters(&agent, &Bell::new().unwrap()).unwrap();
+        let needed: Vec<_> =
+            known.iter().filter(|one| one.info.required).map(|one| one.info.name.as_str()).collect();
+        assert_eq!(needed, required, "{name}");
+        assert!(known.len() > 3, "{name}: {known:?}");
+    }
+}
+
 #[test]
 fn ipmi_of_cluster_glue_switches_a_machine_off() {
     let places = Places::default();
-    if !places.external.join("ipmi").exists() {
-        eprintln!("skipped: the Debian package cluster-glue is not installed");
+    if is_missing(&places.external.join("ipmi"), "cluster-glue") {
         return;
     }
     let rack = Rack { fencing: Fencing::new(places), ..Rack::new() };
@@ -393,8 +498,7 @@ fn ipmi_of_cluster_glue_switches_a_machine_off() {
 
 #[test]
 fn fence_dummy_of_debian_switches_a_file_off() {
-    if !Path::new("/usr/sbin/fence_dummy").exists() {
-        eprintln!("skipped: the Debian package fence-agents is not installed");
+    if is_missing("/usr/sbin/fence_dummy".as_ref(), "fence-agents") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! What the text alone cannot tell: files and agents of the machine it is read on.
 
-use heart_model::{AgentInfo, AgentRef};
+use heart_model::{AgentInfo, AgentRef, FenceAgent, FenceParameter};
 
 /// What is known of a thing outside of the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,11 @@ pub trait Environment {
 
     /// What is known of an agent that is not built in.
     fn agent(&self, agent: &AgentRef) -> Found<AgentInfo>;
+
+    /// What the agent of a device says that it can be told; if it does not, why, as the end of a sentence about it.
+    fn fence_agent(&self, _agent: &FenceAgent) -> Found<Result<Vec<FenceParameter>, String>> {
+        Found::Unknown
+    }
 
     /// The name of this machine, if it is a guest of a hypervisor, which may pause it.
     fn guest(&self) -> Option<String> {

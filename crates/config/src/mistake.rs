@@ -117,6 +117,10 @@ codes! {
     UnknownAgent "unknown-agent" Error;
     /// A parameter that the agent does not have.
     UnknownParameter "unknown-parameter" Error;
+    /// A parameter that a plug-in does not say that it takes.
+    UnlistedParameter "unlisted-parameter" Warning;
+    /// An agent that does not say what it can be told.
+    SilentAgent "silent-agent" Warning;
     /// A parameter that the agent needs is not there.
     MissingParameter "missing-parameter" Error;
     /// Parameters at a place where those of this agent do not belong.
@@ -221,6 +225,8 @@ codes! {
     NoFencing "no-fencing" Warning;
     /// A device of which nothing follows when it says that a node is off.
     ProvesNothing "proves-nothing" Error;
+    /// A device that cannot say whether a node is off is believed when it says that it switched it off.
+    NoReadBack "no-read-back" Warning;
     /// A program for tests, which switches nothing off.
     OnlyForTests "only-for-tests" Warning;
     /// A node counts on its watchdog, and has none.

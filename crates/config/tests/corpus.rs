@@ -6,7 +6,9 @@
 use std::{fs, path::PathBuf};
 
 use heart_config::{Code, Environment, FileFacts, Found, Report, print, read};
-use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind, builtin_agents};
+use heart_model::{
+    AgentInfo, AgentRef, FenceAgent, FenceParameter, Guard, ParameterInfo, ParameterKind, builtin_agents,
+};
 
 /// A machine on which two OCF agents are installed, and files are what their names say.
 struct Machine;
@@ -26,6 +28,17 @@ impl Environment for Machine {
             "ocf:heartbeat:Dummy" => Found::Present(dummy("Dummy", false)),
             "ocf:heartbeat:Stateful" => Found::Present(dummy("Stateful", true)),
             _ => Found::Missing,
+        }
+    }
+
+    fn fence_agent(&self, agent: &FenceAgent) -> Found<Result<Vec<FenceParameter>, String>> {
+        match agent.to_string().as_str() {
+            "fence_described" => Found::Present(Ok(described())),
+            "external/described" => {
+                Found::Present(Ok(vec![told("hostlist", true, None), told("community", true, None)]))
+            }
+            "fence_mute" => Found::Present(Err("gave no answer within 10s".into())),
+            _ => Found::Unknown,
         }
     }
 
@@ -55,6 +68,34 @@ fn dummy(kind: &str, promotes: bool) -> AgentInfo {
         guard: Guard::Fence,
         promotes,
     }
+}
+
+fn told(name: &str, required: bool, former: Option<&str>) -> FenceParameter {
+    let (name, kind) = (name.to_owned(), ParameterKind::Text);
+    let summary = if name == "ip" { "Address of the device".into() } else { String::new() };
+    let info = ParameterInfo { name, summary, kind, required, default: None };
+    FenceParameter { info, former: former.map(str::to_owned), outdated: false }
+}
+
+/// As programs of fence-agents say it: what has a new name stands there under both.
+fn described() -> Vec<FenceParameter> {
+    let outdated = |name| FenceParameter { outdated: true, ..told(name, true, None) };
+    let action = told("action", true, None);
+    let action =
+        FenceParameter { info: ParameterInfo { default: Some("reboot".into()), ..action.info }, ..action };
+    vec![
+        action,
+        told("ip", true, Some("ipaddr")),
+        outdated("ipaddr"),
+        told("username", true, Some("login")),
+        outdated("login"),
+        told("plug", true, Some("port")),
+        outdated("port"),
+        told("password", false, Some("passwd")),
+        outdated("passwd"),
+        told("ssl_insecure", false, None),
+        told("identity_file", false, None),
+    ]
 }
 
 fn files(kind: &str) -> Vec<PathBuf> {

@@ -53,6 +53,12 @@ impl Places {
         self.run.join("heart.sock")
     }
 
+    /// When devices were proven for the last time.
+    #[must_use]
+    pub fn proven(&self) -> PathBuf {
+        self.run.join("proven")
+    }
+
     /// The log.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

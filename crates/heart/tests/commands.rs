@@ -283,6 +283,31 @@ fn a_bad_configuration_is_reported_at_its_place() {
     assert_eq!((ended.code, &value["errors"], &value["mistakes"][0]["line"]), (1, &1.into(), &7.into()));
 }
 
+/// The agent on this machine is asked, by its own words of today and by former ones.
+#[test]
+fn what_a_device_is_told_is_compared_with_what_its_agent_takes() {
+    if !Path::new("/usr/sbin/fence_ipmilan").exists() {
+        assert!(std::env::var_os("HEART_LAB_REQUIRED").is_none(), "fence-agents is not installed");
+        eprintln!("skipped: the Debian package fence-agents is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let good = fs::read_to_string(good(&folder)).unwrap();
+    let with = |told: &str| {
+        let device = format!("[node.ada]\nfence = {{ agent = \"fence_ipmilan\", {told} }}\n");
+        heart(&["check", text(&file(&folder, "fence.toml", &good.replace("[node.ada]\n", &device)))])
+    };
+    for right in ["ip = \"10.2.0.1\", lanplus = 1", "ipaddr = \"10.2.0.1\", login = \"ha\", port = 3"] {
+        let ended = with(right);
+        assert_eq!(ended.code, 0, "{}", ended.out);
+    }
+    let ended = with("ip = \"10.2.0.1\", cypher = 3");
+    assert_eq!(ended.code, 1);
+    for part in ["`fence_ipmilan` has no parameter `cypher`", "fence.toml:5:53", "did you mean `cipher`?"] {
+        assert!(ended.out.contains(part), "{part}: {}", ended.out);
+    }
+}
+
 #[test]
 fn a_configuration_that_cannot_be_read_is_no_mistake_in_it() {
     let folder = tempfile::tempdir().unwrap();

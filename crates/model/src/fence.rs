@@ -8,7 +8,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Duration, Epoch, NodeName, ResourceName, Value};
+use crate::{BootId, Duration, Epoch, NodeName, ParameterInfo, ResourceName, Value};
 
 /// Where distributions put the programs of fence-agents: the first that has one is taken.
 pub const FENCE_PROGRAM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -105,6 +105,17 @@ pub enum FenceAgent {
     Disk,
     /// Nothing that can be told: the node resets itself when Heart does not get on there, or is cut off.
     Watchdog,
+}
+
+/// What a fence agent says that it can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FenceParameter {
+    /// In the words that all agents use.
+    pub info: ParameterInfo,
+    /// What it was called before: that is taken as well.
+    pub former: Option<String>,
+    /// It is such a former name, or something that is not to be written any more.
+    pub outdated: bool,
 }
 
 /// Why a text names no agent of a device.

@@ -35,9 +35,9 @@ pub use builtin::{READY, builtin_agent, builtin_agents};
 pub use disk::DISK_USE_MAX;
 pub use fence::{
     ATTEMPTS_OF_HALF, ATTEMPTS_TO_BE_LET_IN, AfterFence, FENCE_DEVICES_MAX, FENCE_PLUGIN_FOLDER,
-    FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceProof,
-    FenceReport, FenceRight, Finding, NoFenceAgent, OffOrder, Power, WhyOff, longest_fence, series,
-    voters_left,
+    FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent, FenceDevice, FenceOrder, FenceOutcome, FenceParameter,
+    FenceProof, FenceReport, FenceRight, Finding, NoFenceAgent, OffOrder, Power, WhyOff, longest_fence,
+    series, voters_left,
 };
 pub use health::{Ailment, HealthChange, HealthFact, WhenSick};
 pub use hours::Hours;

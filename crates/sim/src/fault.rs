@@ -265,20 +265,14 @@ impl World {
             }
             Fault::KillCore(_) => {}
             Fault::KillService(resource) => self.end_service(&resource)?,
-            Fault::BreakStarts { node, broken } => {
-                if broken {
-                    self.broken_starts.insert(node);
-                } else {
-                    self.broken_starts.remove(&node);
-                }
-            }
+            Fault::BreakStarts { node, broken } => self.break_starts(node, broken),
             Fault::SetClock { node, by } => self.set_clock(node, by),
             Fault::Stick(node) => self.machines[node].executor.sticks = true,
             Fault::LoseWatchdog(node) => self.machines[node].lose_watchdog(),
-            Fault::TieBreak { .. } | Fault::ForgetTieBreak | Fault::SharedDisk { .. } => {
-                self.on_place(&fault)
-            }
-            Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
+            Fault::TieBreak { .. }
+            | Fault::ForgetTieBreak
+            | Fault::SharedDisk { .. }
+            | Fault::SlowSharedDisk { .. } => self.on_place(&fault),
             Fault::Device { node, device } => self.set_device(node, None, device),
             Fault::OneDevice { node, which, device } => self.set_device(node, Some(which), device),
             Fault::Say { node, word } => self.say(node, word),
@@ -300,6 +294,14 @@ impl World {
         Ok(())
     }
 
+    fn break_starts(&mut self, node: usize, broken: bool) {
+        if broken {
+            self.broken_starts.insert(node);
+        } else {
+            self.broken_starts.remove(&node);
+        }
+    }
+
     /// A service dies, if it runs.
     fn end_service(&mut self, resource: &ResourceName) -> Result<(), Broken> {
         let Some(node) = self.owner(resource) else { return Ok(()) };
@@ -314,6 +316,7 @@ impl World {
         match *fault {
             Fault::TieBreak { node, reached } => self.reach_tie_break(node, reached),
             Fault::SharedDisk { node, reached } => self.reach_disk(node, reached),
+            Fault::SlowSharedDisk { node, takes } => self.slow_down_disk(node, takes),
             Fault::ForgetTieBreak => self.forget_tie_break(),
             _ => {}
         }

@@ -263,7 +263,9 @@ impl Built {
             bench.on("n3", ties::SERVE).context("n3 serves no folder")?;
             ties::PAIR.iter().try_for_each(|node| ties::mount(&bench, node, options))?;
         }
-        let start = |node: &&str| bench.on(node, "systemctl --no-block enable --now heart").map(drop);
+        // What was written a moment ago has to be there after a power cut.
+        let start = "systemctl --no-block enable --now heart; sync";
+        let start = |node: &&str| bench.on(node, start).map(drop);
         fence.nodes().iter().try_for_each(start)?;
         match bench.settled(fence.nodes()) {
             Ok(_) => Ok(bench),

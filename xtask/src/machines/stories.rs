@@ -18,7 +18,7 @@ pub(super) struct Story {
     pub(super) tell: fn(&Bench) -> Result<String>,
 }
 
-pub(super) const ALL: [Story; 11] = [
+pub(super) const ALL: [Story; 12] = [
     Story {
         name: "power-switch",
         about: "the owner loses power; its switch proves it, and another takes everything",
@@ -54,6 +54,12 @@ pub(super) const ALL: [Story; 11] = [
         about: "the owner is cut off and switched off",
         fence: Fence::Switch,
         tell: the_owner_is_cut_off,
+    },
+    Story {
+        name: "cut-off-bmc",
+        about: "the owner runs and is cut off from the others; its management controller ends that life",
+        fence: Fence::Bmc,
+        tell: a_controller_ends_who_is_cut_off,
     },
     Story {
         name: "scsi-cut-off",
@@ -153,6 +159,33 @@ fn the_owner_is_cut_off(bench: &Bench) -> Result<String> {
     let moved = has_moved(bench, &owner, since)?;
     one_after_the_other(&watch.answers()?)?;
     Ok(moved)
+}
+
+/// The owner is cut off and runs on, so that what proves it off has to switch it off; when all is mended it is given power
+/// and takes nothing back.
+fn a_controller_ends_who_is_cut_off(bench: &Bench) -> Result<String> {
+    let owner = bench.settled(&NODES)?;
+    let is_on = || bench.tell(&["power", &owner]).map(|said| said.trim() == "on");
+    let boot = bench.boot(&owner)?;
+    ensure!(is_on()?, "{owner} has no power before anything has happened");
+    let moved = the_owner_is_cut_off(bench)?;
+    ensure!(!is_on()?, "others have taken everything, and {owner} has power");
+    let next = bench.owner(&others(&owner))?;
+    let view = bench.view(&next)?;
+    ensure!(view.state(&owner) == "fenced", "{owner} is {}: {}", view.state(&owner), view.problems());
+    bench.tell(&["heal"])?;
+    bench.on(&next, &format!("heart unfence {owner}"))?;
+    Bench::until("it is back", || {
+        let view = bench.view(&next)?;
+        ensure!(view.state(&owner) == "online", "{owner} is {}: {}", view.state(&owner), view.problems());
+        Ok(())
+    })?;
+    ensure!(bench.boot(&owner)? != boot, "{owner} is back in the life that was proven off");
+    let stays = bench.settled(&NODES)?;
+    ensure!(stays == next, "the return of {owner} moved everything from {next} to {stays}");
+    Ok(format!(
+        "{moved}; {owner} has no power; `heart unfence` gave it some, and everything stays on {stays}"
+    ))
 }
 
 /// The owner is cut off, and what proves that others may go on is that it can write no more; it has power all the time.

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use heart_model::{Duration, FenceDevice, ParameterInfo};
+use heart_model::{Duration, FenceDevice, FenceParameter};
 
 use crate::ocf::metadata::{self, Other};
 
@@ -25,11 +25,13 @@ const SECONDS_MAX: u64 = 86_400;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Description {
     /// What it can be told.
-    pub(super) parameters: Arc<[ParameterInfo]>,
+    pub(super) parameters: Arc<[FenceParameter]>,
     /// How many seconds it says that switching off takes.
     off: Option<u64>,
     /// It says that it cuts nodes off from a fabric, and leaves them their power.
     pub(super) of_fabric: bool,
+    /// It can look whether what it is told makes sense, without talking to the device.
+    pub(super) validates: bool,
 }
 
 impl Description {
@@ -37,7 +39,7 @@ impl Description {
     pub(super) fn takes(&self, device: &FenceDevice) -> Duration {
         let of = |name: &str| {
             let told = device.parameters.get(name).map(ToString::to_string);
-            let known = self.parameters.iter().find(|one| one.name == name)?;
+            let known = &self.parameters.iter().find(|one| one.info.name == name)?.info;
             let seconds = metadata::seconds(told.as_ref().or(known.default.as_ref())?)?;
             Some(seconds.min(SECONDS_MAX))
         };
@@ -48,7 +50,8 @@ impl Description {
 
 impl From<Other> for Description {
     fn from(said: Other) -> Description {
-        Description { parameters: said.parameters.into(), off: said.takes, of_fabric: said.automatic }
+        let Other { parameters, takes, automatic, validates } = said;
+        Description { parameters: parameters.into(), off: takes, of_fabric: automatic, validates }
     }
 }
 

@@ -19,8 +19,8 @@ use std::{
 };
 
 use heart_model::{
-    AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceDevice, FenceOrder,
-    FenceOutcome, Finding, NodeName, Power,
+    AGENT_MESSAGE_MAX, FENCE_PLUGIN_FOLDER, FENCE_PROGRAM_FOLDERS, FenceAct, FenceAgent, FenceDevice,
+    FenceOrder, FenceOutcome, FenceParameter, Finding, NodeName, Power,
 };
 
 use crate::{wait, wait::Bell};
@@ -117,6 +117,21 @@ impl Fencing {
         }
     }
 
+    /// Whether the program of an agent is on this machine.
+    #[must_use]
+    pub fn has(&self, agent: &FenceAgent) -> bool {
+        switch::find(agent, &self.places).is_ok()
+    }
+
+    /// What an agent says that it can be told. Nothing is told to a device; blocks for ten seconds at most, and what
+    /// killing a program takes.
+    ///
+    /// # Errors
+    /// When it is not on this machine, or does not say it; as the end of a sentence about it, for people.
+    pub fn parameters(&self, agent: &FenceAgent, cancel: &Bell) -> Result<Vec<FenceParameter>, String> {
+        switch::parameters(agent, &self.places, cancel)
+    }
+
     fn find_out(&self, device: &FenceDevice, node: &NodeName, cancel: &Bell) -> Finding {
         if device.disk().is_some() {
             return match self.member() {
@@ -128,6 +143,9 @@ impl Fencing {
             Ok(switch) => switch,
             Err(why) => return Finding::Unusable(why),
         };
+        if let Err(why) = switch.validate() {
+            return Finding::Unusable(why);
+        }
         let refused = match switch.ask() {
             Answer::On => return Finding::Ready(Power::On),
             Answer::Off => return Finding::Ready(Power::Off),

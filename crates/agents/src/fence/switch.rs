@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heart_model::{AGENT_MESSAGE_MAX, FenceAgent, FenceDevice, NodeName, Value};
+use heart_model::{AGENT_MESSAGE_MAX, FenceAgent, FenceDevice, FenceParameter, NodeName, Value};
 
 use super::{
     Places,
@@ -22,6 +22,7 @@ use super::{
     pause,
 };
 use crate::{
+    ocf::metadata,
     run::{self, End, Ended, SEARCH_PATH},
     wait::Bell,
 };
@@ -37,6 +38,10 @@ const GLUE_SAYS: [(&str, &str); 3] =
     [("HA_LOGD", "no"), ("HA_LOGFACILITY", "none"), ("HA_LOGFILE", "/dev/stderr")];
 /// How long an agent may take to describe itself, if nothing of that is needed to use it.
 const DESCRIBE_MAX: Duration = Duration::from_secs(5);
+/// How long an agent may take to say what it can be told, if nothing else is asked of it.
+const ASK_MAX: Duration = Duration::from_secs(10);
+/// What programs of fence-agents say last, whatever is wrong: what is wrong stands before that.
+const SAYS_NOTHING: [&str; 2] = ["Please use '-h' for usage", "validate-all failed"];
 /// What only we say.
 const OURS: [&str; 3] = ["action", "option", "nodename"];
 
@@ -85,6 +90,8 @@ pub(super) struct Switch<'a> {
     told: Told,
     /// What must not be repeated, whatever a program says.
     secrets: Vec<String>,
+    /// The program can look whether what it is told makes sense.
+    validates: bool,
     /// All of the device's time.
     given: Duration,
     /// What is left of it.
@@ -106,13 +113,18 @@ impl<'a> Switch<'a> {
         }
         let program = find(&device.agent, places)?;
         let (told, secrets, left) = (Told::Lines(String::new()), Vec::new(), device.timeout);
-        let mut switch = Switch { device, node, cancel, program, told, secrets, given: left, left };
+        let (validates, given) = (false, left);
+        let mut switch = Switch { device, node, cancel, program, told, secrets, validates, given, left };
         for (name, value) in &device.parameters {
             can_be_told(&device.agent, name, value)?;
         }
         let parameters = device.parameters.iter().map(|(name, value)| (name.clone(), value.to_string()));
         switch.told = match device.agent {
-            FenceAgent::External(_) => Told::Variables(parameters.collect()),
+            FenceAgent::External(_) => {
+                // Some take it from there which node is meant, and the file does not say that (`OURS`).
+                let whom = ("nodename".to_owned(), node.to_string());
+                Told::Variables(parameters.chain([whom]).collect())
+            }
             FenceAgent::Program(_) | FenceAgent::Watchdog => Told::Lines(switch.lines(descriptions)?),
             FenceAgent::Disk => return Err(format!("{} is no program", device.name())),
         };
@@ -136,6 +148,25 @@ impl<'a> Switch<'a> {
         };
         let (name, node) = (self.name(), self.node);
         Err(format!("{name} was told to switch {node} {}, and {why}; {}", act.word(), self.way_out()))
+    }
+
+    /// Has the program look whether what it is told makes sense, if it can: the device is not asked. Why it does not, for
+    /// people.
+    pub(super) fn validate(&mut self) -> Result<(), String> {
+        if !self.validates {
+            return Ok(());
+        }
+        let why = match self.act(metadata::VALIDATE) {
+            Ok(ended) if ended.end == End::Exit(0) => return Ok(()),
+            Ok(ended) => self.ended(&ended),
+            Err(why) => why,
+        };
+        let (name, node, agent) = (self.name(), self.node, &self.device.agent);
+        Err(format!(
+            "{name} was asked whether what it is told of {node} makes sense (`{}`), and {why}; correct `fence` in \
+             `[node.{node}]`: `heart check` compares it with what {agent} says that it takes",
+            metadata::VALIDATE
+        ))
     }
 
     /// Asks it how the node is.
@@ -231,7 +262,7 @@ impl<'a> Switch<'a> {
 
     /// What became of a program, as the end of a sentence.
     fn ended(&self, ended: &Ended) -> String {
-        let said = match ended.last_words(LAST_WORDS_MAX) {
+        let said = match ended.last_words_but(&SAYS_NOTHING, LAST_WORDS_MAX) {
             Some(said) => format!("answered `{}`", self.without_secrets(said)),
             None => "did not say why".to_owned(),
         };
@@ -262,7 +293,7 @@ impl<'a> Switch<'a> {
             }
             Told::Variables(variables) => {
                 command.envs(variables.iter().map(|(name, value)| (name, value)));
-                command.envs(GLUE_SAYS).env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
+                of_plug_in(&mut command, action);
                 if [Act::Off, Act::On].iter().any(|act| act.word() == action) {
                     command.arg(self.node.as_str());
                 }
@@ -298,10 +329,11 @@ impl<'a> Switch<'a> {
             let more = description.takes(self.device).min(self.device.longest()).saturating_sub(self.given);
             (self.given, self.left) = (self.given + more, self.left + more);
         }
+        self.validates = description.validates;
         let known = description.parameters;
         let mut lines = String::new();
         for (name, value) in parameters {
-            let is_its_own = known.iter().any(|one| one.name == *name);
+            let is_its_own = known.iter().any(|one| one.info.name == *name);
             let (name, value) = match (name.strip_suffix("_file"), value) {
                 (Some(plain), Value::Text(path)) if !is_its_own => {
                     let secret = first_line(Path::new(path), plain)?;
@@ -314,7 +346,7 @@ impl<'a> Switch<'a> {
         }
         let wanted = FenceDevice::OUTLET
             .iter()
-            .find(|name| known.iter().any(|one| one.name == **name && one.required));
+            .find(|name| known.iter().any(|one| one.info.name == **name && one.info.required));
         if let Some(outlet) = wanted.filter(|_| !has_outlet) {
             lines += &format!("{outlet}={}\n", self.node);
         }
@@ -337,8 +369,58 @@ impl<'a> Switch<'a> {
     }
 }
 
+/// What every plug-in of cluster-glue finds around it.
+fn of_plug_in(command: &mut Command, action: &str) {
+    command.envs(GLUE_SAYS).env("PATH", format!("{SEARCH_PATH}:{GLUE_PATH}")).arg(action);
+}
+
+/// What an agent says that it can be told, whatever its device and its node; blocks for [`ASK_MAX`] at most.
+pub(super) fn parameters(
+    agent: &FenceAgent,
+    places: &Places,
+    cancel: &Bell,
+) -> Result<Vec<FenceParameter>, String> {
+    let program = find(agent, places)?;
+    let deadline = Instant::now() + ASK_MAX;
+    let ask = |word: &str| {
+        let mut command = Command::new(&program);
+        command.env_clear().current_dir("/").env("LC_ALL", "C");
+        let input = match agent {
+            FenceAgent::External(_) => {
+                of_plug_in(&mut command, word);
+                String::new()
+            }
+            _ => {
+                command.env("PATH", SEARCH_PATH);
+                format!("action={word}\n")
+            }
+        };
+        let ended = run::run_whole(command, &input, deadline, cancel);
+        let ended = ended.map_err(|error| format!("cannot be run: {error}"))?;
+        match (&ended.end, ended.last_words(LAST_WORDS_MAX)) {
+            (End::Exit(0), _) => Ok(ended.output),
+            (End::Cut, _) => Err(format!("gave no answer within {ASK_MAX:?}")),
+            (_, Some(said)) => Err(format!("answered `{said}`")),
+            (_, None) => Err("did not say why".into()),
+        }
+    };
+    if !matches!(agent, FenceAgent::External(_)) {
+        return Ok(metadata::read_other(&ask("metadata")?, "off")?.parameters);
+    }
+    // What it says in one way need not be all that it says in the other.
+    let parts = ask("getinfo-xml")?;
+    let parts = format!("<resource-agent>{parts}</resource-agent>");
+    let mut known = metadata::read_other(&parts, "off")?.parameters;
+    for name in ask("getconfignames")?.split_whitespace() {
+        if !known.iter().any(|one| one.info.name == name) {
+            known.push(metadata::named(name));
+        }
+    }
+    Ok(known)
+}
+
 /// Where the program of an agent is.
-fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
+pub(super) fn find(agent: &FenceAgent, places: &Places) -> Result<PathBuf, String> {
     let (folders, name, package) = match agent {
         FenceAgent::Program(name) => (places.programs.as_slice(), name, "fence-agents"),
         FenceAgent::External(name) => (std::slice::from_ref(&places.external), name, "cluster-glue"),

@@ -1,6 +1,6 @@
 //! How an OCF agent describes itself: XML, read with bounds.
 
-use heart_model::{AgentInfo, AgentRef, Guard, ParameterInfo, ParameterKind};
+use heart_model::{AgentInfo, AgentRef, FenceParameter, Guard, ParameterInfo, ParameterKind};
 use roxmltree::{Document, Node, ParsingOptions};
 
 /// Longest description that is read.
@@ -25,15 +25,20 @@ pub(super) fn read(agent: AgentRef, text: &str) -> Result<AgentInfo, String> {
     })
 }
 
+/// What agents call the action that only looks whether what they are told makes sense.
+pub(crate) const VALIDATE: &str = "validate-all";
+
 /// What somebody else's agent says of itself that describes itself in the same words, such as a fence agent.
 pub(crate) struct Other {
     /// What it can be told.
-    pub parameters: Vec<ParameterInfo>,
+    pub parameters: Vec<FenceParameter>,
     /// How many seconds it says that the action takes which was asked for.
     pub takes: Option<u64>,
     /// Nodes do an action of it by themselves when they start. Fence agents say so that cut a node off from a fabric,
     /// such as a network of disks, and leave it its power.
     pub automatic: bool,
+    /// It has an action that only looks whether what it is told makes sense.
+    pub validates: bool,
 }
 
 /// Reads what a fence agent says of itself, and of one action.
@@ -43,7 +48,22 @@ pub(crate) fn read_other(text: &str, action: &str) -> Result<Other, String> {
     let timeouts = actions(root).filter(|node| node.attribute("name") == Some(action));
     let takes = timeouts.filter_map(|node| seconds(node.attribute("timeout")?)).max();
     let automatic = actions(root).any(|node| node.attribute("automatic") == Some("1"));
-    Ok(Other { parameters: parameters(root), takes, automatic })
+    let validates = actions(root).any(|node| node.attribute("name") == Some(VALIDATE));
+    let parameters = written(root).filter_map(|node| {
+        Some(FenceParameter {
+            info: parameter(node)?,
+            former: node.attribute("obsoletes").map(str::to_owned),
+            outdated: node.attribute("deprecated").is_some(),
+        })
+    });
+    Ok(Other { parameters: parameters.collect(), takes, automatic, validates })
+}
+
+/// A parameter of which nothing is known but its name.
+pub(crate) fn named(name: &str) -> FenceParameter {
+    let (name, summary, kind) = (name.to_owned(), String::new(), ParameterKind::Text);
+    let info = ParameterInfo { name, summary, kind, required: false, default: None };
+    FenceParameter { info, former: None, outdated: false }
 }
 
 /// Reads a number of seconds, with or without its unit; nothing else is written in descriptions.
@@ -68,13 +88,15 @@ fn parse(text: &str) -> Result<Document<'_>, String> {
 }
 
 fn parameters(root: Node<'_, '_>) -> Vec<ParameterInfo> {
+    written(root).filter_map(parameter).collect()
+}
+
+fn written<'a, 'input>(root: Node<'a, 'input>) -> impl Iterator<Item = Node<'a, 'input>> {
     root.children()
         .filter(|node| node.has_tag_name("parameters"))
         .flat_map(|node| node.children())
         .filter(|node| node.has_tag_name("parameter"))
         .take(PARAMETERS_MAX)
-        .filter_map(parameter)
-        .collect()
 }
 
 /// Whether one of its actions is to promote.
@@ -178,6 +200,23 @@ mod tests {
             let text = format!("<resource-agent><actions>{actions}</actions></resource-agent>");
             assert_eq!(read_other(&text, "off").unwrap().automatic, automatic, "{actions}");
         }
+    }
+
+    #[test]
+    fn a_parameter_may_have_a_former_name_and_an_action_may_only_look() {
+        let text = r#"<resource-agent><parameters>
+            <parameter name="ip" required="1" obsoletes="ipaddr"/>
+            <parameter name="ipaddr" required="1" deprecated="1"/>
+            <parameter name="plug" required="1"/></parameters>
+            <actions><action name="off"/><action name="validate-all"/></actions></resource-agent>"#;
+        let said = read_other(text, "off").unwrap();
+        assert!(said.validates && !read_other("<resource-agent/>", "off").unwrap().validates);
+        let found: Vec<_> = said
+            .parameters
+            .iter()
+            .map(|one| (one.info.name.as_str(), one.former.as_deref(), one.outdated))
+            .collect();
+        assert_eq!(found, [("ip", Some("ipaddr"), false), ("ipaddr", None, true), ("plug", None, false)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What switches a node off: its devices, in levels that are tried one after another.
 //!
-//! Three keys of a device are ours; every other one is a word of its agent, which nobody here knows. So only what
-//! no agent could be told is refused: its answers are for the day on which it is tried out.
+//! Three keys of a device are ours; every other one is a word of its agent. So only what no agent could be told is
+//! refused, and what this one says that it does not take, where somebody asks it (`told`).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use heart_model::{
     Timing, Value as Model,
 };
 
-use super::{length, missing_key, watchdog};
+use super::{length, missing_key, told, watchdog};
 use crate::{
     Code, Environment, Found, Mistake, Span, Written,
     draft::{Draft, GroupDraft, NodeDraft, ResourceDraft, model_value},
@@ -26,7 +26,7 @@ const DELAY_BOUNDS: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(
 const TIMEOUT: Duration = Duration::from_secs(60);
 const TIMEOUT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 /// What an agent is told by us, whatever the file says.
-const OURS: &[(&str, &str)] = &[
+pub(super) const OURS: &[(&str, &str)] = &[
     ("action", "what is to be done is said when it is: remove it"),
     ("option", "what is to be done is said when it is: remove it"),
     ("nodename", "which node is meant is said when it is; which outlet it has is written `plug = \"3\"`"),
@@ -172,6 +172,9 @@ fn device(
     }
     let agent = written.and_then(|written| agent(&written, environment, mistakes));
     let parameters = parameters(&rest, agent.as_ref(), environment, mistakes);
+    if let (Some(agent), Some(named)) = (&agent, table.get("agent")) {
+        told::compare(agent, named.value.span, &rest, environment, mistakes);
+    }
     let device = FenceDevice { agent: agent?, parameters, delay, timeout, timeout_is_least };
     proof(&device, table, mistakes);
     Some(device)
@@ -191,6 +194,16 @@ fn proof(device: &FenceDevice, table: &Table, mistakes: &mut Vec<Mistake>) {
             )
             .label(format!("it {}", no_proof.does))
             .hint(no_proof.instead),
+        );
+    }
+    if matches!(device.agent, FenceAgent::External(_)) && device.no_proof().is_none() {
+        mistakes.push(
+            Mistake::at(Code::NoReadBack, written.value.span, format!("`{name}` cannot say whether a node is off"))
+                .label("is believed when it says that it has switched it off, and that its device is well")
+                .hint(
+                    "if it is wrong, what the node runs is started a second time elsewhere: use the `fence_…` program \
+                     for this device, if there is one; else try once what it does, with `heart fence NODE --anyway`",
+                ),
         );
     }
     if name == FOR_TESTS {
@@ -236,7 +249,8 @@ fn agent(
             Mistake::at(Code::MissingCommand, written.span, message)
                 .label(format!("not in {}", words::list(folders, "or")))
                 .hint(format!(
-                    "every node may have to switch off this one: install {package} on all of them"
+                    "every node may have to switch off this one: install {package} on all of them; what it is told \
+                     here was not looked at"
                 )),
         );
     }

@@ -24,6 +24,7 @@ mod resources;
 mod room;
 mod tie_break;
 mod times;
+mod told;
 mod watchdog;
 mod wishes;
 

@@ -8,6 +8,7 @@ mod health;
 pub(crate) mod links;
 mod patience;
 mod pings;
+mod proven;
 mod storage;
 
 use std::{
@@ -24,7 +25,7 @@ use heart_agents::{
     clock, memory,
     wait::{self, Bell, timespec},
 };
-use heart_model::{Duration, FromExecutor, HealthChange, Moment, NodeId, PingChange, ToExecutor};
+use heart_model::{BootId, Duration, FromExecutor, HealthChange, Moment, NodeId, PingChange, ToExecutor};
 use heart_node::{
     agreement::{Ticket, Write},
     board::Board,
@@ -108,6 +109,7 @@ struct Driver {
     disk_works: bool,
     health: health::Health,
     pings: pings::Pings,
+    proven: proven::Kept,
     told: Receiver<beats::Told>,
     bell: Arc<Bell>,
     poke: Arc<Bell>,
@@ -159,6 +161,16 @@ fn prepare() -> Sockets {
     sockets
 }
 
+fn settings(setup: &Setup, boot: BootId, handed_over: bool) -> Settings {
+    Settings {
+        me: setup.me.clone(),
+        spec: setup.spec.clone(),
+        digest: setup.digest,
+        seed: boot.0 as u64 ^ u64::from(setup.me.id().0),
+        handed_over,
+    }
+}
+
 fn open_log(setup: &Setup, bell: &Arc<Bell>) -> anyhow::Result<(Log, storage::Storage)> {
     let path = setup.places.journal();
     storage::start(&path, Arc::clone(bell)).with_context(|| format!("cannot use the log {}", path.display()))
@@ -169,6 +181,7 @@ impl Driver {
         let setup = &running.setup;
         let boot = setup.boot()?;
         let board = setup.board()?.board();
+        let proven = proven::Kept::open(&setup.places.proven());
         let sockets = prepare();
         let key = running.key();
         let now = clock::now();
@@ -185,15 +198,10 @@ impl Driver {
             board.begin(boot, &ids, promised_until);
         }
         board.seat(&ids, promised_until);
-        let settings = Settings {
-            me: setup.me.clone(),
-            spec: setup.spec.clone(),
-            digest: setup.digest,
-            seed: boot.0 as u64 ^ u64::from(setup.me.id().0),
-            handed_over,
-        };
+        let settings = settings(setup, boot, handed_over);
         let names = settings.names();
-        let core = Core::new(now, settings, log, board);
+        let mut core = Core::new(now, settings, log, board);
+        core.recall_proven(proven.known());
         let links = Links::take_up(handed.links, &setup.spec, &setup.me, &names);
         let (queue, told) = sync_channel(beats::QUEUE);
         let thread = beats::Thread {
@@ -226,6 +234,7 @@ impl Driver {
             disk_works: true,
             health,
             pings: pings::start(sockets, Arc::clone(&bell))?,
+            proven,
             told,
             bell,
             poke,
@@ -350,6 +359,8 @@ impl Driver {
     fn hear_executor(&mut self) -> anyhow::Result<bool> {
         let heard: Vec<Incoming<FromExecutor>> = self.executor.receive()?;
         let any = !heard.is_empty();
+        let proved = |one: &Incoming<_>| matches!(one, Incoming::Message(FromExecutor::Proved { .. }));
+        let proved = heard.iter().any(proved);
         for incoming in heard {
             self.step(match incoming {
                 Incoming::Hello => Event::ExecutorBegan,
@@ -359,6 +370,9 @@ impl Driver {
                 }
                 Incoming::Message(said) => Event::Executor(said),
             })?;
+        }
+        if proved {
+            self.proven.keep(self.core.proven());
         }
         Ok(any)
     }

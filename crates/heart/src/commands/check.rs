@@ -1,6 +1,8 @@
 //! `heart check`.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -8,8 +10,10 @@ use std::{
 };
 
 use clap::Args;
+use heart_agents::{fence::Fencing, wait::Bell};
+use heart_config::{Environment, FileFacts, Found};
 use heart_daemon::setup::ThisMachine;
-use heart_model::CONFIGURATION_BYTES_MAX;
+use heart_model::{AgentInfo, AgentRef, CONFIGURATION_BYTES_MAX, FenceAgent, FenceParameter};
 
 use crate::{
     failure::{Failure, Kind},
@@ -27,11 +31,51 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// This machine, with the programs that know how to talk to devices: they are asked what they can be told, each once.
+/// A daemon does not do that: it would wait for them when it starts.
+struct Asking {
+    fencing: Fencing,
+    never: Bell,
+    known: RefCell<BTreeMap<FenceAgent, Result<Vec<FenceParameter>, String>>>,
+}
+
+impl Environment for Asking {
+    fn file(&self, path: &str) -> Found<FileFacts> {
+        ThisMachine.file(path)
+    }
+
+    fn agent(&self, agent: &AgentRef) -> Found<AgentInfo> {
+        ThisMachine.agent(agent)
+    }
+
+    fn fence_agent(&self, agent: &FenceAgent) -> Found<Result<Vec<FenceParameter>, String>> {
+        if !self.fencing.has(agent) {
+            return Found::Missing;
+        }
+        let mut known = self.known.borrow_mut();
+        let ask = || self.fencing.parameters(agent, &self.never);
+        Found::Present(known.entry(agent.clone()).or_insert_with(ask).clone())
+    }
+
+    fn guest(&self) -> Option<String> {
+        ThisMachine.guest()
+    }
+
+    fn agents(&self) -> Vec<AgentRef> {
+        ThisMachine.agents()
+    }
+}
+
 /// Checks it. Warnings are shown, and do not fail.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let bytes = bytes_of(&options.file).map_err(|error| unreadable(&options.file, &error))?;
     let look = output::look();
-    let checked = heart_config::read(&options.file.to_string_lossy(), &bytes, &ThisMachine);
+    let never = Bell::new().map_err(|error| {
+        let what = format!("cannot ask the agents of devices what they can be told: {error}");
+        Failure::problem(what, "has this user too many files open?")
+    })?;
+    let machine = Asking { fencing: Fencing::default(), never, known: RefCell::default() };
+    let checked = heart_config::read(&options.file.to_string_lossy(), &bytes, &machine);
     let report = checked.as_ref().map_or_else(|report| report, |checked| &checked.warnings);
     if options.json {
         output::print(&format!("{}\n", report.to_json()))?;

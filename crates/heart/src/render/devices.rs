@@ -50,7 +50,7 @@ fn state(one: &DeviceView, look: &Look) -> (Tone, String) {
         "wrong" => (Tone::Bad, format!("says off{lasts}, and the node is heard")),
         state => (Tone::Good, format!("proven{}: {}", ago(one.tried), plain(state))),
     };
-    if tone == Tone::Bad {
+    if tone == Tone::Bad || one.state == "untried" {
         text +=
             &one.proven.map_or_else(String::new, |at| format!(", proven{} for the last time", ago(Some(at))));
     }
@@ -88,10 +88,10 @@ mod tests {
         };
         let wrong = DeviceView { level: 2, proven: None, asked: true, ..failing.clone() };
         let wrong = DeviceView { state: "wrong".into(), ..wrong };
-        let untried =
-            DeviceView { device: "fence_ipmilan".into(), state: "untried".into(), ..DeviceView::default() };
+        let untried = DeviceView { tried: None, level: 2, ..one("fence_ipmilan", "untried", 47) };
+        let never = DeviceView { proven: None, ..untried.clone() };
         let has = |devices| NodeView { devices, ..NodeView::default() };
-        let cyn = vec![failing, wrong, DeviceView { level: 2, ..untried }];
+        let cyn = vec![failing, wrong, untried, never];
         let nodes =
             [("bob".into(), has(vec![one("fence_ipmilan", "on", 12)])), ("cyn".into(), has(cyn))].into();
         let view = StatusView { nodes, ..StatusView::default() };
@@ -100,6 +100,7 @@ mod tests {
             "  bob  fence_ipmilan         level 1  proven 12 min ago: on
   cyn  fence_apc (outlet 3)  level 1  not usable for 3 min, proven 2 h ago for the last time
   cyn  fence_apc (outlet 3)  level 2  says off for 3 min, and the node is heard, is being tried
+  cyn  fence_ipmilan         level 2  not tried yet, proven 47 min ago for the last time
   cyn  fence_ipmilan         level 2  not tried yet
 ",
         );

@@ -244,6 +244,26 @@ fn a_wrong_outlet_is_found_before_it_is_needed() {
 }
 
 #[test]
+fn when_a_device_was_proven_is_known_over_a_restart_of_the_core() {
+    let Some(cluster) = start(3) else { return };
+    let me = "n1";
+    let device = |state: &str| {
+        Cluster::until(state, || {
+            let view = cluster.view_of(me)?;
+            let one = view.nodes["n2"].devices.first().filter(|one| one.state == state).cloned();
+            one.with_context(|| format!("{:?}", view.nodes["n2"]))
+        })
+    };
+    cluster.ask(me, &Request::Prove { node: None }).unwrap();
+    let proven = device("on").proven;
+    assert!(proven.is_some());
+    cluster.lab.node(me).shell("pkill -KILL '^heart-core$'").unwrap();
+    assert_eq!(device("untried").proven, proven, "the next core has not tried it yet");
+    assert_eq!(starts(&cluster), 1, "nothing came of all this");
+    cluster.no_overlap();
+}
+
+#[test]
 fn a_switch_that_proves_nothing_is_given_up_and_a_person_goes_on() {
     let Some(cluster) = start(3) else { return };
     let first = await_disk(&cluster, "");

@@ -346,6 +346,15 @@ impl Conductor {
         })
     }
 
+    /// When the next series of attempts against this life of a node begins, if the one that ended with this attempt proved
+    /// nothing and something waits for the next.
+    #[must_use]
+    pub(crate) fn next_series(&self, node: &NodeName, boot: BootId, last: u32) -> Option<Moment> {
+        let known = self.fences.series.get(node);
+        let known = known.filter(|series| (series.boot, series.last) == (boot, last))?;
+        Some(known.over_since.after(afresh_after(known.before)))
+    }
+
     /// Begins the next series of attempts once its time has come.
     fn begin_afresh(&mut self, now: Moment, node: &NodeName, boot: BootId, last: u32) -> Option<Change> {
         let known = self.fences.series.get(node).filter(|series| series.boot == boot);

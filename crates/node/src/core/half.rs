@@ -251,6 +251,11 @@ impl Half {
         true
     }
 
+    /// When a node is tried again that was given up for a while.
+    fn tried_again_at(&self, node: &NodeName) -> Option<Moment> {
+        self.attempts.get(node).filter(|attempt| attempt.is_given_up)?.not_before
+    }
+
     /// Something else may decide between two halves from now on.
     pub(super) fn on_configured(&mut self) {
         self.tie = self.tie.anew();

@@ -38,6 +38,7 @@ pub use message::{
 };
 use peers::Peers;
 pub use promised::promised_before;
+pub use proofs::Proven;
 pub use rejoin::Log;
 
 use crate::{

@@ -8,10 +8,13 @@
 //! is known without switching anything off, and is the worst that can be found: by such a proof what a node still runs
 //! would be started elsewhere.
 
+mod kept;
+
 use heart_model::{BootId, Duration, FenceDevice, FenceProof, Finding, Moment, NodeName, Power, ToExecutor};
 
 use super::{Action, Core, DeviceView, Out, Response, StatusView, requests::refused};
 use crate::ledger::devices;
+pub use kept::Proven;
 
 /// Before that nothing is tried: a core that has just begun has more important things to do.
 const FIRST_AFTER: Duration = Duration::from_secs(10);
@@ -33,6 +36,8 @@ pub(super) struct Proofs {
     under_way: Option<UnderWay>,
     /// What is configured was looked at since it may have changed.
     is_current: bool,
+    /// What earlier cores of this node have found.
+    earlier: Vec<Proven>,
 }
 
 /// What is known of one device.
@@ -383,7 +388,8 @@ impl Core {
         let lost_after = self.timing.lost_after;
         for known in &self.proofs.devices {
             let asked = self.proofs.is_awaited(known, &at, lost_after);
-            let one = DeviceView { asked, ..known.view(&at, lost_after, me) };
+            let proven = self.proofs.proven_at(known);
+            let one = DeviceView { proven, asked, ..known.view(&at, lost_after, me) };
             view.problems.extend(one.message.clone());
             if let Some(node) = view.nodes.get_mut(known.proof.node.as_str()) {
                 node.devices.push(one);
@@ -400,14 +406,6 @@ impl Core {
 fn heard(sights: &crate::ownership::Sights, names: &[NodeName], node: &NodeName) -> Option<BootId> {
     let slot = names.iter().position(|name| name == node)?;
     sights.heard(slot).map(|seen| seen.boot)
-}
-
-/// What is answered to another core that asks for it: nothing of this is agreed on.
-pub(super) fn not_here() -> Response {
-    refused(
-        "devices are tried from the node on which somebody asks".into(),
-        "update all nodes to the same version".into(),
-    )
 }
 
 #[cfg(test)]

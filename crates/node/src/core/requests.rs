@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Action, Core, Guarded, Message, NodeView, Out, QUESTIONS_MAX, RefusedView, Request, ResourceView,
-    Response, StatusView, proofs::not_here, switching::WantedOff,
+    Response, StatusView, switching::WantedOff,
 };
 use crate::{
     agreement::Agreement,
@@ -279,7 +279,7 @@ impl Core {
         let reasons = conductor.reasons(now, resource);
         let mut next = next_steps(conductor.plan(), Some(resource));
         next.extend(reasons.iter().filter_map(|reason| match reason {
-            Reason::WaitsForGuard { node, .. } => self.attempts_against(node),
+            Reason::WaitsForGuard { node, .. } => self.attempts_against(now, node),
             _ => None,
         }));
         let runs = |name: &ResourceName| {
@@ -439,7 +439,7 @@ impl Core {
             view.next.push(next);
         }
         view.problems.extend(self.view_of_tie());
-        view.problems.extend(self.view_of_fencing());
+        view.problems.extend(self.view_of_fencing(now));
         view.problems.extend(self.view_of_shut_out());
         view.problems.extend(self.view_of_holds());
         view.problems.extend(self.view_of_watchdog(board));
@@ -484,6 +484,14 @@ pub(super) fn begun() -> Response {
 
 pub(super) fn refused(error: String, hint: String) -> Response {
     Response::Refused { error, hint }
+}
+
+/// What is answered to another core that asks for devices to be tried: nothing of this is agreed on.
+fn not_here() -> Response {
+    refused(
+        "devices are tried from the node on which somebody asks".into(),
+        "update all nodes to the same version".into(),
+    )
 }
 
 /// The reason that says most in one line: what it waits for, or else the last one.

@@ -22,6 +22,17 @@ pub(super) const WHO_MAX: usize = 100;
 /// How long a leader that is to be switched off tries to have another lead, before it is spared.
 const HAND_OVER_MAX: Duration = Duration::from_secs(10);
 
+/// When the next attempt follows, as far as who does not lead knows.
+pub(super) const AFTER_A_WHILE: &str = "after some minutes";
+
+/// How long it is until then, for people: to the second, or, from two minutes on, to the minute.
+pub(super) fn time_left(now: Moment, until: Moment) -> String {
+    match now.at_most_until(until).as_millis().div_ceil(1000) {
+        seconds @ 0..120 => format!("{} s", seconds.max(1)),
+        seconds => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
 /// What the leader remembers of it.
 #[derive(Debug, Default)]
 pub(super) struct Switching {
@@ -361,9 +372,9 @@ impl Core {
     }
 
     /// What is wrong with switching nodes off, and what a person can do.
-    pub(super) fn view_of_fencing(&self) -> Vec<String> {
+    pub(super) fn view_of_fencing(&self, now: Moment) -> Vec<String> {
         let mut said: Vec<String> =
-            self.ledger.nodes.keys().filter_map(|node| self.attempts_against(node)).collect();
+            self.ledger.nodes.keys().filter_map(|node| self.attempts_against(now, node)).collect();
         for seen in (0..self.ids.len()).filter_map(|slot| self.sights.heard(slot)) {
             let name = &self.names[seen.slot];
             let fence = self.ledger.nodes.get(name).map(|known| &known.fence);
@@ -384,8 +395,17 @@ impl Core {
         attempts_max(levels) <= failures
     }
 
+    /// When a node is tried anew that no device could switch off. Only who leads knows it to the second.
+    fn tried_again(&self, now: Moment, node: &NodeLedger, name: &NodeName) -> String {
+        let boot = node.last_session().map(|session| session.boot);
+        let conductor = self.conductor.as_ref().zip(boot);
+        let at =
+            conductor.and_then(|(conductor, boot)| conductor.next_series(name, boot, node.fence.attempts));
+        at.map_or_else(|| AFTER_A_WHILE.into(), |at| format!("in {}", time_left(now, at)))
+    }
+
     /// How far it is with switching a node off.
-    pub(super) fn attempts_against(&self, node: &NodeName) -> Option<String> {
+    pub(super) fn attempts_against(&self, now: Moment, node: &NodeName) -> Option<String> {
         let known = self.ledger.nodes.get(node)?;
         let fence = &known.fence;
         if let Some(failure) = &fence.power_failure {
@@ -415,10 +435,32 @@ impl Core {
                 ordered.map(|why| format!("{node} is about to be switched off: {why}"))
             }
             None if failures > 0 => Some(format!(
-                "{node} may not be off{failed}; that is tried again after some minutes. `heart fence {node}` tries at \
-                 once, `heart confirm-off {node}` says that it is off for certain"
+                "{node} may not be off{failed}; that is tried again {}. `heart fence {node}` tries at once, \
+                 `heart confirm-off {node}` says that it is off for certain",
+                self.tried_again(now, known, node)
             )),
             None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heart_model::Instant;
+
+    #[test]
+    fn what_is_waited_for_is_said_with_how_long() {
+        let at = |milliseconds: u64| Moment::both(Instant(milliseconds * 1_000_000));
+        for (left, said) in [
+            (0, "1 s"),
+            (1, "1 s"),
+            (59_001, "60 s"),
+            (119_000, "119 s"),
+            (119_001, "2 min"),
+            (880_000, "15 min"),
+        ] {
+            assert_eq!(time_left(at(5), at(5 + left)), said, "{left}");
         }
     }
 }

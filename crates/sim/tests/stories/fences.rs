@@ -123,6 +123,10 @@ fn a_device_that_was_mended_is_tried_again_without_being_asked() {
     for passed in [20_000, 60_000, 120_000] {
         story.run_for(passed);
         assert_eq!(story.told().matches("tells the device of ada").count(), 3, "within {passed} ms");
+        // Who leads knows when; the waits are a minute, two and four.
+        let said = ["bob", "cyn"].map(|at| story.status(at).problems.join("; "));
+        assert!(said.iter().any(|one| one.contains("that is tried again in ")), "{said:?}");
+        assert!(said.iter().all(|one| one.contains("`heart fence ada` tries at once")), "{said:?}");
     }
     story.device("ada", Device::Works);
     story.run_for(225_000);

@@ -5,7 +5,11 @@ use heart_model::{Duration, Moment, NodeName};
 use super::{Halves, Stuck, Word};
 use crate::{
     board::{Board, flag},
-    core::{Action, Core, Out, Response, requests::refused, switching::WHO_MAX},
+    core::{
+        Action, Core, Out, Response,
+        requests::refused,
+        switching::{AFTER_A_WHILE, WHO_MAX, time_left},
+    },
 };
 
 /// How long the word of a person holds: it is about what is so now.
@@ -177,7 +181,9 @@ impl Core {
         };
         let ran = self.ran_last(&halves.missing).filter(|_| *stuck == Stuck::Fresh);
         let ran = ran.map(|ran| format!("; {ran}")).unwrap_or_default();
-        Some((stuck.words(&halves) + &ran, next))
+        let at = if let Stuck::GivenUp(node, _) = stuck { self.half.tried_again_at(node) } else { None };
+        let when = at.map(|at| format!(", the next time in {}", time_left(now, at))).unwrap_or_default();
+        Some((stuck.words(&halves) + &ran + &when, next))
     }
 
     /// What `heart status` says where enough voters are heard, and too few of them have a disk that takes what is
@@ -245,7 +251,7 @@ impl Stuck {
             ),
             Stuck::GivenUp(node, why) => {
                 format!(
-                    "{node} could not be switched off for certain: {why}; that is tried again after some minutes"
+                    "{node} could not be switched off for certain: {why}; that is tried again {AFTER_A_WHILE}"
                 )
             }
         }
