@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
     env,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -54,6 +54,24 @@ failovers_max = 1000
 [group.web]
 members = ["site-ip", "site"]
 "#;
+/// What [`SITE`] is, with an address of the other family.
+const SITE_ON_IPV6: &str = r#"
+[resource.site-ip]
+agent = "ip"
+address = "fd77::100/64"
+failovers_max = 1000
+
+[resource.site]
+agent = "process"
+command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/site-starts; exec /run/lab/bin/heart lab-http 80"]
+failures_max = 3
+failovers_max = 1000
+
+[group.web]
+members = ["site-ip", "site"]
+"#;
+/// The address of [`SITE_ON_IPV6`].
+const ADDRESS_ON_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100);
 
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
@@ -136,10 +154,10 @@ impl Plan {
         self
     }
 
-    /// Another address than [`ADDRESS`].
-    pub(crate) fn address(mut self, address: IpAddr) -> Plan {
-        self.address = address;
-        self
+    /// The same site, on an address of the other family.
+    pub(crate) fn on_ipv6(mut self) -> Plan {
+        self.address = ADDRESS_ON_IPV6.into();
+        self.resources(SITE_ON_IPV6)
     }
 
     /// All nodes share this file as a disk.
@@ -192,11 +210,7 @@ impl Plan {
             Question { gap: Duration::from_millis(20), ..Question::udp(self.address, ANSWER_PORT) };
         let address = Probe::start(&lab, &question).unwrap();
         let page = Probe::start(&lab, &Question::http(self.address, WEB_PORT)).unwrap();
-        let watched = match self.address {
-            IpAddr::V4(address) => address,
-            IpAddr::V6(_) => ADDRESS,
-        };
-        let watch = Watch::start(&lab, watched, WATCH_EVERY).unwrap();
+        let watch = Watch::start(&lab, self.address, WATCH_EVERY).unwrap();
         let cluster =
             Cluster { lab, address, page, watch, plan: self, judged: Cell::new(false), _turn: turn };
         for name in cluster.names() {
@@ -213,6 +227,8 @@ impl Plan {
         if cluster.plan.serves {
             let first = cluster.page.await_up(PATIENCE).unwrap();
             cluster.address.await_up(PATIENCE).unwrap();
+            // Who is never seen to have it would never be seen to have it twice.
+            cluster.is_seen_on_the_wire();
             println!("{first} served after {}", milliseconds(Stamp::now().since(began)));
         }
         cluster.settled();
@@ -306,13 +322,18 @@ impl Cluster {
     }
 
     /// Looks over and over until `look` finds what it looks for; its complaint is the test's.
-    pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> T {
-        let deadline = Stamp::now().after(PATIENCE);
+    pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Result<T>) -> T {
+        Cluster::until_within(PATIENCE, what, look)
+    }
+
+    /// The same for what takes its time.
+    pub(crate) fn until_within<T>(wait: Duration, what: &str, mut look: impl FnMut() -> Result<T>) -> T {
+        let deadline = Stamp::now().after(wait);
         loop {
             match look() {
                 Ok(found) => return found,
                 Err(error) if deadline.remaining().is_zero() => {
-                    panic!("waited {PATIENCE:?} in vain until {what}: {error:#}")
+                    panic!("waited {wait:?} in vain until {what}: {error:#}")
                 }
                 Err(_) => pass(LOOK_EVERY),
             }
@@ -454,6 +475,15 @@ impl Cluster {
         self.judged.set(true);
         let overlaps = self.watch.overlaps().unwrap();
         assert!(overlaps.is_empty(), "two nodes had the address: {overlaps:?}");
+    }
+
+    /// Waits until the watch sees who has the address, and only one; returns it.
+    pub(crate) fn is_seen_on_the_wire(&self) -> String {
+        Cluster::until("the watch sees who has the address", || {
+            let owners: Vec<String> = self.watch.owners().into_iter().collect();
+            let [owner] = &owners[..] else { bail!("{owners:?} answer for {}", self.plan.address) };
+            Ok(owner.clone())
+        })
     }
 
     /// The names of Heart's processes that run on a node.
