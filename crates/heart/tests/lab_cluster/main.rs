@@ -23,6 +23,7 @@ mod partitions;
 mod pings;
 mod power;
 mod reload;
+mod sick;
 mod starts;
 mod strangers;
 mod watchdogs;
