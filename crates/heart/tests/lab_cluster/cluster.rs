@@ -87,6 +87,8 @@ pub(crate) struct Plan {
     address: IpAddr,
     /// A file of the host that all nodes share as a disk.
     disk: Option<PathBuf>,
+    /// A folder of the host that all nodes share.
+    folder: Option<PathBuf>,
     /// Whether nodes have addresses on both networks.
     links: usize,
     serves: bool,
@@ -101,6 +103,7 @@ pub(crate) fn plan(nodes: usize) -> Plan {
         resources: SITE.into(),
         address: ADDRESS.into(),
         disk: None,
+        folder: None,
         links: 2,
         serves: true,
     }
@@ -166,6 +169,12 @@ impl Plan {
         self
     }
 
+    /// All nodes share this folder.
+    pub(crate) fn folder(mut self, folder: &Path) -> Plan {
+        self.folder = Some(folder.into());
+        self
+    }
+
     /// That many unicast links.
     pub(crate) fn links(mut self, links: usize) -> Plan {
         self.links = links;
@@ -197,6 +206,7 @@ impl Plan {
         let builder = Lab::builder().nodes(self.nodes).program(Path::new(env!("CARGO_BIN_EXE_heart")));
         let builder = builder.on_boot(&["sh", "-c", START]).answer_on(self.address, ANSWER_PORT);
         let builder = self.disk.iter().fold(builder, |builder, file| builder.disk(file));
+        let builder = self.folder.iter().fold(builder, |builder, folder| builder.folder(folder));
         let lab = match builder.start() {
             Ok(lab) => lab,
             Err(error) if format!("{error:#}").contains("cannot make namespaces") => {
@@ -573,25 +583,5 @@ pub(crate) fn pass(time: Duration) {
     let deadline = Stamp::now().after(time);
     while !deadline.remaining().is_zero() {
         std::thread::park_timeout(deadline.remaining());
-    }
-}
-
-/// Chance that can be had again: `HEART_SEED` repeats a run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new() -> Dice {
-        let fresh = || Stamp::now().0;
-        let seed = env::var("HEART_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
-        println!("HEART_SEED={seed}");
-        Dice(seed | 1)
-    }
-
-    /// A number below `limit` (xorshift64*).
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
     }
 }

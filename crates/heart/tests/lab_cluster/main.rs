@@ -11,6 +11,7 @@
 mod cluster;
 mod controllers;
 mod copies;
+mod dice;
 mod disks;
 mod fences;
 mod hands;
@@ -26,4 +27,5 @@ mod reload;
 mod sick;
 mod starts;
 mod strangers;
+mod ties;
 mod watchdogs;

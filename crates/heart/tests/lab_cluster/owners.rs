@@ -16,7 +16,8 @@ use heart_lab::{CLIENT, Stamp, conflicts, milliseconds, tenures};
 use heart_model::{Profile, Timing};
 
 use crate::{
-    cluster::{Cluster, Dice, pass, plan},
+    cluster::{Cluster, pass, plan},
+    dice::Dice,
     fences::{start_with, work},
     pairs::tied_with,
 };
