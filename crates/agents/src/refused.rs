@@ -10,6 +10,9 @@ use std::{
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
+/// What a child of ours begins with that says to us why it failed, if the kernel refused it a process.
+const TOLD: &str = "no process is to be had: ";
+
 /// How many processes and threads the kernel refused to make for this process so far.
 #[must_use]
 pub fn count() -> u64 {
@@ -20,7 +23,23 @@ pub fn count() -> u64 {
 ///
 /// fork(2): `EAGAIN` is a limit of processes, `ENOMEM` a lack of memory.
 pub fn note(error: &io::Error) {
-    if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM)) {
+    if is_refusal(error) {
+        COUNT.fetch_add(1, Relaxed);
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+}
+
+/// What a child of ours says to us, and in the end to people, of such an error: its own count dies with it.
+pub(crate) fn told(error: &io::Error, why: String) -> String {
+    if is_refusal(error) { format!("{TOLD}{why}") } else { why }
+}
+
+/// Counts what a child of ours said, if that is of [`told`].
+pub(crate) fn note_told(why: &str) {
+    if why.starts_with(TOLD) {
         COUNT.fetch_add(1, Relaxed);
     }
 }
@@ -38,5 +57,11 @@ mod tests {
         };
         let all = [libc::ENOENT, libc::EACCES, libc::EAGAIN, libc::ENOMEM].map(counts);
         assert_eq!(all, [0, 0, 1, 1]);
+        let told = |code| {
+            let before = count();
+            note_told(&told(&io::Error::from_raw_os_error(code), "cannot run /bin/true".into()));
+            count() - before
+        };
+        assert_eq!([libc::ENOENT, libc::EAGAIN].map(told), [0, 1], "of a child");
     }
 }

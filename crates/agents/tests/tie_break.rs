@@ -21,11 +21,12 @@ use heart_agents::{
     wait::Bell,
 };
 use heart_disk::{Area, BLOCK, Slot};
+use heart_lab::Conditions;
 use heart_model::{
     NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport, TieBreakSpec,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tie_break::servers::{Conditions, Gateway, Store};
+use tie_break::servers::{Gateway, Store};
 
 /// Long enough for a machine that is late.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -19,6 +19,8 @@ use crate::{Stamp, children::processes, wire::timespec};
 
 /// Where the second version of cgroups may be mounted.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// Where the first version may be mounted in which a test limits how many processes a machine may have.
+const LIMITS: &str = "/sys/fs/cgroup/pids";
 /// How long a freeze may take.
 const FREEZE_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often to look for processes that were forked while others were being stopped.
@@ -39,6 +41,8 @@ impl Freezer {
         for mount in MOUNTS.map(Path::new).iter().filter(|mount| mount.join("cgroup.procs").exists()) {
             let group = mount.join(format!("heart-lab-{lab}"));
             if fs::create_dir_all(&group).is_ok() && group.join("cgroup.freeze").exists() {
+                // Of use to what limits processes on a machine; it does without where that is not allowed.
+                let _ = fs::write(group.join("cgroup.subtree_control"), "+pids");
                 return Freezer::Groups(group);
             }
         }
@@ -90,7 +94,7 @@ impl Freezer {
 
     /// Removes the lab's groups; called from outside when everything has ended.
     pub(crate) fn remove(lab: &str) {
-        for mount in MOUNTS {
+        for mount in MOUNTS.into_iter().chain([LIMITS]) {
             remove_tree(&Path::new(mount).join(format!("heart-lab-{lab}")));
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{demo, flood, init, janitor, ledger, probe, watchdog};
+use crate::{demo, flood, init, janitor, ledger, probe, stores, watchdog};
 
 /// Runs one of the lab's own programs if `arguments` (without the program's name) ask for one.
 ///
@@ -25,6 +25,8 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
         "lab-http" => demo::service::run,
         "lab-ledger" => ledger::run,
         "lab-watchdog" => watchdog::run,
+        "lab-object-store" => stores::run_object_store,
+        "lab-etcd" => stores::run_etcd,
         _ => return None,
     };
     Some(match program(rest) {

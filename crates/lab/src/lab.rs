@@ -365,6 +365,14 @@ impl Builder {
         self
     }
 
+    /// A folder that all nodes share, at [`FOLDER`](crate::FOLDER), as a file server would give it to them. What is
+    /// written there outlasts power cuts.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Builder {
+        self.layout.folder = Some(folder.into());
+        self
+    }
+
     /// Lets the lab outlive this program; `heart lab down` ends it.
     #[must_use]
     pub fn keep(mut self, keep: bool) -> Builder {

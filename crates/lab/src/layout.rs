@@ -44,6 +44,8 @@ pub(crate) struct Layout {
     pub(crate) directory: PathBuf,
     /// A file of the host that every node has as [`DISK`](crate::DISK), if there is one.
     pub(crate) disk: Option<PathBuf>,
+    /// A folder of the host that every node has as [`FOLDER`](crate::FOLDER), if there is one.
+    pub(crate) folder: Option<PathBuf>,
     /// The binary that answers to `hidden_main`.
     pub(crate) program: PathBuf,
 }
@@ -60,6 +62,7 @@ impl Default for Layout {
             on_boot: Vec::new(),
             directory: PathBuf::new(),
             disk: None,
+            folder: None,
             program: PathBuf::new(),
         }
     }

@@ -46,6 +46,7 @@ mod probe;
 mod process;
 mod rootfs;
 mod stamp;
+mod stores;
 mod sys;
 mod watchdog;
 mod wire;
@@ -63,5 +64,6 @@ pub use probe::{
     watch::{Overlap, Sighting, Watch},
 };
 pub use process::{Output, Process};
-pub use rootfs::DISK;
+pub use rootfs::{DISK, FOLDER};
 pub use stamp::{Stamp, milliseconds};
+pub use stores::{Conditions, EtcdGateway, ObjectStore};

@@ -27,6 +27,8 @@ use crate::layout::Layout;
 pub(crate) const PROGRAMS: &str = "/run/lab/bin";
 /// Where a node finds the disk that all nodes share, if the lab has one.
 pub const DISK: &str = "/dev/shared";
+/// Where a node finds the folder that all nodes share, if the lab has one.
+pub const FOLDER: &str = "/run/shared";
 /// Directories of the root that are not laid under a layer.
 const SPECIAL: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "lost+found"];
 /// Directories that belong to the machine, also in a user namespace, where the host's belong to
@@ -54,8 +56,13 @@ pub(crate) fn enter(layout: &Layout, index: usize) -> Result<()> {
         mount_fresh(kind, &root.join(place), options)?;
     }
     devices(&root)?;
-    if let Some(disk) = layout.disk.as_ref().filter(|_| layout.nodes.iter().any(|node| node == name)) {
-        bind_file(disk, &root.join(&DISK[1..]))?;
+    if layout.nodes.iter().any(|node| node == name) {
+        if let Some(disk) = &layout.disk {
+            bind_file(disk, &root.join(&DISK[1..]))?;
+        }
+        if let Some(folder) = &layout.folder {
+            bind_folder(folder, &root.join(&FOLDER[1..]))?;
+        }
     }
     bind_file(&layout.program, &root.join(&PROGRAMS[1..]).join("heart"))?;
     // Of use to what manages groups of processes; a machine does without where it is not allowed.
@@ -145,6 +152,11 @@ fn devices(root: &Path) -> Result<()> {
 fn bind_file(source: &Path, target: &Path) -> Result<()> {
     fs::create_dir_all(target.parent().context("a file at the root")?)?;
     fs::File::create(target)?;
+    mount_bind(source, target).with_context(|| format!("cannot bind {}", source.display()))
+}
+
+fn bind_folder(source: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(target)?;
     mount_bind(source, target).with_context(|| format!("cannot bind {}", source.display()))
 }
 

@@ -52,27 +52,30 @@ pub(crate) fn run_real_time(priority: i32) -> io::Result<()> {
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// `ETH_P_ARP`, as the kernel wants it in a packet socket's address.
-const ARP_PROTOCOL: u16 = (libc::ETH_P_ARP as u16).to_be();
-
-/// A packet socket that sees the ARP frames of every interface of this network namespace.
-pub(crate) fn arp_socket() -> io::Result<OwnedFd> {
+/// A packet socket that sees the frames of this type, as their header has it, of every interface of this network
+/// namespace.
+pub(crate) fn packet_socket(ether_type: u16) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointers are passed, and the new descriptor belongs to nobody else.
     unsafe {
-        let fd = libc::socket(libc::AF_PACKET, kind, i32::from(ARP_PROTOCOL));
+        let fd = libc::socket(libc::AF_PACKET, kind, i32::from(ether_type.to_be()));
         if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
     }
 }
 
-/// Sends one whole frame out of the interface with this index.
-pub(crate) fn send_frame(socket: BorrowedFd<'_>, interface: u32, frame: &[u8]) -> io::Result<()> {
+/// Sends one whole frame of this type out of the interface with this index.
+pub(crate) fn send_frame(
+    socket: BorrowedFd<'_>,
+    ether_type: u16,
+    interface: u32,
+    frame: &[u8],
+) -> io::Result<()> {
     // SAFETY: all-zero is a valid sockaddr_ll; the kernel reads `frame` and `to` within their
     // lengths and keeps neither.
     let sent = unsafe {
         let mut to: libc::sockaddr_ll = mem::zeroed();
         to.sll_family = libc::AF_PACKET as u16;
-        to.sll_protocol = ARP_PROTOCOL;
+        to.sll_protocol = ether_type.to_be();
         to.sll_ifindex = interface.cast_signed();
         let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
         libc::sendto(

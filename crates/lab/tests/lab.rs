@@ -238,13 +238,11 @@ fn a_flapping_cable_ends_plugged() {
     assert_eq!(lab.status().unwrap().machines[0].links, [true, true]);
 }
 
-#[test]
-fn two_owners_are_caught_even_across_a_partition() {
+/// The watch of this address misses neither an owner nor a second one.
+fn two_owners_are_caught(address: &str, add: &str, delete: &str) {
     let Some(lab) = lab() else { return };
-    let watch = Watch::start(&lab, ADDRESS, Duration::from_millis(2)).unwrap();
+    let watch = Watch::start(&lab, address.parse().unwrap(), Duration::from_millis(2)).unwrap();
     assert_eq!(watch.owners(), BTreeSet::new());
-    let add = "ip address add 10.77.0.100/24 dev eth0";
-    let delete = "ip address del 10.77.0.100/24 dev eth0";
     lab.node("n1").shell(add).unwrap();
     watch.await_owners(&["n1"], PATIENCE).unwrap();
     lab.node("n1").shell(delete).unwrap();
@@ -259,6 +257,20 @@ fn two_owners_are_caught_even_across_a_partition() {
     let overlaps = watch.overlaps().unwrap();
     assert_eq!(overlaps.len(), 1, "{overlaps:?}");
     assert!(overlaps[0].to.is_some());
+}
+
+#[test]
+fn two_owners_are_caught_even_across_a_partition() {
+    let (add, delete) = ("ip address add 10.77.0.100/24 dev eth0", "ip address del 10.77.0.100/24 dev eth0");
+    two_owners_are_caught("10.77.0.100", add, delete);
+}
+
+#[test]
+fn two_owners_of_an_ipv6_address_are_caught_even_across_a_partition() {
+    // What somebody else has already would be given up again by duplicate detection.
+    let (add, delete) =
+        ("ip address add fd77::100/64 dev eth0 nodad", "ip address del fd77::100/64 dev eth0");
+    two_owners_are_caught("fd77::100", add, delete);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use crate::{
+    refused,
     sys::{self, Forked},
     wait as waiting,
 };
@@ -42,9 +43,10 @@ impl Contained {
 /// When the kernel refuses: no right, or no process namespaces.
 pub(super) fn start(spawn: impl FnOnce() -> Result<i32, String>) -> Result<Contained, String> {
     let refused = |error: io::Error| {
-        format!(
+        let why = format!(
             "cannot contain the service: {error}; `contain = false` if nothing of it may stay behind anyway"
-        )
+        );
+        refused::told(&error, why)
     };
     let (orders, control) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;
     let (heard, said) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;

@@ -42,7 +42,7 @@ use super::{
 use crate::{
     cgroup, clock,
     lease::LeaseView,
-    memory,
+    memory, refused,
     sys::{self, DeathTimer},
     wait,
 };
@@ -398,8 +398,8 @@ fn spawn(plan: &Plan, output: &OwnedFd, joined: Option<OwnedFd>) -> Result<i32, 
         command.env("NOTIFY_SOCKET", &plan.notify);
     }
     sys::prepare_service(&mut command, identity, joined);
-    let child = command
-        .spawn()
-        .map_err(|error| format!("cannot run {program} in {}: {error}", plan.directory.display()))?;
+    let child = command.spawn().map_err(|error| {
+        refused::told(&error, format!("cannot run {program} in {}: {error}", plan.directory.display()))
+    })?;
     i32::try_from(child.id()).map_err(|_| "the service has no process number".to_owned())
 }

@@ -120,7 +120,10 @@ impl ProcessAgent {
         self.sweep(job);
         Err(match said {
             Ok(text) if text.is_empty() => Outcome::Failed("its keeper died while it started".to_owned()),
-            Ok(text) => Outcome::Failed(text),
+            Ok(text) => {
+                refused::note_told(&text);
+                Outcome::Failed(text)
+            }
             Err(outcome) => outcome,
         })
     }

@@ -1,4 +1,5 @@
-//! The threads that do what agents do: one for each operation under way, none else.
+//! The threads that do what agents do: one for each operation under way, and one in reserve for stops. A node that can
+//! make no thread any more is sick, and is to hand over what it runs: it has to be able to stop it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -76,7 +77,7 @@ impl Crew {
     pub(super) fn new(agents: Arc<Agents>) -> io::Result<Crew> {
         Ok(Crew {
             agents,
-            work: Work::new()?,
+            work: Work::with_reserve()?,
             waiting: VecDeque::new(),
             cancels: BTreeMap::new(),
             busy: 0,
@@ -154,7 +155,11 @@ impl Crew {
             let late = Instant::now().saturating_duration_since(deadline);
             (Done { resource: task.resource, ticket: task.ticket, outcome, late }, is_stop)
         };
-        if let Err(error) = self.work.begin("heart-agent", work, || broken) {
+        let begun = match is_stop {
+            true => self.work.begin_in_any_case("heart-agent", work, || broken),
+            false => self.work.begin("heart-agent", work, || broken),
+        };
+        if let Err(error) = begun {
             self.work.end(failed(error));
         }
     }

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
     env,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -54,6 +54,24 @@ failovers_max = 1000
 [group.web]
 members = ["site-ip", "site"]
 "#;
+/// What [`SITE`] is, with an address of the other family.
+const SITE_ON_IPV6: &str = r#"
+[resource.site-ip]
+agent = "ip"
+address = "fd77::100/64"
+failovers_max = 1000
+
+[resource.site]
+agent = "process"
+command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/site-starts; exec /run/lab/bin/heart lab-http 80"]
+failures_max = 3
+failovers_max = 1000
+
+[group.web]
+members = ["site-ip", "site"]
+"#;
+/// The address of [`SITE_ON_IPV6`].
+const ADDRESS_ON_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100);
 
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
@@ -69,6 +87,8 @@ pub(crate) struct Plan {
     address: IpAddr,
     /// A file of the host that all nodes share as a disk.
     disk: Option<PathBuf>,
+    /// A folder of the host that all nodes share.
+    folder: Option<PathBuf>,
     /// Whether nodes have addresses on both networks.
     links: usize,
     serves: bool,
@@ -83,6 +103,7 @@ pub(crate) fn plan(nodes: usize) -> Plan {
         resources: SITE.into(),
         address: ADDRESS.into(),
         disk: None,
+        folder: None,
         links: 2,
         serves: true,
     }
@@ -136,15 +157,21 @@ impl Plan {
         self
     }
 
-    /// Another address than [`ADDRESS`].
-    pub(crate) fn address(mut self, address: IpAddr) -> Plan {
-        self.address = address;
-        self
+    /// The same site, on an address of the other family.
+    pub(crate) fn on_ipv6(mut self) -> Plan {
+        self.address = ADDRESS_ON_IPV6.into();
+        self.resources(SITE_ON_IPV6)
     }
 
     /// All nodes share this file as a disk.
     pub(crate) fn disk(mut self, file: &Path) -> Plan {
         self.disk = Some(file.into());
+        self
+    }
+
+    /// All nodes share this folder.
+    pub(crate) fn folder(mut self, folder: &Path) -> Plan {
+        self.folder = Some(folder.into());
         self
     }
 
@@ -179,6 +206,7 @@ impl Plan {
         let builder = Lab::builder().nodes(self.nodes).program(Path::new(env!("CARGO_BIN_EXE_heart")));
         let builder = builder.on_boot(&["sh", "-c", START]).answer_on(self.address, ANSWER_PORT);
         let builder = self.disk.iter().fold(builder, |builder, file| builder.disk(file));
+        let builder = self.folder.iter().fold(builder, |builder, folder| builder.folder(folder));
         let lab = match builder.start() {
             Ok(lab) => lab,
             Err(error) if format!("{error:#}").contains("cannot make namespaces") => {
@@ -192,11 +220,7 @@ impl Plan {
             Question { gap: Duration::from_millis(20), ..Question::udp(self.address, ANSWER_PORT) };
         let address = Probe::start(&lab, &question).unwrap();
         let page = Probe::start(&lab, &Question::http(self.address, WEB_PORT)).unwrap();
-        let watched = match self.address {
-            IpAddr::V4(address) => address,
-            IpAddr::V6(_) => ADDRESS,
-        };
-        let watch = Watch::start(&lab, watched, WATCH_EVERY).unwrap();
+        let watch = Watch::start(&lab, self.address, WATCH_EVERY).unwrap();
         let cluster =
             Cluster { lab, address, page, watch, plan: self, judged: Cell::new(false), _turn: turn };
         for name in cluster.names() {
@@ -213,6 +237,8 @@ impl Plan {
         if cluster.plan.serves {
             let first = cluster.page.await_up(PATIENCE).unwrap();
             cluster.address.await_up(PATIENCE).unwrap();
+            // Who is never seen to have it would never be seen to have it twice.
+            cluster.is_seen_on_the_wire();
             println!("{first} served after {}", milliseconds(Stamp::now().since(began)));
         }
         cluster.settled();
@@ -306,13 +332,18 @@ impl Cluster {
     }
 
     /// Looks over and over until `look` finds what it looks for; its complaint is the test's.
-    pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> T {
-        let deadline = Stamp::now().after(PATIENCE);
+    pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Result<T>) -> T {
+        Cluster::until_within(PATIENCE, what, look)
+    }
+
+    /// The same for what takes its time.
+    pub(crate) fn until_within<T>(wait: Duration, what: &str, mut look: impl FnMut() -> Result<T>) -> T {
+        let deadline = Stamp::now().after(wait);
         loop {
             match look() {
                 Ok(found) => return found,
                 Err(error) if deadline.remaining().is_zero() => {
-                    panic!("waited {PATIENCE:?} in vain until {what}: {error:#}")
+                    panic!("waited {wait:?} in vain until {what}: {error:#}")
                 }
                 Err(_) => pass(LOOK_EVERY),
             }
@@ -456,6 +487,15 @@ impl Cluster {
         assert!(overlaps.is_empty(), "two nodes had the address: {overlaps:?}");
     }
 
+    /// Waits until the watch sees who has the address, and only one; returns it.
+    pub(crate) fn is_seen_on_the_wire(&self) -> String {
+        Cluster::until("the watch sees who has the address", || {
+            let owners: Vec<String> = self.watch.owners().into_iter().collect();
+            let [owner] = &owners[..] else { bail!("{owners:?} answer for {}", self.plan.address) };
+            Ok(owner.clone())
+        })
+    }
+
     /// The names of Heart's processes that run on a node.
     pub(crate) fn processes(&self, node: &str) -> Vec<String> {
         let list = "cat /proc/[0-9]*/status 2>/dev/null | grep -E '^(Name|State):' || true";
@@ -543,25 +583,5 @@ pub(crate) fn pass(time: Duration) {
     let deadline = Stamp::now().after(time);
     while !deadline.remaining().is_zero() {
         std::thread::park_timeout(deadline.remaining());
-    }
-}
-
-/// Chance that can be had again: `HEART_SEED` repeats a run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new() -> Dice {
-        let fresh = || Stamp::now().0;
-        let seed = env::var("HEART_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
-        println!("HEART_SEED={seed}");
-        Dice(seed | 1)
-    }
-
-    /// A number below `limit` (xorshift64*).
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
     }
 }

@@ -94,6 +94,13 @@ pub(crate) fn start(nodes: usize) -> Option<Cluster> {
 
 /// The same with these resources instead, of which nothing has to run yet.
 pub(crate) fn start_with(nodes: usize, tables: &str) -> Option<Cluster> {
+    let cluster = prepare_with(nodes, tables)?;
+    cluster.names().iter().for_each(|name| cluster.start_daemon(name));
+    Some(cluster)
+}
+
+/// The same before any daemon was started.
+pub(crate) fn prepare_with(nodes: usize, tables: &str) -> Option<Cluster> {
     let fence = "fence = { agent = \"fence_lab\", timeout = \"1s\" }\n";
     let mut cluster = plan(nodes).tables(tables);
     for number in 1..=nodes {
@@ -113,7 +120,6 @@ pub(crate) fn start_with(nodes: usize, tables: &str) -> Option<Cluster> {
         .unwrap();
         node.write(PROGRAM, AGENT).unwrap();
         work(cluster.lab.name(), &name);
-        cluster.start_daemon(&name);
     }
     set(&cluster, "works", "");
     Some(cluster)

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::ensure;
 use heart_lab::{Stamp, Target};
 
-use crate::cluster::{Cluster, Dice, PATIENCE, QUIET, SIGKILL, SIGTERM, pass, plan};
+use crate::{
+    cluster::{Cluster, PATIENCE, QUIET, SIGKILL, SIGTERM, pass, plan},
+    dice::Dice,
+};
 
 const ROLES: [&str; 5] = ["heart-core", "heart-executor", "heart-gateway", "heart-guardian", "heart-spare"];
 /// Longest gap between two kills, in milliseconds.

@@ -135,24 +135,14 @@ fn a_broadcast_link_carries_the_cluster_alone() {
 
 #[test]
 fn an_ipv6_address_moves_with_its_service() {
-    let six = r#"
-[resource.site-ip]
-agent = "ip"
-address = "fd77::100/64"
-
-[resource.site]
-agent = "process"
-command = ["/bin/sh", "-c", "date >> /var/log/site-starts; exec /run/lab/bin/heart lab-http 80"]
-
-[group.web]
-members = ["site-ip", "site"]
-"#;
-    let Some(cluster) = plan(3).resources(six).address("fd77::100".parse().unwrap()).start() else { return };
+    let Some(cluster) = plan(3).on_ipv6().start() else { return };
     let owner = cluster.owner();
+    assert_eq!(cluster.is_seen_on_the_wire(), owner);
     let cut = cluster.lab.power_cut(&owner).unwrap();
     let outage = cluster.outage("power cut, IPv6", cut);
     assert_ne!(outage.after, owner);
     cluster.page.await_outage(cut, PATIENCE).unwrap();
+    assert_eq!(cluster.is_seen_on_the_wire(), outage.after, "who answers its clients answers the watch");
     cluster.lab.boot(&owner).unwrap();
     cluster.settled();
     let others = cluster.names();
@@ -160,9 +150,12 @@ members = ["site-ip", "site"]
     let rest: Vec<&str> =
         others.iter().map(String::as_str).filter(|name| *name != owner).chain([CLIENT]).collect();
     let cut = cluster.lab.partition(&[&[&owner], &rest]).unwrap();
-    cluster.outage("cut off with the owner, IPv6", cut);
+    let outage = cluster.outage("cut off with the owner, IPv6", cut);
+    // The watch would hear the one that is cut off, too.
+    assert_eq!(cluster.is_seen_on_the_wire(), outage.after);
     cluster.lab.heal().unwrap();
     cluster.settled();
+    assert_eq!(cluster.is_seen_on_the_wire(), cluster.owner());
     cluster.no_overlap();
 }
 

@@ -11,6 +11,7 @@
 mod cluster;
 mod controllers;
 mod copies;
+mod dice;
 mod disks;
 mod fences;
 mod hands;
@@ -23,6 +24,8 @@ mod partitions;
 mod pings;
 mod power;
 mod reload;
+mod sick;
 mod starts;
 mod strangers;
+mod ties;
 mod watchdogs;

@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, ensure};
 use heart_lab::CLIENT;
 
-use crate::cluster::{Cluster, Dice, PATIENCE, QUIET, pass, plan};
+use crate::{
+    cluster::{Cluster, PATIENCE, QUIET, pass, plan},
+    dice::Dice,
+};
 
 /// How long a cut lasts, at least.
 const CUT: Duration = Duration::from_millis(1500);

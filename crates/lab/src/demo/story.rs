@@ -69,7 +69,7 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub(crate) fn set(lab: &'a Lab, screen: Screen) -> Result<Stage<'a>> {
         let page = Probe::start(lab, &Question::http(IpAddr::V4(ADDRESS), WEB_PORT))?;
-        let watch = Watch::start(lab, ADDRESS, WATCH_EVERY)?;
+        let watch = Watch::start(lab, IpAddr::V4(ADDRESS), WATCH_EVERY)?;
         Ok(Stage { lab, screen, page, watch })
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod neighbour;
 pub(crate) mod track;
 pub(crate) mod watch;
 

@@ -1,7 +1,7 @@
 //! Whether two nodes ever answer for one address.
 //!
-//! From beside the switches, every node is asked on every cable whether it has the address (an ARP
-//! probe, RFC 5227), past all losses and partitions: what a fault hides from the nodes it does not
+//! From beside the switches, every node is asked on every cable whether it has the address (by ARP or
+//! neighbour discovery), past all losses and partitions: what a fault hides from the nodes it does not
 //! hide from the watch. Whoever answers would answer its part of the network, too. So two answers
 //! to one question are two owners, on whichever sides of whichever cut they are.
 //!
@@ -9,7 +9,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -21,20 +21,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Events, Feed,
     ask::{PRIORITY, print_line},
+    neighbour::{answerer, ether_type, question},
 };
-use crate::{
-    Lab, Stamp,
-    layout::{SWITCH, bridge_mac},
-    netlink, sys, wire,
-};
+use crate::{Lab, Stamp, layout::SWITCH, netlink, sys, wire};
 
 /// How often the ports are looked up again: a node that boots has new ones.
 const LOOKUP_EVERY: Duration = Duration::from_millis(50);
-/// An ARP frame for IPv4 over Ethernet.
-const FRAME: usize = 42;
 /// Longest frame that is read; padding is ignored.
 const FRAME_MAX: usize = 128;
-const ARP_REPLY: u8 = 2;
 
 /// Who answered for the address from one moment on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +62,7 @@ impl Watch {
     ///
     /// # Errors
     /// When packet sockets are not allowed here.
-    pub fn start(lab: &Lab, address: Ipv4Addr, every: Duration) -> Result<Watch> {
+    pub fn start(lab: &Lab, address: IpAddr, every: Duration) -> Result<Watch> {
         let (address, every) = (address.to_string(), every.as_micros().to_string());
         let mut words = vec!["heart", "lab-watch", &address, &every];
         words.extend(lab.nodes());
@@ -125,9 +119,9 @@ fn overlaps(sightings: &[Sighting]) -> Vec<Overlap> {
 /// closes.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let [address, every, nodes @ ..] = arguments else { bail!("usage: lab-watch ADDRESS EVERY_US NODE…") };
-    let (address, every) = (address.parse()?, Duration::from_micros(every.parse()?));
+    let (address, every): (IpAddr, _) = (address.parse()?, Duration::from_micros(every.parse()?));
     let _ = sys::run_real_time(PRIORITY);
-    let socket = sys::arp_socket().context("cannot open a packet socket")?;
+    let socket = sys::packet_socket(ether_type(address)).context("cannot open a packet socket")?;
     let (mut ports, mut looked_up) = (Vec::new(), None);
     let mut known = None;
     loop {
@@ -138,7 +132,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         }
         for &(port, switch) in &ports {
             // A port that is down or gone cannot ask, and its node not answer.
-            let _ = sys::send_frame(socket.as_fd(), port, &question(address, switch));
+            let _ = sys::send_frame(socket.as_fd(), ether_type(address), port, &question(address, switch));
         }
         let Some(owners) = collect(&socket, address, nodes, began.after(every))? else { return Ok(()) };
         if known.as_ref() != Some(&owners) {
@@ -151,7 +145,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// Who answers until `deadline`; `None` when whoever reads the sightings has left.
 fn collect(
     socket: &OwnedFd,
-    address: Ipv4Addr,
+    address: IpAddr,
     nodes: &[String],
     deadline: Stamp,
 ) -> Result<Option<BTreeSet<String>>> {
@@ -195,36 +189,6 @@ fn node_ports(nodes: usize) -> Result<Vec<(u32, usize)>> {
     Ok(names.filter_map(port).collect())
 }
 
-/// "Who has `address`?", from a neighbour that is none of the lab's. A question from nobody would be
-/// a probe (RFC 5227, 2.1.1), and whoever is about to start the address would take it for a rival's.
-///
-/// The switch asks in its own name, so that the answer ends there: the socket sees what is for
-/// the switch, not what is on its way through.
-fn question(address: Ipv4Addr, switch: usize) -> [u8; FRAME] {
-    let mut frame = [0; FRAME];
-    frame[0..6].fill(0xff);
-    frame[6..12].copy_from_slice(&bridge_mac(switch));
-    frame[12..14].copy_from_slice(&[0x08, 0x06]);
-    frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
-    frame[22..28].copy_from_slice(&bridge_mac(switch));
-    frame[28..32].copy_from_slice(&neighbour_of(address).octets());
-    frame[38..42].copy_from_slice(&address.octets());
-    frame
-}
-
-/// An address beside `address` in the same subnet, however small, at the end of its 256: no node and no client has it.
-fn neighbour_of(address: Ipv4Addr) -> Ipv4Addr {
-    let [a, b, c, d] = address.octets();
-    Ipv4Addr::new(a, b, c, if d == 254 { 253 } else { 254 })
-}
-
-/// The number of the node that says in this frame that it has `address`.
-fn answerer(frame: &[u8], address: Ipv4Addr) -> Option<u8> {
-    let arp = frame.get(14..FRAME)?;
-    let is_reply = frame[12..14] == [0x08, 0x06] && arp[7] == ARP_REPLY;
-    (is_reply && arp[14..18] == address.octets() && arp[8..10] == [0x02, 0x68]).then(|| arp[13])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,18 +204,5 @@ mod tests {
         let found: Vec<_> =
             overlaps(&sightings).into_iter().map(|o| (o.from.0, o.to.map(|to| to.0))).collect();
         assert_eq!(found, [(3, Some(5)), (9, None)]);
-    }
-
-    #[test]
-    fn an_answer_names_its_node() {
-        let address = Ipv4Addr::new(10, 77, 0, 100);
-        let mut frame = question(address, 0);
-        assert_eq!(answerer(&frame, address), None, "our own question");
-        frame[21] = ARP_REPLY;
-        frame[22..28].copy_from_slice(&[0x02, 0x68, 0, 0, 1, 3]);
-        frame[28..32].copy_from_slice(&address.octets());
-        assert_eq!(answerer(&frame, address), Some(3));
-        assert_eq!(answerer(&frame, Ipv4Addr::new(10, 77, 0, 101)), None);
-        assert_eq!(answerer(&frame[..20], address), None);
     }
 }

@@ -71,6 +71,8 @@ pub(super) enum Probe {
     Took(Duration),
     /// It was begun so long ago and is not durable yet.
     Hangs(Duration),
+    /// It was refused, as nothing may be written there.
+    ReadOnly,
     /// It was refused; why.
     Refused(String),
 }
@@ -112,10 +114,7 @@ fn verdict(ailment: Ailment, sample: &Sample) -> Verdict {
     match ailment {
         Ailment::DiskStalled => of_probe(&sample.folder, &sample.probe),
         Ailment::DiskFull => of_places(sample, fullness),
-        Ailment::ReadOnly => of_places(sample, |place| match place.read_only {
-            true => Verdict::Bad(format!("{} is mounted read-only", place.path)),
-            false => Verdict::Good,
-        }),
+        Ailment::ReadOnly => of_reading(sample),
         Ailment::NoProcesses => match (&sample.refused, &sample.processes) {
             (Some(why), _) => Verdict::Bad(format!("the kernel refused {why}")),
             (None, Some(room)) if room.left < PROCESSES_LOW => {
@@ -144,6 +143,21 @@ fn verdict(ailment: Ailment, sample: &Sample) -> Verdict {
     }
 }
 
+/// A file system in which the kernel has found a mistake takes nothing more, and need not say of itself that it is
+/// read-only: ext4 did once, and does not any more (seen with Linux 6.18). So the write has a say, too.
+fn of_reading(sample: &Sample) -> Verdict {
+    let mounted = of_places(sample, |place| match place.read_only {
+        true => Verdict::Bad(format!("{} is mounted read-only", place.path)),
+        false => Verdict::Good,
+    });
+    match (mounted, &sample.probe) {
+        (Verdict::Good | Verdict::Between, Probe::ReadOnly) => {
+            Verdict::Bad(format!("a write in {} was refused: nothing may be written there", sample.folder))
+        }
+        (mounted, _) => mounted,
+    }
+}
+
 fn of_probe(folder: &str, probe: &Probe) -> Verdict {
     let seconds = |time: &Duration| format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100);
     match probe {
@@ -155,7 +169,7 @@ fn of_probe(folder: &str, probe: &Probe) -> Verdict {
         }
         Probe::Refused(why) => Verdict::Bad(format!("a write in {folder} was refused: {why}")),
         Probe::Took(time) if *time < WRITTEN_WITHIN => Verdict::Good,
-        Probe::Took(_) | Probe::Hangs(_) | Probe::Unknown => Verdict::Between,
+        Probe::Took(_) | Probe::Hangs(_) | Probe::ReadOnly | Probe::Unknown => Verdict::Between,
     }
 }
 
@@ -254,6 +268,7 @@ mod tests {
         let probe = |probe| Sample { folder: "/d".into(), probe, ..Sample::default() };
         let inodes = place(Room { bytes: 1 << 30, inodes: 3 }, Room { bytes: 1 << 31, inodes: 1000 });
         let read_only = Place { path: "/".into(), read_only: true, ..Place::default() };
+        let refuses_to_write = Sample { probe: Probe::ReadOnly, folder: "/d".into(), ..bytes(1, 1) };
         let memory = |percent| Sample { memory: Some(percent * PERCENT), ..Sample::default() };
         let jump = |jump_ms| Sample { jump_ms: Some(jump_ms), ..Sample::default() };
         let refused = Sample { refused: Some("2 for agents".into()), ..left(9999, 10_000) };
@@ -270,6 +285,7 @@ mod tests {
             ),
             (DiskStalled, probe(Probe::Refused("I/O error".into())), "a write in /d was refused: I/O error"),
             (DiskStalled, probe(Probe::Unknown), "between"),
+            (DiskStalled, probe(Probe::ReadOnly), "between"),
             (DiskFull, bytes(1 << 40, 1 << 41), "good"),
             (DiskFull, bytes(15 << 20, 1 << 41), "15 MiB of 2048 GiB are free on /d"),
             (DiskFull, bytes(20 << 20, 1 << 41), "between"),
@@ -284,6 +300,7 @@ mod tests {
                 "/ is mounted read-only",
             ),
             (ReadOnly, bytes(1, 1), "good"),
+            (ReadOnly, refuses_to_write, "a write in /d was refused: nothing may be written there"),
             (MemoryPressure, memory(0), "good"),
             (MemoryPressure, memory(10), "between"),
             (MemoryPressure, memory(33), "for 33.0 % of the last 10 s everything waited for it"),
@@ -335,6 +352,21 @@ mod tests {
         assert_eq!(story(trembling), [(0, "began")]);
         let between = (0..200).map(|second| took(if second == 0 { 3500 } else { 900 }));
         assert_eq!(story(between), [(0, "began")]);
+    }
+
+    /// Of every five looks one sees how it is mounted, and every third one how a write fared.
+    #[test]
+    fn what_is_mounted_to_be_written_and_refuses_to_is_told_once_and_not_well_before_it_takes_something() {
+        let look = |second: usize| {
+            let probe = match second % 3 {
+                0 if second < 60 => Probe::ReadOnly,
+                0 => Probe::Took(Duration::from_millis(2)),
+                _ => Probe::Unknown,
+            };
+            let places = bytes(1, 1).places.filter(|_| second.is_multiple_of(5));
+            Sample { folder: "/d".into(), probe, places, ..Sample::default() }
+        };
+        assert_eq!(story((0..200).map(look)), [(0, "began"), (70, "ended")]);
     }
 
     #[test]

@@ -79,19 +79,17 @@ fn probe(mut writer: Writer, wanted: &Receiver<()>, written: &Sender<Probe>) {
         let took = clock::now().longest_since(begun);
         let said = match result {
             Ok(()) => Probe::Took(took),
-            // What is full or can only be read is seen without writing, and called that.
-            Err(error) if is_told_otherwise(&error) => Probe::Unknown,
-            Err(error) => Probe::Refused(error.to_string()),
+            Err(error) => match error.kind() {
+                // What is full is seen without writing, and called that.
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Probe::Unknown,
+                io::ErrorKind::ReadOnlyFilesystem => Probe::ReadOnly,
+                _ => Probe::Refused(error.to_string()),
+            },
         };
         if written.send(said).is_err() {
             return;
         }
     }
-}
-
-fn is_told_otherwise(error: &io::Error) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded)
 }
 
 struct Watch {
