@@ -172,6 +172,11 @@ impl Claims {
         if given.is_none_or(|(node, session)| node != name || *session != order.session) {
             return broken(format!("{name} starts {resource} in epoch {} without a grant", order.epoch));
         }
+        let misled = |machine: &Machine| machine.guard(resource) == Guard::Lease && machine.may_be_misled(at);
+        let older = self.last.get(resource).is_some_and(|last| last.epoch > order.epoch);
+        if older && misled(&machines[place]) {
+            return Ok(());
+        }
         let now = Started { place, boots: machines[place].boots, session: order.session, epoch: order.epoch };
         let Some(last) = self.last.insert(resource.clone(), now) else { return Ok(()) };
         if last.epoch > order.epoch {
@@ -195,7 +200,7 @@ impl Claims {
         }
         // A right that ends now still needs the time to let go.
         let until = holder.board.lease_until().after(timing.let_go);
-        if last.place != place && holds && !holder.now(at).may_have_reached(until) {
+        if last.place != place && holds && !misled(holder) && !holder.now(at).may_have_reached(until) {
             return broken(format!("{name} starts {resource} while the lease of {} still runs", holder.name));
         }
         Ok(())
@@ -206,7 +211,8 @@ impl Claims {
         self.read_up_to.remove(machine);
     }
 
-    /// At most one machine answers for a resource at this instant, and epochs never go back.
+    /// At most one machine answers for a resource at this instant, and epochs never go back: but for what a lease guards
+    /// on a machine that was paused with its clocks, until somebody answers it or its lease is over by them.
     pub(crate) fn on_kernel(
         &mut self,
         at: Nanos,
@@ -215,6 +221,7 @@ impl Claims {
     ) -> Result<(), Broken> {
         let owners: Vec<(&NodeName, Epoch)> = machines
             .iter()
+            .filter(|machine| !(machine.guard(resource) == Guard::Lease && machine.may_be_misled(at)))
             .filter_map(|machine| Some((&machine.name, machine.owns(resource, at)?)))
             .collect();
         if owners.len() > 1 {

@@ -63,6 +63,11 @@ const RESTLESS_EVERY: u64 = 4;
 /// Which of these that is.
 const RESTLESS: [u64; 2] = [0, 1];
 
+/// Of so many worlds, in two virtual machines are paused at times, and do not know it: in one of these there are devices.
+const PAUSED_EVERY: u64 = 32;
+/// Which of these that is.
+const PAUSED: [u64; 2] = [9, 25];
+
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
 /// Which of these that is.
@@ -209,6 +214,8 @@ pub fn name_of(seed: u64) -> &'static str {
         _ if seed % ON_DISK_EVERY == ON_DISK => "shared disk",
         _ if shuts_out(seed) && tied => "shut out, tie-break",
         _ if shuts_out(seed) => "shut out",
+        _ if seed % PAUSED_EVERY == PAUSED[0] => "paused",
+        _ if seed % PAUSED_EVERY == PAUSED[1] => "paused, devices",
         (Kind::Any, _, true, true) => "devices, tie-break",
         (Kind::Any, _, true, false) => "devices",
         (Kind::Any, _, false, true) => "tie-break",
@@ -278,6 +285,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         torn: true,
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
         restless: RESTLESS.contains(&(seed % RESTLESS_EVERY)),
+        pauses: PAUSED.contains(&(seed % PAUSED_EVERY)),
     };
     if chance.happens(120) { on_the_edge(settings) } else { settings }
 }
@@ -296,6 +304,7 @@ fn surrounded(spec: Spec, seed: u64) -> Spec {
         }
         _ if shuts_out(seed) => at_any_price(with_shared_disk(with_storage_devices(spec)), seed, seed >> 6),
         _ if seed % WATCHED_EVERY == WATCHED => with_shared_disk(with_watchdogs(spec)),
+        _ if seed % PAUSED_EVERY == PAUSED[1] => with_shared_disk(with_devices(spec)),
         _ if on_disk && voters.is_multiple_of(2) => {
             with_shared_disk(with_tie_break_on_disk(with_fences_on_disk(spec)))
         }

@@ -427,7 +427,8 @@ impl World {
                 self.tell(format!("the guardian of {name} stands still for {} ms", lasts / ms(1)));
                 extend(&mut self.machines[node].guardian_stalled_until, lasts);
             }
-            Fault::Pause { node, .. } if !self.machines[node].may_be_paused() => {}
+            Fault::Pause { node, .. }
+                if !self.machines[node].may_be_paused() || self.machines[node].is_paused(now) => {}
             Fault::Pause { node, lasts } => {
                 self.tell(format!("{} is paused for {} ms", name(self, node), lasts / ms(1)));
                 self.machines[node].pause(self.now, lasts);

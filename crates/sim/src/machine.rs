@@ -332,7 +332,7 @@ impl Machine {
     /// Nothing of it runs until then, and when it does it does not know.
     pub(crate) fn pause(&mut self, now: Nanos, lasts: Nanos) {
         self.paused_until = now + lasts;
-        self.frozen_until = now + lasts;
+        self.frozen_until = self.frozen_until.max(now + lasts);
         self.boottime.missed += lasts;
         self.raw.missed += lasts;
         self.pulse_wake += lasts;
@@ -353,6 +353,20 @@ impl Machine {
         self.disk.waiting.clear();
         self.pulse_wake = u64::MAX;
         self.core_wake = u64::MAX;
+    }
+
+    /// Whether it is paused, and its clocks with it.
+    pub(crate) fn is_paused(&self, now: Nanos) -> bool {
+        now < self.paused_until
+    }
+
+    /// Whether its clocks stood still with it, now or until a lease ago: by them its lease may run although it is over. It
+    /// cannot know that before somebody answers it.
+    pub(crate) fn may_be_misled(&self, now: Nanos) -> bool {
+        // What was promised by an earlier file still runs.
+        let promised = self.core.as_ref().map_or(self.timing.lost_after, |core| core.ledger().promised);
+        let lease = self.timing.lost_after.max(promised).as_nanos() as Nanos;
+        self.paused_until > 0 && now < self.paused_until + lease
     }
 
     /// Whether this machine answers for `resource` at this true time.

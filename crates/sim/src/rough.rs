@@ -183,6 +183,9 @@ impl<'a> Rough<'a> {
             return self.stuck(world);
         }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
+        if world.is_paused_at_times() && self.chance.happens(300) {
+            return world.schedule(at, Fault::Pause { node, lasts });
+        }
         if world.spec().tie_break.is_some() && self.chance.happens(200) {
             if self.chance.happens(100) {
                 world.schedule(at, Fault::ForgetTieBreak);

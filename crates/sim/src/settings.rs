@@ -35,6 +35,8 @@ pub struct WorldSettings {
     /// Cores are woken whenever their lease is renewed. Nothing does that in a real node, where whoever goes by the lease
     /// looks at the board; but something else may wake a core at any moment.
     pub restless: bool,
+    /// Virtual machines are paused at times, and their clocks with them.
+    pub pauses: bool,
 }
 
 impl WorldSettings {
@@ -55,6 +57,7 @@ impl WorldSettings {
             torn: false,
             operation: (1_000_000, 2_000_000),
             restless: false,
+            pauses: false,
         }
     }
 }

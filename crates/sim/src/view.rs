@@ -9,6 +9,11 @@ use heart_node::{
 use crate::{Machine, Power, World};
 
 impl World {
+    /// Whether virtual machines are paused at times, and their clocks with them.
+    pub(crate) fn is_paused_at_times(&self) -> bool {
+        self.settings.pauses
+    }
+
     /// Whether machines have devices that switch them off.
     pub(crate) fn has_devices(&self) -> bool {
         self.settings.spec.nodes.values().any(|node| !(node.fence.is_empty() || node.resets_itself()))
