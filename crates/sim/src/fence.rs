@@ -235,6 +235,9 @@ impl World {
     /// may be another's.
     fn has_right(&self, by: usize, order: &FenceOrder) -> bool {
         let machine = &self.machines[by];
+        if machine.without_right.contains(&(order.node.clone(), order.boot, order.attempt)) {
+            return false;
+        }
         let until = match order.right {
             FenceRight::Agreed => machine.board.lease_until(),
             FenceRight::Half => machine.board.half_until(),

@@ -27,7 +27,8 @@ Examples:
   heart log --fencing           the last that are about switching nodes off or on
   heart log --fencing --of ada  the last of these that are about ada
 
-Every node keeps the last 1000 entries; what is older cannot be told.")]
+Every node keeps the last 1000 entries, and of what people said and devices proved of nodes that are off up to 300
+older ones in their place.")]
 pub(crate) struct Options {
     /// Tell the last so many entries
     #[arg(long, short = 'n', default_value_t = 50, value_name = "N")]

@@ -5,7 +5,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 
 use heart_model::{
-    Activity, Ended, Epoch, FenceOutcome, Intent, NodeName, Reason, Refusal, ResourceName, WhyOff,
+    Activity, BootId, Ended, Epoch, FenceOutcome, Intent, NodeName, Reason, Refusal, ResourceName, WhyOff,
 };
 use heart_node::ledger::{Change, Happened, NewGrant, What};
 
@@ -21,16 +21,18 @@ use super::{
 struct Holders {
     /// Where the grants went: reports name the epoch, and people want the node.
     grants: BTreeMap<ResourceName, (Epoch, NodeName)>,
-    /// Nodes that were to be switched off, and were not lost for that.
-    ordered_off: BTreeSet<NodeName>,
+    /// Nodes that were to be switched off, in which life, and were not lost for that.
+    ordered_off: BTreeMap<NodeName, BootId>,
 }
 
 impl Holders {
     fn note(&mut self, change: &Change) {
         match change {
-            Change::OrderOff { node, .. } => self.ordered_off.insert(node.clone()),
-            Change::WithdrawOff { node, .. } | Change::Admit { node, .. } => self.ordered_off.remove(node),
-            _ => false,
+            Change::OrderOff { node, order } => self.ordered_off.insert(node.clone(), order.boot),
+            Change::WithdrawOff { node, .. } | Change::Admit { node, .. } | Change::Leave { node, .. } => {
+                self.ordered_off.remove(node)
+            }
+            _ => None,
         };
         let (Change::TakeOver { grants, .. } | Change::Grant { grants } | Change::Close { grants, .. }) =
             change
@@ -113,7 +115,9 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         }
         Change::Configure { digest, .. } => configured(*digest),
         Change::Admit { node, session } => format!("{node} takes part (session {session})"),
-        Change::TakeOver { node, session, grants } if holders.ordered_off.contains(node) => {
+        Change::TakeOver { node, session, grants }
+            if holders.ordered_off.get(node) == Some(&session.boot) =>
+        {
             then(format!("{node} may run nothing any more: its session {session} was taken over"), grants)
         }
         Change::TakeOver { node, session, grants } => {

@@ -8,7 +8,8 @@
 
 use heart_model::{
     Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Inventory, Moment, NodeName,
-    NodeState, NodeStatus, OffOrder, Other, ResourceName, Session, Spec, WhenStuck, WhyOff, longest_fence,
+    NodeState, NodeStatus, OffOrder, Other, ResourceName, Session, Spec, Timing, WhenStuck, WhyOff,
+    longest_fence,
 };
 use std::collections::BTreeMap;
 
@@ -254,10 +255,18 @@ impl Conductor {
         let holder = self.status.nodes.get(&fencing.by);
         let is_gone = match holder {
             Some(holder) => holder.state == NodeState::Lost,
-            None => score.may_judge && !score.names.contains(&fencing.by),
+            None => {
+                let is_known = score.names.contains(&fencing.by) || spec.nodes.contains_key(&fencing.by);
+                score.may_judge && !is_known
+            }
         };
         let begun = since(&mut self.fences.open, node, fencing.attempt, now);
-        let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max().unwrap_or_default();
+        let levels = devices(spec, node);
+        let mut longest = levels.iter().map(|level| longest_fence(level)).max().unwrap_or_default();
+        if levels.iter().flatten().any(FenceDevice::is_watchdog) {
+            // The file may have said a longer time before, and the node may go by that.
+            longest = longest.max(Timing { lost_after: score.ledger.promised, ..spec.timing }.self_fence());
+        }
         let until = begun.after(longest * 2 + self.lost_after * ANSWERS_AFTER);
         let is_own = fencing.by == score.names[score.sights.me];
         let is_overdue = !is_own && now.has_surely_reached(until);

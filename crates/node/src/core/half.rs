@@ -213,6 +213,7 @@ impl Half {
     pub(super) fn begin(&mut self, frame: u64, board: &Board) {
         self.tie.count_from(frame << 20);
         self.next_attempt = fire::first_attempt(frame);
+        self.keep_still_for_own(board);
         self.fence_anew(board);
     }
 
@@ -221,10 +222,18 @@ impl Half {
         *self = Half { next_attempt: self.next_attempt, tie: self.tie.anew(), ..Half::default() };
     }
 
-    /// The executor was started anew, and knows nothing of what it was told.
-    pub(super) fn fence_anew(&mut self, board: &Board) {
+    /// A device may act that this node had told, or another of its half: whose the promise on the board is, nobody knows
+    /// any more.
+    fn keep_still_for_own(&mut self, board: &Board) {
         let until = Some(board.firing_until()).filter(|until| *until != Moment::default());
         self.blocked_until.extend(until.map(|until| (None, until)));
+    }
+
+    /// The executor was started anew, and knows nothing of what it was told.
+    pub(super) fn fence_anew(&mut self, board: &Board) {
+        if self.attempts.values().any(|attempt| attempt.under_way) {
+            self.keep_still_for_own(board);
+        }
         self.attempts.values_mut().for_each(|attempt| attempt.under_way = false);
         self.tie.ask_anew();
     }
@@ -409,7 +418,8 @@ impl Core {
             board.set_half_until(Moment::default());
         }
         self.half.attempts.retain(|_, attempt| attempt.under_way);
-        if self.half.attempts.is_empty() {
+        // What an earlier executor or core of this node had told may act as well.
+        if self.half.attempts.is_empty() && !self.half.blocked_until.contains_key(&None) {
             for name in ::core::mem::take(&mut self.half.holds).into_keys() {
                 let slot = self.names.iter().position(|known| *known == name);
                 slot.into_iter().for_each(|slot| {

@@ -358,6 +358,12 @@ impl Core {
                 format!("{node} has itself let in once it has let go of all that it ran, or was booted"),
             ));
         }
+        if known.is_off() && self.is_about(node) && known.fence.by_word {
+            return Err(refused(
+                format!("{node} is heard, although somebody said that it is off"),
+                "it is taken in once it has let go of what it had: then it can be switched off".into(),
+            ));
+        }
         if known.is_off() && self.is_about(node) {
             return Err(refused(
                 format!("{node} is heard, although it was proven off: its device does not tell the truth"),
@@ -379,7 +385,11 @@ impl Core {
             let name = &self.names[seen.slot];
             let fence = self.ledger.nodes.get(name).map(|known| &known.fence);
             let off = fence.filter(|fence| !fence.is_silent).and_then(|fence| fence.off);
-            if off == Some(seen.boot) {
+            if off == Some(seen.boot) && fence.is_some_and(|fence| fence.by_word) {
+                said.push(format!(
+                    "{name} is heard although somebody said that it is off; it is taken in once it has let go of what it had"
+                ));
+            } else if off == Some(seen.boot) {
                 said.push(format!(
                     "{name} is heard although it was proven off: what switches it off does not tell the truth; \
                      {name} is not taken in before it is booted anew"

@@ -93,7 +93,8 @@ impl Ledger {
             if let Some(session) = session.filter(|session| session.boot == *boot) {
                 self.take_over(at, node, session, &[]);
             }
-            let known = self.nodes.get_mut(node).into_iter();
+            // Of who is only called off a device may be at work still: the right ends as it would otherwise.
+            let known = self.nodes.get_mut(node).filter(|_| forced.who.is_none()).into_iter();
             known.for_each(|known| known.fence.fencing = None);
             // It holds nothing, and nothing was said of its machine.
             if self.nodes.get(node).is_some_and(|known| known.left.is_some_and(|left| left.boot == *boot)) {

@@ -1,6 +1,6 @@
 //! What happened, as far as it is kept for people.
 
-use heart_model::LogIndex;
+use heart_model::{FenceOutcome, LogIndex};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Ledger};
@@ -59,13 +59,24 @@ impl What {
     }
 }
 
+impl What {
+    /// Whether it is kept for longer: what people said and what was proven, not each attempt of a device that is broken.
+    fn lasts(&self) -> bool {
+        let is_proof = |outcome: &FenceOutcome| !matches!(outcome, FenceOutcome::Failed { .. });
+        match self {
+            What::Changed(Change::Fenced { outcome, .. }) => is_proof(outcome),
+            What::Changed(Change::Fence { .. } | Change::FenceAgain { who: None, .. }) => false,
+            what => what.is_fencing(),
+        }
+    }
+}
+
 impl Ledger {
     /// Adds to the timeline. A service that comes and goes all day pushes out what is like it, not who was switched off.
     pub fn note(&mut self, index: LogIndex, at: u64, what: What) {
         self.timeline.push_back(Happened { index, at, what });
         if self.timeline.len() > TIMELINE_MAX {
-            let lasting =
-                self.timeline.iter().take(LASTING_MAX + 1).take_while(|known| known.what.is_fencing());
+            let lasting = self.timeline.iter().take(LASTING_MAX + 1).take_while(|known| known.what.lasts());
             let oldest = lasting.count() % (LASTING_MAX + 1);
             self.timeline.remove(oldest);
         }

@@ -87,7 +87,8 @@ impl Core {
         }
         let until = now.after(lasts + self.timing.lost_after * 2);
         board.set_firing_until(board.firing_until().later(until));
-        self.half.blocked_until.insert(Some(slot), until);
+        let known = self.half.blocked_until.entry(Some(slot)).or_insert(until);
+        *known = known.later(until);
         Core::send(slot, &Message::Half(OfHalf::Held { era }), out);
     }
 
