@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use heart_model::{Duration, Moment};
+use heart_model::{Duration, Moment, Session};
 
 use crate::clock;
 
@@ -13,6 +13,11 @@ use crate::clock;
 pub trait LeaseView: Send + Sync {
     /// When the lease ends, on both clocks of this boot. A moment in the past: there is none.
     fn until(&self) -> Moment;
+
+    /// The session that has the lease; none if nobody says.
+    fn session(&self) -> Option<Session> {
+        None
+    }
 
     /// Until when this node may switch others off because nothing can be agreed on before they are. A moment in the
     /// past: it may not.

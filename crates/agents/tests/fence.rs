@@ -122,6 +122,7 @@ fn order(name: &str, devices: &[FenceDevice]) -> FenceOrder {
         devices: devices.to_vec(),
         act: FenceAct::Off,
         right: FenceRight::Agreed,
+        session: None,
         hesitation: Duration::ZERO,
         addresses: Vec::new(),
     }

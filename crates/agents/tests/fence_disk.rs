@@ -75,6 +75,7 @@ impl Scene {
             devices: vec![self.device()],
             act: heart_model::FenceAct::Off,
             right: FenceRight::Agreed,
+            session: None,
             hesitation: Duration::ZERO,
             addresses: Vec::new(),
         }

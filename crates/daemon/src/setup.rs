@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use heart_agents::{LeaseView, tie_break::words::WitnessKey};
 use heart_config::{Environment, FileFacts, Found};
-use heart_model::{AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Spec};
+use heart_model::{AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, NodeName, Session, Spec};
 use heart_node::frame::{ClusterKey, cluster_tag};
 use serde::{Deserialize, Serialize};
 
@@ -309,6 +309,10 @@ impl BoardLease {
 impl LeaseView for BoardLease {
     fn until(&self) -> Moment {
         self.0.board().lease_until()
+    }
+
+    fn session(&self) -> Option<Session> {
+        Some(self.0.board().session())
     }
 
     fn half_until(&self) -> Moment {

@@ -468,6 +468,7 @@ fn attempt(dir: &Path, attempt: u32, mode: &str) -> FenceOrder {
         devices: vec![device],
         act: heart_model::FenceAct::Off,
         right: FenceRight::Agreed,
+        session: None,
         hesitation: Duration::ZERO,
         addresses: Vec::new(),
     }

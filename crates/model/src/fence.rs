@@ -8,7 +8,7 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
-use crate::{BootId, Duration, Epoch, NodeName, ParameterInfo, ResourceName, Value};
+use crate::{BootId, Duration, Epoch, NodeName, ParameterInfo, ResourceName, Session, Value};
 
 /// Where distributions put the programs of fence-agents: the first that has one is taken.
 pub const FENCE_PROGRAM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -291,6 +291,10 @@ pub struct FenceOrder {
     /// By which right.
     #[serde(default)]
     pub right: FenceRight,
+    /// The session of this node that a right of the log was given to: the next one has a lease of its own, and not this
+    /// right. None where the log has no part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
     /// How long is waited before a node is switched off that has power: it may be about to switch this one off, and
     /// should not be hit by both.
     #[serde(default)]
@@ -299,6 +303,14 @@ pub struct FenceOrder {
     /// again by the time that this can be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
+}
+
+impl FenceOrder {
+    /// Whether a session of the node that makes this attempt may make it.
+    #[must_use]
+    pub fn is_of(&self, session: Session) -> bool {
+        self.session.is_none_or(|right| right == session)
+    }
 }
 
 /// By which right a node is switched off.
@@ -385,6 +397,26 @@ pub enum Power {
 mod tests {
     use super::*;
     use alloc::string::ToString as _;
+
+    /// The executor stood still while the session ended that had the right: the next one has a lease, too.
+    #[test]
+    fn a_right_is_of_the_session_that_it_was_given_to() {
+        let session = |number| Session { boot: BootId(7), number: crate::SessionNumber(number) };
+        let order = |session| FenceOrder {
+            node: NodeName::new("ada").unwrap(),
+            boot: BootId(9),
+            attempt: 1,
+            devices: Vec::new(),
+            act: FenceAct::Off,
+            right: FenceRight::Agreed,
+            session,
+            hesitation: Duration::ZERO,
+            addresses: Vec::new(),
+        };
+        let first = order(Some(session(1)));
+        assert!(first.is_of(session(1)) && !first.is_of(session(2)));
+        assert!(order(None).is_of(session(2)), "half of the voters has no right of the log");
+    }
 
     #[test]
     fn an_odd_number_of_voters_is_left_unless_halves_go_on() {

@@ -5,7 +5,7 @@
 
 use heart_model::{
     Act, Activity, Epoch, FromExecutor, Guard, Inventory, Moment, Order, Outcome, Report, ResourceName,
-    ResourceSpec, Session, ToExecutor, series,
+    ResourceSpec, Session, ToExecutor,
 };
 use heart_node::{
     core::Event as CoreEvent,
@@ -184,7 +184,6 @@ impl Machine {
     pub(crate) fn let_go(&mut self, session: Session, everything: bool) -> Option<FromExecutor> {
         if everything {
             self.executor.over = Some(session);
-            self.without_right.extend(self.fencing.iter().filter(|one| series(one.2) == 0).cloned());
         }
         let held: Vec<ResourceName> = self.executor.known.keys().cloned().collect();
         let mut all = true;

@@ -235,7 +235,7 @@ impl World {
     /// may be another's.
     fn has_right(&self, by: usize, order: &FenceOrder) -> bool {
         let machine = &self.machines[by];
-        if machine.without_right.contains(&(order.node.clone(), order.boot, order.attempt)) {
+        if !order.is_of(machine.board.session()) {
             return false;
         }
         let until = match order.right {

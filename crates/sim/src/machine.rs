@@ -140,8 +140,6 @@ pub struct Machine {
     pub(crate) executor_last: Nanos,
     /// What its executor tells devices at the moment: which node, which life of it, which attempt.
     pub(crate) fencing: BTreeSet<(NodeName, BootId, u32)>,
-    /// Those of them whose session has ended since: they tell no device any more.
-    pub(crate) without_right: BTreeSet<(NodeName, BootId, u32)>,
     /// How the last attempt at each node ended: an executor makes none again that it knows.
     pub(crate) fenced: BTreeMap<NodeName, FenceReport>,
     /// What its file says of time, as far as it has read that.
@@ -205,7 +203,6 @@ impl Machine {
             core_last: [0; 3],
             executor_last: 0,
             fencing: BTreeSet::new(),
-            without_right: BTreeSet::new(),
             fenced: BTreeMap::new(),
             timing: spec.timing,
             watchdog: None,
@@ -268,7 +265,6 @@ impl Machine {
         self.kernel.clear();
         self.executor = Executor::default();
         self.fencing.clear();
-        self.without_right.clear();
         self.fenced.clear();
         self.gating = false;
         self.disk.waiting.clear();

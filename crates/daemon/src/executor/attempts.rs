@@ -8,25 +8,19 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
 };
 
 use heart_agents::wait::Bell;
-use heart_model::{
-    BootId, FenceAct, FenceOrder, FenceOutcome, FenceReport, FenceRight, NODES_MAX, NodeName, series,
-};
+use heart_model::{BootId, FenceAct, FenceOrder, FenceOutcome, FenceReport, NODES_MAX, NodeName, series};
 
 use super::work::Work;
 
 /// Most attempts that are made at once: each may be a program with an interpreter of its own.
 const AT_ONCE_MAX: usize = 16;
 
-/// What carries out an attempt; gives up soon after the bell was rung. It can ask whether the session goes on in which the
-/// attempt was begun: the next one has a lease of its own, and not the right of this one (SAFETY rule 12).
-pub(super) type CarryOut = dyn Fn(&FenceOrder, &Bell, &dyn Fn() -> bool) -> FenceOutcome + Send + Sync;
+/// What carries out an attempt; gives up soon after the bell was rung.
+pub(super) type CarryOut = dyn Fn(&FenceOrder, &Bell) -> FenceOutcome + Send + Sync;
 
 /// Which attempt at which life of a node.
 type Which = (BootId, u32);
@@ -37,8 +31,6 @@ pub(super) struct Attempts {
     work: Work<FenceReport>,
     /// Rung when this executor ends.
     cancel: Arc<Bell>,
-    /// How many sessions of this node have ended.
-    sessions_ended: Arc<AtomicU64>,
     /// At most one for each node, in the order in which they were told.
     waiting: VecDeque<FenceOrder>,
     under_way: BTreeMap<NodeName, Which>,
@@ -65,7 +57,6 @@ impl Attempts {
             carry_out,
             work: Work::new()?,
             cancel: Arc::new(Bell::new()?),
-            sessions_ended: Arc::default(),
             waiting: VecDeque::new(),
             under_way: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -102,21 +93,6 @@ impl Attempts {
         }
         self.waiting.push_back(order);
         self.begin();
-    }
-
-    /// The session of this node has ended, and with it the rights that were given to it: what is under way tells no device
-    /// any more, and what waits is not begun.
-    pub(super) fn end_session(&mut self) {
-        self.sessions_ended.fetch_add(1, SeqCst);
-        let is_by_right =
-            |order: &FenceOrder| order.act == FenceAct::Off && order.right == FenceRight::Agreed;
-        let (over, goes_on) = std::mem::take(&mut self.waiting).into_iter().partition(is_by_right);
-        self.waiting = goes_on;
-        let over: VecDeque<FenceOrder> = over;
-        for order in over {
-            let message = "the session that had the right has ended before it was begun".to_owned();
-            self.answer(failed(order, message));
-        }
     }
 
     /// The attempts that have ended since the last call.
@@ -158,13 +134,10 @@ impl Attempts {
         let (carry_out, cancel) = (Arc::clone(&self.carry_out), Arc::clone(&self.cancel));
         let message = "what carries it out broke down; the log says where".to_owned();
         let (broken, kept) = (failed(order.clone(), message), order.clone());
-        let sessions_ended = Arc::clone(&self.sessions_ended);
-        let before = sessions_ended.load(SeqCst);
         let work = move || {
-            let goes_on = || sessions_ended.load(SeqCst) == before;
             let to = if order.act == FenceAct::Off { "switch it off" } else { "give it power" };
             tracing::info!("{}: attempt {} to {to} begins", order.node, order.attempt);
-            let outcome = carry_out(&order, &cancel, &goes_on);
+            let outcome = carry_out(&order, &cancel);
             match &outcome {
                 FenceOutcome::Off => tracing::info!("{} is off", order.node),
                 FenceOutcome::ShutOut => tracing::info!("{} is shut out from its storage", order.node),
@@ -198,6 +171,7 @@ fn overtaken(order: FenceOrder, newer: u32) -> FenceReport {
 mod tests {
     use super::*;
     use heart_agents::wait;
+    use heart_model::FenceRight;
     use std::{
         sync::{Mutex, mpsc},
         time::{Duration, Instant},
@@ -214,6 +188,7 @@ mod tests {
             devices: Vec::new(),
             act: FenceAct::Off,
             right: FenceRight::Agreed,
+            session: None,
             hesitation: Duration::ZERO,
             addresses: Vec::new(),
         }
@@ -231,10 +206,9 @@ mod tests {
             let (begins, begun) = mpsc::channel();
             let (end, ends) = mpsc::channel();
             let (begins, ends) = (Mutex::new(begins), Mutex::new(ends));
-            let carry_out = move |order: &FenceOrder, _: &Bell, goes_on: &dyn Fn() -> bool| {
+            let carry_out = move |order: &FenceOrder, _: &Bell| {
                 begins.lock().unwrap().send(format!("{} {}", order.node, order.attempt)).unwrap();
-                let outcome = ends.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-                if goes_on() { outcome } else { FenceOutcome::Failed { message: "over".into() } }
+                ends.lock().unwrap().recv_timeout(PATIENCE).unwrap()
             };
             Stage { attempts: Attempts::new(Arc::new(carry_out)).unwrap(), begun, end }
         }
@@ -307,29 +281,11 @@ mod tests {
         }
     }
 
-    /// The next session of this node has a lease of its own.
-    #[test]
-    fn a_right_ends_with_the_session_that_had_it() {
-        let mut stage = Stage::new();
-        stage.attempts.take(order("ada", 7, 1));
-        stage.begins("ada 1");
-        stage.attempts.take(order("ada", 7, 2));
-        stage.attempts.end_session();
-        let said = stage.says();
-        assert!(said[0].starts_with("ada 2 the session that had the right has ended"), "{said:?}");
-        stage.end.send(FenceOutcome::Off).unwrap();
-        assert_eq!(stage.says(), ["ada 1 over"]);
-        stage.attempts.take(order("ada", 7, 3));
-        stage.begins("ada 3");
-        stage.end.send(FenceOutcome::Off).unwrap();
-        assert_eq!(stage.says(), ["ada 3 off"]);
-    }
-
     #[test]
     fn nodes_do_not_wait_for_each_other_up_to_a_bound() {
         let (begins, begun) = mpsc::channel();
         let begins = Mutex::new(begins);
-        let until_cancelled = move |order: &FenceOrder, cancel: &Bell, _: &dyn Fn() -> bool| {
+        let until_cancelled = move |order: &FenceOrder, cancel: &Bell| {
             begins.lock().unwrap().send(order.attempt).unwrap();
             wait::any(&[cancel.as_fd()], Some(Instant::now() + PATIENCE)).unwrap();
             begins.lock().unwrap().send(0).unwrap();
@@ -349,9 +305,7 @@ mod tests {
 
     #[test]
     fn what_breaks_down_is_a_failure() {
-        let mut attempts =
-            Attempts::new(Arc::new(|_: &FenceOrder, _: &Bell, _: &dyn Fn() -> bool| panic!("on purpose")))
-                .unwrap();
+        let mut attempts = Attempts::new(Arc::new(|_: &FenceOrder, _: &Bell| panic!("on purpose"))).unwrap();
         attempts.take(order("ada", 7, 1));
         assert!(wait::any(&[attempts.as_fd()], Some(Instant::now() + PATIENCE)).unwrap()[0]);
         let said = attempts.finished();

@@ -241,9 +241,13 @@ impl Executor {
         let (fencing, turns) = (Arc::new(fencing), Arc::new(Turns::default()));
         Executor::withdraw(&fencing, disks)?;
         let (proving, right, users) = (Arc::clone(&fencing), Arc::clone(lease), Arc::clone(&turns));
-        let carry_out = move |order: &FenceOrder, cancel: &Bell, goes_on: &dyn Fn() -> bool| {
+        let carry_out = move |order: &FenceOrder, cancel: &Bell| {
             let has_right = || match order.right {
-                FenceRight::Agreed => goes_on() && !lease::remaining(&*right).is_zero(),
+                // First the lease, then whose it is: a session begins without one.
+                FenceRight::Agreed => {
+                    !lease::remaining(&*right).is_zero()
+                        && right.session().is_none_or(|session| order.is_of(session))
+                }
                 FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
             };
             let outcome = users.attempt(|| fencing.carry_out(order, cancel, &has_right));
@@ -426,7 +430,6 @@ impl Executor {
         self.agents.cut(cut.filter_map(|unit| unit.held()).map(|held| &held.spec));
         if everything {
             self.over = Some(session);
-            self.attempts.end_session();
             self.records.end_session(session).map_err(|cause| self.cannot_record(cause))?;
         }
         let mut held: Vec<_> = self.units.iter().filter(|(_, unit)| unit.held().is_some()).collect();

@@ -106,6 +106,7 @@ mod tests {
             devices: Vec::new(),
             act: FenceAct::Off,
             right: FenceRight::Agreed,
+            session: None,
             hesitation: Duration::ZERO,
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         };

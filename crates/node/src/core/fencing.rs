@@ -118,6 +118,7 @@ impl Core {
                     devices,
                     act: FenceAct::Off,
                     right: FenceRight::Agreed,
+                    session: Some(fencing.session),
                     hesitation: Duration::ZERO,
                     addresses,
                 };

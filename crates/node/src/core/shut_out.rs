@@ -118,6 +118,7 @@ impl Core {
             devices,
             act: FenceAct::On { other_levels: Vec::new() },
             right: FenceRight::Agreed,
+            session: None,
             hesitation: Duration::ZERO,
             addresses: Vec::new(),
         };

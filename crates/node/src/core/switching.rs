@@ -164,7 +164,8 @@ fn power_order(spec: &Spec, node: &NodeName, boot: BootId, attempt: u32) -> Opti
     let act = FenceAct::On { other_levels: levels.collect() };
     let (right, hesitation) = (FenceRight::Agreed, Duration::ZERO);
     let addresses = Vec::new();
-    Some(FenceOrder { node: node.clone(), boot, attempt, devices, act, right, hesitation, addresses })
+    let (node, session) = (node.clone(), None);
+    Some(FenceOrder { node, boot, attempt, devices, act, right, session, hesitation, addresses })
 }
 
 fn no_power(node: &NodeName) -> String {

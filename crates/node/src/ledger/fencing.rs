@@ -170,6 +170,8 @@ impl Ledger {
             FenceOutcome::ShutOut => self.is_shut_out(node, boot),
             // It was to be switched off.
             FenceOutcome::On => {}
+            // It was said in the meantime, and nothing more is tried.
+            FenceOutcome::Failed { .. } if fence.off == Some(boot) => {}
             FenceOutcome::Failed { message } => {
                 fence.fence_failures = fence.fence_failures.saturating_add(1);
                 fence.fence_failure = Some(clip(message));

@@ -157,6 +157,7 @@ impl Core {
             devices: (*level).clone(),
             act: FenceAct::Off,
             right: FenceRight::Half,
+            session: None,
             hesitation,
             addresses: addresses(spec, node, level),
         };
