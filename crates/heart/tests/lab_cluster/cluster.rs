@@ -54,23 +54,7 @@ failovers_max = 1000
 [group.web]
 members = ["site-ip", "site"]
 "#;
-/// What [`SITE`] is, with an address of the other family.
-const SITE_ON_IPV6: &str = r#"
-[resource.site-ip]
-agent = "ip"
-address = "fd77::100/64"
-failovers_max = 1000
-
-[resource.site]
-agent = "process"
-command = ["/bin/sh", "-c", "date +%s.%N >> /var/log/site-starts; exec /run/lab/bin/heart lab-http 80"]
-failures_max = 3
-failovers_max = 1000
-
-[group.web]
-members = ["site-ip", "site"]
-"#;
-/// The address of [`SITE_ON_IPV6`].
+/// The address of [`SITE`] where that is of the other family.
 const ADDRESS_ON_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100);
 
 pub(crate) const SIGKILL: i32 = 9;
@@ -160,7 +144,7 @@ impl Plan {
     /// The same site, on an address of the other family.
     pub(crate) fn on_ipv6(mut self) -> Plan {
         self.address = ADDRESS_ON_IPV6.into();
-        self.resources(SITE_ON_IPV6)
+        self.resources(&SITE.replace("10.77.0.100/24", &format!("{ADDRESS_ON_IPV6}/64")))
     }
 
     /// All nodes share this file as a disk.

@@ -1,9 +1,9 @@
 //! Never two owners: every state of the links, every order in which power goes and returns, and an owner that stands
 //! still, for two nodes with a witness, two with devices, three and five; and three that have an IPv6 address.
 //!
-//! Who owns is measured twice. On the wire, by the watch, who answers for the address, by ARP or neighbour discovery; and by a service that writes
-//! down when it runs, which is guarded by `fence` where there are devices. A sample of all this runs every time; the
-//! whole is ignored and takes some minutes for each:
+//! Who owns is measured twice. On the wire, by the watch, who answers for the address, by ARP or neighbour discovery;
+//! and by a service that writes down when it runs, which is guarded by `fence` where there are devices. A sample of all
+//! this runs every time; the whole is ignored and takes some minutes for each:
 //!
 //! ```text
 //! cargo nextest run -p heart --test lab_cluster --run-ignored only -E 'test(owners::)' --no-capture

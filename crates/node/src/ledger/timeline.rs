@@ -57,9 +57,7 @@ impl What {
                 | Change::TurnedOn { .. }
         )
     }
-}
 
-impl What {
     /// Whether it is kept for longer: what people said and what was proven, not each attempt of a device that is broken.
     fn lasts(&self) -> bool {
         let is_proof = |outcome: &FenceOutcome| !matches!(outcome, FenceOutcome::Failed { .. });
