@@ -280,6 +280,23 @@ fn two_power_supplies_are_both_told_before_either_is_asked() {
 }
 
 #[test]
+fn outlets_of_a_device_that_lets_one_in_at_a_time_are_used_one_after_the_other() {
+    let rack = Rack::new();
+    let off = |outlet: &str| {
+        let devices = [rack.switch(&[("plug", outlet), ("mode", "narrow")])];
+        rack.fencing.carry_out(&order(&format!("n{outlet}"), &devices), &Bell::new().unwrap(), &|| true)
+    };
+    thread::scope(|scope| {
+        let both = ["3", "4"].map(|outlet| scope.spawn(move || off(outlet)));
+        for one in both {
+            assert_eq!(one.join().unwrap(), FenceOutcome::Off);
+        }
+    });
+    assert!(!rack.log().iter().any(|line| line.contains("refused")), "{:?}", rack.log());
+    assert_eq!((rack.outlet("3").as_str(), rack.outlet("4").as_str()), ("off", "off"));
+}
+
+#[test]
 fn what_is_not_there_is_said_with_the_package_that_has_it() {
     let rack = Rack::new();
     let message = rack.refuses(&[device("fence_nothing", &[])]);

@@ -321,7 +321,9 @@ pub(crate) fn on_shot_by_half(at: Nanos, target: usize, machines: &[Machine]) ->
     let backed = |machine: &&Machine| {
         let is_awake = machine.core_stalled_until <= at && machine.frozen_until <= at;
         let leads = machine.power == Power::On && machine.board.leading().is_some() && is_awake;
-        leads && !machine.now(at).has_surely_reached(machine.board.backed_until())
+        // Who was paused believes in what it was promised before that.
+        let is_over = machine.now(at).has_surely_reached(machine.board.backed_until());
+        leads && !is_over && !machine.may_be_misled(at)
     };
     for leader in machines.iter().filter(backed) {
         let known = leader.core.as_ref().and_then(|core| core.ledger().nodes.get(&shot.name)?.session);

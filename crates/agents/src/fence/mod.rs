@@ -11,6 +11,7 @@
 mod description;
 mod disk;
 mod switch;
+mod turns;
 
 use std::{
     os::fd::AsFd as _,
@@ -27,6 +28,7 @@ use crate::{wait, wait::Bell};
 use description::Descriptions;
 use disk::{Member, Told};
 use switch::{Act, Answer, Switch};
+use turns::Turns;
 
 /// How long is waited before a device is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -55,6 +57,7 @@ impl Default for Places {
 pub struct Fencing {
     places: Places,
     descriptions: Descriptions,
+    turns: Turns,
     /// Who this node is: nobody is told over a disk without a slot of one's own.
     member: Option<Member>,
 }
@@ -180,7 +183,7 @@ impl Fencing {
         let mut outcome = Ok(());
         for used in told {
             match &outcome {
-                Ok(()) => outcome = used.read_back(),
+                Ok(()) => outcome = used.read_back(&self.turns),
                 Err(_) => used.give_up(),
             }
         }
@@ -198,8 +201,10 @@ impl Fencing {
         for level in std::iter::once(&order.devices).chain(other_levels) {
             let all: Result<(), String> = level.iter().try_for_each(|device| {
                 let mut switch = self.switch(device, &order.node, cancel)?;
+                let turn = switch.turn(&self.turns);
                 switch.tell(Act::On)?;
-                read_back(&mut switch, Act::On)
+                drop(turn);
+                read_back(&mut switch, Act::On, &self.turns)
             });
             match all {
                 Ok(()) => return Ok(()),
@@ -222,6 +227,7 @@ impl Fencing {
                 .map(|told| Used::Disk(Box::new(told)));
         }
         let mut switch = self.switch(device, &order.node, cancel)?;
+        let _turn = switch.turn(&self.turns);
         if !has_right() {
             return Err(format!(
                 "{} was not used on {}: this node has no lease any more, and another may have the right",
@@ -239,7 +245,7 @@ impl Fencing {
         }
         let is_off = |device| {
             let switch = self.switch(device, &order.node, cancel);
-            switch.is_ok_and(|mut switch| switch.ask() == Answer::Off)
+            switch.is_ok_and(|mut switch| switch.ask_in_turn(&self.turns) == Answer::Off)
         };
         if !order.devices.iter().all(is_off) {
             pause(order.hesitation, cancel);
@@ -274,9 +280,9 @@ impl Used<'_> {
         }
     }
 
-    fn read_back(self) -> Result<(), String> {
+    fn read_back(self, turns: &Turns) -> Result<(), String> {
         match self {
-            Used::Switch(mut switch) => read_back(&mut switch, Act::Off),
+            Used::Switch(mut switch) => read_back(&mut switch, Act::Off, turns),
             Used::Disk(told) => told.read_back(),
         }
     }
@@ -320,10 +326,10 @@ fn left_off(told: &[Used<'_>]) -> String {
 }
 
 /// Asks a device until it says that the node is off, or has power, or until its time is over.
-fn read_back(switch: &mut Switch<'_>, act: Act) -> Result<(), String> {
+fn read_back(switch: &mut Switch<'_>, act: Act, turns: &Turns) -> Result<(), String> {
     // Bounded by the time that the device has left: each round takes some of it.
     loop {
-        let why = match (switch.ask(), act) {
+        let why = match (switch.ask_in_turn(turns), act) {
             (Answer::Off, Act::Off) | (Answer::On, Act::On) | (Answer::Well, _) => return Ok(()),
             (Answer::On, Act::Off) => "said afterwards that it is still on".to_owned(),
             (Answer::Off, Act::On) => "said afterwards that it is still off".to_owned(),

@@ -20,6 +20,7 @@ use super::{
     Places,
     description::{Description, Descriptions},
     pause,
+    turns::{Turn, Turns},
 };
 use crate::{
     ocf::metadata,
@@ -178,6 +179,20 @@ impl<'a> Switch<'a> {
             (Ok(ended), _) => Answer::Unclear(self.ended(&ended)),
             (Err(why), _) => Answer::Unclear(why),
         }
+    }
+
+    /// Asks it how the node is, when it is our turn.
+    pub(super) fn ask_in_turn(&mut self, turns: &Turns) -> Answer {
+        let _turn = self.turn(turns);
+        self.ask()
+    }
+
+    /// Waits until nobody else uses the device, for half of what is left of its time at most.
+    pub(super) fn turn<'t>(&mut self, turns: &'t Turns) -> Option<Turn<'t>> {
+        let begun = Instant::now();
+        let turn = turns.take(self.device, self.left / 2, self.cancel);
+        self.left = self.left.saturating_sub(begun.elapsed());
+        turn
     }
 
     /// Whether it answers and lets us in, whatever it knows of the node.
