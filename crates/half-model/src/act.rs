@@ -73,6 +73,8 @@ pub enum Act {
     Claim(Node),
     /// All others of a half gave up their votes: what it claimed before counts no more.
     ClaimOnceMore(Node),
+    /// A half asks it to be set from its claim to what it was before, and uses that claim no more.
+    GiveBack(Node, Standing),
     /// The leader asks it to be set to this.
     SetStanding(Node, Standing),
     /// What a node asked of the tie-break arrives there.

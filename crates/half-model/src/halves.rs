@@ -26,6 +26,7 @@ impl World {
             acts.extend(off.then_some(Act::GoOn(node, By::Word)));
             acts.extend((!off && self.left.wrong_words > 0).then_some(Act::WrongWord(node)));
         }
+        self.acts_of_claimer(setup, node, here, acts);
         if self.may_go_on(setup, node) != Some(Ok(())) {
             return;
         }
@@ -35,7 +36,9 @@ impl World {
             Next::AskTieBreak => self.acts_towards_tie_break(setup, node, (here | missing, acts)),
             Next::GoOn => acts.extend((self.left.forces > 0).then_some(Act::GoOn(node, By::Proof))),
             Next::Fire => {
-                let others = here & !(1 << node);
+                // Who gave up its vote agrees to nothing as it is.
+                let others = members(here & !(1 << node)).filter(|&other| !self.machines[other].lost);
+                let others = others.fold(0, |set, other| set | 1 << other);
                 let asks =
                     members(others & !machine.holds).filter(|&other| self.keeps_still(setup, other, node));
                 acts.extend(asks.map(|other| Act::KeepStill(node, other)));
@@ -67,7 +70,7 @@ impl World {
             let era = |node| self.ledger(setup, node).era;
             let asked = Asked {
                 has_log: !theirs.lost,
-                as_lost: going.lost & 1 << other != 0,
+                as_lost: (going.lost | machine.gave) & 1 << other != 0,
                 by_word: going.by == By::Word,
                 asker_has_more: self.last_entry(node) >= self.last_entry(other)
                     || !setup.obeys(Rule::BestLog),
@@ -111,6 +114,31 @@ impl World {
         }
         if self.may_claim(setup, node, known, all) && self.swaps[node].is_none() && self.left.swaps > 0 {
             acts.push(Act::Claim(node));
+        }
+    }
+
+    /// Who has others in its half gives its claim back when one of these turns out to have the better log; here at any
+    /// time, as nobody knows at once what others have.
+    fn acts_of_claimer(&self, setup: &Setup, node: Node, here: u8, acts: &mut Vec<Act>) {
+        let (machine, ledger) = (&self.machines[node], self.ledger(setup, node));
+        let own = |known: &Standing| [machine.claim, machine.outdated].contains(&Some(*known));
+        let stands = machine
+            .known
+            .filter(own)
+            .filter(|known| known.parent == Some(ledger.era) && known.configuration == ledger.configuration);
+        let may = self.swaps[node].is_none() && self.left.swaps > 0 && here.count_ones() > 1;
+        if stands.is_some() && may {
+            let named = ledger.voting().fold(0u8, |set, voter| set | 1 << voter);
+            acts.push(Act::GiveBack(
+                node,
+                Standing {
+                    era: ledger.era,
+                    parent: self.parent_of(ledger.era),
+                    term: machine.term,
+                    configuration: ledger.configuration,
+                    named,
+                },
+            ));
         }
     }
 

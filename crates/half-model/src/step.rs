@@ -13,7 +13,7 @@ use crate::{
 fn forget(machine: &mut Machine) {
     (machine.leads, machine.matched) = (false, 0);
     (machine.held_for, machine.holds, machine.off, machine.refused) = (0, 0, 0, 0);
-    (machine.going, machine.known) = (None, None);
+    (machine.gave, machine.going, machine.known) = (0, None, None);
     (machine.claim, machine.outdated) = (None, None);
 }
 
@@ -94,8 +94,11 @@ impl World {
             }
             Act::StandBack(node, other) => {
                 self.lose_log(other);
-                let going = self.machines[node].going.as_mut();
-                going.into_iter().for_each(|going| going.stood_back |= 1 << other);
+                let machine = &mut self.machines[node];
+                if let Some(going) = &mut machine.going {
+                    going.stood_back |= 1 << other;
+                    machine.gave |= 1 << other & !going.lost;
+                }
             }
             Act::Force(node) => self.force(setup, node),
             Act::Look(node) => self.machines[node].known = self.standing,
@@ -104,6 +107,10 @@ impl World {
                 self.outdate(node);
                 let going = self.machines[node].going.as_mut();
                 going.into_iter().for_each(|going| going.claimed_anew = true);
+            }
+            Act::GiveBack(node, standing) => {
+                self.outdate(node);
+                self.ask(node, standing);
             }
             Act::SetStanding(node, standing) => self.ask(node, standing),
             Act::Land(node) => self.land(setup, node),
@@ -133,6 +140,7 @@ impl World {
         // What it promised is forgotten, and it is soon noticed that it is gone.
         for machine in &mut self.machines {
             machine.holds &= !(1 << node);
+            machine.gave &= !(1 << node);
         }
         for order in self.orders.iter_mut().flatten() {
             order.known_to &= !(1 << node);
@@ -390,6 +398,9 @@ impl World {
             if !matches!(self.may_go_on(setup, node), Some(Ok(()))) {
                 (self.machines[node].off, self.machines[node].refused) = (0, 0);
             }
+            if self.machines[node].leads || self.hears_leader(setup, node) {
+                self.machines[node].gave = 0;
+            }
             if self.halves(setup, node).is_none() {
                 if setup.obeys(Rule::ClaimsEnd) {
                     self.outdate(node);
@@ -406,8 +417,9 @@ impl World {
                     return true;
                 }
                 let heard = |set: u8| members(set).filter(|&other| self.hears(node, other)).count();
+                let needed = going.others & !going.stood_back;
                 self.hears_leader(setup, node)
-                    || heard(going.others) != going.others.count_ones() as usize
+                    || heard(needed) != needed.count_ones() as usize
                     || (going.by == By::Word && heard(going.missing) > 0)
             };
             let mut going = self.machines[node].going;

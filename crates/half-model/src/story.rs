@@ -87,6 +87,7 @@ pub fn words(act: &Act) -> String {
         Act::Look(node) => format!("{} looks at the tie-break", name(node)),
         Act::Claim(node) => format!("{} asks the tie-break to side with it", name(node)),
         Act::ClaimOnceMore(node) => format!("{} has to ask the tie-break once more", name(node)),
+        Act::GiveBack(node, _) => format!("{} gives the tie-break back", name(node)),
         Act::SetStanding(node, standing) => {
             let named = names((0..4).filter(|of| standing.named & 1 << of != 0));
             format!("{} asks the tie-break to name {named}", name(node))

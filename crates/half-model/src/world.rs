@@ -146,6 +146,8 @@ pub struct Machine {
     pub off: u8,
     /// Of whom its device proved nothing.
     pub refused: u8,
+    /// Who gave up its vote for it, and has none since.
+    pub gave: u8,
     /// It goes on.
     pub going: Option<Going>,
     /// What the tie-break said last.
@@ -229,6 +231,7 @@ impl World {
             matched: setup.voters,
             runs: node == 0,
             held_for: 0,
+            gave: 0,
             holds: 0,
             off: 0,
             refused: 0,
@@ -331,7 +334,8 @@ impl World {
         }
         let (mut here, mut lost, mut missing) = (0, 0, 0);
         for other in ledger.voting() {
-            let set = match (self.hears(node, other), self.machines[other].lost) {
+            let has_none = self.machines[other].lost && machine.gave & 1 << other == 0;
+            let set = match (self.hears(node, other), has_none) {
                 (true, false) => &mut here,
                 (true, true) => &mut lost,
                 (false, _) => &mut missing,

@@ -22,6 +22,7 @@ use crate::{
     half::{self, Blocked, Knowledge, Next, Sides},
     ledger::Ledger,
     plant::{Bug, is_planted},
+    pulse::Sighting,
 };
 
 /// What this node does as half of the voters.
@@ -40,6 +41,9 @@ pub(super) struct Half {
     /// The write after which this node has no vote in a history that another one goes on from.
     standing_back: Option<StandingBack>,
     forcing: Option<Forcing>,
+    /// Who was asked to give up its vote for this node, and in which life it did: it stays of this half as long as nobody
+    /// leads. Not who had lost its log by itself.
+    gave_votes: BTreeMap<NodeName, Option<BootId>>,
     tie: tie::Tie,
     /// Since when this node knows that there is no quorum with it.
     since: Option<Moment>,
@@ -126,6 +130,7 @@ struct Going {
     halves: Halves,
     /// What lets it.
     by: By,
+    since: Moment,
     /// The number of the history that goes on.
     era: u64,
     /// Who was asked to stand back, over which stream, and when.
@@ -315,6 +320,9 @@ impl Core {
         if self.half.forcing.is_some() {
             return;
         }
+        if self.is_led(now, board) {
+            self.half.gave_votes.clear();
+        }
         if self.go_on(now, board, out) {
             // One of the others may have been heard for a moment: what the tie-break says from now on is new.
             self.half.since.get_or_insert(now);
@@ -353,6 +361,7 @@ impl Core {
         self.half.going = Some(Going {
             halves: halves.clone(),
             by,
+            since: now,
             era,
             asked,
             stood_back,
@@ -373,8 +382,11 @@ impl Core {
         out: &mut Out,
     ) -> Result<Option<By>, Stuck> {
         let may = self.may_go_on(board, halves);
-        if may.is_err() {
+        if let Err(stuck) = &may {
             self.lay_down(board, out);
+            if matches!(stuck, Stuck::Led(_)) {
+                self.give_claim_back(now, out);
+            }
         }
         may?;
         let is_off = |node: &NodeName| self.half.attempts.get(node).is_some_and(|one| one.off);
@@ -389,7 +401,7 @@ impl Core {
                 return Ok(self.claim(now, (self.next_era(board), false), halves, out)?.map(By::TieBreak));
             }
             Next::GoOn => return Ok(Some(By::Proof)),
-            Next::Fire => board.set_half_until(now.after(self.timing.lost_after)),
+            Next::Fire => {}
         }
         let has_begun = self.half.attempts.values().any(|attempt| attempt.under_way);
         if self.is_vetoed(now, halves, has_begun, out) {
@@ -398,6 +410,7 @@ impl Core {
         if !(is_planted(Bug::NobodyHolds) || self.all_hold(now, halves, out)) {
             return Ok(None);
         }
+        board.set_half_until(now.after(self.timing.lost_after));
         let mut stuck = Ok(None);
         for node in &halves.missing {
             stuck = stuck.and(self.fire(now, board, halves, node, out).map(|()| None));
@@ -473,7 +486,7 @@ impl Core {
             let slot = self.ids.iter().position(|known| *known == id)?;
             let seen = self.sights.heard(slot);
             if slot == self.slot || seen.is_some_and(|seen| seen.both_ways) {
-                let lost = seen.is_some_and(|seen| seen.flags & flag::LOG_LOST != 0);
+                let lost = seen.is_some_and(|seen| !self.gave_vote(seen) && seen.flags & flag::LOG_LOST != 0);
                 let which = if lost { &mut halves.lost } else { &mut halves.here };
                 which.push(self.names[slot].clone());
             } else if seen.is_none() {
@@ -482,6 +495,13 @@ impl Core {
         }
         // Who hears this node and is not heard, or the other way round, is in neither half.
         half::is_without_quorum(halves.sides()).then_some(halves)
+    }
+
+    /// Whether another node gave up its vote for this one and has none since: it belongs to this half, and agrees to
+    /// nothing.
+    fn gave_vote(&self, seen: &Sighting) -> bool {
+        let has_none = seen.flags & flag::LOG_LOST != 0 && (seen.era, seen.incarnation) == (0, 0);
+        has_none && self.half.gave_votes.get(&self.names[seen.slot]) == Some(&Some(seen.boot))
     }
 
     /// Whether this node leads, or hears somebody who does. What it said of itself a moment ago does not count.

@@ -31,6 +31,11 @@ impl Peers {
         self.streams[slot].1.restart();
     }
 
+    /// In which life the node in `slot` said something last.
+    pub(super) fn boot(&self, slot: usize) -> Option<BootId> {
+        self.streams[slot].0
+    }
+
     /// Changes whenever something that was under way to the node in `slot` may be gone.
     pub(super) fn generation(&self, slot: usize) -> u64 {
         self.streams[slot].1.generation()

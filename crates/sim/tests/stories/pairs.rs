@@ -3,7 +3,7 @@
 //! `ada` runs everything. Neither can agree on anything without the other, unless that one is proven off.
 
 use heart_node::core::{Request, Response};
-use heart_sim::{Device, Fault, WorldSettings, with_devices, with_tie_break};
+use heart_sim::{Device, Fault, WorldSettings, ms, with_devices, with_tie_break};
 
 use crate::told::{Told, node, spec, with_disk};
 
@@ -327,4 +327,46 @@ fn a_half_that_hears_one_of_the_others_for_a_moment_goes_on_all_the_same() {
     story.happens(Fault::MendDisk(ada)).happens(Fault::MendDisk(bob)).run_for(8000);
     let told = story.told();
     assert!(story.owner("address").is_some_and(|owner| ["ada", "bob"].contains(&owner)), "{told}");
+}
+
+/// The leader of four is left with another one, and only they reach the tie-break. From so many milliseconds after that,
+/// what this one says is held up for so many, what it says of its log too. It may hear the others a little longer.
+fn leader_hears_late(leader: &str, other: &str, longer: u64, (after, lasts): (u64, u64)) -> Told {
+    let names = ["ada", "bob", "cyn", "dan"];
+    let mut story = Told::dark(WorldSettings::quiet(with_tie_break(spec(&names, "cyn", "cyn")), 1));
+    story.world.boot_all();
+    story.run_for(10_000);
+    if leader != "bob" {
+        story.freeze("bob", 2000).run_for(10_000);
+    }
+    assert_eq!(story.leader(), Some(leader));
+    let others: Vec<&str> = names.into_iter().filter(|name| *name != other && *name != leader).collect();
+    for name in &others {
+        reaches(&mut story, name, false);
+    }
+    story.part(&[leader], &others).run_for(longer).part(&[other], &others).run_for(after - longer);
+    let (from, to) = (story.place(other), story.place(leader));
+    story.happens(Fault::Hold { from, to, lasts: ms(lasts) });
+    story.ask(leader, Request::Standby { node: node("cyn") }).run_for(6000);
+    story
+}
+
+/// The leader of four was left with one whose log was a moment behind, as far as it knew, and claimed the tie-break. Then
+/// that log was as good, and came first: it was refused from there on, as that claim stood there (world 251441; rule 19).
+#[test]
+fn a_claim_is_given_back_where_another_one_turns_out_to_have_as_good_a_log() {
+    for lasts in 195..=215 {
+        let mut story = leader_hears_late("dan", "bob", 60, (300, lasts));
+        assert!(story.owner("address").is_some(), "held up for {lasts} ms: {}", story.told());
+    }
+}
+
+/// It gave up its vote, and that it did came late, when it had not been heard for a moment. What it had given was forgotten,
+/// and neither went on before others were back (rule 18).
+#[test]
+fn who_gave_up_its_vote_for_a_half_belongs_to_it_although_it_was_not_heard_for_a_moment() {
+    for lasts in [540, 560, 600, 700, 900] {
+        let mut story = leader_hears_late("bob", "ada", 0, (110, lasts));
+        assert!(story.owner("address").is_some(), "held up for {lasts} ms: {}", story.told());
+    }
 }

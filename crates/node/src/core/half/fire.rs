@@ -47,6 +47,9 @@ impl Core {
         let mut all = true;
         for name in halves.here.iter().filter(|name| **name != self.settings.me) {
             let Some(slot) = self.names.iter().position(|known| known == name) else { return false };
+            if self.sights.heard(slot).is_some_and(|seen| self.gave_vote(seen)) {
+                continue;
+            }
             let over = self.peers.generation(slot);
             let known = self.half.holds.get(name).copied().filter(|hold| hold.over == over);
             // Said again and again as long as it may be needed: it is soon over when this node is gone.

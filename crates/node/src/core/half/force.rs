@@ -8,7 +8,7 @@ use heart_model::{LogIndex, Moment, NodeName, Term};
 use super::{By, Forcing, Going, Halves, StandingBack, Stuck};
 use crate::{
     agreement::{Agreement, RaftId, Ticket},
-    board::Board,
+    board::{Board, flag},
     core::{Action, Core, Message, OfHalf, Out},
     half,
     ledger::{Change, Entry, Forced, Ledger, VERSION, Without, read},
@@ -24,30 +24,21 @@ impl Core {
         let here = going.halves.here.iter().chain(&going.halves.lost).filter(|name| *name != me);
         let slots: Vec<(NodeName, usize)> =
             here.filter_map(|name| Some((name.clone(), slot_of(name)?))).collect();
-        let is_heard =
-            |(_, slot): &(NodeName, usize)| self.sights.heard(*slot).is_some_and(|seen| seen.both_ways);
+        // Who gave up its vote has nothing more to say.
+        let is_heard = |(name, slot): &(NodeName, usize)| {
+            going.stood_back.contains(name) || self.sights.heard(*slot).is_some_and(|seen| seen.both_ways)
+        };
         let is_back = |node: &NodeName| slot_of(node).is_some_and(|slot| self.sights.heard(slot).is_some());
         // Who is heard is not off, whatever a person says.
         let is_wrong = matches!(going.by, By::Word(_)) && going.halves.missing.iter().any(is_back);
-        if is_wrong || self.is_led(now, board) || !slots.iter().all(is_heard) {
+        let suspends = self.halves(now, board).is_none();
+        let is_outdone = !suspends && self.is_outdone(now, &going);
+        if is_wrong || is_outdone || self.is_led(now, board) || !slots.iter().all(is_heard) {
             return false;
         }
-        going.is_suspended = self.halves(now, board).is_none();
-        for (name, slot) in slots.iter().filter(|_| !going.is_suspended) {
-            let over = self.peers.generation(*slot);
-            // Who does not know yet that the others are lost does not answer.
-            let again = self.timing.lost_after / 2;
-            let waits = |(of, at): &(u64, Moment)| *of == over && !now.has_surely_reached(at.after(again));
-            if !going.stood_back.contains(name) && !going.asked.get(name).is_some_and(waits) {
-                going.asked.insert(name.clone(), (over, now));
-                let by_word = matches!(going.by, By::Word(_));
-                let lost = going.halves.lost.contains(name);
-                Core::send(
-                    *slot,
-                    &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word, lost }),
-                    out,
-                );
-            }
+        going.is_suspended = suspends;
+        if !suspends {
+            slots.iter().for_each(|one| self.ask_to_stand_back(now, &mut going, one, out));
         }
         let all = slots.iter().all(|(name, _)| going.stood_back.contains(name));
         let goes = !going.is_suspended;
@@ -63,6 +54,33 @@ impl Core {
             self.half.going = Some(going);
         }
         goes
+    }
+
+    /// Asks another of this half for its vote, again and again: who does not know yet that the others are lost does not
+    /// answer.
+    fn ask_to_stand_back(
+        &mut self,
+        now: Moment,
+        going: &mut Going,
+        (name, slot): &(NodeName, usize),
+        out: &mut Out,
+    ) {
+        let over = self.peers.generation(*slot);
+        let again = self.timing.lost_after / 2;
+        let waits = |(of, at): &(u64, Moment)| *of == over && !now.has_surely_reached(at.after(again));
+        if going.stood_back.contains(name) || going.asked.get(name).is_some_and(waits) {
+            return;
+        }
+        going.asked.insert(name.clone(), (over, now));
+        let by_itself = going.halves.lost.contains(name);
+        let gave = if by_itself {
+            self.half.gave_votes.remove(name);
+            None
+        } else {
+            *self.half.gave_votes.entry(name.clone()).or_default()
+        };
+        let (by_word, lost) = (matches!(going.by, By::Word(_)), by_itself || gave.is_some());
+        Core::send(*slot, &Message::Half(OfHalf::StandBack { era: self.ledger.era, by_word, lost }), out);
     }
 
     /// The others of this half have given up their votes: the tie-break is asked once more. Whether it sides with this
@@ -124,10 +142,14 @@ impl Core {
     }
 
     pub(super) fn on_stood_back(&mut self, from: usize, era: u64) {
-        let name = self.names[from].clone();
-        if let Some(going) = self.half.going.as_mut().filter(|_| era == self.ledger.era) {
-            going.stood_back.insert(name);
+        if era != self.ledger.era {
+            return;
         }
+        let name = &self.names[from];
+        self.half.gave_votes.entry(name.clone()).and_modify(|life| *life = self.peers.boot(from));
+        self.half.going.iter_mut().for_each(|going| {
+            going.stood_back.insert(name.clone());
+        });
     }
 
     /// What everything leads to that this node has, with what it does not know to be agreed on.
@@ -197,6 +219,7 @@ impl Core {
         self.take_state(*forcing.ledger, None, board);
         self.show(board);
         self.half.going = None;
+        self.half.gave_votes.clear();
         self.half.attempts.clear();
         self.half.blocked_until.clear();
         board.set_firing_until(Moment::default());
@@ -254,6 +277,23 @@ impl Core {
             out.actions.push(Action::Note("the cluster went on without this node while it was away".into()));
             self.lose_log(board, out);
         }
+    }
+
+    /// Whether another of this half turned out to have the better log, and gave up its vote in none of the beats that it
+    /// has sent since it was asked.
+    fn is_outdone(&self, now: Moment, going: &Going) -> bool {
+        let answered = going.since.after(self.timing.lost_after * 2);
+        if matches!(going.by, By::Word(_)) || !now.has_surely_reached(answered) {
+            return false;
+        }
+        let has_log = |node: &NodeName| {
+            let slot = self.names.iter().position(|known| known == node);
+            let seen = slot.and_then(|slot| self.sights.heard(slot));
+            !going.stood_back.contains(node) && seen.is_some_and(|seen| seen.flags & flag::LOG_LOST == 0)
+        };
+        let here = going.halves.here.iter().filter(|node| has_log(node)).cloned().collect();
+        let halves = Halves { here, ..going.halves.clone() };
+        self.better_log(&halves).is_some()
     }
 
     /// Who else of this half has the better log, or as good a one and comes first.

@@ -296,6 +296,22 @@ impl Core {
         Ok(None)
     }
 
+    /// Another of this half turned out to have the better log: it cannot claim where a claim of this node stands, which
+    /// this node will not use any more.
+    pub(super) fn give_claim_back(&mut self, now: Moment, out: &mut Out) {
+        self.half.tie.outdate();
+        if self.half.tie.outdated.is_none() {
+            return;
+        }
+        match (self.half.tie.known.clone(), self.standing(self.voter_names())) {
+            (None, _) => self.look(now, out),
+            (Some(Some(known)), Some(all)) if self.is_outdated(&known) => {
+                self.order_tie(now, Some(known), all, out);
+            }
+            (Some(_), _) => {}
+        }
+    }
+
     /// Looks again after a while: what stands there may change.
     fn look_again(&mut self, now: Moment, out: &mut Out) {
         self.half.tie.not_before.get_or_insert(now.after(AGAIN_AFTER));
