@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use start::Start;
 
 use crate::{
-    ledger::{Change, Ledger, NewGrant, ResourceLedger},
+    ledger::{Change, Ledger, NewGrant, ResourceLedger, waits_by},
     ownership::Sights,
     plant::{Bug, is_planted},
 };
@@ -551,13 +551,13 @@ impl Conductor {
         ledger: &ResourceLedger,
         score: &Score<'_>,
     ) -> bool {
-        let guard = spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard);
-        ledger.until_gone.iter().all(|(node, session)| match guard {
+        let now = spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard);
+        ledger.until_gone.iter().all(|former| match waits_by(former.guard, now) {
             Guard::None => true,
             Guard::Fence => is_planted(Bug::NoWaitForFence),
             Guard::Lease if is_planted(Bug::NoWaitForPromises) => true,
             Guard::Lease => {
-                let over = self.over.get(&(node.clone(), *session));
+                let over = self.over.get(&(former.node.clone(), former.session));
                 let votes = |id: &&NodeId| {
                     let slot = score.names.iter().position(|name| name.id() == **id);
                     slot.is_some_and(|slot| score.sights.voters.contains(slot))

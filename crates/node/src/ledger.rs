@@ -16,11 +16,13 @@ mod intents;
 mod timeline;
 
 use heart_model::{
-    Activity, BootId, Duration, EndedMove, Epoch, Intent, LogIndex, NodeId, NodeName, ResourceName, Session,
-    SessionNumber, Spec,
+    Activity, BootId, Duration, EndedMove, Epoch, Guard, Intent, LogIndex, NodeId, NodeName, ResourceName,
+    Session, SessionNumber, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::plant::{Bug, is_planted};
 
 pub use entry::{Change, Entry, NewGrant, VERSION, read, write};
 pub use eras::{Forced, Without};
@@ -48,6 +50,31 @@ pub struct Grant {
     pub activity: Activity,
     /// Since when, by the leader's wall clock, in milliseconds since 1970.
     pub since: u64,
+    /// What guards it there; none if the file changed that since the right was given: it may run either way.
+    pub guard: Option<Guard>,
+}
+
+/// A session that was taken over while it held a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Whose.
+    pub node: NodeName,
+    /// Which.
+    pub session: Session,
+    /// What guarded the resource there: see [`Grant::guard`].
+    pub guard: Option<Guard>,
+}
+
+/// What is waited for before something is taken from a holder: by what guards it there (see [`Grant::guard`]), and what
+/// the file says now. What was started without a gate does not let go with its lease, whatever a later file says.
+#[must_use]
+pub fn waits_by(there: Option<Guard>, now: Guard) -> Guard {
+    match (there, now) {
+        (_, Guard::None) => Guard::None,
+        (_, now) if is_planted(Bug::GuardOfToday) => now,
+        (Some(guard), _) => guard,
+        (None, _) => Guard::Fence,
+    }
 }
 
 /// What the log says of one resource.
@@ -59,7 +86,7 @@ pub struct ResourceLedger {
     pub grant: Option<Grant>,
     /// Sessions that were taken over while they held it: each must be known to have let go before
     /// it is started elsewhere.
-    pub until_gone: Vec<(NodeName, Session)>,
+    pub until_gone: Vec<Former>,
     /// The last node that held it, and in which session.
     pub last: Option<(NodeName, Session)>,
     /// Failures by node.
@@ -245,6 +272,7 @@ impl Ledger {
         self.decide_by(index, spec);
         self.digest = digest;
         self.promised = self.promised.max(spec.timing.lost_after);
+        self.guard_anew(spec);
         self.spec = Some(spec.clone());
         for name in spec.grantable().into_keys() {
             self.resources.entry(name).or_default();
@@ -254,6 +282,18 @@ impl Ledger {
         }
         self.withdraw_orders();
         true
+    }
+
+    /// What is held goes on as it was started, whatever guards it from now on.
+    fn guard_anew(&mut self, spec: &Spec) {
+        for (name, resource) in &mut self.resources {
+            let Some(now) = spec.granted(name).map(|known| known.guard) else { continue };
+            let held = resource.grant.iter_mut().map(|grant| &mut grant.guard);
+            let former = resource.until_gone.iter_mut().map(|former| &mut former.guard);
+            for guard in held.chain(former) {
+                guard.take_if(|guard| *guard != now);
+            }
+        }
     }
 
     fn rest(&mut self, digest: u64) -> bool {
@@ -285,7 +325,7 @@ impl Ledger {
                 resource.grant = None;
                 resource.ended = None;
             }
-            resource.until_gone.retain(|(holder, _)| holder != node);
+            resource.until_gone.retain(|former| former.node != *node);
         }
         true
     }
@@ -300,10 +340,9 @@ impl Ledger {
         ledger.losses.count(at);
         let mut held_some = false;
         for resource in self.resources.values_mut() {
-            if resource.grant.as_ref().is_some_and(|grant| grant.node == *node) {
-                resource.grant = None;
+            if let Some(grant) = resource.grant.take_if(|grant| grant.node == *node) {
                 resource.ended = None;
-                resource.until_gone.push((node.clone(), session));
+                resource.until_gone.push(Former { node: grant.node, session, guard: grant.guard });
                 held_some = true;
             }
         }
@@ -330,6 +369,7 @@ impl Ledger {
             return false;
         }
         self.count_failover(at, &new.resource, &new.node);
+        let guard = self.spec.as_ref().and_then(|spec| spec.granted(&new.resource)).map(|known| known.guard);
         let Some(resource) = self.resources.get_mut(&new.resource) else { return false };
         resource.epoch = new.epoch;
         resource.last = Some((new.node.clone(), new.session));
@@ -339,6 +379,7 @@ impl Ledger {
             epoch: new.epoch,
             activity: Activity::Stopped,
             since: at,
+            guard,
         });
         true
     }

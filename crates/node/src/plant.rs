@@ -71,11 +71,13 @@ pub enum Bug {
     ShutOutEndsLeases,
     /// A node whose disk takes nothing lays down its log, whoever else is sick (rule 17).
     AllLayDown,
+    /// What is held counts as guarded by what the file says today, however it was started (rule 7).
+    GuardOfToday,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 32] = [
+    pub const ALL: [Bug; 33] = [
         Bug::LeaseFromReceipt,
         Bug::AnyAnswerCounts,
         Bug::ClocksTrusted,
@@ -108,6 +110,7 @@ impl Bug {
         Bug::LetInBeforeLettingGo,
         Bug::ShutOutEndsLeases,
         Bug::AllLayDown,
+        Bug::GuardOfToday,
     ];
 }
 

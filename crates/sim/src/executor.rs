@@ -51,8 +51,12 @@ impl Machine {
         })
     }
 
-    /// What guards a resource, as far as the executor was told.
+    /// What guards a resource: by what it was started under, or will be as far as the executor was told.
     pub(crate) fn guard(&self, resource: &ResourceName) -> Guard {
+        self.kernel.get(resource).map_or_else(|| self.guard_to_be(resource), |kernel| kernel.guard)
+    }
+
+    fn guard_to_be(&self, resource: &ResourceName) -> Guard {
         self.executor.specs.get(resource).map_or(Guard::Lease, |spec| spec.guard)
     }
 
@@ -109,6 +113,9 @@ impl Machine {
         if self.is_barred(order, inventory) || order.epoch < inventory.epoch {
             return Some("its epoch is over");
         }
+        if order.epoch > inventory.epoch && self.guard(&order.resource) != self.guard_to_be(&order.resource) {
+            return Some("it runs under another guard");
+        }
         None
     }
 
@@ -143,8 +150,9 @@ impl Machine {
             return (false, report(Outcome::Failed(why.into()), inventory));
         }
         inventory.activity = Activity::Running;
-        let open_until = self.is_guarded_by_lease(&order.resource).then(Moment::default);
-        let kernel = Kernel { present: true, open_until, epoch: order.epoch };
+        let guard = self.guard(&order.resource);
+        let open_until = (guard == Guard::Lease).then(Moment::default);
+        let kernel = Kernel { present: true, guard, open_until, epoch: order.epoch };
         self.kernel.insert(order.resource.clone(), kernel);
         self.refresh_gates(now);
         self.executor.known.insert(order.resource.clone(), inventory.clone());

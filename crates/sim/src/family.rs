@@ -68,6 +68,12 @@ const PAUSED_EVERY: u64 = 32;
 /// Which of these that is.
 const PAUSED: [u64; 2] = [9, 25];
 
+/// Of so many worlds, in two the file says at times that something else guards a resource from now on: all have devices,
+/// and one a tie-break as well.
+const REGUARDED_EVERY: u64 = 32;
+/// Which of these that is.
+const REGUARDED: [u64; 2] = [5, 13];
+
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
 /// Which of these that is.
@@ -286,6 +292,7 @@ pub(crate) fn settings(chance: &mut Chance, seed: u64) -> WorldSettings {
         operation: (500_000, [2_000_000, 50_000_000, lost_after][chance.below(3) as usize]),
         restless: RESTLESS.contains(&(seed % RESTLESS_EVERY)),
         pauses: PAUSED.contains(&(seed % PAUSED_EVERY)),
+        reguards: REGUARDED.contains(&(seed % REGUARDED_EVERY)),
     };
     if chance.happens(120) { on_the_edge(settings) } else { settings }
 }

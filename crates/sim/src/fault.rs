@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use heart_model::{
-    Ailment, FromExecutor, HealthChange, Name, NodeName, ResourceName, Spec, TieBreakPlace, TieBreakSpec,
-    Timing,
+    Ailment, FromExecutor, Guard, HealthChange, Name, NodeName, ResourceName, Spec, TieBreakPlace,
+    TieBreakSpec, Timing,
 };
 use heart_node::core::{Event as CoreEvent, Request};
 
@@ -208,6 +208,14 @@ pub enum Fault {
     /// The configuration file of all machines says from now on that something else decides between two halves. What
     /// runs hears of it when its core is restarted.
     DecideBy(TieBreakPlace),
+    /// The configuration file of all machines says from now on that something else guards a resource. What runs hears of
+    /// it when its core is restarted.
+    Guard {
+        /// Which resource.
+        resource: ResourceName,
+        /// What guards it.
+        guard: Guard,
+    },
     /// The configuration file of all machines says from now on that all this takes so long. What runs hears
     /// of it when its core is restarted.
     Retime(Timing),
@@ -278,6 +286,7 @@ impl World {
             Fault::Say { node, word } => self.say(node, word),
             Fault::Configure { .. }
             | Fault::DecideBy(_)
+            | Fault::Guard { .. }
             | Fault::Forget(_)
             | Fault::Remember(_)
             | Fault::Retime(_) => self.on_file(&fault),
@@ -362,6 +371,17 @@ impl World {
                 self.tell(format!("the file says that {place} decides"));
                 let tie_break = TieBreakSpec { place: place.clone(), timeout: TIMEOUT };
                 self.settings.spec.tie_break = Some(tie_break);
+            }
+            Fault::Guard { resource, guard } => {
+                let what = match guard {
+                    Guard::Lease => "a lease",
+                    Guard::Fence => "a fence",
+                    Guard::None => "nothing",
+                };
+                self.tell(format!("the file says that {what} guards {resource}"));
+                if let Some(known) = self.settings.spec.resources.get_mut(resource) {
+                    known.guard = *guard;
+                }
             }
             Fault::Retime(timing) => {
                 self.tell(format!("the file says that a node is lost after {:?}", timing.lost_after));

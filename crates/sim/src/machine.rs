@@ -1,7 +1,7 @@
 //! One simulated machine: its clocks, its kernel, its disk, its executor and the real node in it.
 
 use heart_model::{
-    Ailment, BootId, Epoch, FenceReport, Instant, Moment, NodeId, NodeName, ResourceName, Spec, Timing,
+    Ailment, BootId, Epoch, FenceReport, Guard, Instant, Moment, NodeId, NodeName, ResourceName, Spec, Timing,
 };
 use heart_node::{
     agreement::{Ticket, Write},
@@ -58,9 +58,11 @@ fn part_of(time: u64, of: i64, all: i64) -> i128 {
 }
 
 /// What the kernel does for one resource, also when nobody of us runs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernel {
     pub(crate) present: bool,
+    /// What it was started under, whatever the file says since.
+    pub(crate) guard: Guard,
     /// Until when the gate is open; `None` for what no lease guards.
     pub(crate) open_until: Option<Moment>,
     pub(crate) epoch: Epoch,

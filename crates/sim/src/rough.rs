@@ -1,9 +1,11 @@
 //! The rough part of a world: which faults come, and when.
 //!
-//! Faults at random moments seldom meet. So most of them are timed around lost-after, where the
-//! edges are, and some come in company: the combinations that a rule of SAFETY exists for.
+//! Faults at random moments seldom meet. So most of them are timed around lost-after, where the edges are, and some come
+//! in company: the combinations that a rule of SAFETY exists for.
 
-use heart_model::{Ailment, NodeName, ResourceName, Timing};
+mod files;
+
+use heart_model::{Ailment, NodeName, ResourceName};
 use heart_node::core::Request;
 
 use crate::{Chance, Device, Fault, Nanos, World, ms};
@@ -47,6 +49,10 @@ impl<'a> Rough<'a> {
         if quiet {
             // Something runs before anything goes wrong.
             self.at = self.lost_after * 4;
+            if world.changes_guards() {
+                self.reguard(world);
+                self.at = self.ends;
+            }
         }
         // Votes that were given under another file, before there was a history, take a person.
         let anew = quiet && self.names.len() > 2 && self.chance.happens(200);
@@ -63,69 +69,11 @@ impl<'a> Rough<'a> {
         if sick {
             self.sickness(world);
         }
-        if anew {
+        if anew || world.changes_guards() {
             // Whoever has not heard of it does at the end.
             (0..self.names.len()).for_each(|node| world.schedule(self.at, Fault::KillCore(node)));
         }
         self.at
-    }
-
-    /// Other nodes vote from now on; each hears of it in its own time. Sometimes those that shall vote
-    /// no longer do not, and with one that does they are cut off from the rest (rule 2).
-    fn configure(&mut self, world: &mut World) {
-        let nodes = self.names.len();
-        let sizes: Vec<usize> = [1, 3, 5, 7].into_iter().filter(|&size| size <= nodes).collect();
-        let unawares = self.chance.happens(600);
-        // Two must lag behind, and one must not, for two configurations to make a quorum of a third.
-        let size = if unawares && nodes > 4 {
-            nodes - 2
-        } else {
-            sizes[self.chance.below(sizes.len() as u64) as usize]
-        };
-        let mut voters: Vec<usize> = (0..nodes).collect();
-        while voters.len() > size {
-            voters.remove(self.chance.below(voters.len() as u64) as usize);
-        }
-        world.schedule(self.at, Fault::Configure { voters: voters.iter().copied().collect() });
-        let others: Vec<usize> = (0..nodes).filter(|node| !voters.contains(node)).collect();
-        if !others.is_empty() && self.chance.happens(300) {
-            let gone = others[self.chance.below(others.len() as u64) as usize];
-            // Who took a quorum out of the files would have to put it in again.
-            let first = world.voters();
-            if first.iter().filter(|place| **place != gone).count() > first.len() / 2 {
-                world.schedule(self.at, Fault::Forget(gone));
-            }
-        }
-        if self.chance.happens(250) {
-            // Shorter promises, while longer ones still run (rule 2).
-            let before = world.timing();
-            let timing = Timing {
-                heartbeat: before.heartbeat / 2,
-                lost_after: before.lost_after / 2,
-                let_go: before.let_go / 2,
-            };
-            world.schedule(self.at, Fault::Retime(timing));
-        }
-        for node in 0..nodes {
-            let wait =
-                if unawares { self.chance.below(ms(50)) } else { self.chance.below(self.lost_after * 2) };
-            world.schedule(self.at + wait, Fault::KillCore(node));
-        }
-        if unawares {
-            let begin = self.at + ms(60) + self.chance.below(self.lost_after);
-            for &node in &others {
-                world.schedule(begin, Fault::StallCore { node, lasts: self.lost_after * 12 });
-            }
-            let cut = begin + self.chance.below(self.lost_after * 8);
-            let side: Vec<usize> = others.iter().copied().chain(voters.last().copied()).collect();
-            for from in 0..nodes {
-                for to in (0..nodes).filter(|to| side.contains(&from) != side.contains(to)) {
-                    world.schedule(cut, Fault::Cut { from, to });
-                }
-            }
-            self.at = cut;
-        }
-        self.at += self.edge();
     }
 
     /// A cluster of one is to grow, and the new nodes do not always reach it (rule 16).
@@ -181,6 +129,9 @@ impl<'a> Rough<'a> {
         }
         if world.has_watchdogs() && self.chance.happens(250) {
             return self.stuck(world);
+        }
+        if world.changes_guards() && self.chance.happens(150) {
+            return self.reguard(world);
         }
         let (at, node, lasts) = (self.at, self.node(), self.edge());
         if world.is_paused_at_times() && self.chance.happens(300) {

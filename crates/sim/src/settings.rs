@@ -37,6 +37,8 @@ pub struct WorldSettings {
     pub restless: bool,
     /// Virtual machines are paused at times, and their clocks with them.
     pub pauses: bool,
+    /// The file says at times that something else guards a resource from now on.
+    pub reguards: bool,
 }
 
 impl WorldSettings {
@@ -58,6 +60,7 @@ impl WorldSettings {
             operation: (1_000_000, 2_000_000),
             restless: false,
             pauses: false,
+            reguards: false,
         }
     }
 }

@@ -314,9 +314,9 @@ impl World {
             return false;
         };
         let held = core.ledger().resources.values().flat_map(|known| &known.until_gone);
-        let mut waits_for = held.filter_map(|(node, session)| {
-            let place = self.machines.iter().position(|machine| machine.name == *node)?;
-            Some((place, session.boot))
+        let mut waits_for = held.filter_map(|former| {
+            let place = self.machines.iter().position(|machine| machine.name == former.node)?;
+            Some((place, former.session.boot))
         });
         let spoke = |place: &usize, boot| {
             self.shared_disk.beats.get(place).is_some_and(|beat| beat.boot == Some(boot))

@@ -10,6 +10,10 @@ use crate::{Machine, Power, World};
 
 impl World {
     /// Whether virtual machines are paused at times, and their clocks with them.
+    pub(crate) fn changes_guards(&self) -> bool {
+        self.settings.reguards
+    }
+
     pub(crate) fn is_paused_at_times(&self) -> bool {
         self.settings.pauses
     }

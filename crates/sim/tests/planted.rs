@@ -260,3 +260,8 @@ fn a_leader_that_does_not_wait_until_a_difference_has_lasted_is_found() {
 fn a_node_that_lays_down_its_log_although_nobody_is_well_is_found() {
     is_found(Bug::AllLayDown, (0..200).map(|place| 3 + 16 * place));
 }
+
+#[test]
+fn a_guard_that_the_file_says_today_of_what_runs_since_yesterday_is_found() {
+    is_found(Bug::GuardOfToday, (0..200).map(|place| 5 + 8 * (place % 2) + 32 * (place / 2)));
+}

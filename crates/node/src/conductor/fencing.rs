@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use super::{Conductor, Facts, Score, Work};
 use crate::{
-    ledger::{Change, Fencing, Grant, Ledger, NewGrant, NodeLedger, attempts_max, devices},
+    ledger::{Change, Fencing, Grant, Ledger, NewGrant, NodeLedger, attempts_max, devices, waits_by},
     plant::{Bug, is_planted},
 };
 
@@ -92,9 +92,10 @@ impl Conductor {
         from: &mut BTreeMap<&'s NodeName, (Session, Vec<NewGrant>)>,
     ) {
         let lost = |node| self.status.nodes.get(node).is_some_and(|node| node.state == NodeState::Lost);
-        let guarded = score.ledger.resources.iter().filter(|(name, _)| is_fence_guarded(spec, name));
-        for (name, grant) in guarded.filter_map(|(name, resource)| Some((name, resource.grant.as_ref()?))) {
+        let held = score.ledger.resources.iter();
+        for (name, grant) in held.filter_map(|(name, resource)| Some((name, resource.grant.as_ref()?))) {
             if lost(&grant.node)
+                && waits_for_fence(spec, name, grant.guard)
                 && !devices(spec, &grant.node).is_empty()
                 && self.goes_elsewhere(name, &grant.node)
             {
@@ -323,9 +324,9 @@ impl Conductor {
         let ordered = ledger.fence.ordered.as_ref().is_some_and(|order| order.boot == over.boot);
         let mut held = score.ledger.resources.iter();
         let waits = held.any(|(name, resource)| {
-            is_fence_guarded(spec, name)
-                && resource.until_gone.contains(&(node.clone(), over))
-                && self.goes_elsewhere(name, node)
+            let former = resource.until_gone.iter();
+            let mut there = former.filter(|former| former.node == *node && former.session == over);
+            there.any(|former| waits_for_fence(spec, name, former.guard)) && self.goes_elsewhere(name, node)
         });
         if ordered && self.waits_for_vote(now, score, node, ledger.fence.attempts) {
             return None;
@@ -409,6 +410,8 @@ pub(crate) fn is_told(levels: &[Vec<FenceDevice>]) -> bool {
     levels.iter().any(|level| !level.iter().any(FenceDevice::is_watchdog))
 }
 
-fn is_fence_guarded(spec: &Spec, name: &ResourceName) -> bool {
-    spec.granted(name).is_none_or(|resource| resource.guard == Guard::Fence)
+/// Whether a resource that was guarded like that, as far as is known, waits for its holder to be off.
+fn waits_for_fence(spec: &Spec, name: &ResourceName, there: Option<Guard>) -> bool {
+    let now = spec.granted(name).map_or(Guard::Fence, |resource| resource.guard);
+    waits_by(there, now) == Guard::Fence
 }

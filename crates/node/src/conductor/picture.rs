@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Conductor, Score};
 use crate::{
     board::flag,
-    ledger::{Change, NewGrant, NodeLedger, ResourceLedger},
+    ledger::{Change, Former, NewGrant, NodeLedger, ResourceLedger, waits_by},
     ownership::session_of,
     plant::{Bug, is_planted},
 };
@@ -125,11 +125,13 @@ impl Conductor {
     fn resource_state(&self, spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> ResourceState {
         let Some(grant) = &ledger.grant else {
             let guard = spec.granted(name).map_or(Guard::None, |resource| resource.guard);
-            let waits = guard == Guard::Fence && !is_planted(Bug::NoWaitForFence);
-            let last = ledger.until_gone.last().filter(|_| waits);
-            return last.map_or(ResourceState::Ungranted, |(node, session)| ResourceState::Granted {
-                node: node.clone(),
-                session: *session,
+            let waits = |former: &&Former| {
+                waits_by(former.guard, guard) == Guard::Fence && !is_planted(Bug::NoWaitForFence)
+            };
+            let last = ledger.until_gone.iter().rev().find(waits);
+            return last.map_or(ResourceState::Ungranted, |former| ResourceState::Granted {
+                node: former.node.clone(),
+                session: former.session,
                 epoch: ledger.epoch,
                 activity: Activity::Running,
             });

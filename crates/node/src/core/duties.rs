@@ -31,15 +31,19 @@ impl Core {
     }
 
     pub(super) fn holds(&self) -> Holds {
-        let guard = |name: &ResourceName| {
-            let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
-            spec.granted(name).map_or(Guard::Lease, |resource| resource.guard)
+        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+        let by_lease = |inventory: &Inventory| {
+            let known = self.ledger.resources.get(&inventory.resource);
+            let grant = known.and_then(|known| known.grant.as_ref());
+            let grant =
+                grant.filter(|grant| grant.node == self.settings.me && grant.epoch == inventory.epoch);
+            // Of what the file changed since nobody knows it: the executor does.
+            let changed = grant.is_some_and(|grant| grant.guard.is_none());
+            let guard = spec.granted(&inventory.resource).map_or(Guard::Lease, |resource| resource.guard);
+            changed || guard == Guard::Lease
         };
         let held = || self.inventory.values().filter(|inventory| is_held(inventory));
-        Holds {
-            by_lease: held().any(|inventory| guard(&inventory.resource) == Guard::Lease),
-            anything: held().next().is_some(),
-        }
+        Holds { by_lease: held().any(by_lease), anything: held().next().is_some() }
     }
 
     /// Goes on leaving: the leader moves what runs here; without one, or if that takes too long, it is

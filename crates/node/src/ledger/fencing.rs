@@ -288,24 +288,26 @@ impl Ledger {
 
     /// What this life of the node held is free, but for what a lease guards: it has its power, and its lease may run.
     fn is_shut_out(&mut self, node: &NodeName, boot: BootId) {
-        self.is_over(node, boot, |guard| guard != Guard::Lease || is_planted(Bug::ShutOutEndsLeases));
+        self.is_over(node, boot, |there| match there {
+            Some(Guard::Lease) => is_planted(Bug::ShutOutEndsLeases),
+            Some(Guard::Fence | Guard::None) => true,
+            None => false,
+        });
         let ledger = self.nodes.get_mut(node).into_iter();
         ledger.for_each(|ledger| (ledger.fence.is_silent, ledger.fence.is_shut_out) = (true, true));
     }
 
-    fn is_over(&mut self, node: &NodeName, boot: BootId, is_free: impl Fn(Guard) -> bool) {
+    fn is_over(&mut self, node: &NodeName, boot: BootId, is_free: impl Fn(Option<Guard>) -> bool) {
         if let Some(ledger) = self.nodes.get_mut(node) {
             let fence = &mut ledger.fence;
             (fence.off, fence.fence_failures, fence.fence_failure) = (Some(boot), 0, None);
             (fence.is_silent, fence.is_shut_out, fence.by_word) = (false, false, false);
             fence.ordered.take_if(|order| order.boot == boot);
         }
-        let spec = self.spec.as_ref();
-        for (name, resource) in &mut self.resources {
-            let guard = spec.and_then(|spec| spec.granted(name)).map_or(Guard::Fence, |known| known.guard);
-            if is_free(guard) {
-                resource.until_gone.retain(|(holder, session)| holder != node || session.boot != boot);
-            }
+        for resource in self.resources.values_mut() {
+            resource.until_gone.retain(|former| {
+                former.node != *node || former.session.boot != boot || !is_free(former.guard)
+            });
         }
         self.forget_removed();
     }

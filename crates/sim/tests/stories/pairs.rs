@@ -2,10 +2,11 @@
 //!
 //! `ada` runs everything. Neither can agree on anything without the other, unless that one is proven off.
 
+use heart_model::Guard;
 use heart_node::core::{Request, Response};
 use heart_sim::{Device, Fault, WorldSettings, ms, with_devices, with_tie_break};
 
-use crate::told::{Told, node, spec, with_disk};
+use crate::told::{Told, node, resource, spec, with_disk};
 
 pub(crate) fn pair(devices: bool) -> Told {
     let spec = spec(&["ada", "bob"], "ada", "ada");
@@ -368,5 +369,28 @@ fn who_gave_up_its_vote_for_a_half_belongs_to_it_although_it_was_not_heard_for_a
     for lasts in [540, 560, 600, 700, 900] {
         let mut story = leader_hears_late("bob", "ada", 0, (110, lasts));
         assert!(story.owner("address").is_some(), "held up for {lasts} ms: {}", story.told());
+    }
+}
+
+/// Two with devices got a tie-break, and the file says from then on that a lease guards what a fence did. What runs was
+/// started without a gate: it does not end with its lease, so it is taken over only once its node is off (rule 7).
+#[test]
+fn what_was_started_under_a_fence_waits_for_one_whatever_the_file_says_since() {
+    for device in [Device::Works, Device::Refuses] {
+        let mut story = with_disk(with_devices(spec(&["ada", "bob"], "ada", "ada")));
+        story.device("ada", device).happens(Fault::DecideBy(
+            with_tie_break(spec(&["ada"], "ada", "ada")).tie_break.expect("one").place,
+        ));
+        story.happens(Fault::Guard { resource: resource("disk"), guard: Guard::Lease });
+        for name in ["ada", "bob"] {
+            let core = story.place(name);
+            story.happens(Fault::KillCore(core)).run_for(5000);
+        }
+        assert_eq!(story.owner("disk"), Some("ada"), "nothing stops");
+        reaches(&mut story, "ada", false);
+        story.part(&["ada"], &["bob"]).run_for(20_000);
+        assert_eq!(story.owner("site"), Some("bob"));
+        let owner = if device == Device::Works { "bob" } else { "ada" };
+        assert_eq!(story.owner("disk"), Some(owner));
     }
 }
