@@ -320,6 +320,10 @@ impl Conductor {
     /// The caller proposed this and raft took it.
     pub fn on_proposed(&mut self, change: Change) {
         self.stir();
+        if let Change::TakeOver { node, session, .. } = &change {
+            // Who said so of an entry that came to nothing may have promised anew since: whoever appends this one says it.
+            self.over.remove(&(node.clone(), *session));
+        }
         self.proposed.push(change);
     }
 

@@ -273,6 +273,7 @@ impl Ledger {
         self.digest = digest;
         self.promised = self.promised.max(spec.timing.lost_after);
         self.guard_anew(spec);
+        self.fence_longer(spec);
         self.spec = Some(spec.clone());
         for name in spec.grantable().into_keys() {
             self.resources.entry(name).or_default();

@@ -53,6 +53,7 @@ struct Unpersisted {
     /// The number of raft's `Ready`; none for a rewrite of the file.
     ready: Option<u64>,
     commit: u64,
+    term: u64,
     /// The place of a snapshot that was taken over with it.
     restored: Option<u64>,
     /// Leave once this is durable, never before.
@@ -66,6 +67,7 @@ pub struct Agreement {
     next_ticket: Ticket,
     unpersisted: VecDeque<Unpersisted>,
     durable_commit: u64,
+    durable_term: u64,
     committed: VecDeque<Entry>,
     applied: u64,
     /// The last applied configuration that changed which nodes vote.
@@ -101,6 +103,7 @@ impl Agreement {
         let applied = recovered.snapshot.get_metadata().index;
         let configured_at = if fresh { origin } else { configured_at(recovered.snapshot.get_data()) };
         let durable_commit = recovered.hard_state.commit.max(applied);
+        let durable_term = recovered.hard_state.term;
         let store = Store {
             hard_state: recovered.hard_state,
             snapshot: recovered.snapshot,
@@ -130,6 +133,7 @@ impl Agreement {
             next_ticket: Ticket(1),
             unpersisted: VecDeque::new(),
             durable_commit,
+            durable_term,
             committed: VecDeque::new(),
             applied,
             configured_at,
@@ -347,7 +351,7 @@ impl Agreement {
 
     fn take_ready(&mut self, output: &mut Output) {
         let mut ready = self.raw.ready();
-        output.messages.extend(ready.take_messages().iter().map(encode));
+        let at_once = ready.take_messages();
         let mut batch = Batch::default();
         if !ready.snapshot().get_metadata().eq(&raft::eraftpb::SnapshotMetadata::default()) {
             self.restore(ready.snapshot().clone());
@@ -361,8 +365,16 @@ impl Agreement {
         batch.entries = ready.take_entries();
         self.raw.mut_store().append(&batch.entries);
         self.committed.extend(ready.take_committed_entries());
-        let (number, messages) = (ready.number(), ready.take_persisted_messages());
+        let (number, mut messages) = (ready.number(), ready.take_persisted_messages());
         self.raw.advance_append_async(ready);
+        let term = self.raw.store().hard_state.term;
+        if term <= self.durable_term {
+            output.messages.extend(at_once.iter().map(encode));
+        } else {
+            // A lone voter leads before its disk has the term: after a power cut it would lead in that term once more, with
+            // other entries in the same places.
+            messages.splice(0..0, at_once);
+        }
         output.appended.extend(batch.entries.iter().cloned());
         let nothing = batch == Batch::default();
         if !nothing {
@@ -381,7 +393,8 @@ impl Agreement {
             let commit = self.raw.store().hard_state.commit;
             output.writes.push(Write { ticket, replaces: false, bytes: batch.encode_framed() });
             let restored = batch.snapshot.as_ref().map(|snapshot| snapshot.get_metadata().index);
-            let mut unpersisted = Unpersisted { ticket, ready: Some(number), commit, restored, messages };
+            let mut unpersisted =
+                Unpersisted { ticket, ready: Some(number), commit, term, restored, messages };
             if is_planted(Bug::SaidBeforeDurable) && restored.is_none() {
                 self.raw.on_persist_ready(number);
                 output.messages.extend(unpersisted.messages.drain(..).map(|message| encode(&message)));
@@ -414,6 +427,7 @@ impl Agreement {
         while self.unpersisted.front().is_some_and(|write| write.ticket <= ticket) {
             let write = self.unpersisted.pop_front().expect("looked at above");
             self.durable_commit = self.durable_commit.max(write.commit);
+            self.durable_term = self.durable_term.max(write.term);
             output.messages.extend(write.messages.iter().map(encode));
             if let Some(number) = write.ready {
                 self.raw.on_persist_ready(number);
@@ -470,12 +484,13 @@ impl Agreement {
         snapshot.mut_metadata().set_conf_state(store.conf.clone());
         store.entries.retain(|entry| entry.index > index);
         store.snapshot = snapshot;
-        let commit = store.hard_state.commit;
+        let (commit, term) = (store.hard_state.commit, store.hard_state.term);
         let ticket = self.ticket();
         self.unpersisted.push_back(Unpersisted {
             ticket,
             ready: None,
             commit,
+            term,
             restored: None,
             messages: Vec::new(),
         });

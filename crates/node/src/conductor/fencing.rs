@@ -9,7 +9,6 @@
 use heart_model::{
     Activity, BootId, Duration, FenceDevice, FenceOutcome, FenceReport, Guard, Inventory, Moment, NodeName,
     NodeState, NodeStatus, OffOrder, Other, ResourceName, Session, Spec, Timing, WhenStuck, WhyOff,
-    longest_fence,
 };
 use std::collections::BTreeMap;
 
@@ -232,8 +231,7 @@ impl Conductor {
             return self.end_of_holder(now, spec, score, node, fencing);
         }
         let since = since(&mut self.fences.gone, node, attempt, now);
-        let longest = devices(spec, node).iter().map(|level| longest_fence(level)).max();
-        let until = since.after(longest.unwrap_or_default() + self.lost_after);
+        let until = since.after(fencing.longest + self.lost_after.max(score.ledger.promised));
         if now.has_surely_reached(until) {
             let message = format!("{} was to do it, and went away before it said how that ended", fencing.by);
             return ended(FenceOutcome::Failed { message });
@@ -262,8 +260,7 @@ impl Conductor {
             }
         };
         let begun = since(&mut self.fences.open, node, fencing.attempt, now);
-        let levels = devices(spec, node);
-        let mut longest = levels.iter().map(|level| longest_fence(level)).max().unwrap_or_default();
+        let (levels, mut longest) = (devices(spec, node), fencing.longest);
         if levels.iter().flatten().any(FenceDevice::is_watchdog) {
             // The file may have said a longer time before, and the node may go by that.
             longest = longest.max(Timing { lost_after: score.ledger.promised, ..spec.timing }.self_fence());

@@ -97,13 +97,24 @@ impl Core {
     /// The voter's duty: say when its promise to a session that was taken over has run out.
     pub(super) fn vouch(&mut self, now: Moment, out: &mut Out) {
         for (node, session) in self.revoked.newly_over(now) {
-            self.tell_leader(Message::Over { node, session }, now, out);
+            self.tell(self.vouched_to, Message::Over { node, session }, now, out);
+        }
+    }
+
+    /// Says to a new leader which promises of this voter are over: whoever cannot let go of something may hold up what it
+    /// has itself, and nothing that others wait for.
+    fn vouch_anew(&mut self, leader: Option<(NodeId, Term, u64)>, now: Moment, out: &mut Out) {
+        if ::core::mem::replace(&mut self.vouched_to, leader) == leader || leader.is_none() {
+            return;
+        }
+        for (node, session) in self.revoked.all_over() {
+            self.tell(leader, Message::Over { node, session }, now, out);
         }
     }
 
     /// Campaigns when a quorum says that there is no leader; steps down without a quorum.
     pub(super) fn elect(&mut self, now: Moment, board: &Board, out: &mut Out) {
-        self.hand_over(board, out);
+        self.hand_over(now, board, out);
         let backed = !now.may_have_reached(board.backed_until());
         let may_begin = self.may_begin() && !self.half.is_at_work();
         let lacks_logs = self.lacks_logs();
@@ -163,6 +174,7 @@ impl Core {
         // Another life of it may lead in the same term: a single voter whose disk had not written the term
         // when it lost power. Until it says that it leads, it listens to nobody.
         let leader = leader.filter(|(leader, ..)| !self.denies_to_lead(*leader));
+        self.vouch_anew(leader, now, out);
         if leader.is_none() {
             self.told_leader = None;
         }
@@ -177,9 +189,6 @@ impl Core {
             self.tell_leader(Message::Health { session: board.session(), facts }, now, out);
             let all = self.inventory.values().cloned().collect();
             self.tell_leader(Message::Inventory { session: board.session(), all }, now, out);
-            for (node, session) in self.revoked.all_over() {
-                self.tell_leader(Message::Over { node, session }, now, out);
-            }
             self.tell_pings(now, board, out);
             self.tell_let_in(now, out);
         }

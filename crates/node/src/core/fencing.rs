@@ -22,6 +22,8 @@ pub(super) struct Duty {
     attempt: u32,
     /// The executor was told, or there is nobody to be told.
     begun: bool,
+    /// Since when an earlier executor, or one that an earlier core told, may be at it without this core knowing.
+    in_doubt: Option<Moment>,
     /// The node resets itself: what it has is off or let go, if nothing is heard of it until then.
     silent_until: Option<Moment>,
     report: Option<FenceReport>,
@@ -30,11 +32,12 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    fn of(fencing: &Fencing) -> Duty {
+    fn of(fencing: &Fencing, in_doubt: Option<Moment>) -> Duty {
         Duty {
             boot: fencing.boot,
             attempt: fencing.attempt,
             begun: false,
+            in_doubt,
             silent_until: None,
             report: None,
             told: None,
@@ -56,8 +59,10 @@ impl Core {
         let mine: Vec<(NodeName, Fencing)> =
             mine.map(|(name, fencing)| (name.clone(), fencing.clone())).collect();
         self.duties.retain(|node, duty| mine.iter().any(|(of, fencing)| of == node && duty.is_for(fencing)));
+        // A right that stands in the log before the executor has said anything may be one that an earlier core used.
+        let in_doubt = (!self.executor_told).then_some(now);
         for (node, fencing) in mine {
-            self.duties.entry(node.clone()).or_insert_with(|| Duty::of(&fencing));
+            self.duties.entry(node.clone()).or_insert_with(|| Duty::of(&fencing, in_doubt));
             self.use_right(now, board, &node, &fencing, out);
             self.hear_silence(now, &node, out);
             let told_leader = self.told_leader;
@@ -89,6 +94,12 @@ impl Core {
         let failures = fence.map_or(0, |fence| fence.fence_failures);
         let ordered = fence.is_some_and(|fence| fence.is_ordered_off(boot));
         let level = (failures as usize).checked_rem(levels.len());
+        let is_vain = level.is_none() || heard.is_some_and(|seen| !ordered || seen.boot != boot);
+        let may_act_until = duty.in_doubt.map(|since| since.after(fencing.longest + lost_after));
+        if is_vain && may_act_until.is_some_and(|until| !now.has_surely_reached(until)) {
+            // The node must not take part before that (SAFETY rule 12).
+            return;
+        }
         match level {
             _ if heard.is_some_and(|seen| !ordered || seen.boot != boot) => {
                 duty.report = failed(format!("{node} is heard again"));
@@ -172,10 +183,17 @@ impl Core {
         duty.report = Some(report);
     }
 
-    /// The executor was started anew, and knows nothing of what it was told.
-    pub(super) fn fence_anew(&mut self) {
-        let told = |duty: &&mut Duty| duty.report.is_none() && duty.silent_until.is_none();
-        self.duties.values_mut().filter(told).for_each(|duty| duty.begun = false);
+    /// The executor was started anew, and knows nothing of what it was told; what the last one has told a device may act.
+    pub(super) fn fence_anew(&mut self, now: Moment) {
+        let told = |duty: &&mut Duty| duty.begun && duty.report.is_none() && duty.silent_until.is_none();
+        for duty in self.duties.values_mut().filter(told) {
+            (duty.begun, duty.in_doubt) = (false, Some(now));
+        }
+        self.tell_executor_anew();
+    }
+
+    /// What the executor is told is reckoned anew, but for the rights that it uses.
+    pub(super) fn tell_executor_anew(&mut self) {
         self.switching.begin_anew();
         self.shut_out.begin_anew();
         self.proofs.begin_anew();

@@ -1,15 +1,29 @@
 //! What only the leader does: it has the conductor say what is to be done, proposes and orders that,
 //! and lets another lead before it leaves.
 
-use heart_model::{Moment, Order};
+use heart_model::{Duration, Moment, Order};
 
 use super::{Action, Core, Message, ORDERS_WAITING_MAX, Out};
 use crate::{
-    agreement::{Agreement, RaftId},
+    agreement::Agreement,
     board::{Board, flag},
     conductor::Score,
     ledger,
+    pulse::Sighting,
 };
+
+/// For so many lost-afters a leader misses a node that others hear before it has another one lead.
+const MISSES_FOR: u32 = 4;
+/// After so long it does that again, if it leads again and still misses one.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// A leader that hears less than another voter.
+#[derive(Debug, Default)]
+pub(super) struct HearsLess {
+    since: Option<Moment>,
+    /// When it had another one lead for that.
+    given_up: Option<Moment>,
+}
 
 impl Core {
     /// Ends the time in which this node only listens, because it may have promised something
@@ -116,45 +130,69 @@ impl Core {
         }
     }
 
-    /// A leader that is asked to leave, or is sick, lets another voter lead first: what it runs then changes hands
+    /// A leader that is asked to leave, is sick or hears less than others lets another voter lead first: what it runs then changes hands
     /// under a leader that stays, and nobody has to notice by the clock that it is gone. Once only:
     /// a leader that comes to it again because nobody else can leaves as it is.
-    pub(super) fn hand_over(&mut self, board: &Board, out: &mut Out) {
+    pub(super) fn hand_over(&mut self, now: Moment, board: &Board, out: &mut Out) {
         let leads = self.agreement.as_ref().is_some_and(Agreement::leads);
         let leaves = self.leaving_since.is_some() && !self.handed_over;
         let is_unwell = board.flags() & flag::UNWELL != 0 && !self.health.handed_over;
-        if !leads || !(leaves || is_unwell) || self.heirs(true) == 0 {
+        let hears_less = self.hears_less(now, leads);
+        if !leads || !(leaves || is_unwell || hears_less) || self.heirs(true) == 0 {
             return;
         }
         if leaves {
             self.handed_over = true;
-        } else {
+        } else if is_unwell {
             self.health.handed_over = true;
+        } else {
+            self.hears_less.given_up = Some(now);
         }
         if let Some(agreement) = &mut self.agreement {
             agreement.step_down();
         }
         let why = match leaves {
             true => "leaves",
+            false if !is_unwell => "does not hear a node that others hear",
             false if self.is_ordered_off(board.session()) => "is to be switched off",
             false => "is sick",
         };
         out.actions.push(Action::Note(format!("this node {why}: another shall lead")));
     }
 
-    /// How many other voters could lead instead: heard both ways, sound, and not leaving themselves;
-    /// with the whole log, if that matters.
-    pub(super) fn heirs(&self, whole_log: bool) -> usize {
-        let Some(agreement) = &self.agreement else { return 0 };
-        let (voters, _) = agreement.members();
-        let bad = flag::LEAVING | flag::SICK | flag::UNWELL | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;
-        let could = |id: &&RaftId| {
-            let slot = self.ids.iter().position(|node| *node == id.node()).filter(|slot| *slot != self.slot);
-            let seen = slot.and_then(|slot| self.sights.heard(slot));
-            seen.is_some_and(|seen| seen.both_ways && seen.flags & bad == 0)
-                && (!whole_log || agreement.matched(**id) == Some(agreement.last().1))
+    /// Whether this leader has missed for a while what a voter hears that could lead instead and misses nobody whom this
+    /// one hears: a node that the leader does not hear is not taken in, and nothing is given to it (SAFETY rule 14).
+    fn hears_less(&mut self, now: Moment, leads: bool) -> bool {
+        let own = self.sights.hears() | 1 << self.slot;
+        let better = |seen: &Sighting| {
+            let theirs = seen.hears | 1 << seen.slot;
+            theirs & own == own && theirs != own
         };
-        voters.iter().filter(could).count()
+        let is_so = leads && self.could_lead(true).any(better);
+        let known = &mut self.hears_less;
+        known.since = known.since.filter(|_| is_so).or(is_so.then_some(now));
+        known.given_up.take_if(|at| now.has_surely_reached(at.after(AGAIN_AFTER)));
+        let patience = self.timing.lost_after * MISSES_FOR;
+        known.given_up.is_none() && known.since.is_some_and(|at| now.has_surely_reached(at.after(patience)))
+    }
+
+    /// How many other voters could lead instead.
+    pub(super) fn heirs(&self, whole_log: bool) -> usize {
+        self.could_lead(whole_log).count()
+    }
+
+    /// The other voters that could lead: heard both ways, sound, and not leaving themselves; with the whole log, if that
+    /// matters.
+    fn could_lead(&self, whole_log: bool) -> impl Iterator<Item = &Sighting> {
+        let bad = flag::LEAVING | flag::SICK | flag::UNWELL | flag::LOG_LOST | flag::LISTENING | flag::VIRGIN;
+        let voters = self.agreement.iter().flat_map(|agreement| agreement.members().0);
+        voters.filter_map(move |id| {
+            let agreement = self.agreement.as_ref()?;
+            let slot = self.ids.iter().position(|node| *node == id.node()).filter(|slot| *slot != self.slot);
+            let seen = self.sights.heard(slot?).filter(|seen| seen.both_ways && seen.flags & bad == 0)?;
+            let has_all = !whole_log || agreement.matched(id) == Some(agreement.last().1);
+            has_all.then_some(seen)
+        })
     }
 
     /// Whether a node that leaves still has to see to it that somebody leads; not for longer than

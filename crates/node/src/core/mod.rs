@@ -217,6 +217,9 @@ pub struct Core {
     pings: pings::Pings,
     /// Who was told what this node has: the leader, its term, and the stream it was told over.
     told_leader: Option<(NodeId, Term, u64)>,
+    /// The same, of which promises of this voter are over.
+    vouched_to: Option<(NodeId, Term, u64)>,
+    hears_less: lead::HearsLess,
     /// The streams that orders went over, by slot.
     ordered_over: Vec<u64>,
     members: members::Members,
@@ -284,6 +287,8 @@ impl Core {
             health: health::Health::default(),
             pings: pings::Pings::default(),
             told_leader: None,
+            vouched_to: None,
+            hears_less: lead::HearsLess::default(),
             ordered_over: vec![0; names.len()],
             members: members::Members::default(),
             lives_known: BTreeMap::new(),
@@ -340,6 +345,7 @@ impl Core {
             Event::Executor(said) => self.on_executor(now, board, said, &mut out),
             Event::ExecutorBegan => {
                 self.ask_executor();
+                self.fence_anew(now);
                 self.watched.on_executor_began();
                 self.half.fence_anew(board);
             }

@@ -1,6 +1,6 @@
 //! The streams to all other cores, and what comes in over them.
 
-use heart_model::{BootId, Moment, NodeId, Outcome, Timing};
+use heart_model::{BootId, Moment, NodeId, Outcome, Term, Timing};
 
 use super::{Action, Core, LOG_MESSAGE, Message, Out, PLAIN_MESSAGE};
 use crate::{
@@ -101,7 +101,18 @@ impl Core {
 
     /// Tells the leader, if there is one; a new leader asks for everything anyway.
     pub(super) fn tell_leader(&mut self, message: Message, now: Moment, out: &mut Out) {
-        match self.told_leader.map(|(leader, ..)| leader) {
+        self.tell(self.told_leader, message, now, out);
+    }
+
+    /// Tells whoever leads by this, if anybody does.
+    pub(super) fn tell(
+        &mut self,
+        leader: Option<(NodeId, Term, u64)>,
+        message: Message,
+        now: Moment,
+        out: &mut Out,
+    ) {
+        match leader.map(|(leader, ..)| leader) {
             Some(leader) if leader == self.ids[self.slot] => {
                 self.on_message(now, self.slot, message, out);
             }

@@ -46,7 +46,7 @@ impl Core {
     pub(super) fn ask_executor(&mut self) {
         self.executor_told = false;
         self.executor_asked = None;
-        self.fence_anew();
+        self.tell_executor_anew();
     }
 
     /// Applies what was committed. Whether there was anything.

@@ -5,7 +5,8 @@
 //! holds nothing (SAFETY rules 11 and 12).
 
 use heart_model::{
-    AfterFence, BootId, FenceDevice, FenceOutcome, Guard, NodeName, OffOrder, Session, Spec, WhyOff,
+    AfterFence, BootId, Duration, FenceDevice, FenceOutcome, Guard, NodeName, OffOrder, Session, Spec,
+    WhyOff, longest_fence,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -24,6 +25,11 @@ pub(crate) fn attempts_max(levels: usize) -> u32 {
 /// What can switch a node off, level by level.
 pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevice>] {
     spec.nodes.get(node).map_or(&[], |node| &node.fence)
+}
+
+/// How long an attempt at a node may take, whichever level of its devices is used.
+fn longest(spec: &Spec, node: &NodeName) -> Duration {
+    devices(spec, node).iter().map(|level| longest_fence(level)).max().unwrap_or_default()
 }
 
 /// What does not answer any more once these devices have switched a node off: its addresses, unless a disk is one of
@@ -47,6 +53,8 @@ pub struct Fencing {
     pub attempt: u32,
     /// Since when, by the leader's wall clock, in milliseconds since 1970.
     pub since: u64,
+    /// How long the devices of the node may take, by the file that said longest since the right was given.
+    pub longest: Duration,
 }
 
 /// What the log says of switching one node off.
@@ -133,14 +141,24 @@ impl Ledger {
         let may = self.nodes.get(by).and_then(|by| by.session) == Some(session) && by != node;
         let Some(ledger) = self.nodes.get_mut(node).filter(|_| may) else { return false };
         let is_over = ledger.session.is_none() && ledger.taken_over.is_some_and(|over| over.boot == boot);
+        let longest = self.spec.as_ref().map(|spec| longest(spec, node)).unwrap_or_default();
         let fence = &mut ledger.fence;
         let is_open = fence.fencing.is_none() && fence.off != Some(boot);
         if !is_over || !is_open || attempt != fence.attempts.saturating_add(1) {
             return false;
         }
         fence.attempts = attempt;
-        fence.fencing = Some(Fencing { boot, by: by.clone(), session, attempt, since: at });
+        fence.fencing = Some(Fencing { boot, by: by.clone(), session, attempt, since: at, longest });
         true
+    }
+
+    /// An attempt that is under way goes by the file that it began with, or by this one.
+    pub(super) fn fence_longer(&mut self, spec: &Spec) {
+        for (name, ledger) in &mut self.nodes {
+            if let Some(fencing) = &mut ledger.fence.fencing {
+                fencing.longest = fencing.longest.max(longest(spec, name));
+            }
+        }
     }
 
     pub(super) fn fenced(

@@ -1,6 +1,7 @@
 //! Leaders that are gone, deaf, hung or badly placed (schedules 3 and 21): a healthy quorum recovers
 //! from each in bounded time, and nothing that runs stops for it.
 
+use heart_node::core::Request;
 use heart_sim::{Fault, WorldSettings};
 
 use crate::told::{Told, node, spec};
@@ -106,4 +107,38 @@ fn a_leader_that_forgot_the_term_it_led_is_told_again_what_its_members_have() {
     for what in ["address", "site", "cache"] {
         assert!(story.owner(what).is_some(), "nobody runs {what}");
     }
+}
+
+/// The lone voter leads before its disk has the term. What it hands out in that term must wait for it: after a power cut it
+/// leads in that term once more, and puts something else into the same places.
+#[test]
+fn a_lone_voter_hands_nothing_out_in_a_term_that_its_disk_does_not_have() {
+    let mut spec = spec(&["ada", "bob", "cyn"], "ada", "cyn");
+    for (_, it) in spec.nodes.iter_mut().filter(|(name, _)| **name != node("bob")) {
+        it.voter = false;
+    }
+    let mut story = Told::begin(WorldSettings::quiet(spec, 1));
+    let bob = story.place("bob");
+    story.happens(Fault::StallDisk(bob)).happens(Fault::KillCore(bob)).run_for(300);
+    story.ask("bob", Request::Standby { node: node("cyn") }).run_for(300);
+    story.cut_power("bob").happens(Fault::MendDisk(bob)).run_for(600);
+    story.switch_on("bob").run_for(5000);
+    let [ada, bob] = ["ada", "bob"].map(|name| story.world.kept(story.place(name)).expect("a log").entries);
+    let both = ada.iter().filter_map(|one| Some((one, bob.iter().find(|other| other.index == one.index)?)));
+    both.for_each(|(one, other)| assert_eq!(one, other));
+}
+
+/// Nobody but the leader misses it. It is not lost, so nothing of it is taken over; it is not heard by the leader, so it is
+/// not taken in, and nothing is given to it (rule 14).
+#[test]
+fn a_leader_that_alone_does_not_hear_a_node_has_another_one_lead() {
+    let mut story = Told::three();
+    story.cut_power("cyn").run_for(3000);
+    story.cut("bob", "cyn").switch_on("cyn").run_for(10_000);
+    assert!(story.takes_part("cyn"), "{}", story.told());
+    assert_eq!(story.leader(), Some("ada"));
+    story.forget();
+    story.run_for(30_000);
+    story.expect("");
+    assert_eq!(story.leader(), Some("ada"), "and that is that");
 }

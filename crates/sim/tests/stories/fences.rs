@@ -177,6 +177,60 @@ fn a_node_is_not_taken_in_while_somebody_may_still_switch_it_off() {
     assert_ne!(story.owner("disk"), None);
 }
 
+/// All cores begin anew with a new file, which is agreed on: the executor goes on with what it was told.
+#[test]
+fn a_right_is_not_over_because_another_file_is_agreed_on() {
+    let mut story = story();
+    story.device("ada", Device::Mute);
+    story.part(&["ada"], &["bob", "cyn"]).run_for(520);
+    assert!(story.told().contains("bob tells the device of ada"));
+    let timing = story.world.spec().timing;
+    story.happens(Fault::Retime(timing));
+    for name in ["ada", "bob", "cyn"] {
+        let core = story.place(name);
+        story.happens(Fault::KillCore(core));
+    }
+    story.heal().run_for(900);
+    assert!(!story.takes_part("ada"), "its device may act at any moment");
+    story.run_for(8000);
+    assert!(story.told().contains("ada is switched off"));
+    story.switch_on("ada").run_for(6000);
+    assert!(story.takes_part("ada"));
+    assert_ne!(story.owner("disk"), None);
+}
+
+/// What a node cannot let go of holds up what it has itself. As a voter it says all the same that its promises are over, or
+/// nothing would ever be taken over from anybody else (rule 7).
+#[test]
+fn a_voter_that_cannot_let_go_vouches_all_the_same() {
+    let mut story = with_disk(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    let ada = story.place("ada");
+    story.happens(Fault::Stick(ada)).part(&["ada"], &["bob", "cyn"]).run_for(3000);
+    story.heal().run_for(3000);
+    assert!(!story.takes_part("ada"), "something hangs in its stop");
+    let owner = story.owner("address").expect("it was taken over").to_owned();
+    story.cut_power(&owner).run_for(5000);
+    let other = if owner == "bob" { "cyn" } else { "bob" };
+    assert_eq!(story.owner("address"), Some(other));
+}
+
+/// Nobody can be told to switch it off, as the file does not say how: a person says that it is off.
+#[test]
+fn a_person_answers_for_a_node_that_is_not_in_the_file_any_more() {
+    let mut story = with_disk(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    story.cut_power("ada").run_for(3000);
+    let ada = story.place("ada");
+    story.happens(Fault::Forget(ada));
+    for name in ["bob", "cyn"] {
+        let core = story.place(name);
+        story.happens(Fault::KillCore(core));
+    }
+    story.run_for(10_000);
+    assert_eq!(story.owner("disk"), None, "nothing proves that it is off");
+    story.ask("bob", Request::ConfirmOff { node: node("ada"), who: "root".into() }).run_for(3000);
+    assert_ne!(story.owner("disk"), None, "{:?}", story.world.answers.last());
+}
+
 /// The one who fires dies with the device's answer: another finds out how it ended.
 #[test]
 fn an_attempt_ends_although_the_one_who_made_it_is_gone() {
