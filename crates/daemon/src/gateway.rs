@@ -19,7 +19,8 @@ use std::{
 };
 
 use anyhow::Context;
-use heart_agents::{memory, wait::timespec};
+use heart_agents::{clock, memory, wait::timespec};
+use heart_model::Moment;
 use heart_node::core::{Request, Response};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -40,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Visitor {
     stream: UnixStream,
     heard: Vec<u8>,
+    /// When it came.
+    came: Moment,
     asked: bool,
     until: Instant,
 }
@@ -129,8 +132,13 @@ impl Gateway {
                 continue;
             }
             self.next += 1;
-            let visitor =
-                Visitor { stream, heard: Vec::new(), asked: false, until: Instant::now() + PATIENCE };
+            let visitor = Visitor {
+                stream,
+                heard: Vec::new(),
+                came: clock::now(),
+                asked: false,
+                until: Instant::now() + PATIENCE,
+            };
             self.visitors.insert(self.next, visitor);
             if self.visitors.len() >= VISITORS_MAX {
                 return;
@@ -166,7 +174,11 @@ impl Gateway {
         let Some(visitor) = self.visitors.get(&id) else { return Ok(()) };
         let line = visitor.heard.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match serde_json::from_slice::<Request>(line) {
-            Ok(request) => self.channel.send(&Question { id, request })?,
+            // Whoever does not wait any more, as all of Heart stood still, may have thought of something else since.
+            Ok(_) if has_hung_up(&visitor.stream) => {
+                self.visitors.remove(&id);
+            }
+            Ok(request) => self.channel.send(&Question { id, request, asked: visitor.came })?,
             Err(error) => {
                 let response = Response::Refused {
                     error: format!("this daemon does not understand the question: {error}"),
@@ -194,6 +206,13 @@ impl Gateway {
         visitor.stream.set_write_timeout(Some(WRITE_PATIENCE)).ok();
         visitor.stream.write_all(&line).ok();
     }
+}
+
+/// Whether nobody is there to hear an answer.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    let at_once = timespec(Duration::ZERO);
+    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0) && fds[0].revents().contains(PollFlags::HUP)
 }
 
 /// How long a visitor may take to read.

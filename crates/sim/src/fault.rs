@@ -297,7 +297,8 @@ impl World {
             Fault::Ask { node, request } => {
                 self.questions += 1;
                 let id = self.questions;
-                self.tell_core(node, CoreEvent::Request { id, request });
+                let asked = self.machines[node].now(self.now);
+                self.tell_core(node, CoreEvent::Request { id, request, asked });
             }
         }
         Ok(())

@@ -6,8 +6,13 @@
 //! voters, as what those agreed on last would be lost with it, nor do they speak for others than the newest history:
 //! `docs/failure-modes.md` says what comes of that, and of words that are false.
 
-use heart_model::NodeName;
-use heart_node::{board::flag, core::Request};
+use heart_model::{LogIndex, NodeName};
+use heart_node::{
+    agreement::state_of,
+    board::flag,
+    core::Request,
+    ledger::{self, Ledger},
+};
 
 use crate::{Chance, Fault, Machine, Nanos, Power, World};
 
@@ -39,7 +44,9 @@ impl World {
                 (Request::TakeOver { without, who, sure: true }, format!("{names} is off, go on without"))
             }
             Word::Off(off) if self.machines[off].is_on() => return,
-            Word::Off(off) => (Request::ConfirmOff { node: name(off), who }, format!("{} is off", name(off))),
+            Word::Off(off) => {
+                (Request::ConfirmOff { node: name(off), boot: None, who }, format!("{} is off", name(off)))
+            }
             Word::Anyway(of) => {
                 let hears = self.machines[node].core.as_ref().and_then(|core| core.hears(&name(of)));
                 if hears.is_none() {
@@ -52,7 +59,8 @@ impl World {
         self.tell(format!("somebody says at {}: {said}", self.machines[node].name));
         self.questions += 1;
         let id = self.questions;
-        self.tell_core(node, heart_node::core::Event::Request { id, request });
+        let asked = self.machines[node].now(self.now);
+        self.tell_core(node, heart_node::core::Event::Request { id, request, asked });
     }
 
     /// The voters that are off, if those that are on may go on without them by the word of a person: they are half of
@@ -67,14 +75,31 @@ impl World {
             let parents = machine.core.as_ref().map(|core| core.ledger().parents.len());
             parents == Some(self.claims.parents())
         };
+        // What was written last before the power was lost may be a history that nobody has heard of.
+        let is_ahead = |place: &usize| self.histories_on_disk(*place) > self.claims.parents();
         let is_sound =
             |place: &usize| is_off(place) || (self.is_whole(*place) && is_newest(&self.machines[*place]));
         let may = !self.was_configured_anew()
             && !off.is_empty()
             && off.len() * 2 <= known.len()
             && known == self.electors()
-            && known.iter().all(is_sound);
+            && known.iter().all(is_sound)
+            && !off.iter().any(is_ahead);
         may.then_some(off)
+    }
+}
+
+impl World {
+    /// How many histories the one on a disk went on from.
+    fn histories_on_disk(&self, place: usize) -> usize {
+        let Some(kept) = self.kept(place) else { return 0 };
+        let mut ledger = Ledger::restore(state_of(&kept.snapshot)).unwrap_or_default();
+        for entry in &kept.entries {
+            if let Ok(read) = ledger::read(&entry.data) {
+                ledger.apply(LogIndex(entry.index), &read);
+            }
+        }
+        ledger.parents.len()
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Question {
     pub id: u64,
     /// What is asked.
     pub request: Request,
+    /// When it came.
+    pub asked: Moment,
 }
 
 /// To the gateway.
@@ -381,8 +383,8 @@ impl Driver {
         let heard: Vec<Incoming<Question>> = self.gateway.receive()?;
         let any = !heard.is_empty();
         for incoming in heard {
-            if let Incoming::Message(Question { id, request }) = incoming {
-                self.step(Event::Request { id, request })?;
+            if let Incoming::Message(Question { id, request, asked }) = incoming {
+                self.step(Event::Request { id, request, asked })?;
             }
         }
         Ok(any)

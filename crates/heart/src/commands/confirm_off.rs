@@ -31,7 +31,7 @@ pub(crate) fn run(options: Options, client: &Client) -> Result<ExitCode, Failure
         let hint = format!("make sure, and say so: `heart confirm-off {node} --i-made-sure`");
         return Err(Failure::problem(what, hint));
     }
-    let said = client.demand(&Request::ConfirmOff { node, who: who() })?;
+    let said = client.demand(&Request::ConfirmOff { node, boot: None, who: who() })?;
     output::print(&format!("{said}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -295,7 +295,7 @@ fn a_switch_that_proves_nothing_is_given_up_and_a_person_goes_on() {
     status("the switch does not let us in");
     // A person looks, and says so.
     status("`heart confirm-off");
-    let confirmed = ask(&cluster, &Request::ConfirmOff { node, who: "somebody".into() });
+    let confirmed = ask(&cluster, &Request::ConfirmOff { node, boot: None, who: "somebody".into() });
     assert!(matches!(confirmed, Response::Accepted { .. }), "{confirmed:?}");
     let second = await_disk(&cluster, &first);
     assert_ne!(second, first);

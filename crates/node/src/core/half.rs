@@ -11,7 +11,7 @@ mod give_up;
 mod tie;
 mod words;
 
-use heart_model::{BootId, Moment, NodeName};
+use heart_model::{BootId, Duration, Moment, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Core, Message, OfHalf, Out};
@@ -45,6 +45,8 @@ pub(super) struct Half {
     /// leads. Not who had lost its log by itself.
     gave_votes: BTreeMap<NodeName, Option<BootId>>,
     tie: tie::Tie,
+    /// Which voters everybody is known to know, and since when that is known here.
+    settled: Option<(u64, Moment)>,
     /// Since when this node knows that there is no quorum with it.
     since: Option<Moment>,
     /// Why it does not go on, as it was told last.
@@ -169,7 +171,8 @@ struct Forcing {
     ticket: Ticket,
     agreement: Box<Agreement>,
     ledger: Box<Ledger>,
-    /// Every quorum of the voters before needed this one: what they promised, it promised.
+    /// Every quorum of the voters before needed this one, and has for so long that no promise of others runs any more:
+    /// what was promised, it promised.
     alone: bool,
 }
 
@@ -251,6 +254,14 @@ impl Half {
         }
     }
 
+    /// Whether everybody has gone by these voters for as long as a promise lasts: one that was made under others before may
+    /// run for as long after that was known.
+    fn has_been_settled(&self, now: Moment, configuration: u64, lasts: Duration) -> bool {
+        self.settled.is_some_and(|(known, since)| {
+            known == configuration && now.has_surely_reached(since.after(lasts))
+        })
+    }
+
     /// Since when this node knows that there is no quorum with it.
     pub(super) fn since(&self) -> Option<Moment> {
         self.since
@@ -313,6 +324,7 @@ impl Halves {
 impl Core {
     /// What half of the voters owes: to have the others switched off, and then to go on.
     pub(super) fn go_on_alone(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        self.note_settled(now);
         self.tell_parents(out);
         self.watch_tie(now, out);
         self.half.word.take_if(|word| now.has_surely_reached(word.until));
@@ -338,6 +350,16 @@ impl Core {
         if stuck != self.half.told {
             out.actions.extend(stuck.as_ref().map(|stuck| Action::Note(stuck.words(&halves))));
             self.half.told = stuck;
+        }
+    }
+
+    fn note_settled(&mut self, now: Moment) {
+        let settled =
+            self.is_settled().then(|| self.agreement.as_ref().map(|agreement| agreement.configuration().0));
+        if let Some(settled) = settled.flatten()
+            && self.half.settled.is_none_or(|(known, _)| known != settled)
+        {
+            self.half.settled = Some((settled, now));
         }
     }
 

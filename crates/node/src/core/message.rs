@@ -1,8 +1,8 @@
 //! What cores say to each other, and what people ask them.
 
 use heart_model::{
-    Copies, Duration, FenceReport, Guard, HealthFact, Intent, Inventory, Name, NodeName, Order, PingFacts,
-    Plan, Reason, Report, ResourceName, Session, Spec, Status,
+    BootId, Copies, Duration, FenceReport, Guard, HealthFact, Intent, Inventory, Name, NodeName, Order,
+    PingFacts, Plan, Reason, Report, ResourceName, Session, Spec, Status,
 };
 use serde::{Deserialize, Serialize};
 
@@ -219,6 +219,9 @@ pub enum Request {
     ConfirmOff {
         /// Which.
         node: NodeName,
+        /// Which life of it; the last one that is known to the node that is asked, if not said.
+        #[serde(default)]
+        boot: Option<BootId>,
         /// Who.
         who: String,
     },

@@ -123,6 +123,8 @@ pub enum Event {
         id: u64,
         /// What is asked.
         request: Request,
+        /// When, by the clocks of this machine.
+        asked: Moment,
     },
 }
 
@@ -354,7 +356,9 @@ impl Core {
                 board.set_flags(board.flags() | flag::LEAVING);
                 out.actions.push(Action::Poke);
             }
-            Event::Request { id, request } => self.on_request(now, board, id, request, &mut out),
+            Event::Request { id, request, asked } => {
+                self.on_request(now, board, (id, asked), request, &mut out)
+            }
         }
         self.settle(now, board, &mut out);
         self.peers.flush(now, &self.sights, &self.ids, &mut out);

@@ -1,7 +1,8 @@
 //! What people ask, and what they are told.
 
 use heart_model::{
-    Activity, Intent, LogIndex, Moment, NodeName, NodeState, Plan, Reason, ResourceName, StepAction, Term,
+    Activity, Duration, Intent, LogIndex, Moment, NodeName, NodeState, Plan, Reason, ResourceName,
+    StepAction, Term,
 };
 
 use std::collections::BTreeSet;
@@ -39,6 +40,16 @@ struct Promised {
 
 /// How long, in lost-afters, the leader's answer is waited for.
 const ANSWER_WAIT: u32 = 2;
+/// So long a question waits for a core that stands still. Whoever asked has been told by then that there was no answer: what
+/// is true of a node may not be true of it any more.
+const WAITS_FOR: Duration = Duration::from_secs(5);
+
+fn too_late() -> Response {
+    refused(
+        "this node stood still, and did not hear what was asked for too long".into(),
+        "see how things are now (`heart status`), and ask again".into(),
+    )
+}
 
 impl Core {
     /// Somebody on this node asks. What only the leader knows is asked of it.
@@ -46,10 +57,14 @@ impl Core {
         &mut self,
         now: Moment,
         board: &Board,
-        id: u64,
-        request: Request,
+        (id, asked): (u64, Moment),
+        mut request: Request,
         out: &mut Out,
     ) {
+        if now.has_surely_reached(asked.after(WAITS_FOR)) {
+            return self.reply(now, board, id, too_late(), out);
+        }
+        self.say_which_life(&mut request);
         if let Request::Found { without } = &request {
             let response = self.found_without(now, without, out);
             return self.reply(now, board, id, response, out);
@@ -92,6 +107,17 @@ impl Core {
     }
 
     /// Another core asks for somebody on its node.
+    /// Who answers for a node speaks of the life of it that is known where it is said: the leader may have heard of another
+    /// one by the time that the word arrives there.
+    fn say_which_life(&self, request: &mut Request) {
+        if let Request::ConfirmOff { node, boot, .. } = request
+            && boot.is_none()
+        {
+            let known = self.ledger.nodes.get(node);
+            *boot = known.and_then(|known| known.last_session()).map(|session| session.boot);
+        }
+    }
+
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
         let response = if self.conductor.is_some() {
             self.answer(now, request)
@@ -216,7 +242,7 @@ impl Core {
                 self.fence_now(&node, &WantedOff { who, anyway, reboot })
             }
             Request::Unfence { node, who } => self.unfence(&node, &who),
-            Request::ConfirmOff { node, who } => self.confirm_off(&node, &who),
+            Request::ConfirmOff { node, boot, who } => self.confirm_off(&node, boot, &who),
             Request::Ticket { ticket, held } => self.hold_ticket(&ticket, held),
             Request::Found { .. } | Request::TakeOver { .. } => begun(),
             Request::Prove { .. } => not_here(),

@@ -303,7 +303,7 @@ impl Core {
     }
 
     /// A person answers for it that a node is off.
-    pub(super) fn confirm_off(&mut self, node: &NodeName, who: &str) -> Response {
+    pub(super) fn confirm_off(&mut self, node: &NodeName, boot: Option<BootId>, who: &str) -> Response {
         let known = match self.lost_node(node) {
             Ok(known) => known.clone(),
             Err(refused) => return refused,
@@ -314,6 +314,12 @@ impl Core {
                 "nothing has to be done".into(),
             );
         };
+        if boot.is_some_and(|boot| boot != session.boot) {
+            return refused(
+                format!("{node} has booted since that was said"),
+                format!("see whether {node} is off now, and say it again"),
+            );
+        }
         if known.session.is_some() {
             let take = Change::TakeOver { node: node.clone(), session, grants: Vec::new() };
             let taken = self.intend(take, String::new());

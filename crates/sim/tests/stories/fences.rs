@@ -151,7 +151,7 @@ fn other_nodes_try_when_one_does_not_reach_the_device() {
 fn a_person_who_answers_for_it_frees_what_a_dead_node_held() {
     let mut story = story();
     story.device("ada", Device::Refuses);
-    let confirm = Request::ConfirmOff { node: node("ada"), who: "root".into() };
+    let confirm = Request::ConfirmOff { node: node("ada"), boot: None, who: "root".into() };
     story.ask("bob", confirm.clone()).run_for(1000);
     let refused = story.world.answers.last();
     assert!(matches!(refused, Some(Response::Refused { .. })), "ada is heard: {refused:?}");
@@ -227,7 +227,7 @@ fn a_person_answers_for_a_node_that_is_not_in_the_file_any_more() {
     }
     story.run_for(10_000);
     assert_eq!(story.owner("disk"), None, "nothing proves that it is off");
-    story.ask("bob", Request::ConfirmOff { node: node("ada"), who: "root".into() }).run_for(3000);
+    story.ask("bob", Request::ConfirmOff { node: node("ada"), boot: None, who: "root".into() }).run_for(3000);
     assert_ne!(story.owner("disk"), None, "{:?}", story.world.answers.last());
 }
 

@@ -394,3 +394,26 @@ fn what_was_started_under_a_fence_waits_for_one_whatever_the_file_says_since() {
         assert_eq!(story.owner("disk"), Some(owner));
     }
 }
+
+/// The one that went on alone made promises that needed nobody else. They run on for a while after the other one votes again:
+/// should that one go on alone next, it waits for them, although it made none (world 405745; rules 2 and 7).
+#[test]
+fn promises_of_a_lone_voter_outlast_that_it_is_alone() {
+    let pair = with_tie_break(spec(&["ada", "bob"], "ada", "ada"));
+    for seed in 300..=400u64 {
+        // Some beats are lost, and what the log says is sent again at once.
+        let settings = WorldSettings { loss: 200, ..WorldSettings::quiet(pair.clone(), seed) };
+        let mut story = Told::dark(settings);
+        story.world.boot_all();
+        story.run_for(10_000).part(&["ada"], &["bob"]);
+        reaches(&mut story, "ada", false);
+        story.run_for(3000);
+        reaches(&mut story, "ada", true);
+        story.heal().run_for(60 + seed % 70 * 8);
+        reaches(&mut story, "bob", false);
+        story.part(&["ada"], &["bob"]).run_for(5000);
+        reaches(&mut story, "bob", true);
+        story.heal().run_for(10_000);
+        assert!(story.owner("site").is_some(), "world {seed}");
+    }
+}

@@ -4,7 +4,7 @@ use heart_model::{Duration, NodeName, Profile, Spec, Timing};
 use heart_node::core::{Request, Response};
 use heart_sim::{Fault, WorldSettings};
 
-use crate::told::{Told, node, resource, spec};
+use crate::told::{Told, node, resource, spec, with_disk};
 
 /// A world in which every start and every stop takes a second.
 fn slow() -> Told {
@@ -279,4 +279,40 @@ fn what_a_node_runs_that_is_taken_out_of_the_file_goes_to_others_once_nobody_pro
         ",
     );
     assert_eq!(story.world.machine(1).core().unwrap().voters().len(), 2);
+}
+
+/// Somebody says that ada is off, and it is. The core that was asked stands still, ada boots, takes part and is cut off: by
+/// then the word would be about another life of it (rule 11).
+#[test]
+fn a_word_that_is_heard_too_late_counts_for_nothing() {
+    let mut story = with_disk(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    story.cut_power("ada").run_for(3000);
+    let cyn = story.place("cyn");
+    story.happens(Fault::StallCore { node: cyn, lasts: 20_000_000_000 }).run_for(10);
+    story.ask("cyn", Request::ConfirmOff { node: node("ada"), boot: None, who: "eve".into() });
+    story.switch_on("ada").run_for(10_000);
+    assert_eq!(story.owner("disk"), Some("ada"));
+    story.run_for(8000).part(&["ada"], &["bob", "cyn"]).run_for(6000);
+    assert!(matches!(story.world.answers.last(), Some(Response::Refused { .. })));
+    assert_eq!(story.owner("disk"), None, "nobody knows whether ada is off");
+}
+
+/// The same, where the leader hears of it late: it was said of a life of ada that is over.
+#[test]
+fn a_word_is_about_the_life_that_is_known_where_it_is_said() {
+    let mut story = with_disk(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    let boot =
+        story.world.machine(story.place("ada")).core().map(|core| core.ledger().nodes[&node("ada")].session);
+    let boot = boot.flatten().expect("it takes part").boot;
+    story.cut_power("ada").run_for(3000).switch_on("ada").run_for(6000);
+    story.part(&["ada"], &["bob", "cyn"]).run_for(3000);
+    story
+        .ask("cyn", Request::ConfirmOff { node: node("ada"), boot: Some(boot), who: "eve".into() })
+        .run_for(3000);
+    let said = story.world.answers.last();
+    assert!(
+        matches!(said, Some(Response::Refused { error, .. }) if error.contains("booted since")),
+        "{said:?}"
+    );
+    assert_eq!(story.owner("disk"), None, "nobody knows whether ada is off");
 }

@@ -50,7 +50,7 @@ impl Core {
         if claimed == Err(Stuck::NotNamed) {
             return false;
         }
-        if !(half::may_force(all, by_tie_break, claimed == Ok(true)) && self.force(&going, out)) {
+        if !(half::may_force(all, by_tie_break, claimed == Ok(true)) && self.force(now, &going, out)) {
             self.half.going = Some(going);
         }
         goes
@@ -169,10 +169,12 @@ impl Core {
 
     /// Goes on as the only voter, without those that are missing: proof, entries and who votes become durable in one
     /// write. Whether that could be begun.
-    fn force(&mut self, going: &Going, out: &mut Out) -> bool {
+    fn force(&mut self, now: Moment, going: &Going, out: &mut Out) -> bool {
         let halves = &going.halves;
         let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
         let Some((rest, begins)) = agreement.rest() else { return false };
+        let voters = agreement.configuration().0;
+        let alone = halves.size == 2 && self.half.has_been_settled(now, voters, self.longest_promise());
         let mut ledger = self.ledger_with(&rest);
         let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
         let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });
@@ -198,7 +200,7 @@ impl Core {
             ticket: write.ticket,
             agreement: Box::new(agreement),
             ledger: Box::new(ledger),
-            alone: halves.size == 2,
+            alone,
         });
         out.actions.push(Action::Write(write));
         true
