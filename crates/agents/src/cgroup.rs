@@ -91,7 +91,11 @@ pub(crate) fn kill_all(path: &Path, until: Instant) -> io::Result<bool> {
     Ok(true)
 }
 
-fn is_populated(path: &Path) -> io::Result<bool> {
+/// Whether anything in the group has not ended.
+///
+/// # Errors
+/// When that cannot be read.
+pub(crate) fn is_populated(path: &Path) -> io::Result<bool> {
     let events = fs::read_to_string(path.join("cgroup.events"))?;
     Ok(events.lines().any(|line| line == "populated 1"))
 }

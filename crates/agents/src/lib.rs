@@ -14,6 +14,7 @@
 //! addresses, and the [`process::keeper`] for processes.
 
 mod agent;
+mod begun;
 mod cgroup;
 pub mod clock;
 pub mod disk;
@@ -26,6 +27,7 @@ mod netlink;
 mod notice;
 pub mod ocf;
 mod parameters;
+mod proc;
 pub mod process;
 pub mod refused;
 mod registry;
@@ -33,6 +35,7 @@ mod run;
 mod sys;
 pub mod tie_break;
 pub mod wait;
+mod whole;
 
 pub use agent::{Agent, Job, Stop};
 pub use lease::{LeaseView, ToldLease};

@@ -326,9 +326,43 @@ pub(crate) fn prepare_service(
 /// Lets a command be killed when the thread that starts it ends.
 pub(crate) fn end_with_thread(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;
-    let bind = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
-    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // It may have ended before.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(bind) };
+}
+
+/// Lets a command begin its life by writing down who it is: a line with this word and what `/proc/PID/stat` says. It does
+/// not begin if who starts it is gone by then, for nobody else reads the line in time.
+pub(crate) fn write_down(command: &mut std::process::Command, word: &str, file: OwnedFd) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
+    let word = format!("{word} ").into_bytes();
+    let write = move || {
+        let mut line = [0u8; STAT_MAX];
+        let (before, rest) = line.split_at_mut(word.len().min(STAT_MAX));
+        before.copy_from_slice(&word[..before.len()]);
+        let none = rustix::fs::Mode::empty();
+        let stat = rustix::fs::open(c"/proc/self/stat", rustix::fs::OFlags::CLOEXEC, none)?;
+        let length = before.len() + rustix::io::read(&stat, rest)?;
+        let written = rustix::io::write(&file, &line[..length])?;
+        let is_whole = written == length && line[..length].ends_with(b"\n");
+        if is_whole && rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(write) };
+}
+
+/// Longest line of `/proc/PID/stat`, with a word before it: some fifty numbers and a name of at most 64 bytes.
+const STAT_MAX: usize = 2048;
+
+/// What a child fails with that is not to begin. Nothing is allocated.
+fn gone() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESRCH)
 }
 
 /// Lets a command begin its life in the control group that these processes are in.

@@ -36,13 +36,15 @@ use rustix::{
 use super::{
     contain::{self, Contained},
     log::Log,
-    plan::{Phase, Plan, Record, started_at},
+    plan::{Phase, Plan, Record},
     ready::Watch,
 };
 use crate::{
     cgroup, clock,
     lease::LeaseView,
-    memory, refused,
+    memory,
+    proc::Stat,
+    refused,
     sys::{self, DeathTimer},
     wait,
 };
@@ -164,8 +166,8 @@ impl Keeper {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let record = Record {
             keeper: own,
-            keeper_started: started_at(own).unwrap_or_default(),
-            service: Some((hold.pid(), started_at(hold.pid()).unwrap_or_default())),
+            keeper_started: started(own),
+            service: Some((hold.pid(), started(hold.pid()))),
             cgroup: cgroup.map(|path| path.to_string_lossy().into_owned()),
             epoch: plan.epoch,
             phase: Phase::Starting,
@@ -358,6 +360,11 @@ impl Keeper {
         }
         self.note(Phase::Ended, message);
     }
+}
+
+/// When a process was started; it is ours, and not yet buried.
+fn started(pid: i32) -> u64 {
+    Stat::of(pid).ok().flatten().map_or(0, |stat| stat.started)
 }
 
 /// Opens the lease and sets the time of death, before anything is started.

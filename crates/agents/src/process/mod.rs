@@ -31,6 +31,7 @@ use crate::{
     agent::{Agent, Job, Stop},
     cgroup,
     lease::{self, LeaseView},
+    proc::Stat,
     refused, sys, wait,
 };
 use plan::{Phase, Plan, Record};
@@ -233,7 +234,7 @@ fn read_report(job: &Job<'_>, report: &impl AsFd) -> Result<String, Outcome> {
 
 /// Whether this is the process that was meant, and not a later one with its number.
 fn still_is(pid: i32, started: u64) -> bool {
-    plan::started_at(pid) == Some(started)
+    Stat::of(pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.started == started))
 }
 
 fn has_ended(fd: &OwnedFd) -> bool {

@@ -3,8 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +10,7 @@ use heart_model::Guard;
 use serde::{Deserialize, Serialize};
 
 use super::{KeeperSetup, ready::Readiness};
-use crate::{agent::Job, parameters::Parameters};
+use crate::{agent::Job, parameters::Parameters, whole::write_whole};
 
 /// The names of all parameters.
 const NAMES: [&str; 8] =
@@ -119,24 +117,6 @@ impl Record {
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         write_whole(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
     }
-}
-
-/// Writes a file so that others see all of it or nothing. It may hold secrets.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    fs::rename(&beside, path)
-}
-
-/// When a process started, in clock ticks since the boot; `None` if there is no such process.
-pub(super) fn started_at(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets that may contain anything; the 22nd is the start.
-    text[text.rfind(')')? + 2..].split(' ').nth(22 - 3)?.parse().ok()
 }
 
 fn signal(name: &str) -> Result<i32, String> {
