@@ -20,7 +20,6 @@ use std::{
 };
 
 use heart_model::ResourceName;
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::{
     proc::{self, Stat},
@@ -219,17 +218,12 @@ impl Entry {
     /// Everything in its group that has not ended. The same group is of the same session, and began no earlier.
     fn processes(&self) -> io::Result<Vec<(Stat, OwnedFd)>> {
         let first = &self.first;
-        match (Pid::from_raw(first.pid), Stat::of(first.pid)?) {
-            (Some(pid), Some(now)) if now.started == first.started => {
-                // It may be a child of ours that nobody has buried.
-                waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok();
-            }
-            // Its number was given to somebody else since: then nothing of it was left at some time.
-            (_, Some(_)) | (None, None) => return Ok(Vec::new()),
-            (Some(_), None) => {}
+        // Its number was given to somebody else since: then nothing of it was left at some time.
+        if Stat::of(first.pid)?.is_some_and(|now| now.started != first.started) {
+            return Ok(Vec::new());
         }
-        let probed = sys::kill_group(first.group, 0);
-        if probed.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH)) {
+        proc::bury(first.pid, first.started);
+        if !sys::is_group(first.group) {
             return Ok(Vec::new());
         }
         let mut living = Vec::new();

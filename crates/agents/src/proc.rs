@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, PidfdFlags, pidfd_open},
+    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid},
 };
 
 use crate::wait;
@@ -98,6 +98,31 @@ pub(crate) fn open(pid: i32, started: u64) -> io::Result<Option<OwnedFd>> {
     };
     let is_it = Stat::of(pid)?.is_some_and(|stat| stat.started == started);
     Ok(if is_it && !has_ended(&fd)? { Some(fd) } else { None })
+}
+
+/// Buries the process that has this number and was started then, if it has ended and is a child of ours.
+pub(crate) fn bury(pid: i32, started: u64) {
+    let is_it = Stat::of(pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.started == started));
+    if let Some(pid) = Pid::from_raw(pid).filter(|_| is_it) {
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok();
+    }
+}
+
+/// Kills the process that has this number and was started then, and waits until it has ended; whether that came before
+/// `until`.
+///
+/// # Errors
+/// When it cannot be found out whether it lives.
+pub(crate) fn end(pid: i32, started: u64, until: Instant) -> io::Result<bool> {
+    let gone = match open(pid, started)? {
+        None => true,
+        Some(fd) => {
+            pidfd_send_signal(&fd, Signal::KILL).ok();
+            wait::any(&[fd.as_fd()], Some(until))?[0]
+        }
+    };
+    bury(pid, started);
+    Ok(gone)
 }
 
 /// proc(5): a process that goes while it is read answers `ESRCH`.

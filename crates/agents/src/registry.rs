@@ -6,6 +6,7 @@ use heart_model::{AgentRef, ResourceSpec};
 
 use crate::{
     agent::Agent,
+    descriptors,
     ip::IpAgent,
     lease::LeaseView,
     notice::{Notices, notices},
@@ -38,11 +39,13 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Makes the agents. Nothing is opened or started before one is used.
+    /// Makes the agents. Nothing is opened or started before one is used. This process may have as many descriptors as
+    /// possible from then on.
     ///
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn new(setup: Setup) -> io::Result<Agents> {
+        descriptors::raise();
         let (sender, notices) = notices()?;
         let ip = Arc::new(IpAgent::new(Arc::clone(&setup.lease), setup.wake, sender));
         let run_dir = setup.keeper.run_dir.clone();

@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{refused, sys, wait, wait::Bell};
+use crate::{descriptors, refused, sys, wait, wait::Bell};
 
 /// Most bytes of each output that are kept: the last ones of errors, the first ones of answers.
 pub(crate) const OUTPUT_MAX: usize = 512 * 1024;
@@ -100,6 +100,7 @@ pub(crate) fn run_whole(
 
 fn finish(mut command: Command, left: Leftovers, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    descriptors::as_before(&mut command);
     let mut child = command.spawn().inspect_err(refused::note)?;
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
     let watched = watch(&mut child, group);

@@ -365,6 +365,14 @@ fn gone() -> io::Error {
     io::Error::from_raw_os_error(libc::ESRCH)
 }
 
+/// Lets a command begin its life with this limit of descriptors.
+pub(crate) fn limit_descriptors(command: &mut std::process::Command, limit: rustix::process::Rlimit) {
+    use std::os::unix::process::CommandExt as _;
+    let restore = move || Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?);
+    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    unsafe { command.pre_exec(restore) };
+}
+
 /// Lets a command begin its life in the control group that these processes are in.
 pub(crate) fn join_group(command: &mut std::process::Command, procs: OwnedFd) {
     use std::os::unix::process::CommandExt as _;
@@ -390,6 +398,11 @@ pub(crate) fn kill_group(group: i32, signal: i32) -> io::Result<()> {
     }
     // SAFETY: no pointers are passed.
     check(unsafe { libc::kill(-group, signal) }).map(drop)
+}
+
+/// Whether anybody is in a process group, be it somebody who is dead and not buried.
+pub(crate) fn is_group(group: i32) -> bool {
+    !kill_group(group, 0).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
 }
 
 /// Sends a signal to every process that this one can see but itself. Only for the first process

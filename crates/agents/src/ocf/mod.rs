@@ -195,7 +195,10 @@ impl OcfAgent {
     fn try_stop(&self, job: &Job<'_>) -> Result<(), Outcome> {
         let begun = self.begun(job);
         let hung = self.end_what_was_begun(job).is_err();
-        let group = (!is_promotion(job)).then(|| cgroup::find(instance(job.resource))).flatten();
+        let group = match is_promotion(job) {
+            true => None,
+            false => cgroup::find(instance(job.resource)).map_err(failed)?,
+        };
         let left = begun.has_start().map_err(failed)?.then_some(group.as_deref()).flatten();
         let left = left.filter(|group| cgroup::is_populated(group).unwrap_or(true));
         let mut outcome = self.ask_to_stop(job);
@@ -204,7 +207,7 @@ impl OcfAgent {
         }
         if outcome.is_done() && (hung || left.is_some()) {
             if let Some(group) = left {
-                cgroup::kill_all(group, Instant::now() + KILLED_WITHIN).map_err(|error| {
+                cgroup::kill_and_bury_all(group, Instant::now() + KILLED_WITHIN).map_err(|error| {
                     failed(format!("what an unfinished start of it has left remains: {error}"))
                 })?;
             }
@@ -224,7 +227,7 @@ impl OcfAgent {
     /// time as before.
     fn stop_by_force(&self, job: &Job<'_>, group: &Path, failed: Outcome) -> Outcome {
         let resource = job.resource;
-        match cgroup::kill_all(group, Instant::now() + KILLED_WITHIN) {
+        match cgroup::kill_and_bury_all(group, Instant::now() + KILLED_WITHIN) {
             // Nothing of it runs, or nothing that this node has started: the agent knew what it said.
             Ok(false) => failed,
             Ok(true) => {

@@ -153,8 +153,8 @@ impl Keeper {
         let (output, written) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| format!("cannot make a pipe for the service's output: {error}"))?;
         rustix::io::ioctl_fionbio(&written, false).ok();
-        let group = if plan.contained { None } else { cgroup::create(&plan.resource).ok() };
-        let (cgroup, joined) = group.unzip();
+        let joined = plan.cgroup.as_deref().map(cgroup::open).transpose();
+        let joined = joined.map_err(|error| format!("cannot open the service's control group: {error}"))?;
         let hold = start(&plan, &written, joined)?;
         drop(written);
         let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])
@@ -168,7 +168,8 @@ impl Keeper {
             keeper: own,
             keeper_started: started(own),
             service: Some((hold.pid(), started(hold.pid()))),
-            cgroup: cgroup.map(|path| path.to_string_lossy().into_owned()),
+            cgroup: plan.cgroup.clone(),
+            contained: plan.contained,
             epoch: plan.epoch,
             phase: Phase::Starting,
             message: String::new(),
@@ -343,7 +344,7 @@ impl Keeper {
         }
         sys::kill_group(self.hold.pid(), libc::SIGKILL).ok();
         if let Some(cgroup) = &self.record.cgroup {
-            cgroup::kill(Path::new(cgroup));
+            cgroup::kill(cgroup);
         }
         let status = Pid::from_raw(self.hold.pid())
             .and_then(|pid| waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten());

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) guarded: bool,
     /// Whether it has a process namespace of its own.
     pub(super) contained: bool,
+    /// The control group of what is not contained, if there are any.
+    pub(super) cgroup: Option<PathBuf>,
     pub(super) board: PathBuf,
     pub(super) record: PathBuf,
     pub(super) notify: PathBuf,
@@ -74,6 +76,7 @@ impl Plan {
             log_size: given.number("log_size", LOG_SIZE_MAX)?.unwrap_or(LOG_SIZE).into(),
             guarded,
             contained: given.boolean("contain")?.unwrap_or(guarded),
+            cgroup: None,
             board: setup.board.clone(),
             record: file("process"),
             notify: file("notify"),
@@ -103,15 +106,26 @@ pub(super) struct Record {
     pub(super) keeper_started: u64,
     /// The service's first process and when it started. Contained: the one that contains it.
     pub(super) service: Option<(i32, u64)>,
-    pub(super) cgroup: Option<String>,
+    pub(super) cgroup: Option<PathBuf>,
+    /// Whether all of it ends with that first process.
+    #[serde(default)]
+    pub(super) contained: bool,
     pub(super) epoch: u64,
     pub(super) phase: Phase,
     pub(super) message: String,
 }
 
 impl Record {
-    pub(super) fn read(path: &Path) -> io::Result<Record> {
-        serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
+    /// What a keeper wrote, if any did.
+    ///
+    /// # Errors
+    /// When that cannot be read: then something may run.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {

@@ -43,11 +43,16 @@ pub(crate) fn told(file: &Path) -> String {
 impl Holder {
     /// Holds what [`script`] ran.
     pub(crate) fn hold(folder: &Path) -> Holder {
+        Holder::hold_process(told(&folder.join("first")).parse().unwrap())
+    }
+
+    /// Holds the first process of a namespace.
+    pub(crate) fn hold_process(first: i32) -> Holder {
         // Whose parent dies is ours then, so that we can bury it.
         set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-        let first = told(&folder.join("first"));
         // Whoever is killed in there is buried by nobody: its parent is out here, and waits for nothing but time.
-        let arguments = ["-t", &first, "-p", "-F", "sh", "-c", "sleep 71.06 & exec sleep 71.06"];
+        let target = first.to_string();
+        let arguments = ["-t", &target, "-p", "-F", "sh", "-c", "sleep 71.06 & exec sleep 71.06"];
         let holder = Command::new("nsenter").args(arguments).spawn().unwrap();
         let process = format!("/proc/{}", holder.id());
         let end = Instant::now() + Duration::from_secs(20);
@@ -57,7 +62,7 @@ impl Holder {
         }
         let dead = fs::read_to_string(format!("{process}/task/{}/children", holder.id())).unwrap();
         let dead = Pid::from_raw(dead.trim().parse().unwrap()).unwrap();
-        Holder { holder, dead, first: first.parse().unwrap() }
+        Holder { holder, dead, first }
     }
 
     /// Whether it has not ended.
