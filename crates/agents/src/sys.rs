@@ -295,6 +295,7 @@ pub(crate) fn prepare_service(
     cgroup: Option<OwnedFd>,
 ) {
     use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
     let become_service = move || {
         if let Some(procs) = &cgroup {
             rustix::io::write(procs, b"0")?;
@@ -317,7 +318,8 @@ pub(crate) fn prepare_service(
         }
         // Last: a change of user clears it.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        Ok(())
+        // It may have ended before.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
     };
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(become_service) };

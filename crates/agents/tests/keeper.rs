@@ -11,10 +11,12 @@ mod undying;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     os::fd::AsFd,
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         eprintln!("skipped: the keeper's tests need root, to contain what they start");
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 12] = [
+    let tests: [(&str, fn()); 15] = [
         ("a_service_starts_serves_and_stops", a_service_starts_serves_and_stops),
         ("nothing_outlives_the_lease", nothing_outlives_the_lease),
         ("a_stopped_keeper_dies_in_time", a_stopped_keeper_dies_in_time),
@@ -52,6 +54,12 @@ fn main() -> ExitCode {
         ("what_cannot_be_killed_is_not_stopped", what_cannot_be_killed_is_not_stopped),
         ("who_cannot_look_does_not_say_that_it_is_stopped", who_cannot_look_does_not_say_that_it_is_stopped),
         ("what_nobody_wrote_down_is_found_by_its_group", what_nobody_wrote_down_is_found_by_its_group),
+        ("a_keeper_is_written_down_before_it_begins", a_keeper_is_written_down_before_it_begins),
+        (
+            "a_keeper_whose_executor_dies_before_that_starts_nothing",
+            a_keeper_whose_executor_dies_before_that_starts_nothing,
+        ),
+        ("a_service_is_written_down_before_it_begins", a_service_is_written_down_before_it_begins),
     ];
     runner::run_tests(&tests)
 }
@@ -70,12 +78,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::kept_by(vec![env::current_exe().unwrap().into(), "keeper".into()])
+    }
+
+    fn kept_by(command: Vec<OsString>) -> Scene {
         let dir = tempfile::tempdir().unwrap();
-        let setup = KeeperSetup {
-            command: vec![env::current_exe().unwrap().into(), "keeper".into()],
-            run_dir: dir.path().to_owned(),
-            board: dir.path().join("board"),
-        };
+        let setup = KeeperSetup { command, run_dir: dir.path().to_owned(), board: dir.path().join("board") };
         let lease = Arc::new(ToldLease::default());
         let view = Arc::clone(&lease);
         let agent = ProcessAgent::new(setup, view);
@@ -409,4 +417,55 @@ fn what_nobody_wrote_down_is_found_by_its_group() {
     fs::remove_file(scene.file("process")).unwrap();
     assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
     assert_eq!(alive("sleep\x0070.11"), 0);
+}
+
+fn number(value: &serde_json::Value) -> i32 {
+    i32::try_from(value.as_i64().unwrap()).unwrap()
+}
+
+/// The executor may be killed at any moment: the next one has to find what it started.
+fn a_keeper_is_written_down_before_it_begins() {
+    // What a keeper hears first is that it may begin; this one looks what stands there by then.
+    let script = "dd bs=1 count=1 >/dev/null 2>&1; cp \"${0%plan}process\" \"${0%plan}seen\"; echo $$ >\"${0%plan}pid\"; \
+                  echo ready; exec sleep 70.12";
+    let scene = Scene::kept_by(["/bin/sh", "-c", script].map(OsString::from).into());
+    let spec = spec("exec sleep 70.12", Guard::Fence, &[]);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    let seen: serde_json::Value = serde_json::from_str(&scene.text("seen")).unwrap();
+    assert_eq!(number(&seen["keeper"]).to_string(), scene.text("pid").trim());
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::AtOnce), Outcome::Done);
+    assert_eq!(alive("sleep\x0070.12"), 0);
+}
+
+fn a_keeper_whose_executor_dies_before_that_starts_nothing() {
+    let scene = Scene::new();
+    let contain = [("contain", Value::Boolean(true))];
+    let spec = spec("echo began; exec sleep 70.13", Guard::Fence, &contain);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+    fs::remove_file(scene.file("log")).ok();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.arg("keeper").arg(scene.file("plan")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut keeper = command.spawn().unwrap();
+    drop(keeper.stdin.take());
+    assert!(!keeper.wait().unwrap().success());
+    assert_eq!((scene.text("log"), alive("sleep\x0070.13")), (String::new(), 0));
+    assert_eq!(scene.agent.status(&scene.job(&spec)), Outcome::NotRunning);
+}
+
+/// Its keeper may be killed at any moment, and what it has started must be found.
+fn a_service_is_written_down_before_it_begins() {
+    for contain in [true, false] {
+        let scene = Scene::new();
+        let (record, seen) = (scene.file("process"), scene.file("seen"));
+        let script = format!("cp {} {}; exec sleep 70.14", record.display(), seen.display());
+        let spec = spec(&script, Guard::Fence, &[("contain", Value::Boolean(contain))]);
+        assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+        eventually("the service itself", || alive("sleep\x0070.14") == 1);
+        let seen: serde_json::Value = serde_json::from_str(&scene.text("seen")).unwrap();
+        let now: serde_json::Value = serde_json::from_str(&scene.text("process")).unwrap();
+        assert!(number(&seen["service"][0]) > 0);
+        assert_eq!(seen["service"], now["service"], "contained: {contain}");
+        assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+    }
 }

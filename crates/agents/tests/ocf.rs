@@ -370,11 +370,17 @@ fn what_an_unfinished_start_left_is_killed_before_it_counts_as_stopped() {
     );
     let agent = scripted(root.path(), &script);
     let spec = spec("Agent", &[]);
-    let (outcome, pid) = cut(&agent, &spec, START, || undying::told(&root.path().join("pid")));
+    let line = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let (outcome, pid) = cut(&agent, &spec, START, || {
+        let pid = undying::told(&root.path().join("pid"));
+        while !line(&pid).starts_with("sleep") {
+            std::thread::yield_now();
+        }
+        pid
+    });
     assert_eq!(outcome, Outcome::TimedOut);
-    let line = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    assert!(line().contains("sleep"), "it is of no group that the start had");
+    assert!(line(&pid).starts_with("sleep"), "it is of no group that the start had");
     assert_eq!(operate(&agent, &spec, 20_000, STOP), Outcome::Done);
-    assert_eq!(line(), "", "it runs on");
+    assert_eq!(line(&pid), "", "it runs on");
     assert_eq!(fs::read_to_string(root.path().join("stops")).unwrap(), "asked\nasked\n");
 }

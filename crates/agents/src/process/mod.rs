@@ -8,6 +8,7 @@
 
 mod contain;
 pub mod keeper;
+mod launch;
 mod log;
 mod plan;
 mod ready;
@@ -15,9 +16,10 @@ mod ready;
 use std::{
     ffi::OsString,
     fs, io,
+    io::Write as _,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -106,19 +108,7 @@ impl ProcessAgent {
         plan.cgroup = group(job, plan.contained);
         let path = self.setup.run_dir.join(format!("{}.plan", job.resource));
         plan.write(&path).map_err(|error| failed(&format!("write {}", path.display()), &error))?;
-        let (program, arguments) = self
-            .setup
-            .command
-            .split_first()
-            .ok_or_else(|| Outcome::Unable("no keeper is configured".into()))?;
-        let mut command = Command::new(program);
-        command.args(arguments).arg(&path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        descriptors::as_before(&mut command);
-        let child = command.spawn().inspect_err(refused::note);
-        let mut child = child.map_err(|error| failed("start a keeper", &error))?;
-        // At once, and not by itself: on a busy machine it would first have to wait for its turn. Where it is not allowed,
-        // the gate of the same node says so.
-        i32::try_from(child.id()).map(|pid| sys::make_real_time(pid, keeper::PRIORITY)).ok();
+        let mut child = self.spawn_keeper(job, &plan, &path)?;
         let report = child.stdout.take().expect("it was piped just now");
         let said = read_report(job, &report);
         if matches!(said, Ok(ref text) if text == keeper::READY) {
@@ -136,6 +126,35 @@ impl ProcessAgent {
             }
             Err(outcome) => outcome,
         })
+    }
+
+    /// Starts a keeper, writes it down, and only then lets it begin.
+    fn spawn_keeper(&self, job: &Job<'_>, plan: &Plan, path: &Path) -> Result<Child, Outcome> {
+        let (program, arguments) = self
+            .setup
+            .command
+            .split_first()
+            .ok_or_else(|| Outcome::Unable("no keeper is configured".into()))?;
+        let mut command = Command::new(program);
+        command.args(arguments).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        descriptors::as_before(&mut command);
+        let child = command.spawn().inspect_err(refused::note);
+        let mut child = child.map_err(|error| failed("start a keeper", &error))?;
+        // At once, and not by itself: on a busy machine it would first have to wait for its turn. Where it is not allowed,
+        // the gate of the same node says so.
+        i32::try_from(child.id()).map(|pid| sys::make_real_time(pid, keeper::PRIORITY)).ok();
+        let written = write_down(&child, plan, &self.record_path(job));
+        let opened = written.and_then(|()| {
+            let mut gate = child.stdin.take().expect("it was piped just now");
+            gate.write_all(launch::OPEN)
+        });
+        if let Err(error) = opened {
+            // It waits at its gate, if it lives.
+            child.kill().ok();
+            child.try_wait().ok();
+            return Err(failed("write down the keeper that was started", &error));
+        }
+        Ok(child)
     }
 
     /// Waits for a service that was begun before, perhaps by an earlier executor.
@@ -236,6 +255,12 @@ fn read_report(job: &Job<'_>, report: &impl AsFd) -> Result<String, Outcome> {
         }
     }
     Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+fn write_down(keeper: &Child, plan: &Plan, path: &Path) -> io::Result<()> {
+    let pid = i32::try_from(keeper.id()).map_err(io::Error::other)?;
+    let stat = Stat::of(pid)?.ok_or_else(|| io::Error::other("it is not there"))?;
+    Record::new(plan, pid, stat.started).write(path)
 }
 
 /// A control group for what is not contained: without one nobody can see to it that nothing stays.

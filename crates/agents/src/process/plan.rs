@@ -98,7 +98,7 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// What a keeper writes down about itself, for executors to come.
+/// What a keeper writes down about itself, for executors to come. The executor that starts it does that first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) keeper: i32,
@@ -116,6 +116,20 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Of a keeper that has started nothing yet.
+    pub(super) fn new(plan: &Plan, keeper: i32, keeper_started: u64) -> Record {
+        Record {
+            keeper,
+            keeper_started,
+            service: None,
+            cgroup: plan.cgroup.clone(),
+            contained: plan.contained,
+            epoch: plan.epoch,
+            phase: Phase::Starting,
+            message: String::new(),
+        }
+    }
+
     /// What a keeper wrote, if any did.
     ///
     /// # Errors
