@@ -14,8 +14,10 @@
 //! addresses, and the [`process::keeper`] for processes.
 
 mod agent;
+mod begun;
 mod cgroup;
 pub mod clock;
+mod descriptors;
 pub mod disk;
 pub mod fence;
 pub mod gate;
@@ -26,6 +28,7 @@ mod netlink;
 mod notice;
 pub mod ocf;
 mod parameters;
+mod proc;
 pub mod process;
 pub mod refused;
 mod registry;
@@ -33,6 +36,7 @@ mod run;
 mod sys;
 pub mod tie_break;
 pub mod wait;
+mod whole;
 
 pub use agent::{Agent, Job, Stop};
 pub use lease::{LeaseView, ToldLease};

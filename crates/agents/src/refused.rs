@@ -37,6 +37,14 @@ pub(crate) fn told(error: &io::Error, why: String) -> String {
     if is_refusal(error) { format!("{TOLD}{why}") } else { why }
 }
 
+/// Says more of what a child of ours said: it stays of [`told`] if it was.
+pub(crate) fn told_more(why: &str, more: impl FnOnce(&str) -> String) -> String {
+    match why.strip_prefix(TOLD) {
+        Some(why) => format!("{TOLD}{}", more(why)),
+        None => more(why),
+    }
+}
+
 /// Counts what a child of ours said, if that is of [`told`].
 pub(crate) fn note_told(why: &str) {
     if why.starts_with(TOLD) {
@@ -59,7 +67,8 @@ mod tests {
         assert_eq!(all, [0, 0, 1, 1]);
         let told = |code| {
             let before = count();
-            note_told(&told(&io::Error::from_raw_os_error(code), "cannot run /bin/true".into()));
+            let why = told(&io::Error::from_raw_os_error(code), "no more".into());
+            note_told(&told_more(&why, |why| format!("cannot run /bin/true: {why}")));
             count() - before
         };
         assert_eq!([libc::ENOENT, libc::EAGAIN].map(told), [0, 1], "of a child");

@@ -6,6 +6,7 @@ use heart_model::{AgentRef, ResourceSpec};
 
 use crate::{
     agent::Agent,
+    descriptors,
     ip::IpAgent,
     lease::LeaseView,
     notice::{Notices, notices},
@@ -33,19 +34,23 @@ pub struct Agents {
     process: Arc<ProcessAgent>,
     ocf_root: PathBuf,
     node: String,
+    run_dir: PathBuf,
     notices: Notices,
 }
 
 impl Agents {
-    /// Makes the agents. Nothing is opened or started before one is used.
+    /// Makes the agents. Nothing is opened or started before one is used. This process may have as many descriptors as
+    /// possible from then on.
     ///
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn new(setup: Setup) -> io::Result<Agents> {
+        descriptors::raise();
         let (sender, notices) = notices()?;
         let ip = Arc::new(IpAgent::new(Arc::clone(&setup.lease), setup.wake, sender));
+        let run_dir = setup.keeper.run_dir.clone();
         let process = Arc::new(ProcessAgent::new(setup.keeper, setup.lease));
-        Ok(Agents { ip, process, ocf_root: setup.ocf_root, node: setup.node, notices })
+        Ok(Agents { ip, process, ocf_root: setup.ocf_root, node: setup.node, run_dir, notices })
     }
 
     /// The agent that is meant.
@@ -60,8 +65,8 @@ impl Agents {
                 Err(format!("there is no agent `{name}`: there are ip, process and ocf:…"))
             }
             AgentRef::Ocf { provider, kind } => {
-                let agent = OcfAgent::new(self.ocf_root.clone(), provider, kind, &self.node)?;
-                Ok(Arc::new(agent))
+                let (root, run_dir) = (self.ocf_root.clone(), self.run_dir.clone());
+                Ok(Arc::new(OcfAgent::new(root, provider, kind, &self.node, run_dir)?))
             }
         }
     }

@@ -16,12 +16,14 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{refused, sys, wait, wait::Bell};
+use crate::{descriptors, refused, sys, wait, wait::Bell};
 
 /// Most bytes of each output that are kept: the last ones of errors, the first ones of answers.
 pub(crate) const OUTPUT_MAX: usize = 512 * 1024;
 /// How long a command that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a command that was killed is waited for, if somebody remembers it.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the programs are that agents call.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -73,7 +75,7 @@ enum Leftovers {
 }
 
 /// Runs a command in a process group of its own, until it ends, or until the deadline or the bell.
-/// What it leaves in the background keeps running.
+/// What it leaves in the background keeps running. If it was cut, it or others of its group may still be there.
 pub(crate) fn run(mut command: Command, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
     command.stdin(Stdio::null());
     finish(command, Leftovers::Stay, deadline, cancel)
@@ -98,17 +100,21 @@ pub(crate) fn run_whole(
 
 fn finish(mut command: Command, left: Leftovers, deadline: Instant, cancel: &Bell) -> io::Result<Ended> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    descriptors::as_before(&mut command);
     let mut child = command.spawn().inspect_err(refused::note)?;
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
     let watched = watch(&mut child, group);
-    let (end, pipes) = match watched {
-        Ok((pidfd, pipes)) => follow(&mut child, (group, left), &pidfd, pipes, deadline, cancel)?,
-        Err(error) => {
-            sys::kill_group(group, libc::SIGKILL).ok();
-            child.wait().ok();
-            return Err(error);
-        }
-    };
+    let followed =
+        watched.and_then(|(pidfd, pipes)| follow(&mut child, (group, left), &pidfd, pipes, deadline, cancel));
+    let (end, pipes) = followed.inspect_err(|_| {
+        sys::kill_group(group, libc::SIGKILL).ok();
+        // Who is waited for without a bound may hang: whoever wrote it down buries it.
+        if left == Leftovers::Go {
+            child.wait().ok()
+        } else {
+            child.try_wait().ok().flatten()
+        };
+    })?;
     let [output, errors] = pipes.map(|pipe| String::from_utf8_lossy(&pipe.bytes).into_owned());
     Ok(Ended { end, output, errors })
 }
@@ -160,6 +166,14 @@ enum Patience {
     Killed,
 }
 
+/// How long what was killed is waited for. Of what nobody remembers nothing may be left.
+fn killed_until(left: Leftovers) -> Option<Instant> {
+    match left {
+        Leftovers::Stay => Some(Instant::now() + GONE_WITHIN),
+        Leftovers::Go => None,
+    }
+}
+
 fn follow(
     child: &mut Child,
     (group, left): (i32, Leftovers),
@@ -170,6 +184,7 @@ fn follow(
 ) -> io::Result<(End, [Pipe; 2])> {
     let mut patience = Patience::Waiting;
     let mut until = Some(deadline);
+    // Bounded by time: each round waits, and nobody waits for longer than [`killed_until`] in the end.
     loop {
         let mut fds = vec![pidfd.as_fd()];
         fds.extend(pipes.iter().filter_map(|pipe| pipe.fd.as_ref()).map(AsFd::as_fd));
@@ -192,8 +207,9 @@ fn follow(
         sys::kill_group(group, signal).ok();
         (patience, until) = match patience {
             Patience::Waiting => (Patience::Told, Some(Instant::now() + GRACE)),
-            // Nothing is left to do but wait for the kernel.
-            Patience::Told | Patience::Killed => (Patience::Killed, None),
+            Patience::Told => (Patience::Killed, killed_until(left)),
+            // The kernel holds it: whoever wrote it down sees to it.
+            Patience::Killed => return Ok((End::Cut, pipes)),
         };
     }
     if left == Leftovers::Go {

@@ -295,6 +295,7 @@ pub(crate) fn prepare_service(
     cgroup: Option<OwnedFd>,
 ) {
     use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
     let become_service = move || {
         if let Some(procs) = &cgroup {
             rustix::io::write(procs, b"0")?;
@@ -317,7 +318,8 @@ pub(crate) fn prepare_service(
         }
         // Last: a change of user clears it.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        Ok(())
+        // It may have ended before.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
     };
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(become_service) };
@@ -326,9 +328,51 @@ pub(crate) fn prepare_service(
 /// Lets a command be killed when the thread that starts it ends.
 pub(crate) fn end_with_thread(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;
-    let bind = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
-    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // It may have ended before.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(bind) };
+}
+
+/// Lets a command begin its life by writing down who it is: a line with this word and what `/proc/PID/stat` says. It does
+/// not begin if who starts it is gone by then, for nobody else reads the line in time.
+pub(crate) fn write_down(command: &mut std::process::Command, word: &str, file: OwnedFd) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
+    let word = format!("{word} ").into_bytes();
+    let write = move || {
+        let mut line = [0u8; STAT_MAX];
+        let (before, rest) = line.split_at_mut(word.len().min(STAT_MAX));
+        before.copy_from_slice(&word[..before.len()]);
+        let none = rustix::fs::Mode::empty();
+        let stat = rustix::fs::open(c"/proc/self/stat", rustix::fs::OFlags::CLOEXEC, none)?;
+        let length = before.len() + rustix::io::read(&stat, rest)?;
+        let written = rustix::io::write(&file, &line[..length])?;
+        let is_whole = written == length && line[..length].ends_with(b"\n");
+        if is_whole && rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(gone()) }
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(write) };
+}
+
+/// Longest line of `/proc/PID/stat`, with a word before it: some fifty numbers and a name of at most 64 bytes.
+const STAT_MAX: usize = 2048;
+
+/// What a child fails with that is not to begin. Nothing is allocated.
+fn gone() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESRCH)
+}
+
+/// Lets a command begin its life with this limit of descriptors.
+pub(crate) fn limit_descriptors(command: &mut std::process::Command, limit: rustix::process::Rlimit) {
+    use std::os::unix::process::CommandExt as _;
+    let restore = move || Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?);
+    // SAFETY: between fork and exec one system call is made, and nothing is allocated.
+    unsafe { command.pre_exec(restore) };
 }
 
 /// Lets a command begin its life in the control group that these processes are in.
@@ -356,6 +400,11 @@ pub(crate) fn kill_group(group: i32, signal: i32) -> io::Result<()> {
     }
     // SAFETY: no pointers are passed.
     check(unsafe { libc::kill(-group, signal) }).map(drop)
+}
+
+/// Whether anybody is in a process group, be it somebody who is dead and not buried.
+pub(crate) fn is_group(group: i32) -> bool {
+    !kill_group(group, 0).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
 }
 
 /// Sends a signal to every process that this one can see but itself. Only for the first process

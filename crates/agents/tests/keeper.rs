@@ -6,13 +6,17 @@
 mod board;
 #[path = "support/runner.rs"]
 mod runner;
+#[path = "support/undying.rs"]
+mod undying;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     os::fd::AsFd,
-    path::Path,
-    process::ExitCode,
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
         eprintln!("skipped: the keeper's tests need root, to contain what they start");
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 15] = [
         ("a_service_starts_serves_and_stops", a_service_starts_serves_and_stops),
         ("nothing_outlives_the_lease", nothing_outlives_the_lease),
         ("a_stopped_keeper_dies_in_time", a_stopped_keeper_dies_in_time),
@@ -46,6 +50,16 @@ fn main() -> ExitCode {
         ("a_deaf_service_is_killed", a_deaf_service_is_killed),
         ("a_service_says_when_it_is_ready", a_service_says_when_it_is_ready),
         ("output_is_kept_within_bounds", output_is_kept_within_bounds),
+        ("nothing_of_a_service_outlives_its_stop", nothing_of_a_service_outlives_its_stop),
+        ("what_cannot_be_killed_is_not_stopped", what_cannot_be_killed_is_not_stopped),
+        ("who_cannot_look_does_not_say_that_it_is_stopped", who_cannot_look_does_not_say_that_it_is_stopped),
+        ("what_nobody_wrote_down_is_found_by_its_group", what_nobody_wrote_down_is_found_by_its_group),
+        ("a_keeper_is_written_down_before_it_begins", a_keeper_is_written_down_before_it_begins),
+        (
+            "a_keeper_whose_executor_dies_before_that_starts_nothing",
+            a_keeper_whose_executor_dies_before_that_starts_nothing,
+        ),
+        ("a_service_is_written_down_before_it_begins", a_service_is_written_down_before_it_begins),
     ];
     runner::run_tests(&tests)
 }
@@ -64,16 +78,17 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::kept_by(vec![env::current_exe().unwrap().into(), "keeper".into()])
+    }
+
+    fn kept_by(command: Vec<OsString>) -> Scene {
         let dir = tempfile::tempdir().unwrap();
-        let setup = KeeperSetup {
-            command: vec![env::current_exe().unwrap().into(), "keeper".into()],
-            run_dir: dir.path().to_owned(),
-            board: dir.path().join("board"),
-        };
+        let setup = KeeperSetup { command, run_dir: dir.path().to_owned(), board: dir.path().join("board") };
         let lease = Arc::new(ToldLease::default());
         let view = Arc::clone(&lease);
         let agent = ProcessAgent::new(setup, view);
-        let resource = ResourceName::new("site").unwrap();
+        // Control groups have the names of resources, and other tests run at the same time.
+        let resource = ResourceName::new(&format!("site-{}", std::process::id())).unwrap();
         let scene = Scene { dir, agent, lease, resource, cancel: Bell::new().unwrap() };
         scene.lease(10_000);
         scene
@@ -96,8 +111,13 @@ impl Scene {
         }
     }
 
-    fn text(&self, file: &str) -> String {
-        fs::read_to_string(self.dir.path().join(file)).unwrap_or_default()
+    /// The file of the resource with this ending.
+    fn file(&self, ending: &str) -> PathBuf {
+        self.dir.path().join(format!("{}.{ending}", self.resource))
+    }
+
+    fn text(&self, ending: &str) -> String {
+        fs::read_to_string(self.file(ending)).unwrap_or_default()
     }
 }
 
@@ -166,7 +186,7 @@ fn a_service_starts_serves_and_stops() {
         let started = begun.elapsed();
         assert_eq!(scene.agent.start(&job), Outcome::Done, "twice is harmless");
         assert_eq!(scene.agent.status(&job), Outcome::Done);
-        eventually("its output", || scene.text("site.log") == "epoch 7\n");
+        eventually("its output", || scene.text("log") == "epoch 7\n");
         // The shell has written, and becomes the service in the next moment.
         eventually("the service itself", || alive("sleep\x0070.01") == 1);
         let begun = Instant::now();
@@ -215,7 +235,7 @@ fn a_stopped_keeper_dies_in_time() {
     let job = scene.job(&spec);
     assert_eq!(scene.agent.start(&job), Outcome::Done);
     let watch = scene.agent.watch(&job).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&scene.text("site.process")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&scene.text("process")).unwrap();
     for pid in [record["keeper"].as_i64().unwrap(), record["service"][0].as_i64().unwrap()] {
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
@@ -302,8 +322,150 @@ fn output_is_kept_within_bounds() {
         &more,
     );
     assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
-    eventually("all of its output", || scene.text("site.log").ends_with("END\n"));
-    let size = |file: &str| fs::metadata(Path::new(scene.dir.path()).join(file)).unwrap().len();
-    assert!(size("site.log") <= 4096 && size("site.log.1") <= 4096);
+    eventually("all of its output", || scene.text("log").ends_with("END\n"));
+    let size = |ending: &str| fs::metadata(scene.file(ending)).unwrap().len();
+    assert!(size("log") <= 4096 && size("log.1") <= 4096);
     assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+}
+
+/// Whether this machine has control groups for what is not contained.
+fn has_groups() -> bool {
+    let found = fs::read_to_string("/proc/self/mountinfo").unwrap().contains(" - cgroup2 ");
+    if !found {
+        eprintln!("skipped: no control groups");
+    }
+    found
+}
+
+fn nothing_of_a_service_outlives_its_stop() {
+    if !has_groups() {
+        return;
+    }
+    for how in [Stop::Orderly, Stop::AtOnce] {
+        let scene = Scene::new();
+        let spec = spec(&FUGITIVE.replace("70.02", "70.10"), Guard::Fence, &[]);
+        let job = scene.job(&spec);
+        assert_eq!(scene.agent.start(&job), Outcome::Done);
+        eventually("all of it", || alive("sleep\x0070.10") == 4);
+        assert_eq!(scene.agent.stop(&job, how), Outcome::Done);
+        assert_eq!(alive("sleep\x0070.10"), 0, "{how:?}");
+    }
+}
+
+/// What waits for a device in the kernel may go on with it later.
+fn what_cannot_be_killed_is_not_stopped() {
+    for (contain, script) in
+        [(false, "HANGS & exec sleep 70.08"), (false, "exec HANGS"), (true, "exec sleep 70.08")]
+    {
+        let scene = Scene::new();
+        let script = script.replace("HANGS", &undying::script(scene.dir.path()));
+        let spec = spec(&script, Guard::Fence, &[("contain", Value::Boolean(contain))]);
+        assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+        let held = if contain {
+            let record: serde_json::Value = serde_json::from_str(&scene.text("process")).unwrap();
+            undying::Holder::hold_process(record["service"][0].as_i64().unwrap().try_into().unwrap())
+        } else {
+            undying::Holder::hold(scene.dir.path())
+        };
+        let outcome = scene.agent.stop(&scene.job(&spec), Stop::AtOnce).to_string();
+        assert!(held.is_there());
+        assert!(outcome.starts_with("failed: ") && outcome.contains("process "), "{script}: {outcome}");
+        if contain {
+            let outcome = scene.agent.start(&scene.job(&spec));
+            assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+        }
+        held.release();
+        assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done, "{script}");
+    }
+}
+
+fn who_cannot_look_does_not_say_that_it_is_stopped() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let scene = Scene::new();
+    let spec = spec("exec sleep 70.09", Guard::Fence, &[]);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    eventually("the service itself", || alive("sleep\x0070.09") == 1);
+    let before = getrlimit(Resource::Nofile);
+    for free in 0..3 {
+        let lowest = std::os::fd::AsRawFd::as_raw_fd(&fs::File::open("/").unwrap());
+        let current = Some(u64::try_from(lowest).unwrap() + free);
+        setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
+        let outcomes =
+            [scene.agent.adopt(&scene.job(&spec)), scene.agent.stop(&scene.job(&spec), Stop::AtOnce)];
+        setrlimit(Resource::Nofile, before).unwrap();
+        let runs = alive("sleep\x0070.09") > 0;
+        eprintln!("{free} descriptors: {outcomes:?}");
+        assert!(!runs || matches!(outcomes[1], Outcome::Failed(_)), "{outcomes:?}");
+        assert!(outcomes[0] != Outcome::NotRunning, "nobody can know that: {outcomes:?}");
+        if free == 0 {
+            assert!(runs, "it could not be killed");
+        }
+    }
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::AtOnce), Outcome::Done);
+    assert_eq!(alive("sleep\x0070.09"), 0);
+}
+
+/// A keeper may be killed before it writes anything down, and what it had begun may be in its control group by then.
+fn what_nobody_wrote_down_is_found_by_its_group() {
+    if !has_groups() {
+        return;
+    }
+    let scene = Scene::new();
+    let spec = spec(&FUGITIVE.replace("70.02", "70.11"), Guard::Fence, &[]);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    eventually("all of it", || alive("sleep\x0070.11") == 4);
+    fs::remove_file(scene.file("process")).unwrap();
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+    assert_eq!(alive("sleep\x0070.11"), 0);
+}
+
+fn number(value: &serde_json::Value) -> i32 {
+    i32::try_from(value.as_i64().unwrap()).unwrap()
+}
+
+/// The executor may be killed at any moment: the next one has to find what it started.
+fn a_keeper_is_written_down_before_it_begins() {
+    // What a keeper hears first is that it may begin; this one looks what stands there by then.
+    let script = "dd bs=1 count=1 >/dev/null 2>&1; cp \"${0%plan}process\" \"${0%plan}seen\"; echo $$ >\"${0%plan}pid\"; \
+                  echo ready; exec sleep 70.12";
+    let scene = Scene::kept_by(["/bin/sh", "-c", script].map(OsString::from).into());
+    let spec = spec("exec sleep 70.12", Guard::Fence, &[]);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    let seen: serde_json::Value = serde_json::from_str(&scene.text("seen")).unwrap();
+    assert_eq!(number(&seen["keeper"]).to_string(), scene.text("pid").trim());
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::AtOnce), Outcome::Done);
+    assert_eq!(alive("sleep\x0070.12"), 0);
+}
+
+fn a_keeper_whose_executor_dies_before_that_starts_nothing() {
+    let scene = Scene::new();
+    let contain = [("contain", Value::Boolean(true))];
+    let spec = spec("echo began; exec sleep 70.13", Guard::Fence, &contain);
+    assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+    assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+    fs::remove_file(scene.file("log")).ok();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.arg("keeper").arg(scene.file("plan")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut keeper = command.spawn().unwrap();
+    drop(keeper.stdin.take());
+    assert!(!keeper.wait().unwrap().success());
+    assert_eq!((scene.text("log"), alive("sleep\x0070.13")), (String::new(), 0));
+    assert_eq!(scene.agent.status(&scene.job(&spec)), Outcome::NotRunning);
+}
+
+/// Its keeper may be killed at any moment, and what it has started must be found.
+fn a_service_is_written_down_before_it_begins() {
+    for contain in [true, false] {
+        let scene = Scene::new();
+        let (record, seen) = (scene.file("process"), scene.file("seen"));
+        let script = format!("cp {} {}; exec sleep 70.14", record.display(), seen.display());
+        let spec = spec(&script, Guard::Fence, &[("contain", Value::Boolean(contain))]);
+        assert_eq!(scene.agent.start(&scene.job(&spec)), Outcome::Done);
+        eventually("the service itself", || alive("sleep\x0070.14") == 1);
+        let seen: serde_json::Value = serde_json::from_str(&scene.text("seen")).unwrap();
+        let now: serde_json::Value = serde_json::from_str(&scene.text("process")).unwrap();
+        assert!(number(&seen["service"][0]) > 0);
+        assert_eq!(seen["service"], now["service"], "contained: {contain}");
+        assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
+    }
 }

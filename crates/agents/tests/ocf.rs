@@ -1,6 +1,8 @@
 //! Agents of the Debian package `resource-agents`, unmodified.
 
 mod support;
+#[path = "support/undying.rs"]
+mod undying;
 
 use std::{
     collections::BTreeMap,
@@ -46,23 +48,37 @@ fn operate(
     within: u64,
     what: fn(&OcfAgent, &Job<'_>) -> Outcome,
 ) -> Outcome {
-    let cancel = Bell::new().unwrap();
-    let resource = ResourceName::new(&format!("heart-test-{}", std::process::id())).unwrap();
+    operate_until(agent, spec, within, &Bell::new().unwrap(), what)
+}
+
+fn resource() -> ResourceName {
+    ResourceName::new(&format!("heart-test-{}", std::process::id())).unwrap()
+}
+
+/// The same until somebody rings.
+fn operate_until(
+    agent: &OcfAgent,
+    spec: &ResourceSpec,
+    within: u64,
+    cancel: &Bell,
+    what: fn(&OcfAgent, &Job<'_>) -> Outcome,
+) -> Outcome {
     what(
         agent,
         &Job {
-            resource: &resource,
+            resource: &resource(),
             spec,
             epoch: Epoch(1),
             session: Session { boot: BootId(1), number: SessionNumber(1) },
             deadline: Instant::now() + Duration::from_millis(within),
-            cancel: &cancel,
+            cancel,
         },
     )
 }
 
 const START: fn(&OcfAgent, &Job<'_>) -> Outcome = |agent, job| agent.start(job);
 const STOP: fn(&OcfAgent, &Job<'_>) -> Outcome = |agent, job| agent.stop(job, Stop::Orderly);
+const ADOPT: fn(&OcfAgent, &Job<'_>) -> Outcome = |agent, job| agent.adopt(job);
 const STATUS: fn(&OcfAgent, &Job<'_>) -> Outcome = |agent, job| agent.status(job);
 
 /// The agent, if it is installed and may be run.
@@ -71,7 +87,8 @@ fn installed(kind: &str) -> Option<OcfAgent> {
         eprintln!("skipped: OCF agents need root");
         return None;
     }
-    OcfAgent::new(OCF_ROOT.into(), "heartbeat", kind, "ada").map_err(|why| eprintln!("skipped: {why}")).ok()
+    let found = OcfAgent::new(OCF_ROOT.into(), "heartbeat", kind, "ada", std::env::temp_dir());
+    found.map_err(|why| eprintln!("skipped: {why}")).ok()
 }
 
 fn goes_through_its_life(agent: &OcfAgent, spec: &ResourceSpec) {
@@ -127,7 +144,8 @@ fn a_misconfigured_agent_says_so() {
     // It finds this out before it touches anything.
     let outcome = operate(&agent, &spec("IPaddr2", &[("ip", "no address")]), 20_000, START);
     assert!(matches!(outcome, Outcome::Misconfigured(_)), "{outcome:?}");
-    let missing = OcfAgent::new(OCF_ROOT.into(), "heartbeat", "NoSuchAgent", "ada").unwrap_err();
+    let missing =
+        OcfAgent::new(OCF_ROOT.into(), "heartbeat", "NoSuchAgent", "ada", "/run".into()).unwrap_err();
     assert!(missing.contains("resource-agents"), "{missing}");
 }
 
@@ -137,7 +155,7 @@ fn scripted(root: &Path, script: &str) -> OcfAgent {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("Agent"), format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(folder.join("Agent"), fs::Permissions::from_mode(0o755)).unwrap();
-    OcfAgent::new(PathBuf::from(root), "test", "Agent", "ada").unwrap()
+    OcfAgent::new(PathBuf::from(root), "test", "Agent", "ada", root.to_owned()).unwrap()
 }
 
 #[test]
@@ -243,4 +261,126 @@ fn a_stop_that_fails_although_nothing_runs_has_failed() {
     let outcome = operate(&agent, &spec, 20_000, STOP);
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     assert_eq!(fs::read_to_string(root.path().join("asked")).unwrap(), "start\nstop\n");
+}
+
+/// What is written down of operations that have not ended.
+fn begun(root: &Path) -> Option<String> {
+    fs::read_to_string(root.join(format!("{}.begun", resource()))).ok()
+}
+
+/// Runs an operation that does not end by itself, and cuts it short when `until` has come; what both say.
+fn cut<T>(
+    agent: &OcfAgent,
+    spec: &ResourceSpec,
+    what: fn(&OcfAgent, &Job<'_>) -> Outcome,
+    until: impl FnOnce() -> T,
+) -> (Outcome, T) {
+    let cancel = Bell::new().unwrap();
+    std::thread::scope(|scope| {
+        let operation = scope.spawn(|| operate_until(agent, spec, 60_000, &cancel, what));
+        let found = until();
+        cancel.ring();
+        (operation.join().unwrap(), found)
+    })
+}
+
+/// Whether this may make namespaces.
+fn may_hold_processes() -> bool {
+    let may = rustix::process::geteuid().is_root();
+    if !may {
+        eprintln!("skipped: this test makes process namespaces, which needs root");
+    }
+    may
+}
+
+/// An agent with a start that hangs in the kernel, and which says truthfully whether that has come to an end.
+fn hangs_in(action: &str, root: &Path) -> OcfAgent {
+    let hangs = undying::script(root);
+    let script = format!(
+        "case $1 in
+         {action}) {hangs}; touch {0}/mounted;;
+         monitor) [ -e {0}/mounted ] || exit 7;;
+         esac
+         exit 0",
+        root.display()
+    );
+    scripted(root, &script)
+}
+
+/// What hangs in the kernel may finish later: a mount that was killed, when its storage is back.
+#[test]
+fn nothing_is_stopped_while_a_start_of_it_hangs() {
+    if !may_hold_processes() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let agent = hangs_in("start", root.path());
+    let spec = spec("Agent", &[]);
+    let (outcome, held) = cut(&agent, &spec, START, || undying::Holder::hold(root.path()));
+    assert_eq!(outcome, Outcome::TimedOut);
+    assert!(held.is_there());
+    for what in [STOP, START] {
+        let outcome = operate(&agent, &spec, 20_000, what).to_string();
+        let named = format!("`start`: process {} sh", held.first);
+        assert!(outcome.contains(&named) && outcome.contains("switched off"), "{outcome}");
+    }
+    assert_eq!(operate(&agent, &spec, 20_000, ADOPT), Outcome::NotRunning);
+    assert_eq!(operate(&agent, &spec, 20_000, STATUS), Outcome::NotRunning);
+    held.release();
+    assert_eq!(operate(&agent, &spec, 20_000, STOP), Outcome::Done);
+    assert_eq!(begun(root.path()), None, "nothing of it is remembered");
+}
+
+/// It does not pile up: not even a question is asked for ever of what hangs.
+#[test]
+fn no_more_than_a_few_operations_of_a_resource_hang() {
+    if !may_hold_processes() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let agent = hangs_in("monitor", root.path());
+    let spec = spec("Agent", &[]);
+    let (_, held) = cut(&agent, &spec, STATUS, || undying::Holder::hold(root.path()));
+    let line = begun(root.path()).unwrap();
+    assert!(line.starts_with("monitor "), "{line}");
+    fs::write(root.path().join(format!("{}.begun", resource())), line.repeat(8)).unwrap();
+    let outcome = operate(&agent, &spec, 20_000, STATUS).to_string();
+    assert!(outcome.contains("8 earlier operations of it hang"), "{outcome}");
+    held.release();
+    fs::remove_file(root.path().join("first")).unwrap();
+    let (outcome, _) = cut(&agent, &spec, STATUS, || undying::told(&root.path().join("first")));
+    assert_eq!(outcome, Outcome::TimedOut, "it is asked again");
+}
+
+/// A service that is starting, of which its agent does not know yet.
+#[test]
+fn what_an_unfinished_start_left_is_killed_before_it_counts_as_stopped() {
+    if !has_groups() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let script = format!(
+        "cd {}; case $1 in
+         start) setsid sh -c 'echo $$ >new; mv new pid; exec sleep 71.08' & wait;;
+         stop) echo asked >>stops;;
+         monitor) exit 7;;
+         esac
+         exit 0",
+        root.path().display()
+    );
+    let agent = scripted(root.path(), &script);
+    let spec = spec("Agent", &[]);
+    let line = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let (outcome, pid) = cut(&agent, &spec, START, || {
+        let pid = undying::told(&root.path().join("pid"));
+        while !line(&pid).starts_with("sleep") {
+            std::thread::yield_now();
+        }
+        pid
+    });
+    assert_eq!(outcome, Outcome::TimedOut);
+    assert!(line(&pid).starts_with("sleep"), "it is of no group that the start had");
+    assert_eq!(operate(&agent, &spec, 20_000, STOP), Outcome::Done);
+    assert_eq!(line(&pid), "", "it runs on");
+    assert_eq!(fs::read_to_string(root.path().join("stops")).unwrap(), "asked\nasked\n");
 }

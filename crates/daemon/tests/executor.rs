@@ -9,11 +9,16 @@ mod board;
 mod runner;
 #[path = "../../agents/tests/support/mod.rs"]
 mod support;
+#[path = "../../agents/tests/support/undying.rs"]
+mod undying;
 
 use std::{
     collections::BTreeMap,
     env, fs,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
@@ -43,7 +48,10 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some("keeper") => return keeper_main(arguments, board::open),
-        Some("executor") => return be_executor(&PathBuf::from(arguments.next().unwrap())),
+        Some("executor") => {
+            let [dir, ocf_root] = [(); 2].map(|()| PathBuf::from(arguments.next().unwrap()));
+            return be_executor(&dir, ocf_root);
+        }
         _ => {}
     }
     let lists = env::args().any(|argument| argument == "--list");
@@ -51,7 +59,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("orders_are_obeyed_once", orders_are_obeyed_once),
         ("a_killed_executor_loses_nothing", a_killed_executor_loses_nothing),
         (
@@ -61,6 +69,10 @@ fn main() -> ExitCode {
         ("an_address_survives_its_executor", an_address_survives_its_executor),
         ("a_stopped_executor_cannot_keep_an_address", a_stopped_executor_cannot_keep_an_address),
         ("an_ocf_agent_is_run_and_asked", an_ocf_agent_is_run_and_asked),
+        (
+            "a_start_whose_executor_dies_does_not_go_on_behind_a_stop",
+            a_start_whose_executor_dies_does_not_go_on_behind_a_stop,
+        ),
         ("another_node_is_switched_off_once", another_node_is_switched_off_once),
         ("an_attempt_ends_with_its_executor", an_attempt_ends_with_its_executor),
         ("a_device_is_tried_and_nothing_comes_of_it", a_device_is_tried_and_nothing_comes_of_it),
@@ -69,7 +81,7 @@ fn main() -> ExitCode {
     runner::run_tests(&tests)
 }
 
-fn be_executor(dir: &Path) -> ExitCode {
+fn be_executor(dir: &Path, ocf_root: PathBuf) -> ExitCode {
     let connection = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     let lease: Arc<dyn LeaseView> = Arc::from(board::open(&dir.join("board")).unwrap());
     let options = Options {
@@ -79,7 +91,7 @@ fn be_executor(dir: &Path) -> ExitCode {
         board: dir.join("board"),
         lease: Some(lease),
         wake: None,
-        ocf_root: OCF_ROOT.into(),
+        ocf_root,
         fence: Places { programs: vec![SUPPORT.into()], external: SUPPORT.into() },
         cluster: "web".into(),
         disks: Vec::new(),
@@ -98,8 +110,9 @@ fn ms(wait: u64) -> Duration {
     Duration::from_millis(wait)
 }
 
+/// Control groups have the names of resources, and other tests run at the same time.
 fn name(text: &str) -> ResourceName {
-    ResourceName::new(text).unwrap()
+    ResourceName::new(&format!("{text}-{}", std::process::id())).unwrap()
 }
 
 fn session(number: u64) -> Session {
@@ -128,6 +141,7 @@ fn spec(agent: &str, parameters: &[(&str, &str)], guard: Guard) -> ResourceSpec 
 /// The core's side, and the guardian's: it keeps the executor's end for the next one.
 struct Core {
     dir: tempfile::TempDir,
+    ocf_root: PathBuf,
     world: World,
     channel: Channel,
     kept: OwnedFd,
@@ -139,25 +153,30 @@ struct Core {
 
 impl Core {
     fn new(world: World, resources: &[(&str, ResourceSpec)]) -> Core {
+        Core::with_agents_in(Path::new(OCF_ROOT), world, resources)
+    }
+
+    fn with_agents_in(ocf_root: &Path, world: World, resources: &[(&str, ResourceSpec)]) -> Core {
         let dir = tempfile::tempdir().unwrap();
         board::tell(&dir.path().join("board"), clock::now().after(ms(10_000)));
         let (ours, kept) = channel::pair().unwrap();
-        let executor = Core::spawn(&world, dir.path(), &kept);
+        let ocf_root = ocf_root.to_owned();
+        let executor = Core::spawn(&world, dir.path(), &ocf_root, &kept);
         let resources = resources.iter().map(|(text, spec)| (name(text), spec.clone())).collect();
         let channel = Channel::new(ours).unwrap();
         let mut core =
-            Core { dir, world, channel, kept, executor, resources, orders: 0, pending: Vec::new() };
+            Core { dir, ocf_root, world, channel, kept, executor, resources, orders: 0, pending: Vec::new() };
         core.greet();
         // The answer to our own hello.
         core.hears_inventory();
         core
     }
 
-    fn spawn(world: &World, dir: &Path, kept: &OwnedFd) -> Child {
-        let (dir, end) = (dir.to_owned(), kept.try_clone().unwrap());
+    fn spawn(world: &World, dir: &Path, ocf_root: &Path, kept: &OwnedFd) -> Child {
+        let (dir, ocf_root, end) = (dir.to_owned(), ocf_root.to_owned(), kept.try_clone().unwrap());
         world.run(move || {
             let mut command = Command::new(env::current_exe().unwrap());
-            command.arg("executor").arg(dir).stdin(Stdio::from(end)).spawn().unwrap()
+            command.arg("executor").arg(dir).arg(ocf_root).stdin(Stdio::from(end)).spawn().unwrap()
         })
     }
 
@@ -264,13 +283,13 @@ impl Core {
     fn replace_executor(&mut self) {
         self.executor.kill().unwrap();
         self.executor.wait().unwrap();
-        self.executor = Core::spawn(&self.world, self.dir.path(), &self.kept);
+        self.executor = Core::spawn(&self.world, self.dir.path(), &self.ocf_root, &self.kept);
         self.greet();
     }
 
     /// The numbers of the keeper and of the service of a process.
     fn process(&self, resource: &str) -> (i32, i32) {
-        let text = fs::read(self.dir.path().join(format!("run/{resource}.process"))).unwrap();
+        let text = fs::read(self.dir.path().join(format!("run/{}.process", name(resource)))).unwrap();
         let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let number = |value: &serde_json::Value| i32::try_from(value.as_i64().unwrap()).unwrap();
         (number(&record["keeper"]), number(&record["service"][0]))
@@ -448,6 +467,32 @@ fn an_ocf_agent_is_run_and_asked() {
     fs::remove_file(state).unwrap();
     assert!(matches!(core.changed("dummy"), Activity::Failed(_)), "the second opinion notices");
     assert_eq!(core.does("dummy", 5, Act::Stop).0, Outcome::Done);
+}
+
+/// Nobody hears any more how it ends, and its agent says that nothing runs as long as it has not.
+fn a_start_whose_executor_dies_does_not_go_on_behind_a_stop() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("resource.d/test");
+    fs::create_dir_all(&folder).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncd {}\ncase $1 in\n\
+         start) sh -c 'echo $$ >new; mv new pid; while [ ! -e go ]; do sleep 0.01; done; touch mounted';;\n\
+         monitor) [ -e mounted ] || exit 7;;\nesac\nexit 0\n",
+        root.path().display()
+    );
+    fs::write(folder.join("slow"), script).unwrap();
+    fs::set_permissions(folder.join("slow"), fs::Permissions::from_mode(0o755)).unwrap();
+    let slow = spec("ocf:test:slow", &[], Guard::Fence);
+    let mut core = Core::with_agents_in(root.path(), World::new().unwrap(), &[("disk", slow)]);
+    core.order("disk", 1, 5, Act::Start);
+    let pid = undying::told(&root.path().join("pid"));
+    core.replace_executor();
+    assert!(matches!(core.changed("disk"), Activity::Failed(_)));
+    assert_eq!(core.does("disk", 5, Act::Stop).0, Outcome::Done);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    assert!(stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")), "it runs on, and may mount");
+    assert_eq!(core.inventory()[0].activity, Activity::Stopped);
+    assert_eq!(core.does("disk", 6, Act::Stop).0, Outcome::Done);
 }
 
 /// An attempt at ada, with the switch whose outlets are files in `dir`.

@@ -16,6 +16,7 @@ use heart_model::{AGENT_MESSAGE_MAX, AgentInfo, AgentRef, Guard, Outcome, Resour
 
 use crate::{
     agent::{Agent, Job, Stop},
+    begun::{self, Begun, Which},
     cgroup,
     run::{self, End, Ended, SEARCH_PATH},
     sys,
@@ -38,22 +39,32 @@ pub struct OcfAgent {
     provider: String,
     kind: String,
     node: String,
+    run_dir: PathBuf,
 }
 
 impl OcfAgent {
-    /// The agent `ocf:PROVIDER:KIND` below `root`, on the node of this name.
+    /// The agent `ocf:PROVIDER:KIND` below `root`, on the node of this name. What it begins is written down in
+    /// `run_dir`.
     ///
     /// # Errors
     /// When there is no such agent on this machine.
-    pub fn new(root: PathBuf, provider: &str, kind: &str, node: &str) -> Result<OcfAgent, String> {
-        let agent =
-            OcfAgent { root, provider: provider.to_owned(), kind: kind.to_owned(), node: node.to_owned() };
+    pub fn new(
+        root: PathBuf,
+        provider: &str,
+        kind: &str,
+        node: &str,
+        run_dir: PathBuf,
+    ) -> Result<OcfAgent, String> {
+        let [provider, kind, node] = [provider, kind, node].map(str::to_owned);
+        let agent = OcfAgent { root, provider, kind, node, run_dir };
         let path = agent.path();
         if path.is_file() {
             Ok(agent)
         } else {
             Err(format!(
-                "this node has no agent ocf:{provider}:{kind}: {} is missing (Debian: package resource-agents)",
+                "this node has no agent ocf:{}:{}: {} is missing (Debian: package resource-agents)",
+                agent.provider,
+                agent.kind,
                 path.display()
             ))
         }
@@ -79,8 +90,8 @@ impl OcfAgent {
         command
     }
 
-    /// Runs one action on one resource; its exit code as an outcome.
-    fn act(&self, action: &str, interval: Duration, job: &Job<'_>) -> Outcome {
+    /// One action on one resource.
+    fn command_for(&self, action: &str, interval: Duration, job: &Job<'_>) -> Command {
         let mut command = self.command(action);
         command
             .env("OCF_RESOURCE_INSTANCE", instance(job.resource))
@@ -104,6 +115,22 @@ impl OcfAgent {
         for (name, value) in &job.spec.parameters {
             command.env(format!("OCF_RESKEY_{name}"), value.to_string());
         }
+        command
+    }
+
+    /// What was begun for a resource and may not have ended.
+    fn begun(&self, job: &Job<'_>) -> Begun {
+        Begun::of(&self.run_dir, job.resource)
+    }
+
+    /// Runs one action on one resource; its exit code as an outcome.
+    fn act(&self, action: &str, interval: Duration, job: &Job<'_>) -> Outcome {
+        let mut command = self.command_for(action, interval, job);
+        let begun = self.begun(job);
+        let entered = match begun.enter() {
+            Ok(entered) => entered,
+            Err(error) => return Outcome::Failed(format!("`{action}` was not begun: {error}")),
+        };
         // Without groups a stop that fails has one means less.
         let group = match action {
             "start" | "promote" => cgroup::create(instance(job.resource)).ok(),
@@ -113,7 +140,13 @@ impl OcfAgent {
             sys::join_group(&mut command, procs);
             path
         });
+        let before = entered.write_down(&mut command, action);
         let ended = run::run(command, job.deadline, job.cancel);
+        if matches!(&ended, Ok(Ended { end: End::Exit(_), .. }))
+            && let Err(error) = begun.leave(&before)
+        {
+            tracing::warn!("{}: `{action}` has ended, and counts as not ended: {error}", job.resource);
+        }
         group.iter().for_each(|path| cgroup::remove(path));
         match ended {
             Ok(ended) if action == "monitor" && is_promotion(job) => promoted(&ended),
@@ -128,28 +161,89 @@ fn or_done(outcome: Outcome) -> Outcome {
     if outcome == Outcome::NotRunning { Outcome::Done } else { outcome }
 }
 
+/// What is left of earlier operations, or why that cannot be said.
+fn failed(why: impl std::fmt::Display) -> Outcome {
+    Outcome::Failed(why.to_string())
+}
+
 impl OcfAgent {
+    fn ask_to_stop(&self, job: &Job<'_>) -> Outcome {
+        or_done(self.act(if is_promotion(job) { "demote" } else { "stop" }, Duration::ZERO, job))
+    }
+
+    /// The same with as much time as at first, and nobody who is in a hurry.
+    fn ask_to_stop_again(&self, job: &Job<'_>) -> Outcome {
+        let Ok(cancel) = Bell::new() else {
+            return failed("it cannot be asked once more to stop it: no descriptor is to be had");
+        };
+        let deadline = Instant::now() + job.spec.timeouts.stop;
+        self.ask_to_stop(&Job { deadline, cancel: &cancel, ..*job })
+    }
+
+    /// Kills what was begun before and has not ended.
+    ///
+    /// # Errors
+    /// What does not end, or why that cannot be said.
+    fn end_what_was_begun(&self, job: &Job<'_>) -> Result<(), Outcome> {
+        let remains = self.begun(job).end(Which::All, Instant::now() + KILLED_WITHIN).map_err(failed)?;
+        if remains.is_empty() { Ok(()) } else { Err(failed(begun::explain(&remains))) }
+    }
+
+    /// An agent knows nothing of what an earlier operation has not finished: it may say that nothing runs, and a moment
+    /// later that does. So what was begun is killed before it is asked, and if something of it was left it is asked
+    /// again when that has gone.
+    fn try_stop(&self, job: &Job<'_>) -> Result<(), Outcome> {
+        let begun = self.begun(job);
+        let hung = self.end_what_was_begun(job).is_err();
+        let group = match is_promotion(job) {
+            true => None,
+            false => cgroup::find(instance(job.resource)).map_err(failed)?,
+        };
+        let left = begun.has_start().map_err(failed)?.then_some(group.as_deref()).flatten();
+        let left = left.filter(|group| cgroup::is_populated(group).unwrap_or(true));
+        let mut outcome = self.ask_to_stop(job);
+        if let Some(group) = group.as_deref().filter(|_| !outcome.is_done()) {
+            outcome = self.stop_by_force(job, group, outcome);
+        }
+        if outcome.is_done() && (hung || left.is_some()) {
+            if let Some(group) = left {
+                cgroup::kill_and_bury_all(group, Instant::now() + KILLED_WITHIN).map_err(|error| {
+                    failed(format!("what an unfinished start of it has left remains: {error}"))
+                })?;
+            }
+            self.end_what_was_begun(job)?;
+            outcome = self.ask_to_stop_again(job);
+        }
+        if !outcome.is_done() {
+            return Err(outcome);
+        }
+        self.end_what_was_begun(job)?;
+        begun.forget().map_err(failed)?;
+        group.iter().for_each(|group| cgroup::remove(group));
+        Ok(())
+    }
+
     /// The agent could not stop it: what it started is killed, and then it is asked to stop it once more, with as much
     /// time as before.
     fn stop_by_force(&self, job: &Job<'_>, group: &Path, failed: Outcome) -> Outcome {
         let resource = job.resource;
-        match cgroup::kill_all(group, Instant::now() + KILLED_WITHIN) {
+        match cgroup::kill_and_bury_all(group, Instant::now() + KILLED_WITHIN) {
             // Nothing of it runs, or nothing that this node has started: the agent knew what it said.
-            Ok(false) => return failed,
-            Ok(true) => tracing::warn!(
-                "{resource}: its agent could not stop it ({failed}); its processes were killed, and it is asked once \
-                 more"
-            ),
+            Ok(false) => failed,
+            Ok(true) => {
+                tracing::warn!(
+                    "{resource}: its agent could not stop it ({failed}); its processes were killed, and it is asked \
+                     once more"
+                );
+                self.ask_to_stop_again(job)
+            }
             Err(error) => {
                 tracing::warn!(
                     "{resource}: its agent could not stop it ({failed}), and its processes remain: {error}"
                 );
-                return failed;
+                failed
             }
         }
-        let Ok(cancel) = Bell::new() else { return failed };
-        let deadline = Instant::now() + job.spec.timeouts.stop;
-        or_done(self.act("stop", Duration::ZERO, &Job { deadline, cancel: &cancel, ..*job }))
     }
 }
 
@@ -208,20 +302,17 @@ impl Agent for OcfAgent {
                     .to_owned(),
             );
         }
+        if let Err(outcome) = self.end_what_was_begun(job) {
+            return outcome;
+        }
+        if let Err(error) = self.begun(job).forget() {
+            return failed(error);
+        }
         self.act(if is_promotion(job) { "promote" } else { "start" }, Duration::ZERO, job)
     }
 
     fn stop(&self, job: &Job<'_>, _how: Stop) -> Outcome {
-        if is_promotion(job) {
-            return or_done(self.act("demote", Duration::ZERO, job));
-        }
-        let outcome = or_done(self.act("stop", Duration::ZERO, job));
-        let Some(group) = cgroup::find(instance(job.resource)) else { return outcome };
-        let outcome = if outcome.is_done() { outcome } else { self.stop_by_force(job, &group, outcome) };
-        if outcome.is_done() {
-            cgroup::remove(&group);
-        }
-        outcome
+        self.try_stop(job).err().unwrap_or(Outcome::Done)
     }
 
     fn status(&self, job: &Job<'_>) -> Outcome {
@@ -229,8 +320,16 @@ impl Agent for OcfAgent {
     }
 
     fn adopt(&self, job: &Job<'_>) -> Outcome {
+        // What an earlier executor was at: nobody hears any more how that ends. What hangs is seen to by a stop.
+        let begun = self.begun(job);
+        let ended = begun.end(Which::Led, Instant::now() + KILLED_WITHIN);
         // An interval of nothing is a probe: agents are lenient with what is missing then.
-        self.act("monitor", Duration::ZERO, job)
+        let outcome = self.act("monitor", Duration::ZERO, job);
+        let forgotten = if outcome.is_done() { begun.forget_unled() } else { Ok(()) };
+        for error in [ended.err(), forgotten.err()].into_iter().flatten() {
+            tracing::warn!("{}: {error}", job.resource);
+        }
+        outcome
     }
 
     fn info(&self) -> Result<AgentInfo, String> {

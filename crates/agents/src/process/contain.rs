@@ -6,13 +6,12 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    time::Instant,
 };
 
-use rustix::{
-    pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, WaitOptions, wait},
-};
+use rustix::process::{Pid, Signal, WaitOptions, wait};
 
+use super::launch;
 use crate::{
     refused,
     sys::{self, Forked},
@@ -37,19 +36,23 @@ impl Contained {
     }
 }
 
-/// Starts a namespace, and in it `spawn`, whose number it returns. The caller has one thread.
+/// Starts a namespace, and when `write_down` knows the number of its first process, in it `spawn`. The caller has one
+/// thread.
 ///
 /// # Errors
-/// When the kernel refuses: no right, or no process namespaces.
-pub(super) fn start(spawn: impl FnOnce() -> Result<i32, String>) -> Result<Contained, String> {
+/// When the kernel refuses: no right, or no process namespaces. When it cannot be written down: then nothing of it runs.
+pub(super) fn start(
+    spawn: impl FnOnce() -> Result<i32, String>,
+    write_down: impl FnOnce(i32) -> Result<(), String>,
+) -> Result<Contained, String> {
     let refused = |error: io::Error| {
         let why = format!(
             "cannot contain the service: {error}; `contain = false` if nothing of it may stay behind anyway"
         );
         refused::told(&error, why)
     };
-    let (orders, control) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;
-    let (heard, said) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| refused(error.into()))?;
+    let (orders, control) = launch::pipe().map_err(refused)?;
+    let (heard, said) = launch::pipe().map_err(refused)?;
     sys::contain_children().map_err(refused)?;
     match sys::fork().map_err(refused)? {
         Forked::Child => {
@@ -64,7 +67,10 @@ pub(super) fn start(spawn: impl FnOnce() -> Result<i32, String>) -> Result<Conta
         }
         Forked::Parent(pid) => {
             drop((orders, said));
-            let answer = read_all(&heard);
+            write_down(pid)?;
+            rustix::io::write(&control, launch::OPEN)
+                .map_err(|error| format!("the first process of its namespace died: {error}"))?;
+            let answer = launch::read_all(&heard);
             match answer.as_slice() {
                 [b'+'] => Ok(Contained { pid, control }),
                 [b'-', why @ ..] => Err(String::from_utf8_lossy(why).into_owned()),
@@ -74,22 +80,9 @@ pub(super) fn start(spawn: impl FnOnce() -> Result<i32, String>) -> Result<Conta
     }
 }
 
-/// Reads until the other side has closed; answers here are short.
-fn read_all(pipe: &OwnedFd) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut buffer = [0u8; 512];
-    while let Ok(length) = rustix::io::read(pipe, &mut buffer) {
-        all.extend_from_slice(&buffer[..length]);
-        if length == 0 || all == b"+" || all.len() > heart_model::AGENT_MESSAGE_MAX {
-            break;
-        }
-    }
-    all
-}
-
 /// The life of the first process: until the service ends.
 fn be_first(orders: &OwnedFd, said: &OwnedFd, spawn: impl FnOnce() -> Result<i32, String>) -> i32 {
-    let begun = begin(spawn);
+    let begun = begin(orders, spawn);
     let (service, signals) = match begun {
         Ok(begun) => begun,
         Err(why) => {
@@ -115,9 +108,14 @@ fn be_first(orders: &OwnedFd, said: &OwnedFd, spawn: impl FnOnce() -> Result<i32
     }
 }
 
-fn begin(spawn: impl FnOnce() -> Result<i32, String>) -> Result<(Pid, OwnedFd), String> {
+fn begin(orders: &OwnedFd, spawn: impl FnOnce() -> Result<i32, String>) -> Result<(Pid, OwnedFd), String> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| error.to_string())?;
+    let is_open = launch::wait_at(orders);
+    // It may have ended before the signal was set. Nobody orders anything yet: what there is to read is the end.
+    if !is_open || waiting::any(&[orders.as_fd()], Some(Instant::now())).map_or(true, |ready| ready[0]) {
+        return Err("its keeper ended before it began".to_owned());
+    }
     if let Err(error) = sys::own_proc() {
         return Err(format!("cannot give the service a /proc of its own: {error}"));
     }

@@ -35,14 +35,17 @@ use rustix::{
 
 use super::{
     contain::{self, Contained},
+    launch,
     log::Log,
-    plan::{Phase, Plan, Record, started_at},
+    plan::{Phase, Plan, Record},
     ready::Watch,
 };
 use crate::{
     cgroup, clock,
     lease::LeaseView,
-    memory, refused,
+    memory,
+    proc::Stat,
+    refused,
     sys::{self, DeathTimer},
     wait,
 };
@@ -67,10 +70,15 @@ const LAST_WORDS_MAX: usize = 64;
 /// Opens the place where the lease can be read: a file that the core's heartbeat thread writes.
 pub type OpenBoard = fn(&Path) -> io::Result<Box<dyn LeaseView>>;
 
-/// Runs a keeper. The one argument is the path of its plan; the caller must have one thread.
+/// Runs a keeper, as soon as whoever started it says on its standard input that it is written down. The one argument is
+/// the path of its plan; the caller must have one thread.
 ///
 /// The end of the process that calls this is the end of the service.
 pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>, open_board: OpenBoard) -> ExitCode {
+    // Else nobody knows of it, or nobody wants it any more.
+    if !launch::wait_at(io::stdin()) {
+        return ExitCode::FAILURE;
+    }
     let Some(path) = arguments.into_iter().next() else {
         report("a keeper needs the path of its plan; it is started by the executor, not by hand");
         return ExitCode::from(2);
@@ -151,9 +159,15 @@ impl Keeper {
         let (output, written) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| format!("cannot make a pipe for the service's output: {error}"))?;
         rustix::io::ioctl_fionbio(&written, false).ok();
-        let group = if plan.contained { None } else { cgroup::create(&plan.resource).ok() };
-        let (cgroup, joined) = group.unzip();
-        let hold = start(&plan, &written, joined)?;
+        let joined = plan.cgroup.as_deref().map(cgroup::open).transpose();
+        let joined = joined.map_err(|error| format!("cannot open the service's control group: {error}"))?;
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let mut record = Record::new(&plan, own, started(own)?);
+        let hold = start(&plan, &written, joined, |pid| {
+            record.service = Some((pid, started(pid)?));
+            let written = record.write(&plan.record);
+            written.map_err(|error| format!("cannot write {}: {error}", plan.record.display()))
+        })?;
         drop(written);
         let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])
             .map_err(|error| format!("cannot listen for signals: {error}"))?;
@@ -161,20 +175,10 @@ impl Keeper {
             .ok_or(io::Error::from(io::ErrorKind::NotFound))
             .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?))
             .map_err(|error| format!("cannot watch the service: {error}"))?;
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        let record = Record {
-            keeper: own,
-            keeper_started: started_at(own).unwrap_or_default(),
-            service: Some((hold.pid(), started_at(hold.pid()).unwrap_or_default())),
-            cgroup: cgroup.map(|path| path.to_string_lossy().into_owned()),
-            epoch: plan.epoch,
-            phase: Phase::Starting,
-            message: String::new(),
-        };
         let log = Log::open(plan.log.clone(), plan.log_size);
         let rung = (Rung::Serving, Instant::now());
         let push_at = death.is_some().then(Instant::now);
-        let keeper = Keeper {
+        Ok(Keeper {
             plan,
             hold,
             end,
@@ -186,12 +190,7 @@ impl Keeper {
             death,
             push_at,
             rung,
-        };
-        keeper.record.write(&keeper.plan.record).map_err(|error| {
-            sys::kill(keeper.hold.pid(), libc::SIGKILL).ok();
-            format!("cannot write {}: {error}", keeper.plan.record.display())
-        })?;
-        Ok(keeper)
+        })
     }
 
     /// Sees to it that the timer is pushed in time when memory is short, too, if there is one: late is dead.
@@ -341,7 +340,7 @@ impl Keeper {
         }
         sys::kill_group(self.hold.pid(), libc::SIGKILL).ok();
         if let Some(cgroup) = &self.record.cgroup {
-            cgroup::kill(Path::new(cgroup));
+            cgroup::kill(cgroup);
         }
         let status = Pid::from_raw(self.hold.pid())
             .and_then(|pid| waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten());
@@ -360,6 +359,15 @@ impl Keeper {
     }
 }
 
+/// When a process was started; it is ours, and not yet buried.
+fn started(pid: i32) -> Result<u64, String> {
+    match Stat::of(pid) {
+        Ok(Some(stat)) => Ok(stat.started),
+        Ok(None) => Err(format!("cannot read when process {pid} was started: it is not there")),
+        Err(error) => Err(format!("cannot read when process {pid} was started: {error}")),
+    }
+}
+
 /// Opens the lease and sets the time of death, before anything is started.
 fn arm(board: &Path, open_board: OpenBoard) -> Result<(DeathTimer, Box<dyn LeaseView>), String> {
     let lease = open_board(board)
@@ -374,16 +382,32 @@ fn arm(board: &Path, open_board: OpenBoard) -> Result<(DeathTimer, Box<dyn Lease
     Ok((timer, lease))
 }
 
-/// Starts the service, contained or not.
-fn start(plan: &Plan, output: &OwnedFd, joined: Option<OwnedFd>) -> Result<Hold, String> {
+/// Starts the service, contained or not, when `write_down` knows its number.
+fn start(
+    plan: &Plan,
+    output: &OwnedFd,
+    joined: Option<OwnedFd>,
+    write_down: impl FnOnce(i32) -> Result<(), String>,
+) -> Result<Hold, String> {
     if plan.contained {
-        contain::start(|| spawn(plan, output, None)).map(Hold::Contained)
-    } else {
-        spawn(plan, output, joined).map(Hold::Direct)
+        let spawn = || {
+            let child = command(plan, output, None)?
+                .spawn()
+                .map_err(|error| refused::told(&error, cannot_run(plan, &error)))?;
+            i32::try_from(child.id()).map_err(|_| "the service has no process number".to_owned())
+        };
+        return contain::start(spawn, write_down).map(Hold::Contained);
     }
+    let started = launch::start(&mut command(plan, output, joined)?, write_down);
+    started.map(Hold::Direct).map_err(|why| refused::told_more(&why, |why| cannot_run(plan, why)))
 }
 
-fn spawn(plan: &Plan, output: &OwnedFd, joined: Option<OwnedFd>) -> Result<i32, String> {
+fn cannot_run(plan: &Plan, why: impl std::fmt::Display) -> String {
+    let program = plan.command.first().map_or("nothing", String::as_str);
+    format!("cannot run {program} in {}: {why}", plan.directory.display())
+}
+
+fn command(plan: &Plan, output: &OwnedFd, joined: Option<OwnedFd>) -> Result<Command, String> {
     let identity = match &plan.user {
         None => None,
         Some(user) => Some(sys::identity(user).ok_or_else(|| format!("this node has no user `{user}`"))?),
@@ -398,8 +422,5 @@ fn spawn(plan: &Plan, output: &OwnedFd, joined: Option<OwnedFd>) -> Result<i32, 
         command.env("NOTIFY_SOCKET", &plan.notify);
     }
     sys::prepare_service(&mut command, identity, joined);
-    let child = command.spawn().map_err(|error| {
-        refused::told(&error, format!("cannot run {program} in {}: {error}", plan.directory.display()))
-    })?;
-    i32::try_from(child.id()).map_err(|_| "the service has no process number".to_owned())
+    Ok(command)
 }

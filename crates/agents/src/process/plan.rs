@@ -3,8 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +10,7 @@ use heart_model::Guard;
 use serde::{Deserialize, Serialize};
 
 use super::{KeeperSetup, ready::Readiness};
-use crate::{agent::Job, parameters::Parameters};
+use crate::{agent::Job, parameters::Parameters, whole::write_whole};
 
 /// The names of all parameters.
 const NAMES: [&str; 8] =
@@ -40,6 +38,8 @@ pub(super) struct Plan {
     pub(super) guarded: bool,
     /// Whether it has a process namespace of its own.
     pub(super) contained: bool,
+    /// The control group of what is not contained, if there are any.
+    pub(super) cgroup: Option<PathBuf>,
     pub(super) board: PathBuf,
     pub(super) record: PathBuf,
     pub(super) notify: PathBuf,
@@ -76,6 +76,7 @@ impl Plan {
             log_size: given.number("log_size", LOG_SIZE_MAX)?.unwrap_or(LOG_SIZE).into(),
             guarded,
             contained: given.boolean("contain")?.unwrap_or(guarded),
+            cgroup: None,
             board: setup.board.clone(),
             record: file("process"),
             notify: file("notify"),
@@ -97,7 +98,7 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// What a keeper writes down about itself, for executors to come.
+/// What a keeper writes down about itself, for executors to come. The executor that starts it does that first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) keeper: i32,
@@ -105,38 +106,45 @@ pub(super) struct Record {
     pub(super) keeper_started: u64,
     /// The service's first process and when it started. Contained: the one that contains it.
     pub(super) service: Option<(i32, u64)>,
-    pub(super) cgroup: Option<String>,
+    pub(super) cgroup: Option<PathBuf>,
+    /// Whether all of it ends with that first process.
+    #[serde(default)]
+    pub(super) contained: bool,
     pub(super) epoch: u64,
     pub(super) phase: Phase,
     pub(super) message: String,
 }
 
 impl Record {
-    pub(super) fn read(path: &Path) -> io::Result<Record> {
-        serde_json::from_slice(&fs::read(path)?).map_err(io::Error::other)
+    /// Of a keeper that has started nothing yet.
+    pub(super) fn new(plan: &Plan, keeper: i32, keeper_started: u64) -> Record {
+        Record {
+            keeper,
+            keeper_started,
+            service: None,
+            cgroup: plan.cgroup.clone(),
+            contained: plan.contained,
+            epoch: plan.epoch,
+            phase: Phase::Starting,
+            message: String::new(),
+        }
+    }
+
+    /// What a keeper wrote, if any did.
+    ///
+    /// # Errors
+    /// When that cannot be read: then something may run.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
+        match fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         write_whole(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
     }
-}
-
-/// Writes a file so that others see all of it or nothing. It may hold secrets.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    fs::rename(&beside, path)
-}
-
-/// When a process started, in clock ticks since the boot; `None` if there is no such process.
-pub(super) fn started_at(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets that may contain anything; the 22nd is the start.
-    text[text.rfind(')')? + 2..].split(' ').nth(22 - 3)?.parse().ok()
 }
 
 fn signal(name: &str) -> Result<i32, String> {
