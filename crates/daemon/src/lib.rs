@@ -19,7 +19,7 @@ pub mod witness;
 
 use std::{
     io::IsTerminal,
-    os::fd::{IntoRawFd, OwnedFd},
+    os::fd::{IntoRawFd, OwnedFd, RawFd},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -69,6 +69,8 @@ fn open_board(path: &Path) -> std::io::Result<Box<dyn LeaseView>> {
 }
 
 fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
+    // Agents, keepers and services have no part in the channels and sockets of a node, and outlive it.
+    sys::share_nothing().context("cannot keep descriptors from what is started here")?;
     if role == "guardian" {
         sys::name_process("heart-guardian");
         return guardian::take_over(run);
@@ -97,6 +99,8 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
         Role::Executor => run_executor(&running),
         Role::Gateway => {
             let (listener, core) = (handed(place::LISTENER)?, handed(place::GATEWAY_TO_CORE)?);
+            // It has no rights: not to speak for the core to the executor, either.
+            close_but(&[place::LISTENER, place::GATEWAY_TO_CORE], running.setup.links());
             gateway::run(&running.setup.places, listener, core)
         }
     }
@@ -105,12 +109,22 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
 /// The descriptor that the guardian handed over at this place. It stays open under its number, for
 /// the next guardian; this process uses a copy.
 fn handed(place: usize) -> anyhow::Result<OwnedFd> {
-    let number = FIRST_FD + i32::try_from(place)?;
-    // Agents and services must not inherit it.
+    let number = handed_number(place);
     let fd = sys::take_fd(number).with_context(|| format!("descriptor {number} was not handed over"))?;
     let copy = fd.try_clone()?;
     let _ = fd.into_raw_fd();
     Ok(copy)
+}
+
+fn handed_number(place: usize) -> RawFd {
+    FIRST_FD + place as RawFd
+}
+
+/// Closes what the guardian handed over, but for these.
+fn close_but(kept: &[usize], links: usize) {
+    for place in (0..place::LINKS + links).filter(|place| !kept.contains(place)) {
+        sys::take_fd(handed_number(place)).map(drop).ok();
+    }
 }
 
 fn run_executor(running: &Running) -> anyhow::Result<()> {

@@ -232,9 +232,14 @@ impl Guardian {
 
     /// A node whose guardian was killed, and of whose children some may live.
     fn adopt(running: Running, lock: File) -> anyhow::Result<Guardian> {
-        let fds = match ROLES.into_iter().find_map(|role| find(&running.setup.places, role)) {
+        let places = &running.setup.places;
+        let fds = match [Role::Executor, Role::Core].into_iter().find_map(|role| find(places, role)) {
             Some(child) => take_back(&child, &running)?,
-            None => open(&running)?,
+            None => {
+                // What it has is not enough to go on with; nobody would miss it.
+                find(places, Role::Gateway).iter().for_each(|gateway| end(&gateway.pidfd));
+                open(&running)?
+            }
         };
         Guardian::new(running, lock, fds, false)
     }
@@ -324,7 +329,7 @@ impl Guardian {
         for path in [record_path(&places.run), places.socket(), stopping_path(&places.run)] {
             fs::remove_file(path).ok();
         }
-        self.spares.drain(..).for_each(|spare| spare::dismiss(&spare));
+        self.spares.drain(..).for_each(|spare| end(&spare.pidfd));
         self.watchdog.end();
         Ok(())
     }
@@ -520,6 +525,13 @@ pub struct Reload {
     pub node: heart_model::NodeName,
     /// Whether it says anything new.
     pub changed: bool,
+}
+
+/// Kills a process, and waits for its end.
+fn end(pidfd: &OwnedFd) {
+    pidfd_send_signal(pidfd, Signal::KILL).ok();
+    // What was killed ends, also if it is the child of somebody else.
+    while poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None) == Err(rustix::io::Errno::INTR) {}
 }
 
 fn has_ended(pidfd: &OwnedFd) -> bool {
