@@ -75,7 +75,10 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
         sys::name_process("heart-guardian");
         return guardian::take_over(run);
     }
-    sys::unblock_signals();
+    if role != Role::Core.word() {
+        // The core reads them: one that is asked to stop before it can does not die of that.
+        sys::unblock_signals();
+    }
     if role == "disk" {
         return disk::run(run);
     }

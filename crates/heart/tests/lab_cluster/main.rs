@@ -26,6 +26,7 @@ mod power;
 mod reload;
 mod sick;
 mod starts;
+mod stops;
 mod strangers;
 mod ties;
 mod watchdogs;
