@@ -10,6 +10,7 @@ mod echo;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
+mod log;
 mod pressure;
 mod rights;
 pub mod setup;
@@ -18,7 +19,6 @@ mod watch;
 pub mod witness;
 
 use std::{
-    io::IsTerminal,
     os::fd::{IntoRawFd, OwnedFd, RawFd},
     path::Path,
     process::ExitCode,
@@ -34,7 +34,7 @@ use setup::{BoardLease, Places, Running};
 #[must_use]
 pub fn daemon(places: &Places) -> ExitCode {
     sys::name_process("heart-guardian");
-    start_log();
+    log::start();
     end(guardian::run(places))
 }
 
@@ -42,7 +42,7 @@ pub fn daemon(places: &Places) -> ExitCode {
 #[must_use]
 pub fn witness(options: &witness::Options) -> ExitCode {
     sys::name_process("heart-witness");
-    start_log();
+    log::start();
     end(witness::run(options))
 }
 
@@ -57,7 +57,7 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
             Some(keeper_main([plan.into()], open_board))
         }
         [word, role, run] if word == "internal" => {
-            start_log();
+            log::start();
             Some(end(internal(role, Path::new(run))))
         }
         _ => None,
@@ -151,22 +151,14 @@ fn run_executor(running: &Running) -> anyhow::Result<()> {
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }
 
-fn start_log() {
-    let level = std::env::var("HEART_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::INFO))
-        .with_target(false)
-        // Colours are for people who look at it now, not for a file.
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-}
-
 fn end(result: anyhow::Result<()>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::last_words("");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            log::last_words(&format!("error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }

@@ -29,4 +29,5 @@ mod starts;
 mod stops;
 mod strangers;
 mod ties;
+mod unread;
 mod watchdogs;
