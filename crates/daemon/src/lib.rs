@@ -10,6 +10,7 @@ mod echo;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
+mod log;
 mod pressure;
 mod rights;
 pub mod setup;
@@ -18,8 +19,7 @@ mod watch;
 pub mod witness;
 
 use std::{
-    io::IsTerminal,
-    os::fd::{IntoRawFd, OwnedFd},
+    os::fd::{IntoRawFd, OwnedFd, RawFd},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -34,7 +34,7 @@ use setup::{BoardLease, Places, Running};
 #[must_use]
 pub fn daemon(places: &Places) -> ExitCode {
     sys::name_process("heart-guardian");
-    start_log();
+    log::start();
     end(guardian::run(places))
 }
 
@@ -42,7 +42,7 @@ pub fn daemon(places: &Places) -> ExitCode {
 #[must_use]
 pub fn witness(options: &witness::Options) -> ExitCode {
     sys::name_process("heart-witness");
-    start_log();
+    log::start();
     end(witness::run(options))
 }
 
@@ -57,7 +57,7 @@ pub fn hidden_main(arguments: &[String]) -> Option<ExitCode> {
             Some(keeper_main([plan.into()], open_board))
         }
         [word, role, run] if word == "internal" => {
-            start_log();
+            log::start();
             Some(end(internal(role, Path::new(run))))
         }
         _ => None,
@@ -69,11 +69,16 @@ fn open_board(path: &Path) -> std::io::Result<Box<dyn LeaseView>> {
 }
 
 fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
+    // Agents, keepers and services have no part in the channels and sockets of a node, and outlive it.
+    sys::share_nothing().context("cannot keep descriptors from what is started here")?;
     if role == "guardian" {
         sys::name_process("heart-guardian");
         return guardian::take_over(run);
     }
-    sys::unblock_signals();
+    if role != Role::Core.word() {
+        // The core reads them: one that is asked to stop before it can does not die of that.
+        sys::unblock_signals();
+    }
     if role == "disk" {
         return disk::run(run);
     }
@@ -97,6 +102,8 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
         Role::Executor => run_executor(&running),
         Role::Gateway => {
             let (listener, core) = (handed(place::LISTENER)?, handed(place::GATEWAY_TO_CORE)?);
+            // It has no rights: not to speak for the core to the executor, either.
+            close_but(&[place::LISTENER, place::GATEWAY_TO_CORE], running.setup.links());
             gateway::run(&running.setup.places, listener, core)
         }
     }
@@ -105,12 +112,22 @@ fn internal(role: &str, run: &Path) -> anyhow::Result<()> {
 /// The descriptor that the guardian handed over at this place. It stays open under its number, for
 /// the next guardian; this process uses a copy.
 fn handed(place: usize) -> anyhow::Result<OwnedFd> {
-    let number = FIRST_FD + i32::try_from(place)?;
-    // Agents and services must not inherit it.
+    let number = handed_number(place);
     let fd = sys::take_fd(number).with_context(|| format!("descriptor {number} was not handed over"))?;
     let copy = fd.try_clone()?;
     let _ = fd.into_raw_fd();
     Ok(copy)
+}
+
+fn handed_number(place: usize) -> RawFd {
+    FIRST_FD + place as RawFd
+}
+
+/// Closes what the guardian handed over, but for these.
+fn close_but(kept: &[usize], links: usize) {
+    for place in (0..place::LINKS + links).filter(|place| !kept.contains(place)) {
+        sys::take_fd(handed_number(place)).map(drop).ok();
+    }
 }
 
 fn run_executor(running: &Running) -> anyhow::Result<()> {
@@ -134,22 +151,14 @@ fn run_executor(running: &Running) -> anyhow::Result<()> {
     Ok(executor::run(handed(place::EXECUTOR_TO_CORE)?, options)?)
 }
 
-fn start_log() {
-    let level = std::env::var("HEART_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::Level::INFO))
-        .with_target(false)
-        // Colours are for people who look at it now, not for a file.
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-}
-
 fn end(result: anyhow::Result<()>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::last_words("");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            log::last_words(&format!("error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }

@@ -87,8 +87,8 @@ pub(crate) fn lock_memory() -> io::Result<()> {
 ///
 /// Each number is taken once, at the start of the process: see `handed`.
 pub(crate) fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: sets a flag of the number, if it is open.
-    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+    // SAFETY: asks for the flags of the number, if it is open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it is open, and by the contract of this function nobody else owns it.
@@ -107,10 +107,19 @@ pub(crate) fn copy_fd(pidfd: &OwnedFd, number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Has `command` start its program with these descriptors under these numbers.
-pub(crate) fn hand_over(command: &mut std::process::Command, fds: Vec<(RawFd, RawFd)>) {
+/// Has `command` start its program with these descriptors under these numbers, whichever they have here.
+pub(crate) fn hand_over(command: &mut std::process::Command, mut fds: Vec<(RawFd, RawFd)>) {
     use std::os::unix::process::CommandExt;
+    let above = fds.iter().map(|(_, to)| to + 1).max().unwrap_or_default();
     let place = move || {
+        // Out of the way first: one could have the number that another one is to get.
+        for (from, _) in &mut fds {
+            // SAFETY: fcntl is async-signal-safe, and both are plain numbers.
+            *from = unsafe { libc::fcntl(*from, libc::F_DUPFD_CLOEXEC, above) };
+            if *from < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
         for &(from, to) in &fds {
             // SAFETY: dup2 is async-signal-safe, and both are plain numbers.
             if unsafe { libc::dup2(from, to) } < 0 {
@@ -119,8 +128,23 @@ pub(crate) fn hand_over(command: &mut std::process::Command, fds: Vec<(RawFd, Ra
         }
         Ok(())
     };
-    // SAFETY: the closure only calls dup2, which is async-signal-safe, and allocates nothing.
+    // SAFETY: the closure only calls fcntl and dup2, which are async-signal-safe, and allocates nothing.
     unsafe { command.pre_exec(place) };
+}
+
+/// Keeps from all that this process starts whatever it has open itself, but for its input and its outputs.
+pub(crate) fn share_nothing() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()) else {
+            continue;
+        };
+        // SAFETY: sets a flag of the number, if it is open.
+        if number > libc::STDERR_FILENO && unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0
+        {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Names this process for `ps` and `top`: it was started from a path that ends in `exe`. Fifteen bytes

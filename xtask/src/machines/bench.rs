@@ -248,7 +248,7 @@ impl Built {
         let all = "install -m 755 /mnt/share/heart /usr/local/bin/; modprobe i6300esb; echo i6300esb >/etc/modules-load.d/watchdog.conf; install -m 755 /mnt/share/fence_vmswitch /usr/sbin/; mkdir -p /etc/heart /var/lib/heart; \
                    install -m 600 /mnt/share/key /etc/heart/key; cp /mnt/share/heart.toml /etc/heart/; \
                    printf '[Service]\\nExecStart=/bin/sh -c \"exec heart daemon >>/var/log/heart.log 2>&1\"\\n\
-                   Restart=always\\nKillMode=process\\n[Unit]\\nAfter=network.target\\n\
+                   Restart=always\\nKillMode=process\\nTimeoutStopSec=infinity\\n[Unit]\\nAfter=network.target\\n\
                    [Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/heart.service; \
                    systemctl daemon-reload";
         bench.on("all", all)?;

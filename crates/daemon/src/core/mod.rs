@@ -118,6 +118,10 @@ struct Driver {
     signals: OwnedFd,
     wake_at: Moment,
     lost_after: Duration,
+    /// This node is to be left, once it is known what runs here.
+    asked_to_leave: bool,
+    /// The executor has told what runs here.
+    knows_what_runs: bool,
     left: bool,
 }
 
@@ -243,6 +247,8 @@ impl Driver {
             signals,
             wake_at: now,
             lost_after: setup.spec.timing.lost_after,
+            asked_to_leave: false,
+            knows_what_runs: false,
             left: false,
         })
     }
@@ -268,6 +274,11 @@ impl Driver {
         any |= self.hear_pings()?;
         any |= ready.executor && self.hear_executor()?;
         any |= ready.gateway && self.hear_gateway()?;
+        if self.asked_to_leave && self.knows_what_runs {
+            self.asked_to_leave = false;
+            any = true;
+            self.step(Event::Leave)?;
+        }
         if !any {
             self.step(Event::Wake)?;
         }
@@ -299,7 +310,7 @@ impl Driver {
         let [bell, executor, gateway, asked_to_stop] = fds.map(|fd| !fd.revents().is_empty());
         if asked_to_stop {
             rustix::io::read(&self.signals, &mut [0u8; 128]).ok();
-            self.step(Event::Leave)?;
+            self.asked_to_leave = true;
         }
         self.executor.flush()?;
         self.gateway.flush()?;
@@ -363,6 +374,8 @@ impl Driver {
         let any = !heard.is_empty();
         let proved = |one: &Incoming<_>| matches!(one, Incoming::Message(FromExecutor::Proved { .. }));
         let proved = heard.iter().any(proved);
+        let tells_all = |one: &Incoming<_>| matches!(one, Incoming::Message(FromExecutor::Inventory(_)));
+        self.knows_what_runs |= heard.iter().any(tells_all);
         for incoming in heard {
             self.step(match incoming {
                 Incoming::Hello => Event::ExecutorBegan,

@@ -13,6 +13,7 @@
 
 mod child;
 mod spare;
+mod stop;
 mod watchdog;
 
 use std::{
@@ -33,7 +34,7 @@ use heart_agents::{memory, wait::timespec};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{FlockOperation, flock},
-    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+    process::{Pid, Signal, WaitOptions, pidfd_send_signal, wait},
 };
 
 use crate::{
@@ -47,6 +48,7 @@ pub use child::Role;
 pub(crate) use child::wait_at_gate;
 use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
 use spare::{Forked, Gate, SPARES, Spare};
+use stop::{Next, Stop};
 use watchdog::Watchdog;
 pub(crate) use watchdog::is_guest;
 
@@ -70,8 +72,6 @@ pub(crate) mod place {
 
 /// The wait before something that could not be started is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How long the others may take when the node is asked to stop, before they are killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a guardian that a person starts waits for the lock of one that is about to end.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// How long something waits before it looks for the lock again.
@@ -116,7 +116,7 @@ struct Guardian {
     due: Vec<(Post, Instant)>,
     restarts: [Restarts; ROLES.len() + SPARES],
     signals: OwnedFd,
-    stopping: Option<Instant>,
+    stopping: Option<Stop>,
     watchdog: Watchdog,
 }
 
@@ -204,11 +204,6 @@ fn record_path(run: &Path) -> PathBuf {
     run.join("guardian.pid")
 }
 
-/// Says that the node was asked to stop, should the guardian be killed meanwhile.
-fn stopping_path(run: &Path) -> PathBuf {
-    run.join("stopping")
-}
-
 /// The guardian that runs in this directory, if one does.
 pub(crate) fn find_guardian(run: &Path) -> Option<OwnedFd> {
     find_recorded(&record_path(run)).map(|(_, pidfd)| pidfd)
@@ -225,16 +220,21 @@ impl Guardian {
         }
         running.setup.boot()?;
         running.write()?;
-        fs::remove_file(stopping_path(&places.run)).ok();
+        stop::forget(&places.run);
         let fds = open(&running)?;
         Guardian::new(running, lock, fds, true)
     }
 
     /// A node whose guardian was killed, and of whose children some may live.
     fn adopt(running: Running, lock: File) -> anyhow::Result<Guardian> {
-        let fds = match ROLES.into_iter().find_map(|role| find(&running.setup.places, role)) {
+        let places = &running.setup.places;
+        let fds = match [Role::Executor, Role::Core].into_iter().find_map(|role| find(places, role)) {
             Some(child) => take_back(&child, &running)?,
-            None => open(&running)?,
+            None => {
+                // What it has is not enough to go on with; nobody would miss it.
+                find(places, Role::Gateway).iter().for_each(|gateway| end(&gateway.pidfd));
+                open(&running)?
+            }
         };
         Guardian::new(running, lock, fds, false)
     }
@@ -277,7 +277,7 @@ impl Guardian {
         // Nothing is more urgent than that somebody could take this place.
         let missing = spares.map(Post::Spare).chain(children.map(Post::Child));
         self.due = missing.map(|post| (post, now)).collect();
-        if stopping_path(&places.run).exists() {
+        if stop::is_asked_for(&places.run) {
             self.stop();
         }
         Ok(())
@@ -288,8 +288,9 @@ impl Guardian {
         memory::forget_the_start();
         loop {
             self.start_due()?;
-            if self.stopping.is_some() && self.children.is_empty() {
-                return self.leave_office();
+            if let Some(stop) = self.stopping.take_if(|stop| stop.is_ending() && self.children.is_empty()) {
+                self.leave_office();
+                return stop.end();
             }
             self.wait()?;
             self.hear_signals();
@@ -317,20 +318,20 @@ impl Guardian {
         }
     }
 
-    /// Everything has stopped: nobody is to take over.
-    fn leave_office(&mut self) -> anyhow::Result<()> {
+    /// Everything has ended: nobody is to take over.
+    fn leave_office(&mut self) {
         let places = &self.running.setup.places;
         // A spare that has the lock finds nobody whose place it could take: see `serve_as_spare`.
-        for path in [record_path(&places.run), places.socket(), stopping_path(&places.run)] {
+        for path in [record_path(&places.run), places.socket()] {
             fs::remove_file(path).ok();
         }
-        self.spares.drain(..).for_each(|spare| spare::dismiss(&spare));
+        stop::forget(&places.run);
+        self.spares.drain(..).for_each(|spare| end(&spare.pidfd));
         self.watchdog.end();
-        Ok(())
     }
 
     fn start_due(&mut self) -> anyhow::Result<()> {
-        if self.stopping.is_some() {
+        if self.stopping.as_ref().is_some_and(Stop::is_ending) {
             self.due.clear();
             return Ok(());
         }
@@ -355,6 +356,7 @@ impl Guardian {
                 tracing::error!("{error:#}; trying again in {TRY_AGAIN:?}");
                 self.due.push((post, now + TRY_AGAIN));
             }
+            self.stopping.iter_mut().for_each(|stop| stop.look_at_once(now));
         }
         Ok(())
     }
@@ -386,7 +388,13 @@ impl Guardian {
 
     fn wait(&self) -> anyhow::Result<()> {
         let now = Instant::now();
-        let due = self.due.iter().map(|(_, at)| *at).chain(self.stopping).chain(self.watchdog.due()).min();
+        let due = self
+            .due
+            .iter()
+            .map(|(_, at)| *at)
+            .chain(self.stopping.as_ref().map(Stop::due))
+            .chain(self.watchdog.due())
+            .min();
         let left = due.map(|at| timespec(at.saturating_duration_since(now)));
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let processes = self.children.iter().map(|child| &child.pidfd);
@@ -431,11 +439,9 @@ impl Guardian {
     }
 
     fn stop(&mut self) {
-        if let Err(error) = fs::write(stopping_path(self.run_dir()), b"") {
-            tracing::warn!("a guardian that is killed now would not know that this node stops: {error}");
-        }
-        self.stopping = Some(Instant::now() + STOP_PATIENCE);
-        self.signal(Role::Core, Signal::TERM);
+        let now = Instant::now();
+        self.stopping = Some(Stop::begin(self.run_dir(), &self.running.setup.me, now));
+        self.go_on_stopping();
     }
 
     fn signal(&self, role: Role, signal: Signal) {
@@ -446,46 +452,57 @@ impl Guardian {
 
     /// Takes note of who has died, children of an earlier guardian too, and reaps orphans.
     fn bury(&mut self) {
+        let core = self.children.iter().find(|child| child.role == Role::Core).map(|core| core.pid);
         let mut dead = Vec::new();
-        self.children.retain(|child| {
-            let ended = has_ended(&child.pidfd);
-            if ended {
-                dead.push((Post::Child(child.role), child.pid));
-            }
-            !ended
-        });
+        for child in self.children.extract_if(.., |child| has_ended(&child.pidfd)) {
+            dead.push((Post::Child(child.role), child.pid));
+        }
         for spare in self.spares.extract_if(.., |spare| has_ended(&spare.pidfd)) {
             dead.push((Post::Spare(spare.slot), spare.pid));
         }
+        let core_left = reap(core);
         let now = Instant::now();
-        for (post, pid) in dead {
-            if self.stopping.is_some() {
-                continue;
+        if let Some(stop) = self.stopping.as_mut() {
+            // How somebody else's child ended nobody can tell: one more leaves, as it has nothing to hand over.
+            let core_died = dead.iter().any(|(post, _)| *post == Post::Child(Role::Core));
+            if core_left || core_died {
+                stop.on_core(core_left, now);
             }
+        }
+        if self.stopping.as_ref().is_some_and(Stop::is_ending) {
+            return;
+        }
+        for (post, pid) in dead {
             tracing::warn!("the {} (process {pid}) has ended; it is started again", post.word());
             self.due.push((post, now + self.restarts[post.number()].take(now)));
-        }
-        for _ in 0..ORPHANS_PER_TURN {
-            match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
-            }
         }
     }
 
     fn go_on_stopping(&mut self) {
-        let Some(until) = self.stopping else { return };
-        let core = self.children.iter().any(|child| child.role == Role::Core);
-        if !core {
-            self.signal(Role::Executor, Signal::TERM);
-            self.signal(Role::Gateway, Signal::TERM);
-        }
-        if Instant::now() >= until {
-            for role in ROLES {
-                self.signal(role, Signal::KILL);
+        let now = Instant::now();
+        match self.stopping.as_mut().and_then(|stop| stop.look(now)) {
+            None => {}
+            // One that starts just now has not been told; others do not mind to be told again.
+            Some(Next::Leave) => self.signal(Role::Core, Signal::TERM),
+            Some(Next::End) => {
+                self.signal(Role::Executor, Signal::TERM);
+                self.signal(Role::Gateway, Signal::TERM);
             }
+            Some(Next::Kill) => ROLES.into_iter().for_each(|role| self.signal(role, Signal::KILL)),
         }
     }
+}
+
+/// Reaps who has ended; whether this one did so with success.
+fn reap(core: Option<Pid>) -> bool {
+    let mut succeeded = false;
+    for _ in 0..ORPHANS_PER_TURN {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => succeeded |= Some(pid) == core && status.exit_status() == Some(0),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    succeeded
 }
 
 /// Hears what the guardian has to hear: asked to stop, a child that died, and to read its file again.
@@ -520,6 +537,13 @@ pub struct Reload {
     pub node: heart_model::NodeName,
     /// Whether it says anything new.
     pub changed: bool,
+}
+
+/// Kills a process, and waits for its end.
+fn end(pidfd: &OwnedFd) {
+    pidfd_send_signal(pidfd, Signal::KILL).ok();
+    // What was killed ends, also if it is the child of somebody else.
+    while poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None) == Err(rustix::io::Errno::INTR) {}
 }
 
 fn has_ended(pidfd: &OwnedFd) -> bool {

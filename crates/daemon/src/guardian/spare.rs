@@ -10,17 +10,16 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
     fs::{FlockOperation, flock},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 
 use super::{
@@ -119,14 +118,5 @@ pub(super) fn wait_for_place(lock: &mut File, run: &Path, gate: Gate) -> anyhow:
 pub(super) fn hurry() {
     if let Err(error) = sys::become_real_time(PRIORITY) {
         tracing::debug!("no real-time priority for whom starts the others: {error}");
-    }
-}
-
-/// Ends a spare: nobody is to take over any more.
-pub(super) fn dismiss(spare: &Spare) {
-    pidfd_send_signal(&spare.pidfd, Signal::KILL).ok();
-    // What was killed ends, also if it is the child of somebody else.
-    while poll(&mut [PollFd::from_borrowed_fd(spare.pidfd.as_fd(), PollFlags::IN)], None) == Err(Errno::INTR)
-    {
     }
 }

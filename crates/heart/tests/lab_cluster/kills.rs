@@ -95,6 +95,59 @@ fn core_and_gateway_are_not_root() {
     cluster.no_overlap();
 }
 
+/// What each process of a node has open, by its numbers, behind the process's name.
+fn in_hand(cluster: &Cluster, node: &str) -> Vec<(String, BTreeMap<u32, String>)> {
+    let list = "for one in /proc/[0-9]*; do \
+                echo $(cat $one/comm) $(ls -l $one/fd | sed -n 's/.* \\([0-9]*\\) -> /\\1=/p'); done 2>/dev/null";
+    let open = |word: &str| {
+        let (number, what) = word.split_once('=')?;
+        Some((number.parse().ok()?, what.to_owned()))
+    };
+    let line = |line: &str| {
+        let (name, rest) = line.split_once(' ')?;
+        Some((name.to_owned(), rest.split_whitespace().filter_map(open).collect()))
+    };
+    cluster.lab.node(node).shell(list).unwrap().lines().filter_map(line).collect()
+}
+
+/// Who has a channel of the daemon in hand speaks for its core to root; who has its sockets keeps it from starting.
+#[test]
+fn nothing_that_is_started_has_the_channels_of_heart_in_hand() {
+    let bare = r#"
+[resource.bare]
+agent = "process"
+guard = "fence"
+command = ["/usr/bin/sleep", "infinity"]
+"#;
+    let Some(cluster) = plan(3).tables(bare).start() else { return };
+    let owner = cluster.settled().resources["bare"].node.clone().unwrap();
+    for name in cluster.names() {
+        all_run(&cluster, &name);
+        let all = in_hand(&cluster, &name);
+        let of = |program: &str| all.iter().find(|(one, _)| one == program).map(|(_, open)| open);
+        let is_handed = |(number, what): &(&u32, &String)| **number >= 40 && what.starts_with("socket:");
+        let handed: Vec<&String> =
+            of("heart-executor").unwrap().iter().filter(is_handed).map(|(_, what)| what).collect();
+        assert!(handed.len() > 5, "{handed:?}");
+        for (program, open) in all.iter().filter(|(program, _)| !ROLES.contains(&program.as_str())) {
+            assert!(open.values().all(|what| !handed.contains(&what)), "{program} has {open:?}");
+        }
+        assert!(of("heart-core").unwrap().contains_key(&40));
+        assert!(!of("heart-gateway").unwrap().contains_key(&40), "the gateway speaks for the core");
+        let service = of("sleep").map(|open| open.keys().copied().collect::<Vec<_>>());
+        assert_eq!(service, (name == owner).then(|| vec![0, 1, 2]), "{name}");
+    }
+    // What runs on keeps nobody from starting, nor does a gateway, which has not enough to go on with.
+    let all_but_gateway: Vec<&str> = ROLES.into_iter().filter(|role| *role != "heart-gateway").collect();
+    for victims in [&ROLES[..], &all_but_gateway] {
+        kill_together(&cluster, &owner, victims);
+        cluster.start_daemon(&owner);
+        all_run(&cluster, &owner);
+        assert_eq!(cluster.settled().resources["bare"].node.as_deref(), Some(owner.as_str()));
+    }
+    cluster.no_overlap();
+}
+
 /// What a node runs with was read once. Somebody edits the file, and something is killed that night.
 #[test]
 fn a_configuration_that_is_edited_into_nonsense_harms_nothing_that_runs() {

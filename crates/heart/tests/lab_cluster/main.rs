@@ -26,6 +26,8 @@ mod power;
 mod reload;
 mod sick;
 mod starts;
+mod stops;
 mod strangers;
 mod ties;
+mod unread;
 mod watchdogs;

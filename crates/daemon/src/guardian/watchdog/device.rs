@@ -15,7 +15,7 @@ use std::{
         },
     },
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -37,6 +37,10 @@ pub(super) struct Device {
     pub(super) name: String,
     /// How long it waits.
     pub(super) waits: Duration,
+    /// What it was told last may have been told by another process.
+    unsure: bool,
+    /// When it was opened or fed last.
+    pub(super) fed_at: Instant,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,18 @@ enum Means {
         closes: bool,
     },
     Laboratory(UnixStream),
+    /// One that cannot be fed that often, and says why.
+    #[cfg(test)]
+    Stubborn(u32, i32),
+}
+
+/// Whether what a device did not take may be taken a moment later. Not what it does not know or does not do, nor if it
+/// is gone.
+pub(super) fn may_pass(error: &anyhow::Error) -> bool {
+    let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) else { return false };
+    let gone = [libc::ENODEV, libc::ENXIO, libc::EBADF, libc::EPIPE, libc::ECONNRESET, libc::ENOTCONN];
+    let refused = [libc::EINVAL, libc::ENOTTY, libc::EOPNOTSUPP, libc::EPERM, libc::EACCES];
+    error.raw_os_error().is_some_and(|code| !gone.contains(&code) && !refused.contains(&code))
 }
 
 impl Device {
@@ -60,8 +76,13 @@ impl Device {
         let shown = path.display();
         let mut device = Device::open(path).with_context(|| format!("cannot open the watchdog {shown}"))?;
         if let Err(error) = device.wait_for(deadline) {
-            device.disarm().ok();
-            return Err(error.context(format!("the watchdog {shown} ({}) is of no use", device.name)));
+            let runs = match device.disarm() {
+                Ok(()) => String::new(),
+                Err(error) => {
+                    format!(", and resets this machine in {} s ({error:#})", device.waits.as_secs())
+                }
+            };
+            return Err(error.context(format!("the watchdog {shown} ({}) is of no use{runs}", device.name)));
         }
         if no_way_out(path) {
             tracing::warn!(
@@ -79,13 +100,28 @@ impl Device {
             stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
             stream.set_write_timeout(Some(ANSWER_PATIENCE))?;
             let name = "a watchdog of the laboratory".into();
-            return Ok(Device { means: Means::Laboratory(stream), name, waits: Duration::ZERO });
+            return Ok(Device::new(Means::Laboratory(stream), name, Duration::ZERO));
         }
         let file = OpenOptions::new().write(true).custom_flags(libc::O_CLOEXEC).open(path)?;
         let support = sys::support(file.as_raw_fd())?;
         let (settable, closes) = (support.can_set_timeout(), support.can_be_closed());
         let waits = Duration::from_secs(u64::from(sys::timeout(file.as_raw_fd()).unwrap_or(0)));
-        Ok(Device { means: Means::Kernel { file, settable, closes }, name: support.name(), waits })
+        Ok(Device::new(Means::Kernel { file, settable, closes }, support.name(), waits))
+    }
+
+    fn new(means: Means, name: String, waits: Duration) -> Device {
+        Device { means, name, waits, unsure: false, fed_at: Instant::now() }
+    }
+
+    /// One that refuses to be fed that often, with this error.
+    #[cfg(test)]
+    pub(super) fn stubborn(refusals: u32, error: i32, waits: Duration) -> Device {
+        Device::new(Means::Stubborn(refusals, error), "a stubborn one".into(), waits)
+    }
+
+    /// When it resets this machine, if it is not fed before.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        (self.fed_at + self.waits).saturating_duration_since(now)
     }
 
     /// Has it wait for so long; whole seconds.
@@ -93,7 +129,7 @@ impl Device {
     /// # Errors
     /// When it waits for longer or shorter after that, whatever it said.
     pub(super) fn wait_for(&mut self, deadline: Duration) -> anyhow::Result<()> {
-        if self.waits == deadline {
+        if self.waits == deadline && !self.unsure {
             return Ok(());
         }
         let wanted = u32::try_from(deadline.as_secs()).context("longer than any watchdog waits")?;
@@ -102,7 +138,10 @@ impl Device {
                 .with_context(|| format!("it does not take {wanted} s"))?,
             Means::Kernel { .. } => self.waits.as_secs() as u32,
             Means::Laboratory(stream) => ask(stream, &format!("timeout {wanted}\n"))?,
+            #[cfg(test)]
+            Means::Stubborn(..) => wanted,
         };
+        self.unsure = false;
         self.waits = Duration::from_secs(u64::from(taken));
         if taken != wanted {
             bail!(
@@ -116,9 +155,9 @@ impl Device {
 
     /// What it was told last was told by another process: it is told again.
     pub(super) fn tell_again(&mut self) {
-        if !matches!(self.means, Means::Kernel { settable: false, .. }) {
-            self.waits = Duration::ZERO;
-        }
+        self.unsure = !matches!(self.means, Means::Kernel { settable: false, .. });
+        // When that was nobody knows; this machine was not reset, so it is over later.
+        self.fed_at = Instant::now();
     }
 
     /// Feeds it.
@@ -127,9 +166,18 @@ impl Device {
     /// When its driver does not take it.
     pub(super) fn feed(&mut self) -> io::Result<()> {
         match &mut self.means {
-            Means::Kernel { file, .. } => sys::keep_alive(file.as_raw_fd()),
-            Means::Laboratory(stream) => stream.write_all(b"feed\n"),
+            Means::Kernel { file, .. } => sys::keep_alive(file.as_raw_fd())?,
+            Means::Laboratory(stream) => stream.write_all(b"feed\n")?,
+            #[cfg(test)]
+            Means::Stubborn(0, _) => {}
+            #[cfg(test)]
+            Means::Stubborn(refusals, error) => {
+                *refusals -= 1;
+                return Err(io::Error::from_raw_os_error(*error));
+            }
         }
+        self.fed_at = Instant::now();
+        Ok(())
     }
 
     /// Stops it: the machine is not reset any more. It is closed with that, once no other process has it.
@@ -150,6 +198,8 @@ impl Device {
             Means::Laboratory(stream) => {
                 stream.write_all(b"V\n").context("it does not take that it is closed")
             }
+            #[cfg(test)]
+            Means::Stubborn(..) => Ok(()),
         }
     }
 }

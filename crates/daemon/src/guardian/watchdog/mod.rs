@@ -9,10 +9,11 @@ mod sys;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use heart_agents::clock;
 use heart_model::Timing;
 use heart_node::{
@@ -29,6 +30,8 @@ use device::Device;
 /// How long is waited before a watchdog that could not be armed is tried again: one that another process has just
 /// let go is free within that.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long is waited before one that did not take its food is fed again.
+const FEED_AGAIN: Duration = Duration::from_millis(100);
 /// How often the log repeats that a watchdog is not armed.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
 
@@ -42,6 +45,8 @@ pub(super) struct Watchdog {
     /// Others take by the clock what this node runs.
     counts: bool,
     device: Option<Device>,
+    /// It did not take its food the last time, which may pass.
+    refuses: bool,
     is_guest: bool,
     withheld: Option<Withheld>,
     /// Where it stands whether shared disks are in the way of feeding.
@@ -81,6 +86,7 @@ impl Watchdog {
             path: None,
             counts: false,
             device: None,
+            refuses: false,
             is_guest: is_guest(),
             withheld: None,
             run: setup.places.run.clone(),
@@ -138,21 +144,14 @@ impl Watchdog {
         if feeding.withheld.is_some() || self.is_withheld_by_disk() {
             return wanted;
         }
-        let fed = match &mut self.device {
-            Some(device) => device
-                .wait_for(feeding.deadline)
-                .and_then(|()| device.feed().map_err(|error| anyhow::anyhow!("it cannot be fed: {error}"))),
-            None => Device::arm(&path, feeding.deadline).map(|device| {
-                tracing::info!(
-                    "{} resets this machine when Heart does not get on for {} s",
-                    device.name,
-                    feeding.deadline.as_secs()
-                );
-                self.device = Some(device);
-            }),
-        };
-        match fed {
-            Ok(()) => self.said = None,
+        match self.feed(&path, feeding.deadline) {
+            Ok(()) => {
+                self.said = None;
+                if std::mem::take(&mut self.refuses) {
+                    tracing::info!("the watchdog takes its food again");
+                }
+            }
+            Err(error) if self.may_pass(now, &error) => self.next = now + FEED_AGAIN,
             Err(error) => {
                 self.next = now + TRY_AGAIN;
                 wanted.stop = self.lose(now, &error);
@@ -161,6 +160,38 @@ impl Watchdog {
         wanted.renew_spares = had_it != self.device.is_some();
         self.board.set_machine(self.device.is_some(), self.is_guest);
         wanted
+    }
+
+    fn feed(&mut self, path: &Path, deadline: Duration) -> anyhow::Result<()> {
+        if let Some(device) = &mut self.device {
+            device.wait_for(deadline)?;
+            return device.feed().context("it cannot be fed");
+        }
+        let device = Device::arm(path, deadline)?;
+        tracing::info!(
+            "{} resets this machine when Heart does not get on for {} s",
+            device.name,
+            deadline.as_secs()
+        );
+        self.device = Some(device);
+        Ok(())
+    }
+
+    /// Whether the device may take its food before its time is over. Until then it is as good as fed: it is armed, and
+    /// resets this machine no later than others reckon with.
+    fn may_pass(&mut self, now: Instant, error: &anyhow::Error) -> bool {
+        let Some(device) = &self.device else { return false };
+        let left = device.left(now);
+        if left.is_zero() || !device::may_pass(error) {
+            return false;
+        }
+        if !std::mem::replace(&mut self.refuses, true) {
+            let name = &device.name;
+            tracing::error!(
+                "{name} resets this machine in {left:.1?} unless it is fed before: {error:#}; trying on"
+            );
+        }
+        true
     }
 
     /// Others were told over a shared disk that this machine is off by a certain time, and count on it.
@@ -188,14 +219,33 @@ impl Watchdog {
         }
     }
 
-    /// It could not be armed or fed. Whether this node has to stop: it runs what others take by the clock.
+    /// It could not be armed, or is of no use any more. Whether this node has to stop: it runs what others take by the
+    /// clock.
     fn lose(&mut self, now: Instant, error: &anyhow::Error) -> bool {
-        let had_it = self.device.take().is_some();
-        if had_it || self.said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN) {
-            self.said = Some(now);
-            tracing::error!("nothing resets this machine: {error:#}");
+        self.refuses = false;
+        let Some(device) = self.device.take() else {
+            if self.said.is_none_or(|said| now.duration_since(said) >= SAY_AGAIN) {
+                self.said = Some(now);
+                tracing::error!("no watchdog is armed: {error:#}");
+            }
+            return false;
+        };
+        // What comes of opening it again is said in any case.
+        self.said = None;
+        // Not stopped: what could not be fed may work all the same, and others count on that.
+        let (name, left) = (&device.name, device.left(now));
+        if left.is_zero() {
+            let waits = device.waits.as_secs();
+            tracing::error!(
+                "{name} was not fed for {waits} s, and did not reset this machine; nothing does: {error:#}"
+            );
+        } else {
+            tracing::error!(
+                "{name} is of no use any more; it was not stopped, and resets this machine in {left:.1?} if it runs and \
+                 cannot be opened again before: {error:#}"
+            );
         }
-        had_it && self.counts && self.board.held() == Held::TakenByTheClock
+        self.counts && self.board.held() == Held::TakenByTheClock
     }
 
     /// Heart ends on this node. Stops the watchdog if everything was let go; no other process may have it any more.
@@ -224,4 +274,82 @@ pub(crate) fn is_guest() -> bool {
     let facts = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let mut flags = facts.lines().filter(|line| line.starts_with("flags"));
     flags.any(|line| line.split_ascii_whitespace().any(|flag| flag == "hypervisor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use heart_model::{BootId, Moment, Profile};
+
+    use super::*;
+
+    /// A node that runs what others take by the clock, and has this device.
+    fn watchdog(run: &Path, device: Device) -> Watchdog {
+        let board: &'static Board = Box::leak(Box::default());
+        board.begin(BootId(7), &[], Moment::default());
+        let now = clock::now();
+        let feeder = Feeder::new(now, board, true);
+        let timing = Timing::of(Profile::Default);
+        board.set_progress(now);
+        board.set_lease_until(now.after(Duration::from_secs(600)));
+        board.set_held(Held::TakenByTheClock);
+        Watchdog {
+            board,
+            feeder,
+            timing,
+            path: Some(run.join("missing")),
+            counts: true,
+            device: Some(device),
+            refuses: false,
+            is_guest: false,
+            withheld: None,
+            run: run.to_owned(),
+            disk_withholds: false,
+            said: None,
+            next: Instant::now(),
+        }
+    }
+
+    /// Its next turn, however long it would wait for that.
+    fn turn(watchdog: &mut Watchdog) -> Wanted {
+        watchdog.board.set_progress(clock::now());
+        watchdog.next = Instant::now();
+        watchdog.turn()
+    }
+
+    fn waits() -> Duration {
+        Timing::of(Profile::Default).watchdog()
+    }
+
+    #[test]
+    fn a_device_that_is_busy_for_a_moment_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watchdog = watchdog(folder.path(), Device::stubborn(3, libc::EBUSY, waits()));
+        for _ in 0..3 {
+            assert_eq!(turn(&mut watchdog), Wanted::default());
+            assert!(watchdog.refuses && watchdog.board.is_watched());
+            assert!(watchdog.due().unwrap() <= Instant::now() + FEED_AGAIN, "it is tried soon");
+        }
+        assert_eq!(turn(&mut watchdog), Wanted::default());
+        assert!(!watchdog.refuses && watchdog.board.is_watched());
+    }
+
+    #[test]
+    fn a_device_that_was_not_fed_for_as_long_as_it_waits_resets_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watchdog = watchdog(folder.path(), Device::stubborn(u32::MAX, libc::EBUSY, waits()));
+        assert_eq!(turn(&mut watchdog), Wanted::default());
+        watchdog.device.as_mut().unwrap().fed_at -= waits();
+        let lost = Wanted { stop: true, renew_spares: true, ..Wanted::default() };
+        assert_eq!(turn(&mut watchdog), lost, "others count on it");
+        assert!(!watchdog.board.is_watched());
+        assert_eq!(turn(&mut watchdog), Wanted::default(), "said once");
+    }
+
+    #[test]
+    fn a_device_that_is_gone_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watchdog = watchdog(folder.path(), Device::stubborn(1, libc::ENODEV, waits()));
+        assert!(turn(&mut watchdog).stop);
+        assert!(!watchdog.board.is_watched());
+    }
 }
