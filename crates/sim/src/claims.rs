@@ -102,14 +102,15 @@ impl Claims {
         self.parents
     }
 
-    /// A voter that half of the voters went on without by itself, although it had not left in order: nothing but being
-    /// switched off would prove that it holds nothing (SAFETY rule 17 d).
+    /// A voter that half of the voters went on without by itself, although it had not left in order, and nobody answers for
+    /// it: nothing but being switched off would prove that it holds nothing (SAFETY rule 17 d).
     pub(crate) fn gone_on_without(&self) -> Option<&NodeName> {
         let changes = || self.history.values().map(|happened| &happened.what);
         let has_left = |of: &Without| {
-            let left = |what: &What| {
-                matches!(what, What::Changed(Change::Leave { node, session })
-                if *node == of.node && session.boot == of.boot)
+            let left = |what: &What| match what {
+                What::Changed(Change::Leave { node, session }) => *node == of.node && session.boot == of.boot,
+                What::Changed(Change::ConfirmOff { node, boot, .. }) => *node == of.node && *boot == of.boot,
+                _ => false,
             };
             changes().any(left)
         };

@@ -14,17 +14,28 @@ pub(crate) struct Queue {
     waiting: Vec<Option<Happening>>,
     free: Vec<usize>,
     sequence: u64,
+    /// That of what came out last.
+    last: u64,
 }
 
 impl Queue {
     pub(crate) fn push(&mut self, at: Nanos, happening: Happening) {
         self.sequence += 1;
+        self.put(at, self.sequence, happening);
+    }
+
+    /// Puts back what came out last, for later: what was sent after it stays behind it.
+    pub(crate) fn put_back(&mut self, at: Nanos, happening: Happening) {
+        self.put(at, self.last, happening);
+    }
+
+    fn put(&mut self, at: Nanos, sequence: u64, happening: Happening) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.waiting.push(None);
             self.waiting.len() - 1
         });
         self.waiting[place] = Some(happening);
-        self.order.push(Reverse((at, self.sequence, place)));
+        self.order.push(Reverse((at, sequence, place)));
     }
 
     /// When the next of all is due.
@@ -34,7 +45,8 @@ impl Queue {
 
     /// The next of all.
     pub(crate) fn pop(&mut self) -> Option<Happening> {
-        let Reverse((.., place)) = self.order.pop()?;
+        let Reverse((_, sequence, place)) = self.order.pop()?;
+        self.last = sequence;
         self.free.push(place);
         self.waiting[place].take()
     }

@@ -321,7 +321,7 @@ impl World {
                 }
                 match self.postpone(node, |machine| machine.core_stalled_until) {
                     Some(at) => {
-                        self.push(at, Happening::Core { node, boots, life, event });
+                        self.queue.put_back(at, Happening::Core { node, boots, life, event });
                         Ok(())
                     }
                     None => self.step_core(node, event),
@@ -333,7 +333,7 @@ impl World {
                 }
                 match self.postpone(node, |machine| machine.executor_stalled_until) {
                     Some(at) => {
-                        self.push(at, Happening::Executor { node, boots, told });
+                        self.queue.put_back(at, Happening::Executor { node, boots, told });
                         Ok(())
                     }
                     None => self.execute(node, told),

@@ -31,7 +31,9 @@ impl Rough<'_> {
             let gone = others[self.chance.below(others.len() as u64) as usize];
             // Who took a quorum out of the files would have to put it in again.
             let first = world.voters();
-            if first.iter().filter(|place| **place != gone).count() > first.len() / 2 {
+            // What a fence guards waits for a person if its node is not in the file.
+            let is_left = first.iter().filter(|place| **place != gone).count() > first.len() / 2;
+            if is_left && !world.changes_guards() {
                 world.schedule(self.at, Fault::Forget(gone));
             }
         }
