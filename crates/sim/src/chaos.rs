@@ -342,6 +342,11 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
             for times in (1..=2).filter(|_| more > 0) {
                 world.schedule(lost_after * 13 + more * times, Fault::PowerOn(node));
             }
+            if !again.is_empty() {
+                // What is asked for last of all (below) takes a moment, too.
+                let last = lost_after * 15 + world.levels_take() + FENCING / 2;
+                world.schedule(last, Fault::PowerOn(node));
+            }
         }
         let name = world.machine(node).name.clone();
         let mut requests = vec![Request::Resume { node: name.clone() }, Request::Release { name: None }];
