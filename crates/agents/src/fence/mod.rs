@@ -308,10 +308,12 @@ fn pause(length: Duration, cancel: &Bell) -> Duration {
     begun.elapsed()
 }
 
-/// Tells a device. One that refuses is asked once: it may be off already, or may have gone with the node.
+/// Tells a device. One that refuses is asked once: it may be off already, or may have gone with the node. A program that is
+/// broken may answer anything with the exit code that means *off*: it has to be well, too.
 fn switch_off(switch: &mut Switch<'_>) -> Result<(), String> {
     let Err(why) = switch.tell(Act::Off) else { return Ok(()) };
-    if switch.has_time() && switch.ask() == Answer::Off { Ok(()) } else { Err(why) }
+    let is_off = switch.has_time() && switch.ask() == Answer::Off && switch.is_well();
+    if is_off { Ok(()) } else { Err(why) }
 }
 
 /// What was done before a level failed, and stays so.

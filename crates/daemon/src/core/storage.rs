@@ -48,6 +48,7 @@ pub(super) struct Storage {
 /// Reads the log that is there, cuts off what was torn, and starts the thread.
 pub(super) fn start(path: &Path, bell: Arc<Bell>) -> io::Result<(Log, Storage)> {
     let (log, file) = recover(path)?;
+    let file = LogFile { length: file.metadata()?.len(), file };
     let (writes, wanted) = channel();
     let (say, said) = channel();
     let path = path.to_owned();
@@ -103,7 +104,7 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("damaged")
 }
 
-fn run(mut file: File, path: &Path, wanted: &Receiver<Write>, say: &Sender<Said>, bell: &Bell) {
+fn run(mut file: LogFile, path: &Path, wanted: &Receiver<Write>, say: &Sender<Said>, bell: &Bell) {
     while let Ok(first) = wanted.recv() {
         let mut batch = vec![first];
         batch.extend(wanted.try_iter().take(BATCH_MAX));
@@ -129,8 +130,15 @@ fn run(mut file: File, path: &Path, wanted: &Receiver<Write>, say: &Sender<Said>
     }
 }
 
-/// Writes a batch whole; after an error the file ends where it ended before.
-fn make_durable(file: &mut File, path: &Path, batch: &[Write]) -> io::Result<()> {
+/// The file of the log, and how much of it is known to be whole.
+struct LogFile {
+    file: File,
+    length: u64,
+}
+
+/// Writes a batch whole, behind what is whole. What an attempt has left that failed is cut off first: it would be taken for a
+/// torn end later, and all that is behind it with it.
+fn make_durable(log: &mut LogFile, path: &Path, batch: &[Write]) -> io::Result<()> {
     // What a rewrite replaces needs not be written first.
     let from = batch.iter().rposition(|write| write.replaces);
     if let Some(from) = from {
@@ -140,14 +148,56 @@ fn make_durable(file: &mut File, path: &Path, batch: &[Write]) -> io::Result<()>
         if let Some(folder) = path.parent() {
             File::open(folder)?.sync_all()?;
         }
-        *file = OpenOptions::new().append(true).open(path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        *log = LogFile { file, length: bytes.len() as u64 };
         return Ok(());
     }
-    let before = file.metadata()?.len();
+    if log.file.metadata()?.len() != log.length {
+        log.file.set_len(log.length)?;
+    }
     let bytes: Vec<u8> = batch.iter().flat_map(|write| write.bytes.iter().copied()).collect();
-    let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-    if written.is_err() {
-        file.set_len(before)?;
+    let written = log.file.write_all(&bytes).and_then(|()| log.file.sync_data());
+    match written {
+        Ok(()) => log.length += bytes.len() as u64,
+        // If that fails, the next attempt begins with it.
+        Err(_) => drop(log.file.set_len(log.length)),
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(ticket: u64, term: u64) -> Write {
+        let mut batch = Batch::default();
+        batch.hard_state.get_or_insert_default().term = term;
+        let bytes = batch.encode_framed();
+        Write { ticket: Ticket(ticket), replaces: false, bytes }
+    }
+
+    fn term(path: &Path) -> u64 {
+        match recover(path).unwrap() {
+            (Log::Recovered(recovered), _) => recovered.hard_state.term,
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    /// The disk was full in the middle of a batch, and did not even let the rest of it be cut off.
+    #[test]
+    fn what_a_write_that_failed_has_left_does_not_cost_what_comes_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let (_, file) = recover(&path).unwrap();
+        let mut log = LogFile { length: 0, file };
+        make_durable(&mut log, &path, &[write(1, 7)]).unwrap();
+        let torn = write(2, 8).bytes;
+        log.file.write_all(&torn[..torn.len() - 1]).unwrap();
+        make_durable(&mut log, &path, &[write(3, 9)]).unwrap();
+        assert_eq!(term(&path), 9);
+        make_durable(&mut log, &path, &[Write { replaces: true, ..write(4, 10) }]).unwrap();
+        log.file.write_all(&torn[..3]).unwrap();
+        make_durable(&mut log, &path, &[write(5, 11)]).unwrap();
+        assert_eq!(term(&path), 11);
+    }
 }
