@@ -94,11 +94,7 @@ impl World {
             }
             Act::StandBack(node, other) => {
                 self.lose_log(other);
-                let machine = &mut self.machines[node];
-                if let Some(going) = &mut machine.going {
-                    going.stood_back |= 1 << other;
-                    machine.gave |= 1 << other & !going.lost;
-                }
+                self.take_vote(node, other);
             }
             Act::Force(node) => self.force(setup, node),
             Act::Look(node) => self.machines[node].known = self.standing,
@@ -130,6 +126,15 @@ impl World {
             | Act::FallBehind(_)
             | Act::Start(_)
             | Act::PromiseOver(..) => {}
+        }
+    }
+
+    /// A node gave up its vote for one that goes on.
+    fn take_vote(&mut self, node: Node, other: Node) {
+        let machine = &mut self.machines[node];
+        if let Some(going) = &mut machine.going {
+            going.stood_back |= 1 << other;
+            machine.gave |= 1 << other & !going.lost;
         }
     }
 

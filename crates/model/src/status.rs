@@ -7,7 +7,7 @@ use alloc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Activity, Ailment, Ended, Epoch, LogIndex, Name, NodeName, Reach, ResourceName, Session};
+use crate::{Activity, Ailment, Ended, Epoch, Guard, LogIndex, Name, NodeName, Reach, ResourceName, Session};
 
 /// The cluster as its leader knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,9 @@ pub struct ResourceStatus {
     /// It was taken over so often that it is not, for a while: it runs where it ran last, or nowhere.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub held: bool,
+    /// What guards it where it is, if the file has said something else since it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// A move that ended before it was done. It is remembered until the next one, or until the resource

@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 use heart_model::{
-    Activity, Ailment, Copies, Gathering, GroupName, Intent, Name, NodeName, NodeState, Other, Reach,
+    Activity, Ailment, Copies, Gathering, GroupName, Guard, Intent, Name, NodeName, NodeState, Other, Reach,
     Refusal, ResourceName, ResourceSpec, ResourceState, ResourceStatus, Session, Spec, Status, WhenSick,
     Wishes,
 };
@@ -107,6 +107,13 @@ pub(crate) struct Member<'f> {
     pub(crate) spec: &'f ResourceSpec,
     pub(crate) status: Option<&'f ResourceStatus>,
     pub(crate) holding: Holding<'f>,
+}
+
+impl Member<'_> {
+    /// What is waited for before it is taken from its holder.
+    pub(crate) fn guard(&self) -> Guard {
+        self.status.and_then(|status| status.guard).unwrap_or(self.spec.guard)
+    }
 }
 
 /// What the grant of a resource is worth.

@@ -34,13 +34,11 @@ fn blocked(unit: &Unit<'_>) -> Option<Reason> {
             Some(Reason::StopStuck { node: node.clone(), message: message.clone() })
         }
         // A copy stays where it is: nobody else takes it.
-        Holding::Lost { node }
-            if member.spec.guard == Guard::Fence && !matches!(unit.kind, Kind::Copy(_)) =>
-        {
+        Holding::Lost { node } if member.guard() == Guard::Fence && !matches!(unit.kind, Kind::Copy(_)) => {
             Some(Reason::WaitsForGuard { node: node.clone(), guard: Guard::Fence })
         }
         Holding::Unheard { node } => {
-            Some(Reason::WaitsForGuard { node: node.clone(), guard: member.spec.guard })
+            Some(Reason::WaitsForGuard { node: node.clone(), guard: member.guard() })
         }
         Holding::Free | Holding::Live { .. } | Holding::Lost { .. } => None,
     })

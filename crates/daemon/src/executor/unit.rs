@@ -244,18 +244,18 @@ impl Unit {
         if epoch <= self.barred {
             return Err(format!("epoch {epoch} was stopped here and does not start again"));
         }
-        if let Some(held) = self.held()
-            && epoch < held.epoch
-        {
+        if let Some(held) = self.held().filter(|held| epoch < held.epoch) {
             return Err(format!("it runs here under epoch {}, which is later than {epoch}", held.epoch));
         }
-        if self.configured.is_none() {
-            return Err("this node has not heard what it is".to_owned());
-        }
+        let now = self.configured.as_ref().ok_or_else(|| "this node has not heard what it is".to_owned())?;
         if lease_left < LEASE_MARGIN {
             return Err(format!("the lease has only {lease_left:?} left, or this session is over"));
         }
         match &self.state {
+            // It has no gate, or one that nobody reckons with.
+            State::Running { held, .. } if held.epoch < epoch && held.spec.guard != now.guard => {
+                Err("it has to be stopped first: it was started under another guard".to_owned())
+            }
             State::Stopped | State::Running { .. } => Ok(()),
             State::Starting { held, .. } if held.epoch == epoch => Ok(()),
             State::Starting { held, .. } => Err(format!("it is starting under epoch {}", held.epoch)),

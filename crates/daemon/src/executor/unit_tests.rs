@@ -107,6 +107,10 @@ fn running() -> Vec<Event> {
     vec![order(1, 5, Act::Start), ended(1, Outcome::Done)]
 }
 
+fn guarded(guard: Guard) -> Event {
+    Event::Configured(Some(Box::new(ResourceSpec { guard, ..spec() })))
+}
+
 fn then(mut before: Vec<Event>, more: Vec<Event>) -> Vec<Event> {
     before.extend(more);
     before
@@ -126,6 +130,16 @@ fn every_event_has_its_actions() {
         (
             "another leader's order for what runs",
             then(running(), vec![order(2, 5, Act::Start)]),
+            "record, report 2: done",
+        ),
+        (
+            "a later grant for what runs under another guard than the file says by now",
+            then(running(), vec![guarded(Guard::Fence), order(2, 6, Act::Start)]),
+            "report 2: refused",
+        ),
+        (
+            "the same grant for that",
+            then(running(), vec![guarded(Guard::Fence), order(2, 5, Act::Start)]),
             "record, report 2: done",
         ),
         (

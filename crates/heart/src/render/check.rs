@@ -88,7 +88,7 @@ fn because(chosen: GuardChosen) -> &'static str {
 
 /// The guard of something, and what that means when its node is lost.
 pub(super) fn meaning(guarded: Guarded) -> (&'static str, &'static str) {
-    let Guarded { guard, copies, promotable, by_person } = guarded;
+    let Guarded { guard, copies, promotable, by_person, changed: _ } = guarded;
     let word = match guard {
         Guard::Lease => "lease",
         Guard::Fence => "fence",

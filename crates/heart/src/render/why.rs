@@ -22,6 +22,10 @@ pub(crate) struct Answer<'a> {
     pub(crate) stuck: Option<&'a str>,
 }
 
+/// What is said of something that was started under another guard than the file names.
+const AS_STARTED: &str = "it was started under another guard, and goes on under that until it is started anew: as long, it stays \
+     down until its node is proven off. `heart move` it away and back to have it started anew";
+
 /// Reasons, then what will be done, then what a person can do.
 pub(crate) fn why(resource: &str, answer: Answer<'_>, look: &Look) -> String {
     let Answer { reasons, next, guarded, stuck } = answer;
@@ -39,6 +43,9 @@ pub(crate) fn why(resource: &str, answer: Answer<'_>, look: &Look) -> String {
     if let Some(guarded) = guarded {
         let (guard, text) = meaning(guarded);
         out += &paragraph(look, 2, Tone::Normal, &format!("guard {guard}: if its node is lost, {text}"));
+        if guarded.changed {
+            out += &paragraph(look, 2, Tone::Bad, AS_STARTED);
+        }
     }
     out += &format!("\n{}\n", paint(look, Tone::Head, "Next"));
     for step in next {

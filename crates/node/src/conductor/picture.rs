@@ -56,6 +56,7 @@ impl Conductor {
                 last: ledger.last.clone(),
                 ended: ledger.ended.clone(),
                 held: score.ledger.held(name, score.wall).is_some(),
+                guard: guard_there(spec, name, ledger),
             };
             (name.clone(), status)
         };
@@ -152,4 +153,12 @@ impl Conductor {
             activity,
         }
     }
+}
+
+/// What guards a resource where it is, or was, if that is not what the file says.
+fn guard_there(spec: &Spec, name: &ResourceName, ledger: &ResourceLedger) -> Option<Guard> {
+    let now = spec.granted(name)?.guard;
+    let former = ledger.until_gone.iter().map(|former| former.guard);
+    let held = ledger.grant.as_ref().map(|grant| grant.guard);
+    held.into_iter().chain(former).map(|there| waits_by(there, now)).find(|guard| *guard != now)
 }

@@ -20,11 +20,13 @@ impl Core {
         let holds = self.holds();
         let below_half = self.sights.voters_heard() * 2 < self.sights.voters.size;
         let alone = below_half || self.is_overdue(now, board);
+        let again = self.holder.is_letting_go();
         match self.holder.on_lease(now, board, holds, alone, self.timing.lost_after) {
             LetGo::Nothing => {}
             LetGo::Now { session, everything } => {
                 let why = if board.is_deposed() { "it has ended" } else { "its lease is over" };
-                out.actions.push(Action::Note(format!("session {session}: {why}; letting go")));
+                let note = (!again).then(|| format!("session {session}: {why}; letting go"));
+                out.actions.extend(note.map(Action::Note));
                 out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
             }
         }

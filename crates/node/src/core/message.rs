@@ -293,6 +293,9 @@ pub struct Guarded {
     pub promotable: bool,
     /// Nothing goes on by itself when a node is lost: it is one of two voters, and nothing decides between them.
     pub by_person: bool,
+    /// The file has said something else since it was started where it runs: see [`crate::ledger::Grant::guard`].
+    #[serde(default)]
+    pub changed: bool,
 }
 
 impl Guarded {
@@ -306,6 +309,7 @@ impl Guarded {
             copies: spec.copies_of(name),
             promotable: resource.promotable,
             by_person: spec.voters().count() == 2 && spec.nodes.len() == 2 && !spec.halves_go_on(),
+            changed: false,
         })
     }
 }

@@ -357,7 +357,7 @@ impl Core {
                 out.actions.push(Action::Poke);
             }
             Event::Request { id, request, asked } => {
-                self.on_request(now, board, (id, asked), request, &mut out)
+                self.on_request(now, board, (id, asked), request, &mut out);
             }
         }
         self.settle(now, board, &mut out);

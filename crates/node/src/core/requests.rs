@@ -313,7 +313,10 @@ impl Core {
             grant.is_some_and(|grant| grant.activity == Activity::Running)
         };
         let spec = self.ledger.spec.as_ref().filter(|_| runs(resource));
+        let status = conductor.status().resources.get(resource);
+        let changed = status.is_some_and(|status| status.guard.is_some());
         let guarded = spec.and_then(|spec| Guarded::of(spec, resource));
+        let guarded = guarded.map(|guarded| Guarded { changed, ..guarded });
         Response::Why { reasons, next, guarded, stuck: None }
     }
 

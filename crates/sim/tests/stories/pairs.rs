@@ -2,7 +2,7 @@
 //!
 //! `ada` runs everything. Neither can agree on anything without the other, unless that one is proven off.
 
-use heart_model::Guard;
+use heart_model::{Guard, Reason};
 use heart_node::core::{Request, Response};
 use heart_sim::{Device, Fault, WorldSettings, ms, with_devices, with_tie_break};
 
@@ -392,6 +392,10 @@ fn what_was_started_under_a_fence_waits_for_one_whatever_the_file_says_since() {
         assert_eq!(story.owner("site"), Some("bob"));
         let owner = if device == Device::Works { "bob" } else { "ada" };
         assert_eq!(story.owner("disk"), Some(owner));
+        story.ask("bob", Request::Why { resource: resource("disk") }).run_for(100);
+        let Some(Response::Why { reasons, .. }) = story.world.answers.last() else { panic!("no answer") };
+        let waits = Reason::WaitsForGuard { node: node("ada"), guard: Guard::Fence };
+        assert_eq!(reasons.contains(&waits), owner == "ada", "{reasons:?}");
     }
 }
 

@@ -80,7 +80,8 @@ fn with_nothing_that_decides_a_person_does() {
 
 #[test]
 fn what_runs_says_its_guard() {
-    let lease = Guarded { guard: Guard::Lease, copies: None, promotable: false, by_person: false };
+    let lease =
+        Guarded { guard: Guard::Lease, copies: None, promotable: false, by_person: false, changed: false };
     for (guarded, line) in [
         (
             lease,
