@@ -121,7 +121,7 @@ impl World {
     /// time, as nobody knows at once what others have.
     fn acts_of_claimer(&self, setup: &Setup, node: Node, here: u8, acts: &mut Vec<Act>) {
         let (machine, ledger) = (&self.machines[node], self.ledger(setup, node));
-        let own = |known: &Standing| [machine.claim, machine.outdated].contains(&Some(*known));
+        let own = |known: &Standing| machine.claim == Some(*known) || machine.outdated.contains(known);
         let stands = machine
             .known
             .filter(own)
@@ -146,7 +146,7 @@ impl World {
     pub(crate) fn may_claim(&self, setup: &Setup, node: Node, known: Standing, all: u8) -> bool {
         let ledger = self.ledger(setup, node);
         let same = known.configuration == ledger.configuration;
-        let is_outdated = self.machines[node].outdated == Some(known) && known.parent == Some(ledger.era);
+        let is_outdated = self.machines[node].outdated.contains(&known) && known.parent == Some(ledger.era);
         half::is_named(known.era == ledger.era, same, known.named == all) || (same && is_outdated)
     }
 

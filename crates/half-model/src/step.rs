@@ -14,7 +14,7 @@ fn forget(machine: &mut Machine) {
     (machine.leads, machine.matched) = (false, 0);
     (machine.held_for, machine.holds, machine.off, machine.refused) = (0, 0, 0, 0);
     (machine.gave, machine.going, machine.known) = (0, None, None);
-    (machine.claim, machine.outdated) = (None, None);
+    (machine.claim, machine.outdated) = (None, Vec::new());
 }
 
 impl World {
@@ -308,7 +308,7 @@ impl World {
     /// What this half claimed is worth nothing any more but another claim in its place.
     fn outdate(&mut self, node: Node) {
         let machine = &mut self.machines[node];
-        machine.outdated = machine.claim.take().or(machine.outdated);
+        machine.outdated.splice(0..0, machine.claim.take());
     }
 
     fn go_on(&mut self, setup: &Setup, node: Node, by: By) {

@@ -155,7 +155,7 @@ pub struct Machine {
     /// What it wants the tie-break to say.
     pub claim: Option<Standing>,
     /// What it wanted it to say in an earlier term.
-    pub outdated: Option<Standing>,
+    pub outdated: Vec<Standing>,
     /// It used the right that the log gives it.
     pub used_right: bool,
     /// Whose promises to each node it took on: it vouches for nothing before those are over.
@@ -238,7 +238,7 @@ impl World {
             going: None,
             known: None,
             claim: None,
-            outdated: None,
+            outdated: Vec::new(),
             used_right: false,
             took_on: [0; PLACES],
         };
@@ -332,15 +332,22 @@ impl World {
         if !machine.on || machine.leads || self.hears_leader(setup, node) || !self.votes(&ledger, node) {
             return None;
         }
-        let (mut here, mut lost, mut missing) = (0, 0, 0);
+        let (mut here, mut gave, mut lost, mut missing) = (0u8, 0, 0, 0);
         for other in ledger.voting() {
-            let has_none = self.machines[other].lost && machine.gave & 1 << other == 0;
+            let has_none = self.machines[other].lost;
             let set = match (self.hears(node, other), has_none) {
                 (true, false) => &mut here,
+                (true, true) if machine.gave & 1 << other != 0 => &mut gave,
                 (true, true) => &mut lost,
                 (false, _) => &mut missing,
             };
             *set |= 1 << other;
+        }
+        let are_half = (here.count_ones() as usize) * 2 >= ledger.voting().count();
+        if are_half {
+            lost |= gave;
+        } else {
+            here |= gave;
         }
         is_without_quorum(sides(here, lost, missing)).then_some((here, lost, missing))
     }

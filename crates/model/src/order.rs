@@ -8,8 +8,8 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, FenceOrder, FenceProof, FenceReport, Finding, LogIndex, Moment, NodeId, Outcome, ResourceName,
-    ResourceSpec, Session, Term, TieBreakOrder, TieBreakReport,
+    Epoch, FenceOrder, FenceProof, FenceReport, Finding, Guard, LogIndex, Moment, NodeId, Outcome,
+    ResourceName, ResourceSpec, Session, Term, TieBreakOrder, TieBreakReport,
 };
 
 /// Names one order: who gave it, and which one of theirs it is.
@@ -163,4 +163,7 @@ pub struct Inventory {
     /// It could not be stopped by any means, and is not tried again by itself.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub given_up: bool,
+    /// What guards it, as it was started; none if nothing is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }

@@ -285,14 +285,13 @@ impl Ledger {
         true
     }
 
-    /// What is held goes on as it was started, whatever guards it from now on.
+    /// What is held goes on as it was started, whatever guards it from now on. Who had it before starts nothing under another
+    /// file: it has heard of the takeover before it hears of that.
     fn guard_anew(&mut self, spec: &Spec) {
         for (name, resource) in &mut self.resources {
             let Some(now) = spec.granted(name).map(|known| known.guard) else { continue };
-            let held = resource.grant.iter_mut().map(|grant| &mut grant.guard);
-            let former = resource.until_gone.iter_mut().map(|former| &mut former.guard);
-            for guard in held.chain(former) {
-                guard.take_if(|guard| *guard != now);
+            if let Some(grant) = &mut resource.grant {
+                grant.guard.take_if(|guard| *guard != now);
             }
         }
     }

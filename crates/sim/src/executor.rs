@@ -40,7 +40,9 @@ pub(crate) enum Obeyed {
 impl Machine {
     /// What the executor knows of a resource.
     pub(crate) fn inventory(&self, resource: &ResourceName) -> Inventory {
-        self.executor.known.get(resource).cloned().unwrap_or_else(|| Inventory {
+        let guard = self.kernel.get(resource).map(|kernel| kernel.guard);
+        let known = self.executor.known.get(resource).cloned();
+        let nothing = || Inventory {
             resource: resource.clone(),
             epoch: Epoch(0),
             session: self.board.session(),
@@ -48,7 +50,9 @@ impl Machine {
             closed: Epoch(0),
             slow: None,
             given_up: false,
-        })
+            guard,
+        };
+        known.map_or_else(nothing, |known| Inventory { guard, ..known })
     }
 
     /// What guards a resource: by what it was started under, or will be as far as the executor was told.
@@ -155,6 +159,7 @@ impl Machine {
         let kernel = Kernel { present: true, guard, open_until, epoch: order.epoch };
         self.kernel.insert(order.resource.clone(), kernel);
         self.refresh_gates(now);
+        inventory.guard = Some(guard);
         self.executor.known.insert(order.resource.clone(), inventory.clone());
         (true, report(Outcome::Done, inventory))
     }
@@ -182,7 +187,7 @@ impl Machine {
     fn close(&mut self, resource: &ResourceName, epoch: Epoch) {
         let mut inventory = self.inventory(resource);
         self.kernel.remove(resource);
-        inventory.activity = Activity::Stopped;
+        (inventory.activity, inventory.guard) = (Activity::Stopped, None);
         inventory.closed = inventory.closed.max(epoch).max(inventory.epoch);
         self.executor.known.insert(resource.clone(), inventory);
     }
@@ -215,7 +220,8 @@ impl Machine {
                 None
             }
             ToExecutor::Inventory => {
-                Some(FromExecutor::Inventory(self.executor.known.values().cloned().collect()))
+                let all = self.executor.known.keys().map(|name| self.inventory(name));
+                Some(FromExecutor::Inventory(all.collect()))
             }
             ToExecutor::Obey(_)
             | ToExecutor::LetGo { .. }

@@ -9,11 +9,12 @@ use heart_node::{
 use crate::{Machine, Power, World};
 
 impl World {
-    /// Whether virtual machines are paused at times, and their clocks with them.
+    /// Whether the file says at times that something else guards a resource.
     pub(crate) fn changes_guards(&self) -> bool {
         self.settings.reguards
     }
 
+    /// Whether virtual machines are paused at times, and their clocks with them.
     pub(crate) fn is_paused_at_times(&self) -> bool {
         self.settings.pauses
     }

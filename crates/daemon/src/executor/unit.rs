@@ -179,6 +179,7 @@ impl Unit {
             epoch: self.held().map_or(self.closed, |held| held.epoch),
             session: self.held().map_or(self.last_session, |held| held.session),
             given_up: self.stops_in_vain >= STOPS_MAX && self.is_stuck(),
+            guard: self.held().map(|held| held.spec.guard),
             activity,
             closed: self.closed,
         }
@@ -252,7 +253,6 @@ impl Unit {
             return Err(format!("the lease has only {lease_left:?} left, or this session is over"));
         }
         match &self.state {
-            // It has no gate, or one that nobody reckons with.
             State::Running { held, .. } if held.epoch < epoch && held.spec.guard != now.guard => {
                 Err("it has to be stopped first: it was started under another guard".to_owned())
             }

@@ -35,14 +35,8 @@ impl Core {
     pub(super) fn holds(&self) -> Holds {
         let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         let by_lease = |inventory: &Inventory| {
-            let known = self.ledger.resources.get(&inventory.resource);
-            let grant = known.and_then(|known| known.grant.as_ref());
-            let grant =
-                grant.filter(|grant| grant.node == self.settings.me && grant.epoch == inventory.epoch);
-            // Of what the file changed since nobody knows it: the executor does.
-            let changed = grant.is_some_and(|grant| grant.guard.is_none());
-            let guard = spec.granted(&inventory.resource).map_or(Guard::Lease, |resource| resource.guard);
-            changed || guard == Guard::Lease
+            let now = || spec.granted(&inventory.resource).map_or(Guard::Lease, |resource| resource.guard);
+            inventory.guard.unwrap_or_else(now) == Guard::Lease
         };
         let held = || self.inventory.values().filter(|inventory| is_held(inventory));
         Holds { by_lease: held().any(by_lease), anything: held().next().is_some() }
@@ -276,6 +270,7 @@ impl Core {
             closed: heart_model::Epoch(0),
             slow: None,
             given_up: false,
+            guard: None,
         });
         let report = Report { id: order.id, outcome: Outcome::Refused(why.into()), resource };
         self.tell_leader(Message::Report(report), now, out);

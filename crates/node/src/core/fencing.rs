@@ -24,6 +24,8 @@ pub(super) struct Duty {
     begun: bool,
     /// Since when an earlier executor, or one that an earlier core told, may be at it without this core knowing.
     in_doubt: Option<Moment>,
+    /// It was an earlier executor: what the next one says of it tells nothing of what a device was told before.
+    was_dropped: bool,
     /// The node resets itself: what it has is off or let go, if nothing is heard of it until then.
     silent_until: Option<Moment>,
     report: Option<FenceReport>,
@@ -38,6 +40,7 @@ impl Duty {
             attempt: fencing.attempt,
             begun: false,
             in_doubt,
+            was_dropped: false,
             silent_until: None,
             report: None,
             told: None,
@@ -67,8 +70,14 @@ impl Core {
             self.hear_silence(now, &node, out);
             let told_leader = self.told_leader;
             let Some(duty) = self.duties.get_mut(&node) else { continue };
+            let may_act = duty.in_doubt.map(|since| since.after(fencing.longest + self.timing.lost_after));
+            let is_vain = |report: &FenceReport| matches!(report.outcome, FenceOutcome::Failed { .. });
+            // Before that the node must not take part (SAFETY rule 12).
+            let waits = duty.report.as_ref().is_some_and(is_vain)
+                && may_act.is_some_and(|until| !now.has_surely_reached(until));
             if told_leader.is_some()
                 && duty.told != told_leader
+                && !waits
                 && let Some(report) = duty.report.clone()
             {
                 duty.told = told_leader;
@@ -94,12 +103,6 @@ impl Core {
         let failures = fence.map_or(0, |fence| fence.fence_failures);
         let ordered = fence.is_some_and(|fence| fence.is_ordered_off(boot));
         let level = (failures as usize).checked_rem(levels.len());
-        let is_vain = level.is_none() || heard.is_some_and(|seen| !ordered || seen.boot != boot);
-        let may_act_until = duty.in_doubt.map(|since| since.after(fencing.longest + lost_after));
-        if is_vain && may_act_until.is_some_and(|until| !now.has_surely_reached(until)) {
-            // The node must not take part before that (SAFETY rule 12).
-            return;
-        }
         match level {
             _ if heard.is_some_and(|seen| !ordered || seen.boot != boot) => {
                 duty.report = failed(format!("{node} is heard again"));
@@ -180,6 +183,8 @@ impl Core {
             FenceOutcome::Failed { message } => format!("{} may not be off: {message}", report.node),
         };
         out.actions.push(Action::Note(said));
+        // It knows what it was told itself, by whichever core.
+        duty.in_doubt.take_if(|_| !duty.was_dropped);
         duty.report = Some(report);
     }
 
@@ -187,9 +192,8 @@ impl Core {
     pub(super) fn fence_anew(&mut self, now: Moment) {
         let told = |duty: &&mut Duty| duty.begun && duty.report.is_none() && duty.silent_until.is_none();
         for duty in self.duties.values_mut().filter(told) {
-            (duty.begun, duty.in_doubt) = (false, Some(now));
+            (duty.begun, duty.in_doubt, duty.was_dropped) = (false, Some(now), true);
         }
-        self.tell_executor_anew();
     }
 
     /// What the executor is told is reckoned anew, but for the rights that it uses.

@@ -502,19 +502,26 @@ impl Core {
             return None;
         }
         let (voters, _) = agreement.members();
+        let mut gave = Vec::new();
         let mut halves =
             Halves { here: Vec::new(), lost: Vec::new(), missing: Vec::new(), size: voters.len() };
         for id in voters.into_iter().map(RaftId::node) {
             let slot = self.ids.iter().position(|known| *known == id)?;
             let seen = self.sights.heard(slot);
             if slot == self.slot || seen.is_some_and(|seen| seen.both_ways) {
-                let lost = seen.is_some_and(|seen| !self.gave_vote(seen) && seen.flags & flag::LOG_LOST != 0);
-                let which = if lost { &mut halves.lost } else { &mut halves.here };
+                let which = match seen {
+                    Some(seen) if self.gave_vote(seen) => &mut gave,
+                    Some(seen) if seen.flags & flag::LOG_LOST != 0 => &mut halves.lost,
+                    Some(_) | None => &mut halves.here,
+                };
                 which.push(self.names[slot].clone());
             } else if seen.is_none() {
                 halves.missing.push(self.names[slot].clone());
             }
         }
+        // Where those that have logs are half without them, they count as those that lost theirs.
+        let which = if halves.here.len() * 2 < halves.size { &mut halves.here } else { &mut halves.lost };
+        which.append(&mut gave);
         // Who hears this node and is not heard, or the other way round, is in neither half.
         half::is_without_quorum(halves.sides()).then_some(halves)
     }

@@ -168,7 +168,7 @@ impl Core {
             let theirs = seen.hears | 1 << seen.slot;
             theirs & own == own && theirs != own
         };
-        let is_so = leads && self.could_lead(true).any(better);
+        let is_so = leads && self.could_lead(false).any(better);
         let known = &mut self.hears_less;
         known.since = known.since.filter(|_| is_so).or(is_so.then_some(now));
         known.given_up.take_if(|at| now.has_surely_reached(at.after(AGAIN_AFTER)));

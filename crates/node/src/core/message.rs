@@ -293,7 +293,8 @@ pub struct Guarded {
     pub promotable: bool,
     /// Nothing goes on by itself when a node is lost: it is one of two voters, and nothing decides between them.
     pub by_person: bool,
-    /// The file has said something else since it was started where it runs: see [`crate::ledger::Grant::guard`].
+    /// It waits for more than that where it runs, as it was started under another guard: see
+    /// [`crate::ledger::Grant::guard`].
     #[serde(default)]
     pub changed: bool,
 }

@@ -106,7 +106,6 @@ impl Core {
         }
     }
 
-    /// Another core asks for somebody on its node.
     /// Who answers for a node speaks of the life of it that is known where it is said: the leader may have heard of another
     /// one by the time that the word arrives there.
     fn say_which_life(&self, request: &mut Request) {
@@ -114,10 +113,11 @@ impl Core {
             && boot.is_none()
         {
             let known = self.ledger.nodes.get(node);
-            *boot = known.and_then(|known| known.last_session()).map(|session| session.boot);
+            *boot = known.and_then(|known| known.session.or(known.taken_over)).map(|session| session.boot);
         }
     }
 
+    /// Another core asks for somebody on its node.
     pub(super) fn on_ask(&mut self, now: Moment, from: usize, id: u64, request: Request, out: &mut Out) {
         let response = if self.conductor.is_some() {
             self.answer(now, request)

@@ -306,11 +306,13 @@ impl Ledger {
 
     /// What this life of the node held is free, but for what a lease guards: it has its power, and its lease may run.
     fn is_shut_out(&mut self, node: &NodeName, boot: BootId) {
-        self.is_over(node, boot, |there| match there {
-            Some(Guard::Lease) => is_planted(Bug::ShutOutEndsLeases),
-            Some(Guard::Fence | Guard::None) => true,
-            None => false,
-        });
+        for former in self.resources.values_mut().flat_map(|resource| &mut resource.until_gone) {
+            if former.node == *node && former.session.boot == boot {
+                // Nothing but a promise is left to be waited for, however it was started.
+                former.guard.get_or_insert(Guard::Lease);
+            }
+        }
+        self.is_over(node, boot, |there| there != Some(Guard::Lease) || is_planted(Bug::ShutOutEndsLeases));
         let ledger = self.nodes.get_mut(node).into_iter();
         ledger.for_each(|ledger| (ledger.fence.is_silent, ledger.fence.is_shut_out) = (true, true));
     }

@@ -23,6 +23,8 @@ use crate::{
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often every voter looks at it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How many of the values are known that this node wanted before.
+const OUTDATED_MAX: usize = 8;
 /// How long an order may take beside the time that the file gives it: then the executor has lost it.
 const LOST_AFTER: Duration = Duration::from_secs(2);
 
@@ -41,8 +43,8 @@ pub(super) struct Tie {
     asked_at: Option<Moment>,
     /// What this half wants to stand there, to go on.
     claim: Option<Standing>,
-    /// What it wanted before: see [`Tie::outdate`].
-    outdated: Option<Standing>,
+    /// What it wanted before, the last first: see [`Tie::outdate`].
+    outdated: Vec<Standing>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,10 @@ impl Tie {
         if is_planted(Bug::ClaimKept) {
             return;
         }
-        self.outdated = self.claim.take().or(self.outdated.take());
+        if let Some(claim) = self.claim.take() {
+            self.outdated.insert(0, claim);
+            self.outdated.truncate(OUTDATED_MAX);
+        }
     }
 
     /// The executor was started anew, and knows nothing of what it was told.
@@ -300,7 +305,7 @@ impl Core {
     /// this node will not use any more.
     pub(super) fn give_claim_back(&mut self, now: Moment, out: &mut Out) {
         self.half.tie.outdate();
-        if self.half.tie.outdated.is_none() {
+        if self.half.tie.outdated.is_empty() {
             return;
         }
         match (self.half.tie.known.clone(), self.standing(self.voter_names())) {
@@ -344,7 +349,7 @@ impl Core {
     fn is_outdated(&self, known: &Standing) -> bool {
         let configuration = self.agreement.as_ref().map(|agreement| agreement.configuration().0);
         let own = known.parent == Some(self.ledger.era) && Some(known.configuration) == configuration;
-        own && self.half.tie.outdated.as_ref() == Some(known)
+        own && self.half.tie.outdated.contains(known)
     }
 
     fn voter_names(&self) -> Vec<NodeName> {
