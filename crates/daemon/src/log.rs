@@ -30,6 +30,8 @@ const PIPE_WHOLE: usize = 4096;
 
 /// Has this process log from now on, what it says as it panics too.
 pub(crate) fn start() {
+    // Without its rights, or in another root, this process could not open it again.
+    writer();
     let level = std::env::var("HEART_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::INFO))
@@ -49,11 +51,14 @@ pub(crate) fn last_words(words: &str) {
     }
 }
 
-/// None if there is no descriptor left for it.
+/// None if there is no descriptor left for it now; the next line tries again.
 fn writer() -> Option<&'static Mutex<Writer>> {
-    static WRITER: OnceLock<Option<Mutex<Writer>>> = OnceLock::new();
-    let open = || io::stderr().as_fd().try_clone_to_owned().map(|fd| Mutex::new(Writer::new(fd))).ok();
-    WRITER.get_or_init(open).as_ref()
+    static WRITER: OnceLock<Mutex<Writer>> = OnceLock::new();
+    if WRITER.get().is_none() {
+        let fd = io::stderr().as_fd().try_clone_to_owned().ok()?;
+        WRITER.set(Mutex::new(Writer::new(fd))).ok();
+    }
+    WRITER.get()
 }
 
 /// Where lines go; each is written in one go.
