@@ -19,7 +19,7 @@ pub(crate) fn raise() {
 }
 
 /// Lets a command begin its life with as many descriptors as this process was allowed at first.
-pub(crate) fn as_before(command: &mut Command) {
+pub fn as_before(command: &mut Command) {
     if let Some(before) = BEFORE.get() {
         sys::limit_descriptors(command, *before);
     }

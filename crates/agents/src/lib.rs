@@ -17,7 +17,7 @@ mod agent;
 mod begun;
 mod cgroup;
 pub mod clock;
-mod descriptors;
+pub mod descriptors;
 pub mod disk;
 pub mod fence;
 pub mod gate;

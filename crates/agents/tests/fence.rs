@@ -215,7 +215,7 @@ fn a_wrong_password_is_told_without_the_password() {
     fs::write(rack.path("secret"), "friend").unwrap();
     let message = rack.refuses(&[rack.switch(&[])]);
     assert!(message.contains("answered `ERROR: Unable to connect with '***'` (exit code 1)"), "{message}");
-    assert_eq!(rack.log(), ["off ada", "status ada"], "the rest of its time is for another level");
+    assert_eq!(rack.log(), ["off ada", "monitor ada"], "the rest of its time is for another level");
     assert_eq!(rack.outlet("ada"), "on");
 }
 
@@ -257,6 +257,7 @@ fn nothing_goes_on_in_the_background() {
 fn one_that_lost_its_connection_may_have_done_it() {
     let rack = Rack::new();
     assert_eq!(rack.off(&[rack.switch(&[("mode", "hasty")])]), FenceOutcome::Off);
+    assert_eq!(rack.log(), ["off ada", "monitor ada", "status ada"], "which was read back with that");
     let refusal = |mode: &str| rack.refuses(&[rack.switch(&[("mode", mode), ("plug", "3")])]);
     assert!(refusal("refuses").contains("`ERROR: busy`") && refusal("broken").contains("exit code 2"));
 }

@@ -14,9 +14,10 @@ use std::{
     env,
     ffi::OsString,
     fs,
+    io::Write as _,
     os::fd::AsFd,
-    path::PathBuf,
-    process::{Command, ExitCode, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,6 +31,7 @@ use heart_model::{
     AgentRef, BootId, Epoch, Guard, LogicalTimeouts, Outcome, ResourceName, ResourceSpec, Session,
     SessionNumber, Value, Wishes,
 };
+use rustix::fs::{FileType, Mode};
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
         eprintln!("skipped: the keeper's tests need root, to contain what they start");
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 15] = [
+    let tests: [(&str, fn()); 17] = [
         ("a_service_starts_serves_and_stops", a_service_starts_serves_and_stops),
         ("nothing_outlives_the_lease", nothing_outlives_the_lease),
         ("a_stopped_keeper_dies_in_time", a_stopped_keeper_dies_in_time),
@@ -60,6 +62,11 @@ fn main() -> ExitCode {
             a_keeper_whose_executor_dies_before_that_starts_nothing,
         ),
         ("a_service_is_written_down_before_it_begins", a_service_is_written_down_before_it_begins),
+        (
+            "what_a_keeper_wrote_down_as_it_was_killed_is_ended",
+            what_a_keeper_wrote_down_as_it_was_killed_is_ended,
+        ),
+        ("a_keeper_that_dies_at_its_gate_is_said_so", a_keeper_that_dies_at_its_gate_is_said_so),
     ];
     runner::run_tests(&tests)
 }
@@ -468,4 +475,63 @@ fn a_service_is_written_down_before_it_begins() {
         assert_eq!(seen["service"], now["service"], "contained: {contain}");
         assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::Orderly), Outcome::Done);
     }
+}
+
+fn fifo(path: &Path) {
+    let made = rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
+    made.unwrap();
+}
+
+/// It may be about to do so when somebody has read its record to stop it.
+fn what_a_keeper_wrote_down_as_it_was_killed_is_ended() {
+    let scene = Scene::new();
+    let [mut keeper, mut service] =
+        ["70.15", "70.16"].map(|time| Command::new("/bin/sleep").arg(time).spawn().unwrap());
+    let id = |child: &Child| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        serde_json::json!([child.id(), stat.split(' ').nth(21).unwrap().parse::<u64>().unwrap()])
+    };
+    let [of_keeper, of_service] = [id(&keeper), id(&service)];
+    let text = |service: serde_json::Value| {
+        serde_json::json!({
+            "keeper": of_keeper[0], "keeper_started": of_keeper[1], "service": service, "cgroup": null,
+            "contained": true, "epoch": 7, "phase": "starting", "message": "",
+        })
+        .to_string()
+    };
+    let (before, after) = (text(serde_json::Value::Null), text(of_service));
+    let (record, next) = (scene.file("process"), scene.file("next"));
+    fifo(&record);
+    let spec = spec("exec sleep 70.16", Guard::Fence, &[]);
+    std::thread::scope(|scope| {
+        // As long as it lives the record says nothing of a service, and whoever looks for it or ends it reads that.
+        scope.spawn(|| {
+            for looks_left in [1, 0] {
+                let mut reader = fs::OpenOptions::new().write(true).open(&record).unwrap();
+                match looks_left {
+                    0 => fs::write(&next, &after).unwrap(),
+                    _ => fifo(&next),
+                }
+                fs::rename(&next, &record).unwrap();
+                reader.write_all(before.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(scene.agent.stop(&scene.job(&spec), Stop::AtOnce), Outcome::Done);
+    });
+    let left = alive("sleep\x0070.15") + alive("sleep\x0070.16");
+    for child in [&mut keeper, &mut service] {
+        child.kill().ok();
+        child.wait().ok();
+    }
+    assert_eq!(left, 0);
+}
+
+fn a_keeper_that_dies_at_its_gate_is_said_so() {
+    // Nobody can write it down before it has left its gate.
+    let script = "exec <&-; cat \"${0%plan}process.new\" >/dev/null";
+    let scene = Scene::kept_by(["/bin/sh", "-c", script].map(OsString::from).into());
+    fifo(&scene.file("process.new"));
+    let spec = spec("exec sleep 70.17", Guard::Fence, &[]);
+    let outcome = scene.agent.start(&scene.job(&spec));
+    assert_eq!(outcome, Outcome::Failed("its keeper died while it started".to_owned()));
 }

@@ -30,6 +30,8 @@ const PIPE_WHOLE: usize = 4096;
 
 /// Has this process log from now on, what it says as it panics too.
 pub(crate) fn start() {
+    // Without its rights, or in another root, this process could not open it again.
+    writer();
     let level = std::env::var("HEART_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::Level::INFO))
@@ -49,11 +51,14 @@ pub(crate) fn last_words(words: &str) {
     }
 }
 
-/// None if there is no descriptor left for it.
+/// None if there is no descriptor left for it now; the next line tries again.
 fn writer() -> Option<&'static Mutex<Writer>> {
-    static WRITER: OnceLock<Option<Mutex<Writer>>> = OnceLock::new();
-    let open = || io::stderr().as_fd().try_clone_to_owned().map(|fd| Mutex::new(Writer::new(fd))).ok();
-    WRITER.get_or_init(open).as_ref()
+    static WRITER: OnceLock<Mutex<Writer>> = OnceLock::new();
+    if WRITER.get().is_none() {
+        let fd = io::stderr().as_fd().try_clone_to_owned().ok()?;
+        WRITER.set(Mutex::new(Writer::new(fd))).ok();
+    }
+    WRITER.get()
 }
 
 /// Where lines go; each is written in one go.
@@ -127,7 +132,10 @@ impl Writer {
             self.rest.drain(..taken);
         }
         if self.rest.is_empty() && self.missing > 0 {
-            let said = format!("[{} missing here, which nobody read in time]\n", self.missing);
+            let said = match self.missing {
+                1 => "1 line is missing here: nobody read the log in time\n".to_owned(),
+                lines => format!("{lines} lines are missing here: nobody read the log in time\n"),
+            };
             let taken = self.put(said.as_bytes());
             if taken == 0 {
                 return false;
@@ -230,7 +238,7 @@ mod tests {
             let text = heard.join().unwrap();
             let (mut whole, mut missing) = (0, 0);
             for line in text.lines() {
-                let note = line.strip_prefix('[').and_then(|line| line.split_once(' '));
+                let note = line.split_once(" line");
                 match note {
                     Some((count, _)) => missing += count.parse::<u64>().unwrap(),
                     None if line == "that was all" => assert_eq!(whole + missing, written, "{way:?}"),
@@ -240,7 +248,7 @@ mod tests {
                     }
                 }
             }
-            assert!(text.ends_with("in time]\nthat was all\n") && missing >= 100, "{way:?}: {text}");
+            assert!(text.ends_with("in time\nthat was all\n") && missing >= 100, "{way:?}: {text}");
         }
     }
 

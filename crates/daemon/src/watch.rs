@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use heart_agents::descriptors;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::guardian::find_guardian;
@@ -51,7 +52,9 @@ fn start_guardian(run: &Path) -> anyhow::Result<()> {
     tracing::warn!("the guardian and its spares have ended; starting a new guardian");
     let mut command = Command::new("/proc/self/exe");
     command.arg0("heart").args(["internal", "guardian"]).arg(run);
-    let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+    command.stdin(Stdio::null()).process_group(0);
+    descriptors::as_before(&mut command);
+    let child = command.spawn()?;
     // Reaped here when it ends: it is this process's child.
     thread::Builder::new().name("reaper".into()).spawn(move || {
         let mut child = child;

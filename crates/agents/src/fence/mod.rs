@@ -234,8 +234,8 @@ impl Fencing {
                 device.agent, order.node
             ));
         }
-        switch_off(&mut switch)?;
-        Ok(Used::Switch(switch))
+        let is_off = switch_off(&mut switch)?;
+        Ok(Used::Switch { switch, is_off })
     }
 
     /// Lets a node that has power go first, if that was ordered: one that has none can switch nobody off.
@@ -268,21 +268,26 @@ impl Fencing {
 
 /// A device that was told.
 enum Used<'a> {
-    Switch(Switch<'a>),
+    Switch {
+        switch: Switch<'a>,
+        /// It has said afterwards that the node is off.
+        is_off: bool,
+    },
     Disk(Box<Told<'a>>),
 }
 
 impl Used<'_> {
     fn name(&self) -> String {
         match self {
-            Used::Switch(switch) => switch.name(),
+            Used::Switch { switch, .. } => switch.name(),
             Used::Disk(told) => told.name(),
         }
     }
 
     fn read_back(self, turns: &Turns) -> Result<(), String> {
         match self {
-            Used::Switch(mut switch) => read_back(&mut switch, Act::Off, turns),
+            Used::Switch { is_off: true, .. } => Ok(()),
+            Used::Switch { mut switch, .. } => read_back(&mut switch, Act::Off, turns),
             Used::Disk(told) => told.read_back(),
         }
     }
@@ -308,12 +313,13 @@ fn pause(length: Duration, cancel: &Bell) -> Duration {
     begun.elapsed()
 }
 
-/// Tells a device. One that refuses is asked once: it may be off already, or may have gone with the node. A program that is
-/// broken may answer anything with the exit code that means *off*: it has to be well, too.
-fn switch_off(switch: &mut Switch<'_>) -> Result<(), String> {
-    let Err(why) = switch.tell(Act::Off) else { return Ok(()) };
-    let is_off = switch.has_time() && switch.ask() == Answer::Off && switch.is_well();
-    if is_off { Ok(()) } else { Err(why) }
+/// Tells a device; whether it has said since that the node is off. One that refuses is asked once: it may be off already,
+/// or may have gone with the node. A program that is broken may answer anything with the exit code that means *off*: it has
+/// to be well, too, and says so first, so that its last answer is what was read back.
+fn switch_off(switch: &mut Switch<'_>) -> Result<bool, String> {
+    let Err(why) = switch.tell(Act::Off) else { return Ok(false) };
+    let is_off = switch.says_off() && switch.is_well() && switch.has_time() && switch.ask() == Answer::Off;
+    if is_off { Ok(true) } else { Err(why) }
 }
 
 /// What was done before a level failed, and stays so.

@@ -187,12 +187,17 @@ impl<'a> Switch<'a> {
         self.ask()
     }
 
-    /// Waits until nobody else uses the device, for half of what is left of its time at most.
+    /// Waits until nobody else uses the device, for a quarter of what is left of its time at most.
     pub(super) fn turn<'t>(&mut self, turns: &'t Turns) -> Option<Turn<'t>> {
         let begun = Instant::now();
-        let turn = turns.take(self.device, self.left / 2, self.cancel);
+        let turn = turns.take(self.device, self.left / 4, self.cancel);
         self.left = self.left.saturating_sub(begun.elapsed());
         turn
+    }
+
+    /// Whether it is of a kind that can say that a node is off.
+    pub(super) fn says_off(&self) -> bool {
+        matches!(self.told, Told::Lines(_))
     }
 
     /// Whether it answers and lets us in, whatever it knows of the node.

@@ -1,8 +1,8 @@
 //! Whose turn it is to use a device: many let only one in at a time, and refuse the next one until that has left.
 //!
 //! Two attempts at nodes with outlets of one device would disturb each other, and one of them had to be made again. A
-//! turn is waited for, but not for long: one that hangs must not keep another node from being switched off, so after
-//! half of its own time a device is used all the same.
+//! turn is waited for, but not for long: one that hangs must not keep another node from being switched off, so after a
+//! quarter of the time that is left a device is used all the same. The rest has to do for a device that lets several in.
 
 use std::{
     collections::BTreeSet,

@@ -40,6 +40,8 @@ use plan::{Phase, Plan, Record};
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// How often a record is read again while a keeper that was found is still starting.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// What is said of a keeper that ends before it has said anything.
+const DIED: &str = "its keeper died while it started";
 /// Most bytes of a keeper's report that are read.
 const REPORT_MAX: usize = heart_model::AGENT_MESSAGE_MAX;
 
@@ -119,7 +121,7 @@ impl ProcessAgent {
         self.sweep(job).ok();
         child.try_wait().ok();
         Err(match said {
-            Ok(text) if text.is_empty() => Outcome::Failed("its keeper died while it started".to_owned()),
+            Ok(text) if text.is_empty() => Outcome::Failed(DIED.to_owned()),
             Ok(text) => {
                 refused::note_told(&text);
                 Outcome::Failed(text)
@@ -152,7 +154,10 @@ impl ProcessAgent {
             // It waits at its gate, if it lives.
             child.kill().ok();
             child.try_wait().ok();
-            return Err(failed("write down the keeper that was started", &error));
+            return Err(match error.kind() {
+                io::ErrorKind::BrokenPipe => Outcome::Failed(DIED.to_owned()),
+                _ => failed("write down the keeper that was started", &error),
+            });
         }
         Ok(child)
     }
@@ -197,14 +202,16 @@ impl ProcessAgent {
     /// What of it does not end, or why nobody knows whether anything is left.
     fn sweep(&self, job: &Job<'_>) -> Result<(), String> {
         let until = Instant::now() + GONE_WITHIN;
-        let record = self.record(job)?;
-        if let Some(record) = &record {
+        let mut record = self.record(job)?;
+        if let Some(before) = record.take() {
             end(
-                &format!("its keeper, process {}", record.keeper),
-                record.keeper,
-                record.keeper_started,
+                &format!("its keeper, process {}", before.keeper),
+                before.keeper,
+                before.keeper_started,
                 until,
             )?;
+            // It may have written down what it started until it was dead.
+            let record = record.insert(self.record(job)?.unwrap_or(before));
             if let Some((pid, started)) = record.service {
                 end_service(record, pid, started, until)?;
             }

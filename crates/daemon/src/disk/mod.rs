@@ -30,7 +30,7 @@ use std::{
 
 use anyhow::Context as _;
 use heart_agents::{
-    LeaseView as _, clock,
+    LeaseView as _, clock, descriptors,
     disk::{Disk, bounded},
     wait::{self, Bell},
 };
@@ -97,6 +97,7 @@ fn keep(run: &Path) {
         if needed {
             let mut command = Command::new("/proc/self/exe");
             command.arg0("heart").args(["internal", "disk"]).arg(run).stdin(Stdio::null());
+            descriptors::as_before(&mut command);
             let ended = command.spawn().and_then(|mut child| child.wait());
             match ended {
                 Ok(exit) if exit.success() => {}

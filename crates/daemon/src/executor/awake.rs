@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use heart_agents::descriptors;
+
 /// The programs that hold a login manager's lock as long as what they run runs.
 const PROGRAMS: [&str; 2] = ["systemd-inhibit", "elogind-inhibit"];
 /// Where they are.
@@ -138,6 +140,7 @@ fn ask(program: &Path) -> Result<Lock, String> {
     command.args(["--what=sleep", "--mode=block", "--who=Heart"]);
     command.args(["--why=services of the cluster run here", "cat"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    descriptors::as_before(&mut command);
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let input = child.stdin.take();
     Ok(Lock { child, input })

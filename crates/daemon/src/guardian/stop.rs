@@ -77,13 +77,14 @@ impl Stop {
     /// A stop that begins, or goes on under another guardian.
     pub(super) fn begin(run: &Path, me: &NodeName, now: Instant) -> Stop {
         let left = fs::read(path(run)).is_ok_and(|text| text == LEFT);
+        let patience = if left { ENDING_MAX } else { LEAVING_MAX };
         let stop = Stop {
             run: run.to_owned(),
             me: me.clone(),
             left,
             cores: 0,
             least: None,
-            until: (now, Duration::ZERO),
+            until: (now + patience, patience),
             look_at: now,
             given_up: None,
         };
@@ -151,23 +152,31 @@ impl Stop {
         if now < self.until.0 && !(nothing && self.cores >= CORES_MAX) {
             return Some(Next::Leave);
         }
-        self.give_up(&held.unwrap_or_default());
+        self.give_up(held);
         Some(Next::Kill)
     }
 
-    fn give_up(&mut self, held: &[Held]) {
+    fn give_up(&mut self, held: io::Result<Vec<Held>>) {
         let me = &self.me;
-        let names: Vec<String> = held.iter().map(|held| format!("`{}`", held.resource)).collect();
-        let said = match &names[..] {
-            [] if self.cores >= CORES_MAX => {
+        let names =
+            held.map(|held| held.iter().map(|held| format!("`{}`", held.resource)).collect::<Vec<_>>());
+        let stop = match &names {
+            Ok(names) if names.is_empty() => "",
+            Ok(_) => "stop that by hand, ",
+            Err(_) => "stop by hand what of the cluster runs here, ",
+        };
+        let said = match names.as_deref() {
+            Err(error) => {
+                format!("what runs here could not be found out in {}: {error}", self.run.display())
+            }
+            Ok([]) if self.cores >= CORES_MAX => {
                 format!("nothing runs here, but the core ended {} times before it had left", self.cores)
             }
-            [] => format!("nothing runs here, but the core has not left after {:?}", self.until.1),
-            names => {
+            Ok([]) => format!("nothing runs here, but the core has not left after {:?}", self.until.1),
+            Ok(names) => {
                 format!("{} may still run here: no stop succeeded for {:?}", names.join(", "), self.until.1)
             }
         };
-        let stop = if names.is_empty() { "" } else { "stop that by hand, " };
         let said = format!(
             "{me} was not stopped in order: {said}. The others count {me} as lost, and what waits for a fence as running \
              here\nhint: {stop}start Heart here again and stop it again, or switch this machine off; what was wrong stands \
@@ -312,11 +321,30 @@ mod tests {
         assert_eq!(stop.look(began), Some(Next::End));
         let mut next = Stop::begin(run, &NodeName::new("ada").unwrap(), began);
         assert!(next.is_ending(), "the next guardian knows");
-        assert!(next.look(began).is_some());
+        assert_eq!(next.look(began), Some(Next::End), "and gives them their time");
         assert_eq!(stop.look(began + ENDING_MAX), Some(Next::Kill));
         stop.end().unwrap();
         forget(run);
         assert!(!is_asked_for(run));
+    }
+
+    #[test]
+    fn a_stop_that_cannot_find_out_what_runs_has_patience_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, began) = (folder.path(), Instant::now());
+        let broken = run.join("executor/db.unit");
+        let mut stop = stop(run, &[], began);
+        fs::write(&broken, "{").unwrap();
+        assert_eq!(stop.look(began), Some(Next::Leave));
+        assert_eq!(stop.look(began + LEAVING_MAX), Some(Next::Kill));
+        let said = stop.end().unwrap_err().to_string();
+        assert!(said.contains("what runs here could not be found out in"), "{said}");
+        assert!(said.contains("hint: stop by hand what"), "{said}");
+
+        let mut next = Stop::begin(run, &NodeName::new("ada").unwrap(), began);
+        assert_eq!(next.look(began), Some(Next::Leave));
+        record(run, "db", Some(60));
+        assert_eq!(next.look(began + LEAVING_MAX), Some(Next::Leave), "it has what its stops may take");
     }
 
     #[test]

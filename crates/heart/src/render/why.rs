@@ -23,8 +23,8 @@ pub(crate) struct Answer<'a> {
 }
 
 /// What is said of something that was started under another guard than the file names.
-const AS_STARTED: &str = "it was started under another guard, and goes on under that until it is started anew: as long, it stays \
-     down until its node is proven off. `heart move` it away and back to have it started anew";
+const AS_STARTED: &str = "it was started under another guard, and goes on under that until it is started anew. If its node is \
+     lost before that, it stays down until that node is proven off; `heart move` it away and back has it started anew";
 
 /// Reasons, then what will be done, then what a person can do.
 pub(crate) fn why(resource: &str, answer: Answer<'_>, look: &Look) -> String {

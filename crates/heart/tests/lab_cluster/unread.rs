@@ -31,7 +31,7 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     let mut heard = String::new();
     Cluster::until("it is said what is missing", || {
         heard += &node.shell(READ)?;
-        ensure!(heard.contains(" missing here, which nobody read in time]\n"), "{heard}");
+        ensure!(heard.contains(" missing here: nobody read the log in time\n"), "{heard}");
         ensure!(heard.contains("the gateway (process"), "{heard}");
         Ok(())
     });

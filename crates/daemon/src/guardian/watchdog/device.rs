@@ -53,7 +53,7 @@ enum Means {
         closes: bool,
     },
     Laboratory(UnixStream),
-    /// One that cannot be fed that often, and says why.
+    /// One that cannot be fed, or told how long to wait, that often, and says why.
     #[cfg(test)]
     Stubborn(u32, i32),
 }
@@ -113,7 +113,7 @@ impl Device {
         Device { means, name, waits, unsure: false, fed_at: Instant::now() }
     }
 
-    /// One that refuses to be fed that often, with this error.
+    /// One that refuses what it is to do that often, with this error.
     #[cfg(test)]
     pub(super) fn stubborn(refusals: u32, error: i32, waits: Duration) -> Device {
         Device::new(Means::Stubborn(refusals, error), "a stubborn one".into(), waits)
@@ -139,7 +139,12 @@ impl Device {
             Means::Kernel { .. } => self.waits.as_secs() as u32,
             Means::Laboratory(stream) => ask(stream, &format!("timeout {wanted}\n"))?,
             #[cfg(test)]
-            Means::Stubborn(..) => wanted,
+            Means::Stubborn(0, _) => wanted,
+            #[cfg(test)]
+            Means::Stubborn(refusals, error) => {
+                *refusals -= 1;
+                return Err(io::Error::from_raw_os_error(*error).into());
+            }
         };
         self.unsure = false;
         self.waits = Duration::from_secs(u64::from(taken));

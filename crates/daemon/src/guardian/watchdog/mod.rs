@@ -151,7 +151,7 @@ impl Watchdog {
                     tracing::info!("the watchdog takes its food again");
                 }
             }
-            Err(error) if self.may_pass(now, &error) => self.next = now + FEED_AGAIN,
+            Err(error) if self.may_pass(now, feeding.deadline, &error) => self.next = now + FEED_AGAIN,
             Err(error) => {
                 self.next = now + TRY_AGAIN;
                 wanted.stop = self.lose(now, &error);
@@ -178,11 +178,11 @@ impl Watchdog {
     }
 
     /// Whether the device may take its food before its time is over. Until then it is as good as fed: it is armed, and
-    /// resets this machine no later than others reckon with.
-    fn may_pass(&mut self, now: Instant, error: &anyhow::Error) -> bool {
+    /// resets this machine no later than others reckon with. One that waits for longer than that does not.
+    fn may_pass(&mut self, now: Instant, deadline: Duration, error: &anyhow::Error) -> bool {
         let Some(device) = &self.device else { return false };
         let left = device.left(now);
-        if left.is_zero() || !device::may_pass(error) {
+        if left.is_zero() || device.waits > deadline || !device::may_pass(error) {
             return false;
         }
         if !std::mem::replace(&mut self.refuses, true) {
@@ -343,6 +343,23 @@ mod tests {
         assert_eq!(turn(&mut watchdog), lost, "others count on it");
         assert!(!watchdog.board.is_watched());
         assert_eq!(turn(&mut watchdog), Wanted::default(), "said once");
+    }
+
+    #[test]
+    fn a_device_that_does_not_take_a_shorter_time_is_not_as_good_as_fed() {
+        let folder = tempfile::tempdir().unwrap();
+        let second = Duration::from_secs(1);
+        let refusing = |waits| watchdog(folder.path(), Device::stubborn(1, libc::EBUSY, waits));
+        let mut watchdog = refusing(waits() - second);
+        assert_eq!(
+            turn(&mut watchdog),
+            Wanted::default(),
+            "it resets this machine earlier than others reckon with"
+        );
+        assert!(watchdog.refuses && watchdog.board.is_watched());
+        let mut watchdog = refusing(waits() + second);
+        assert!(turn(&mut watchdog).stop, "and this one later");
+        assert!(!watchdog.board.is_watched());
     }
 
     #[test]
