@@ -181,7 +181,7 @@ fn a_half_that_agrees_with_whom_it_shoots_is_found() {
 
 #[test]
 fn a_device_that_is_believed_although_its_node_is_heard_is_found() {
-    is_found_where_there_are_devices(Bug::VoiceIgnored, 100);
+    is_found_where_there_are_devices(Bug::VoiceIgnored, 400);
 }
 
 #[test]
