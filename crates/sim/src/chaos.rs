@@ -356,7 +356,7 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         }
         // Again after the end of an attempt whose maker is gone, which may be the last that is made by itself.
         let late = lost_after * 12 + world.levels_take();
-        let late = [late, late + FENCING / 2];
+        let (late, devices) = ([late, late + FENCING / 2], world.has_devices());
         for asked in 0..world.size() {
             for wait in [ms(1), lost_after * 4, lost_after * 7] {
                 for request in requests.clone() {
@@ -364,7 +364,7 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
                 }
             }
             // Nobody may have led before that.
-            for request in requests.iter().take(if world.has_devices() { requests.len() } else { 0 }) {
+            for request in requests.iter().filter(|_| devices) {
                 for wait in late {
                     world.schedule(wait, Fault::Ask { node: asked, request: request.clone() });
                 }

@@ -340,13 +340,13 @@ impl World {
         }
     }
 
-    /// The files say something else.
     /// Whether these have no log, and others have.
     fn never_ran(&self, voters: &BTreeSet<usize>) -> bool {
         let has_log = |node: &usize| self.machines[*node].has_log();
         !voters.iter().any(has_log) && (0..self.machines.len()).any(|node| has_log(&node))
     }
 
+    /// The files say something else.
     fn on_file(&mut self, fault: &Fault) {
         match fault {
             // By a file of which all voters never ran they found a cluster, beside the one that there may be.
