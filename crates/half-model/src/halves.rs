@@ -32,9 +32,11 @@ impl World {
         }
         let is_gone = |other: Node| ledger.session[other] == 0 && ledger.off[other] == ledger.last[other];
         let off = |other: Node| machine.off & 1 << other != 0 || is_gone(other);
-        match half::next(setup.tie_break, members(missing).all(off) || !setup.obeys(Rule::Proof)) {
+        let all_off = members(missing).all(off) || !setup.obeys(Rule::Proof);
+        match half::next(setup.tie_break, all_off, self.is_at_work(node)) {
             Next::AskTieBreak => self.acts_towards_tie_break(setup, node, (here | missing, acts)),
             Next::GoOn => acts.extend((self.left.forces > 0).then_some(Act::GoOn(node, By::Proof))),
+            Next::Wait => {}
             Next::Fire => {
                 // Who gave up its vote agrees to nothing as it is.
                 let others = members(here & !(1 << node)).filter(|&other| !self.machines[other].lost);

@@ -57,6 +57,9 @@ pub enum Next {
     AskTieBreak,
     /// All others are proven off: it goes on (rule 17 d).
     GoOn,
+    /// All others are proven off, but a device may still act on somebody who is heard again: that would be taken in and
+    /// switched off then (rule 12).
+    Wait,
     /// It has devices told, once all others of this half keep still (rule 12).
     Fire,
 }
@@ -180,12 +183,13 @@ pub fn may_keep_still(same_era: bool, may: Option<Result<(), Blocked>>) -> bool 
     same_era && matches!(may, Some(Ok(()) | Err(Blocked::Led)))
 }
 
-/// What a half that may go on does next.
+/// What a half that may go on does next. A device `may_act` that this half had told, as far as is known here.
 #[must_use]
-pub fn next(has_tie_break: bool, all_missing_off: bool) -> Next {
+pub fn next(has_tie_break: bool, all_missing_off: bool, may_act: bool) -> Next {
     match (has_tie_break, all_missing_off) {
         // The other half may have gone on by it, and be here again without its log.
         (true, _) => Next::AskTieBreak,
+        (false, true) if may_act => Next::Wait,
         (false, true) => Next::GoOn,
         (false, false) => Next::Fire,
     }

@@ -207,9 +207,12 @@ impl Half {
 
     /// Whether nothing may change here: a device may act at any moment, or the log is being gone on from.
     pub(super) fn is_at_work(&self) -> bool {
-        self.is_forcing()
-            || !self.blocked_until.is_empty()
-            || self.attempts.values().any(|attempt| attempt.under_way)
+        self.is_forcing() || self.may_hit()
+    }
+
+    /// Whether a device may act at any moment that this half had told.
+    fn may_hit(&self) -> bool {
+        !self.blocked_until.is_empty() || self.attempts.values().any(|attempt| attempt.under_way)
     }
 
     /// Whether the log is being gone on from.
@@ -415,7 +418,7 @@ impl Core {
         // Who lost its log says so itself; it is only asked to say it for good.
         let off = halves.missing.iter().all(is_off) || is_planted(Bug::HalfWithoutProof);
         let off = off || (is_planted(Bug::TargetVotes) && !self.is_vetoed(now, halves, false, out));
-        match half::next(self.tie_break().is_some(), off) {
+        match half::next(self.tie_break().is_some(), off, self.half.may_hit()) {
             Next::AskTieBreak if is_planted(Bug::TieBreakIgnored) => {
                 return Ok(Some(By::TieBreak(self.next_era(board))));
             }
@@ -423,6 +426,7 @@ impl Core {
                 return Ok(self.claim(now, (self.next_era(board), false), halves, out)?.map(By::TieBreak));
             }
             Next::GoOn => return Ok(Some(By::Proof)),
+            Next::Wait => return Ok(None),
             Next::Fire => {}
         }
         let has_begun = self.half.attempts.values().any(|attempt| attempt.under_way);

@@ -421,3 +421,28 @@ fn promises_of_a_lone_voter_outlast_that_it_is_alone() {
         assert!(story.owner("site").is_some(), "world {seed}");
     }
 }
+
+/// Half of four has devices told. One of the others is proven off, and the last one booted without its log and is heard again,
+/// at any moment: nobody is taken in who may be switched off a moment later (world 3257; rule 12).
+#[test]
+fn a_half_goes_on_only_once_what_it_had_told_is_over_for_all() {
+    for heard in (560..1000).step_by(20) {
+        let names = ["ada", "bob", "cyn", "dan"];
+        let mut story = Told::dark(WorldSettings::quiet(with_devices(spec(&names, "ada", "ada")), 1));
+        story.world.boot_all();
+        story.run_for(10_000);
+        let cyn = story.place("cyn");
+        story.part(&["ada", "bob"], &["cyn", "dan"]).cut("cyn", "dan").run_for(300);
+        story.cut_power("cyn").happens(Fault::LoseDisk(cyn)).cut_power("dan").switch_on("cyn");
+        story.run_for(heard - 300);
+        for name in ["ada", "bob"] {
+            let one = story.place(name);
+            story.happens(Fault::Mend { from: one, to: cyn }).happens(Fault::Mend { from: cyn, to: one });
+        }
+        story.run_for(3000);
+        story.switch_on("cyn").run_for(5000);
+        let told = story.told();
+        assert!(story.leader().is_some_and(|leader| leader == "ada" || leader == "bob"), "{heard}: {told}");
+        assert!(story.takes_part("cyn"), "{heard}: {told}");
+    }
+}

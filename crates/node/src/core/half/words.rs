@@ -165,6 +165,15 @@ impl Core {
             let wrong = format!("{firing} is lost: nothing can be agreed on before it is proven off");
             return Some((wrong, format!("switch {firing} off, then go on without it")));
         }
+        let back: Vec<NodeName> =
+            halves.lost.iter().filter(|node| self.half.fires_at(node)).cloned().collect();
+        if !back.is_empty() {
+            let back = join(&back);
+            let wrong = format!(
+                "{back} is heard again, and a device may still switch it off: nothing is agreed on before"
+            );
+            return Some((wrong, "go on once that is over".into()));
+        }
         let stuck = self.half.told.as_ref()?;
         let next = match missing.is_empty() {
             false => format!(
