@@ -335,17 +335,12 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         }
         if !away.contains(&node) {
             world.schedule(0, Fault::PowerOn(node));
-            // Who was switched off is switched on again by somebody, some time; also who was ordered off before.
-            let again: &[u64] = if world.has_devices() { &[1, 3, 5, 7, 9, 11, 13] } else { &[] };
-            again.iter().for_each(|wait| world.schedule(lost_after * wait, Fault::PowerOn(node)));
-            let more = if again.is_empty() { 0 } else { world.levels_take() };
-            for times in (1..=2).filter(|_| more > 0) {
-                world.schedule(lost_after * 13 + more * times, Fault::PowerOn(node));
-            }
-            if !again.is_empty() {
-                // What is asked for last of all (below) takes a moment, too.
-                let last = lost_after * 15 + world.levels_take() + FENCING / 2;
-                world.schedule(last, Fault::PowerOn(node));
+            if world.has_devices() {
+                // Who was switched off is switched on again by somebody, some time: the last may be by what is asked for
+                // last of all (below), after the end of an attempt whose maker is gone.
+                let until = lost_after * CALM + world.fencing_takes();
+                let times = (1..).map(|times| lost_after * (2 * times - 1)).take_while(|wait| *wait < until);
+                times.for_each(|wait| world.schedule(wait, Fault::PowerOn(node)));
             }
         }
         let name = world.machine(node).name.clone();
