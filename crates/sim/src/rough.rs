@@ -470,8 +470,16 @@ impl<'a> Rough<'a> {
 
     /// One lags behind, another forgets, the third is gone: who is left must not decide (rule 16).
     fn forgetful(&mut self, world: &mut World) {
-        let (lags, at) = (self.node(), self.at);
+        let (lags, mut at) = (self.node(), self.at);
         let forgets = self.other(lags);
+        if self.chance.happens(300) {
+            // Not for the first time: somebody keeps what it was taken in with the last time.
+            world.schedule(at, Fault::PowerCut(forgets));
+            world.schedule(at + 1, Fault::LoseDisk(forgets));
+            let back = at + self.chance.below(self.lost_after * 2);
+            world.schedule(back, Fault::PowerOn(forgets));
+            at = back + self.chance.below(self.lost_after * 3);
+        }
         self.cut_off(world, at, lags);
         let later = at + self.chance.between(self.lost_after, self.lost_after * 4);
         world.schedule(later, Fault::PowerCut(forgets));

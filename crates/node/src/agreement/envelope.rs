@@ -1,6 +1,6 @@
 //! What a node has to know of raft's messages without being raft.
 
-use heart_model::{NodeId, Term};
+use heart_model::{BootId, NodeId, Term};
 use prost::Message as _;
 use raft::eraftpb::{Message, MessageType};
 
@@ -34,9 +34,9 @@ pub struct Envelope {
     pub asks_for_vote: bool,
     /// It asks for a vote with an empty log: a history would begin.
     pub begins: bool,
-    /// It is a snapshot in which the receiver is a learner: whoever takes it up votes with nothing
-    /// that it may have forgotten.
-    pub takes_in: bool,
+    /// It is a snapshot in which the receiver is a learner by an identity that was given to this life of it: whoever
+    /// takes it up in that life votes with nothing that it may have forgotten (SAFETY rule 16).
+    pub takes_in: Option<BootId>,
     /// Its term.
     pub term: Term,
 }
@@ -52,8 +52,23 @@ pub fn envelope(bytes: &[u8]) -> Option<Envelope> {
         from: RaftId(message.from),
         asks_for_vote,
         begins: asks_for_vote && message.index == 0,
-        takes_in: kind == MessageType::MsgSnapshot
-            && message.get_snapshot().get_metadata().get_conf_state().learners.contains(&message.to),
+        takes_in: (kind == MessageType::MsgSnapshot && is_learner(&message))
+            .then(|| life(&message))
+            .flatten(),
         term: Term(message.term),
     })
+}
+
+fn is_learner(snapshot: &Message) -> bool {
+    snapshot.get_snapshot().get_metadata().get_conf_state().learners.contains(&snapshot.to)
+}
+
+/// The life that a snapshot is to be a new beginning for: raft itself says nothing in this field of a snapshot.
+fn life(snapshot: &Message) -> Option<BootId> {
+    Some(BootId(u128::from_le_bytes(snapshot.context.as_slice().try_into().ok()?)))
+}
+
+/// The same snapshot, as the new beginning of this life.
+pub(super) fn for_life(snapshot: &Message, boot: BootId) -> Message {
+    Message { context: boot.0.to_le_bytes().to_vec(), ..snapshot.clone() }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use heart_model::{LogIndex, NodeId};
-use raft::eraftpb::{ConfChangeType, Entry};
+use heart_model::{BootId, LogIndex, NodeId};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, Message, MessageType};
 
-use super::{Agreement, ConfigurationId, RaftId, conf_change, nodes};
+use super::{
+    Agreement, Change, ConfigurationId, RaftId, WRITES_UNDER_WAY_MAX, conf_change, encode,
+    envelope::for_life, nodes,
+};
+use crate::plant::{Bug, is_planted};
 
 impl Agreement {
     /// Whether the node with this identity votes in the configuration that is in force.
@@ -50,6 +54,57 @@ impl Agreement {
     pub fn members(&self) -> (Vec<RaftId>, Vec<RaftId>) {
         let ids = |ids: &[u64]| ids.iter().copied().map(RaftId).collect();
         (ids(&self.raw.store().conf.voters), ids(&self.raw.store().conf.learners))
+    }
+
+    /// Proposes a change of members, all in one. False if we do not lead, or another change is
+    /// under way.
+    pub fn propose_change(&mut self, changes: &[(RaftId, Change)]) -> bool {
+        let single = |&(id, change): &(RaftId, Change)| {
+            let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
+            single.set_change_type(match change {
+                Change::AddVoter => ConfChangeType::AddNode,
+                Change::AddLearner => ConfChangeType::AddLearnerNode,
+                Change::Remove => ConfChangeType::RemoveNode,
+            });
+            single
+        };
+        let change =
+            ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
+        let proposed = self.leads()
+            && self.unpersisted.len() < WRITES_UNDER_WAY_MAX
+            && !self.raw.raft.has_pending_conf()
+            && self.raw.propose_conf_change(Vec::new(), change).is_ok();
+        if proposed {
+            // From here on its votes may count: no other log may take its place.
+            self.given.retain(|id, _| !changes.contains(&(*id, Change::AddVoter)));
+        }
+        proposed
+    }
+
+    /// An identity that nobody had is given to this life of its node, which has no log; by this leader, in this term.
+    pub fn give(&mut self, id: RaftId, boot: BootId) {
+        let term = self.term();
+        self.given.retain(|other, (by, _)| *by == term && other.node() != id.node());
+        self.given.insert(id, (term, boot));
+    }
+
+    /// For which life this leader gave an identity that does not vote yet. What another leader gave, and one that voted,
+    /// may have a log somewhere, and may have lost it again.
+    #[must_use]
+    pub fn given_to(&self, id: RaftId) -> Option<BootId> {
+        let current = self.given.get(&id).filter(|(term, _)| self.leads() && *term == self.term());
+        current.map(|(_, boot)| *boot)
+    }
+
+    /// A snapshot says for which life it is a new beginning, if it is one.
+    pub(super) fn encode(&self, message: &Message) -> (NodeId, Vec<u8>) {
+        let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+        let life =
+            || self.given_to(RaftId(message.to)).or(is_planted(Bug::IdentityForAll).then_some(BootId(0)));
+        match snapshot.then(life).flatten() {
+            Some(boot) => encode(&for_life(message, boot)),
+            None => encode(message),
+        }
     }
 
     /// How far the follower with this identity has the log, if we lead.

@@ -9,16 +9,13 @@
 //!
 //! When to campaign is not decided here: liveness drives elections, see [`crate::ownership`].
 
-use heart_model::{LogIndex, NodeId, Term};
+use heart_model::{BootId, LogIndex, NodeId, Term};
 use prost::Message as _;
 use raft::{
     Config, INVALID_ID, ProgressState, RawNode, SnapshotStatus, StateRole,
-    eraftpb::{
-        ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType,
-        Snapshot,
-    },
+    eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType, Snapshot},
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod envelope;
 mod force;
@@ -77,6 +74,8 @@ pub struct Agreement {
     founders: Option<ConfState>,
     pace: Pace,
     ticks: u64,
+    /// For which life an identity was given, and by the leader of which term; until it is to vote.
+    given: BTreeMap<RaftId, (Term, BootId)>,
 }
 
 impl ::core::fmt::Debug for Agreement {
@@ -141,6 +140,7 @@ impl Agreement {
             founders,
             pace,
             ticks: 0,
+            given: BTreeMap::new(),
         }
     }
 
@@ -303,26 +303,6 @@ impl Agreement {
             && self.raw.propose(Vec::new(), data).is_ok()
     }
 
-    /// Proposes a change of members, all in one. False if we do not lead, or another change is
-    /// under way.
-    pub fn propose_change(&mut self, changes: &[(RaftId, Change)]) -> bool {
-        let single = |&(id, change): &(RaftId, Change)| {
-            let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
-            single.set_change_type(match change {
-                Change::AddVoter => ConfChangeType::AddNode,
-                Change::AddLearner => ConfChangeType::AddLearnerNode,
-                Change::Remove => ConfChangeType::RemoveNode,
-            });
-            single
-        };
-        let change =
-            ConfChangeV2 { changes: changes.iter().map(single).collect(), ..ConfChangeV2::default() };
-        self.leads()
-            && self.unpersisted.len() < WRITES_UNDER_WAY_MAX
-            && !self.raw.raft.has_pending_conf()
-            && self.raw.propose_conf_change(Vec::new(), change).is_ok()
-    }
-
     /// Takes a message in.
     ///
     /// # Errors
@@ -369,7 +349,7 @@ impl Agreement {
         self.raw.advance_append_async(ready);
         let term = self.raw.store().hard_state.term;
         if term <= self.durable_term {
-            output.messages.extend(at_once.iter().map(encode));
+            output.messages.extend(at_once.iter().map(|message| self.encode(message)));
         } else {
             // A lone voter leads before its disk has the term: after a power cut it would lead in that term once more, with
             // other entries in the same places.
@@ -383,7 +363,7 @@ impl Agreement {
         }
         if nothing && self.unpersisted.is_empty() {
             self.raw.on_persist_ready(number);
-            output.messages.extend(messages.iter().map(encode));
+            output.messages.extend(messages.iter().map(|message| self.encode(message)));
         } else if nothing {
             let last = self.unpersisted.back_mut().expect("not empty");
             last.ready = Some(number);
@@ -397,7 +377,7 @@ impl Agreement {
                 Unpersisted { ticket, ready: Some(number), commit, term, restored, messages };
             if is_planted(Bug::SaidBeforeDurable) && restored.is_none() {
                 self.raw.on_persist_ready(number);
-                output.messages.extend(unpersisted.messages.drain(..).map(|message| encode(&message)));
+                output.messages.extend(unpersisted.messages.drain(..).map(|message| self.encode(&message)));
                 unpersisted.ready = None;
             }
             self.unpersisted.push_back(unpersisted);
@@ -428,7 +408,7 @@ impl Agreement {
             let write = self.unpersisted.pop_front().expect("looked at above");
             self.durable_commit = self.durable_commit.max(write.commit);
             self.durable_term = self.durable_term.max(write.term);
-            output.messages.extend(write.messages.iter().map(encode));
+            output.messages.extend(write.messages.iter().map(|message| self.encode(message)));
             if let Some(number) = write.ready {
                 self.raw.on_persist_ready(number);
             }

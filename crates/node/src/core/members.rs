@@ -71,8 +71,25 @@ impl Core {
         let alters = due.as_ref().is_some_and(|due| nodes(&altered(&voters, due)) != nodes(&voters));
         let free = self.keep_standing(now, alters, out);
         let due = due.filter(|_| free || !alters);
-        if let (Some(due), Some(agreement)) = (due, &mut self.agreement) {
-            agreement.propose_change(&due);
+        if let (Some(due), Some(agreement)) = (due, &mut self.agreement)
+            && agreement.propose_change(&due)
+        {
+            self.give_identities(&due);
+        }
+    }
+
+    /// A newcomer without a log gets its identity for this life of it alone (SAFETY rule 16).
+    fn give_identities(&mut self, proposed: &Due) {
+        let Some(agreement) = &mut self.agreement else { return };
+        let (voters, learners) = agreement.members();
+        for (id, _) in proposed.iter().filter(|(id, change)| {
+            *change == Change::AddLearner && !voters.contains(id) && !learners.contains(id)
+        }) {
+            let slot = self.ids.iter().position(|known| *known == id.node());
+            let seen = slot.and_then(|slot| self.sights.heard(slot));
+            if let Some(seen) = seen.filter(|seen| seen.flags & flag::LOG_LOST != 0) {
+                agreement.give(*id, seen.boot);
+            }
         }
     }
 
@@ -260,10 +277,12 @@ impl Core {
             return has.map_or_else(|| follow(next).filter(|_| lost), follow);
         };
         if lost {
-            // Under this identity it voted, or acknowledged something, and lost it. What it said of itself
-            // may be older than the identity that it was given just now.
+            // Under this identity it voted, or acknowledged something, and lost it; an earlier leader may have seen that.
+            // What it said of itself may be older than the identity that it was given just now.
             let acknowledged = agreement.matched(newest).is_some_and(|matched| matched.0 > 0);
-            let used = voters.contains(&newest) || (acknowledged && self.members.rests(now, self.timing));
+            let earlier = agreement.given_to(newest) != Some(seen.boot);
+            let used = voters.contains(&newest)
+                || ((acknowledged || earlier) && self.members.rests(now, self.timing));
             return follow(next).filter(|_| used);
         }
         let has = has.map(|incarnation| RaftId::new(node, incarnation));

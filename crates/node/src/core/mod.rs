@@ -42,7 +42,7 @@ pub use proofs::Proven;
 pub use rejoin::Log;
 
 use crate::{
-    agreement::{self, Agreement, ConfigurationId, Ticket, Write},
+    agreement::{self, Agreement, ConfigurationId, RaftId, Ticket, Write},
     board::{Board, flag},
     conductor::Conductor,
     ledger::Ledger,
@@ -239,6 +239,8 @@ pub struct Core {
     shorter_since: Option<Moment>,
     /// The write that makes a new identity durable, until it is.
     adopting: Option<Ticket>,
+    /// The history of the log that this run of the core lost last, and its identity there.
+    spent: Option<(u64, RaftId)>,
 }
 
 impl Core {
@@ -302,6 +304,7 @@ impl Core {
             wall: 0,
             shorter_since: None,
             adopting: None,
+            spent: None,
             names,
             ids,
             settings,

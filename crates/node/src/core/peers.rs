@@ -177,7 +177,7 @@ impl Core {
         if envelope.begins && !self.may_found() {
             return;
         }
-        self.adopt(board, envelope, bytes, out);
+        self.adopt(board, theirs.unwrap_or_default(), (envelope, bytes), out);
         let Some(agreement) = &mut self.agreement else { return };
         if envelope.asks_for_vote {
             agreement.forget_leader();

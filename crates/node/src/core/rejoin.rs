@@ -91,6 +91,7 @@ impl Core {
         out.actions.push(Action::Poke);
         if let Some(agreement) = self.agreement.take() {
             self.next_ticket = agreement.next_ticket();
+            self.spent = Some((self.ledger.era, agreement.me()));
         }
         // What is on the disk is not to be taken up again by a later life (SAFETY rule 16).
         let bytes = Batch { lost: true, ..Batch::default() }.encode_framed();
@@ -109,16 +110,20 @@ impl Core {
         ticket
     }
 
-    /// A leader spoke to this node, which has no log: a snapshot that takes it in as a learner is
-    /// its new beginning; to anything else it says that it has nothing.
-    pub(super) fn adopt(&mut self, board: &Board, envelope: Envelope, bytes: &[u8], out: &mut Out) {
+    /// A leader of this history spoke to this node, which has no log: a snapshot that takes this life of it in as a
+    /// learner is its new beginning; to anything else it says that it has nothing.
+    pub(super) fn adopt(&mut self, board: &Board, era: u64, message: (Envelope, &[u8]), out: &mut Out) {
+        let (envelope, bytes) = message;
         // What it would be taken in with has to become durable.
         let takes = self.health.disk_sick_since().is_none();
         let lost = board.flags() & flag::LOG_LOST != 0 && self.agreement.is_none();
         if !(lost && takes) || envelope.to.node() != self.ids[self.slot] {
             return;
         }
-        if !envelope.takes_in {
+        // A leader that was cut off meanwhile may still send what it sent before this life had the identity, and lost it.
+        let spent = self.spent.is_some_and(|(of, last)| of == era && envelope.to <= last);
+        let meant = envelope.takes_in == Some(board.boot()) && !spent;
+        if !(meant || is_planted(Bug::IdentityForAll) && envelope.takes_in.is_some()) {
             self.send_all(nothing_here(bytes).into_iter().collect(), out);
             return;
         }

@@ -42,6 +42,27 @@ fn a_node_that_rejoined_counts_for_the_quorum_again() {
     );
 }
 
+/// The leader begins its log with a snapshot of the day on which `bob` was taken in: to a later life of `bob`, which has lost
+/// what it has agreed to since, that is no beginning.
+#[test]
+fn a_node_that_loses_its_disk_again_gets_another_identity_again() {
+    for away_ms in [300, 1000, 2500] {
+        let mut story = Told::three();
+        story.cut_power("bob").run_for(2000);
+        let wipe = Fault::LoseDisk(story.place("bob"));
+        story.happens(wipe.clone()).switch_on("bob").run_for(3000).forget();
+        story.world.keep_notes();
+        story.cut_power("bob").run_for(away_ms).happens(wipe).switch_on("bob").run_for(6000);
+        let told = story.world.take_story();
+        let taken: Vec<&String> = told.iter().filter(|line| line.contains("taking part again")).collect();
+        assert!(
+            matches!(taken.as_slice(), [once] if once.ends_with("incarnation 3")),
+            "{away_ms} ms: {told:#?}"
+        );
+        assert!(story.world.votes(story.place("bob")));
+    }
+}
+
 /// Schedule 10: the next heartbeat's commit index lies beyond the log.
 #[test]
 fn a_voter_whose_log_lost_its_tail_does_not_vote_until_it_has_caught_up() {
