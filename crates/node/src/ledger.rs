@@ -27,7 +27,7 @@ use crate::plant::{Bug, is_planted};
 pub use entry::{Change, Entry, NewGrant, VERSION, read, write};
 pub use eras::{Forced, Without};
 pub use fencing::{FenceLedger, Fencing};
-pub(crate) use fencing::{addresses, attempts_max, devices};
+pub(crate) use fencing::{addresses, attempts_max, devices, levels};
 pub use holds::{Failovers, Hold, Losses};
 pub use timeline::{Happened, TIMELINE_MAX, What};
 
@@ -126,6 +126,10 @@ pub struct NodeLedger {
     /// Its last lives that are over, oldest first: what is heard of one of them was long on its way.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub past: VecDeque<BootId>,
+    /// The session in which it took part when the file began to say that it resets itself, if it is in no other since:
+    /// nobody knows that it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwatched: Option<Session>,
     /// What is known of switching it off.
     #[serde(default, flatten)]
     pub fence: FenceLedger,
@@ -234,6 +238,7 @@ impl Ledger {
             Change::Configure { digest, spec } => self.configure(index, *digest, spec),
             Change::Admit { node, session } => self.admit(entry.at, node, *session),
             Change::Leave { node, session } => self.leave(node, *session),
+            Change::LetGo { node, session } => self.let_go(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
             Change::Grant { grants } => self.grant_all(entry.at, grants),
             Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),
@@ -274,6 +279,7 @@ impl Ledger {
         self.promised = self.promised.max(spec.timing.lost_after);
         self.guard_anew(spec);
         self.fence_longer(spec);
+        self.watch_anew(spec);
         self.spec = Some(spec.clone());
         for name in spec.grantable().into_keys() {
             self.resources.entry(name).or_default();
@@ -315,7 +321,7 @@ impl Ledger {
             ledger.losses.count(at);
         }
         ledger.begin_life(session.boot);
-        (ledger.session, ledger.left) = (Some(session), None);
+        (ledger.session, ledger.left, ledger.unwatched) = (Some(session), None, None);
         for resource in self.resources.values_mut() {
             if rebooted {
                 resource.failures.remove(node);

@@ -135,6 +135,7 @@ fn sentence(change: &Change, holders: &Holders) -> String {
             format!("a failure of {resource} counts against {node}: {message}")
         }
         Change::Leave { node, .. } => format!("{node} has left in order"),
+        Change::LetGo { node, .. } => format!("{node} has let go of all that it ran"),
         Change::Settle { .. } => "every voter knows who votes".into(),
         Change::Force(_)
         | Change::Fence { .. }
@@ -307,6 +308,7 @@ fn tone(change: &Change) -> Tone {
         | Change::Rest { .. }
         | Change::Settle { .. }
         | Change::Leave { .. }
+        | Change::LetGo { .. }
         | Change::Admit { .. }
         | Change::Grant { .. }
         | Change::Close { .. } => Tone::Normal,

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use super::{Conductor, Facts, Score, Work};
 use crate::{
-    ledger::{Change, Fencing, Grant, Ledger, NewGrant, NodeLedger, attempts_max, devices, waits_by},
+    ledger::{
+        Change, Fencing, Former, Grant, Ledger, NewGrant, NodeLedger, attempts_max, devices, levels, waits_by,
+    },
     plant::{Bug, is_planted},
 };
 
@@ -135,13 +137,19 @@ impl Conductor {
         let known = ledger.resources.get(name).filter(|known| known.cost_a_node < stuck.epoch)?;
         let holds =
             |grant: &&Grant| (&grant.node, grant.session, grant.epoch) == (node, session, stuck.epoch);
-        known.grant.as_ref().filter(holds)?;
+        // What it held when it was taken over is waited for there.
+        let is_left = |former: &Former| former.node == *node && former.session == session;
+        if !(known.grant.as_ref().is_some_and(|grant| holds(&grant)) || known.until_gone.iter().any(is_left))
+        {
+            return None;
+        }
         let resource = spec.granted(name).filter(|resource| resource.when_stuck == WhenStuck::Fence)?;
         let could = |(other, status): (&NodeName, &NodeStatus)| {
             let never = resource.wishes.never.iter().any(|never| *never == Other::Node(other.clone()));
             other != node && status.state == NodeState::Online && !never
         };
-        let goes_on = self.status.nodes.iter().any(could) && is_told(devices(spec, node));
+        let goes_on =
+            self.status.nodes.iter().any(could) && is_told(&levels(spec, node, ledger.nodes.get(node)));
         let why = WhyOff::Stuck { resource: name.clone(), epoch: stuck.epoch };
         let order = OffOrder { boot: session.boot, why, if_heard: true, reboot: false };
         goes_on.then(|| (node.clone(), order))
@@ -214,7 +222,8 @@ impl Conductor {
             let heard = slot.and_then(|slot| score.sights.heard(slot));
             // A leader hears nothing of itself, and knows all the same that it is on.
             let is_own = slot == Some(score.sights.me) && score.session.boot == boot;
-            let speaks = is_own || heard.is_some_and(|seen| seen.boot == boot);
+            let speaks =
+                is_own || heard.map_or_else(|| is_heard_by_others(score, slot), |seen| seen.boot == boot);
             return match &report.outcome {
                 FenceOutcome::Silent if heard.is_some() => {
                     ended(FenceOutcome::Failed { message: format!("{node} is heard again") })
@@ -316,7 +325,8 @@ impl Conductor {
         if *node == score.names[score.sights.me] && over.boot == score.session.boot {
             return None;
         }
-        let levels = devices(spec, node).len();
+        let against = levels(spec, node, Some(ledger));
+        let levels = against.len();
         let failures = ledger.fence.fence_failures;
         let ordered = ledger.fence.ordered.as_ref().is_some_and(|order| order.boot == over.boot);
         let mut held = score.ledger.resources.iter();
@@ -332,7 +342,7 @@ impl Conductor {
             return None;
         }
         // To wait for the silence of a node that resets itself harms nobody, and always comes to an end.
-        if failures >= attempts_max(levels) && is_told(devices(spec, node)) {
+        if failures >= attempts_max(levels) && is_told(&against) {
             return self.begin_afresh(now, node, over.boot, ledger.fence.attempts);
         }
         if failures > 0 {
@@ -394,6 +404,13 @@ impl Conductor {
     }
 }
 
+/// Whether somebody else hears a node both ways that this one does not hear.
+fn is_heard_by_others(score: &Score<'_>, slot: Option<usize>) -> bool {
+    let Some(slot) = slot.filter(|&slot| slot < u64::BITS as usize) else { return false };
+    let mut others = (0..score.names.len()).filter_map(|other| score.sights.heard(other));
+    others.any(|seen| seen.both_ways && seen.hears & 1 << slot != 0)
+}
+
 /// A node that was to be switched off because it was lost, and is heard again and takes part.
 fn spared(node: &NodeName, ledger: &NodeLedger, heard: BootId) -> Option<Change> {
     let order = ledger.fence.ordered.as_ref().filter(|order| !order.if_heard)?;
@@ -403,8 +420,8 @@ fn spared(node: &NodeName, ledger: &NodeLedger, heard: BootId) -> Option<Change>
 }
 
 /// Whether something can be told to switch a node off: its own watchdog cannot.
-pub(crate) fn is_told(levels: &[Vec<FenceDevice>]) -> bool {
-    levels.iter().any(|level| !level.iter().any(FenceDevice::is_watchdog))
+pub(crate) fn is_told<L: AsRef<[FenceDevice]>>(levels: &[L]) -> bool {
+    levels.iter().any(|level| !level.as_ref().iter().any(FenceDevice::is_watchdog))
 }
 
 /// Whether a resource that was guarded like that, as far as is known, waits for its holder to be off.

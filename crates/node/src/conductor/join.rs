@@ -35,7 +35,7 @@ impl Conductor {
         self.doubted = 0;
         let own = (score.sights.me, score.session, None);
         let comes = |seen: &&Sighting| seen.both_ways && seen.flags & flag::LEAVING == 0;
-        let sessions = others.filter(comes).map(|seen| (seen.slot, session_of(seen), seen.answered));
+        let sessions = others.clone().filter(comes).map(|seen| (seen.slot, session_of(seen), seen.answered));
         for (slot, session, answered) in sessions.chain([own]) {
             let name = &score.names[slot];
             let Some(node) = score.ledger.nodes.get(name) else { continue };
@@ -47,7 +47,26 @@ impl Conductor {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }
+        for seen in others {
+            let is_taken_in = |change: &Change| matches!(change, Change::Admit { node, .. } if *node == score.names[seen.slot]);
+            let taken_in = work.proposals.iter().any(is_taken_in);
+            work.proposals.extend(has_let_go(score, seen).filter(|_| !taken_in));
+        }
     }
+}
+
+/// A node of which something is waited for is heard in a later session of the same life, which begins only once all is let
+/// go of. It may be deaf, and so nobody who could take part.
+fn has_let_go(score: &Score<'_>, seen: &Sighting) -> Option<Change> {
+    let name = &score.names[seen.slot];
+    let known = score.ledger.nodes.get(name).filter(|node| node.session.is_none())?;
+    let (over, session) = (known.taken_over?, session_of(seen));
+    // Whom somebody wants off is not to be trusted.
+    let is_trusted = !known.fence.is_ordered_off(session.boot);
+    let is_over = is_trusted && over.boot == session.boot && over.number < session.number;
+    let mut formers = score.ledger.resources.values().flat_map(|resource| &resource.until_gone);
+    let waits = is_over && formers.any(|former| former.node == *name && former.session.boot == over.boot);
+    waits.then(|| Change::LetGo { node: name.clone(), session: over })
 }
 
 /// Whether a life of a node is not one before that which takes part: beats may have been held up, and whoever hears them

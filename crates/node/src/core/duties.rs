@@ -11,8 +11,13 @@ use crate::{
     agreement::Agreement,
     board::Board,
     conductor::Conductor,
+    ledger::NodeLedger,
     ownership::{Holds, LetGo, candidates},
 };
+
+/// After how many lost-afters below half of the voters a node can be sure that everybody has given it up, and has had the
+/// time to take it in again and to give it up once more.
+const GIVEN_UP_AFTER: u32 = 3;
 
 impl Core {
     /// The holder's duty: let go at the end of the lease (SAFETY rules 8 and 9).
@@ -20,6 +25,7 @@ impl Core {
         let holds = self.holds();
         let below_half = self.sights.voters_heard() * 2 < self.sights.voters.size;
         let alone = below_half || self.is_overdue(now, board);
+        let holds = Holds { anything: holds.anything || self.is_unheard(now, board, below_half), ..holds };
         let again = self.holder.is_letting_go();
         match self.holder.on_lease(now, board, holds, alone, self.timing.lost_after) {
             LetGo::Nothing => {}
@@ -30,6 +36,22 @@ impl Core {
                 out.actions.push(Action::Execute(ToExecutor::LetGo { session, everything }));
             }
         }
+    }
+
+    /// Whether this node is below half of the voters for so long that everybody has given it up. It may speak all the same,
+    /// and may have been taken in again meanwhile without hearing of it: it says once, by another session, that nothing of
+    /// this one is left.
+    fn is_unheard(&mut self, now: Moment, board: &Board, below_half: bool) -> bool {
+        let own = self.ledger.nodes.get(&self.settings.me).and_then(NodeLedger::last_session);
+        let took_part = own.is_some_and(|own| own.boot == board.boot());
+        if !(below_half && took_part && now.may_have_reached(board.lease_until())) {
+            self.unheard = None;
+            return false;
+        }
+        let session = board.session().number;
+        let (since, ended) = self.unheard.get_or_insert((now, None));
+        let is_due = now.has_surely_reached(since.after(self.timing.lost_after * GIVEN_UP_AFTER));
+        is_due && *ended.get_or_insert(session) == session
     }
 
     pub(super) fn holds(&self) -> Holds {
@@ -177,7 +199,7 @@ impl Core {
         if leader.is_some()
             && leader != self.told_leader
             && self.executor_told
-            && !self.holder.is_letting_go()
+            && (!self.holder.is_letting_go() || self.inventory.values().any(|one| one.given_up))
         {
             self.told_leader = leader;
             // First, also that it is well: whoever has told what it has is planned with.

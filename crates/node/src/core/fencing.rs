@@ -11,7 +11,7 @@ use heart_model::{
 use super::{Action, Core, Message, Out};
 use crate::{
     board::Board,
-    ledger::{Fencing, addresses, devices},
+    ledger::{Fencing, addresses, levels},
     plant::{Bug, is_planted},
 };
 
@@ -95,7 +95,8 @@ impl Core {
         };
         let (boot, attempt) = (fencing.boot, fencing.attempt);
         let heard = self.names.iter().position(|name| name == node).and_then(|slot| self.sights.heard(slot));
-        let levels = self.ledger.spec.as_ref().map_or(&[][..], |spec| devices(spec, node));
+        let known = self.ledger.nodes.get(node);
+        let levels = self.ledger.spec.as_ref().map(|spec| levels(spec, node, known)).unwrap_or_default();
         let failed = |message: String| {
             Some(FenceReport { node: node.clone(), boot, attempt, outcome: FenceOutcome::Failed { message } })
         };

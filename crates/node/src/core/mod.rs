@@ -29,7 +29,7 @@ mod watched;
 
 use heart_model::{
     BootId, Duration, FromExecutor, HealthChange, Inventory, Moment, NodeId, NodeName, Order, PingChange,
-    PingOrder, ResourceName, Spec, Term, Timing, ToExecutor,
+    PingOrder, ResourceName, SessionNumber, Spec, Term, Timing, ToExecutor,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -239,6 +239,8 @@ pub struct Core {
     shorter_since: Option<Moment>,
     /// The write that makes a new identity durable, until it is.
     adopting: Option<Ticket>,
+    /// Since when this node is below half of the voters without a lease, and the session that it ended for that.
+    unheard: Option<(Moment, Option<SessionNumber>)>,
     /// The history of the log that this run of the core lost last, and its identity there.
     spent: Option<(u64, RaftId)>,
 }
@@ -304,6 +306,7 @@ impl Core {
             wall: 0,
             shorter_since: None,
             adopting: None,
+            unheard: None,
             spent: None,
             names,
             ids,

@@ -2,7 +2,9 @@
 //! is in order; and if others take what it has by the clock, to start nothing without an armed watchdog, and to let
 //! go when its lease is over.
 
-use heart_model::{Act, Ailment, Guard, HealthChange, Inventory, Moment, NodeSpec, Order, ResourceName};
+use heart_model::{
+    Act, Ailment, Guard, HealthChange, Inventory, Moment, NodeSpec, Order, ResourceName, Spec,
+};
 use std::collections::BTreeSet;
 
 use super::{Core, Out, is_held};
@@ -53,7 +55,7 @@ impl Core {
 
     /// Why this node must not start something that others would take from it by the clock.
     pub(super) fn unwatched(&self, board: &Board, resource: &ResourceName) -> Option<&'static str> {
-        let exposed = self.guard_of(resource) == Guard::Fence && self.resets_itself();
+        let exposed = self.is_behind_a_fence(resource) && self.resets_itself();
         (exposed && !board.is_watched()).then_some("its watchdog is not armed")
     }
 
@@ -97,10 +99,12 @@ impl Core {
         guest.into_iter().chain(idle).collect()
     }
 
-    fn guard_of(&self, resource: &ResourceName) -> Guard {
-        let spec = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
+    /// Whether a fence guards this by what is agreed on, or by the file of this node.
+    fn is_behind_a_fence(&self, resource: &ResourceName) -> bool {
+        let agreed = self.ledger.spec.as_ref().unwrap_or(&self.settings.spec);
         // Of what nobody knows any more nobody knows what guarded it.
-        spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard)
+        let guard = |spec: &Spec| spec.granted(resource).map_or(Guard::Fence, |resource| resource.guard);
+        [agreed, &self.settings.spec].into_iter().any(|spec| guard(spec) == Guard::Fence)
     }
 
     /// Says on the board what this node has. As long as the executor has not said what it has, what an earlier core
@@ -108,14 +112,19 @@ impl Core {
     pub(super) fn show_held(&self, board: &Board) {
         board.set_agreed_lost_after(self.ledger.spec.as_ref().map(|spec| spec.timing.lost_after));
         let has = |inventory: &&Inventory| is_held(inventory);
-        let held = || self.inventory.values().filter(has).map(|inventory| &inventory.resource);
-        let mut all = held().chain(&self.watched.told);
-        let now = match held().chain(&self.watched.told).next() {
-            None => Held::Nothing,
-            Some(_) if self.resets_itself() && all.any(|name| self.guard_of(name) == Guard::Fence) => {
-                Held::TakenByTheClock
-            }
-            Some(_) => Held::Something,
+        let held = || self.inventory.values().filter(has);
+        // What was started behind a fence waits for one, whatever the file says since (SAFETY rule 7).
+        let waited_for = |inventory: &Inventory| {
+            inventory.guard == Some(Guard::Fence) || self.is_behind_a_fence(&inventory.resource)
+        };
+        let by_the_clock =
+            || held().any(waited_for) || self.watched.told.iter().any(|name| self.is_behind_a_fence(name));
+        let now = if held().next().is_none() && self.watched.told.is_empty() {
+            Held::Nothing
+        } else if self.resets_itself() && by_the_clock() {
+            Held::TakenByTheClock
+        } else {
+            Held::Something
         };
         board.set_held(if self.executor_told { now } else { now.max(board.held()) });
     }

@@ -72,6 +72,14 @@ pub enum Change {
         /// The session that is over.
         session: Session,
     },
+    /// A node that was taken over has let go of all that it held in this session: it is heard in a later one, and may not
+    /// hear the others.
+    LetGo {
+        /// Which.
+        node: NodeName,
+        /// The session that is over.
+        session: Session,
+    },
     /// A lost node loses what it held; who appends this promises nothing more to that session.
     TakeOver {
         /// The lost node.

@@ -5,8 +5,8 @@
 //! holds nothing (SAFETY rules 11 and 12).
 
 use heart_model::{
-    AfterFence, BootId, Duration, FenceDevice, FenceOutcome, Guard, NodeName, OffOrder, Session, Spec,
-    WhyOff, longest_fence,
+    AfterFence, BootId, Duration, FenceDevice, FenceOutcome, Guard, NodeName, NodeSpec, OffOrder, Session,
+    Spec, WhyOff, longest_fence,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -25,6 +25,18 @@ pub(crate) fn attempts_max(levels: usize) -> u32 {
 /// What can switch a node off, level by level.
 pub(crate) fn devices<'s>(spec: &'s Spec, node: &NodeName) -> &'s [Vec<FenceDevice>] {
     spec.nodes.get(node).map_or(&[], |node| &node.fence)
+}
+
+/// What can be used against the life of a node that the log knows, level by level: that it resets itself counts only
+/// from the session in which that was agreed on.
+pub(crate) fn levels<'s>(
+    spec: &'s Spec,
+    node: &NodeName,
+    known: Option<&NodeLedger>,
+) -> Vec<&'s Vec<FenceDevice>> {
+    let unwatched = known.is_some_and(|known| known.unwatched.is_some());
+    let counts = |level: &&Vec<FenceDevice>| !(unwatched && level.iter().any(FenceDevice::is_watchdog));
+    devices(spec, node).iter().filter(counts).collect()
 }
 
 /// How long an attempt at a node may take, whichever level of its devices is used.
@@ -168,6 +180,7 @@ impl Ledger {
         attempt: u32,
         outcome: &FenceOutcome,
     ) -> bool {
+        let levels = self.spec.as_ref().map_or(0, |spec| levels(spec, node, self.nodes.get(node)).len());
         let Some(ledger) = self.nodes.get_mut(node) else { return false };
         let fence = &mut ledger.fence;
         let is_meant = |fencing: &Fencing| fencing.boot == boot && fencing.attempt == attempt;
@@ -193,7 +206,6 @@ impl Ledger {
             FenceOutcome::Failed { message } => {
                 fence.fence_failures = fence.fence_failures.saturating_add(1);
                 fence.fence_failure = Some(clip(message));
-                let levels = self.spec.as_ref().map_or(0, |spec| devices(spec, node).len());
                 if fence.fence_failures >= attempts_max(levels) {
                     // Nothing more is tried: it may as well take part, if it is heard.
                     fence.ordered = None;
@@ -201,6 +213,25 @@ impl Ledger {
             }
         }
         true
+    }
+
+    /// A node of which this session was taken over speaks in a later one: it has let go of all that it held in it.
+    pub(super) fn let_go(&mut self, node: &NodeName, session: Session) -> bool {
+        let Some(ledger) = self.nodes.get(node) else { return false };
+        if ledger.session.is_some() || ledger.taken_over != Some(session) {
+            return false;
+        }
+        let mut any = false;
+        for resource in self.resources.values_mut() {
+            let before = resource.until_gone.len();
+            let is_over = |former: &super::Former| {
+                former.session.boot == session.boot && former.session.number <= session.number
+            };
+            resource.until_gone.retain(|former| former.node != *node || !is_over(former));
+            any |= resource.until_gone.len() < before;
+        }
+        self.forget_removed();
+        any
     }
 
     /// A person answers for it that the node is off; an attempt that is under way goes on, and hits what is off.
@@ -236,7 +267,9 @@ impl Ledger {
         if let WhyOff::Stuck { resource, epoch } = &order.why {
             let Some(resource) = self.resources.get_mut(resource) else { return false };
             let holds = |grant: &super::Grant| grant.node == *node && grant.epoch == *epoch;
-            if !resource.grant.as_ref().is_some_and(holds) || resource.cost_a_node >= *epoch {
+            let is_left = |former: &super::Former| former.node == *node && former.session.boot == order.boot;
+            let waits = resource.until_gone.iter().any(is_left);
+            if !(resource.grant.as_ref().is_some_and(holds) || waits) || resource.cost_a_node >= *epoch {
                 return false;
             }
             resource.cost_a_node = *epoch;
@@ -255,6 +288,18 @@ impl Ledger {
             ledger.fence.ordered = None;
         }
         is_meant
+    }
+
+    /// Nodes that the new file says reset themselves, and the old one did not: whether what runs there began with an armed
+    /// watchdog is not known of the session that takes part, or did last.
+    pub(super) fn watch_anew(&mut self, spec: &Spec) {
+        let Some(before) = &self.spec else { return };
+        let watched = |spec: &Spec, node| spec.nodes.get(node).is_some_and(NodeSpec::resets_itself);
+        for (node, ledger) in &mut self.nodes {
+            if watched(spec, node) && !watched(before, node) {
+                ledger.unwatched = ledger.last_session();
+            }
+        }
     }
 
     /// The configuration has changed: what no device is left for cannot be carried out, and keeps nobody out.
@@ -330,5 +375,78 @@ impl Ledger {
             });
         }
         self.forget_removed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Change, Entry, VERSION};
+    use heart_model::{ClusterSpec, FenceAgent, LogIndex, Name, Profile, SessionNumber, Timing, WhenSick};
+    use std::collections::BTreeMap;
+
+    /// A cluster of one node, which these can switch off.
+    fn file(node: &NodeName, fence: &[Vec<FenceDevice>]) -> Change {
+        let cluster = ClusterSpec {
+            name: Name::new("web").expect("a name"),
+            key_file: String::new(),
+            port: 694,
+            links: Vec::new(),
+            when_sick: WhenSick::Move,
+            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
+            after_fence: AfterFence::StayOff,
+        };
+        let only = NodeSpec {
+            addresses: Vec::new(),
+            voter: true,
+            capacity: BTreeMap::new(),
+            fence: fence.to_vec(),
+            watchdog: None,
+            never_paused: true,
+        };
+        let spec = Spec {
+            cluster,
+            timing: Timing::of(Profile::Default),
+            nodes: [(node.clone(), only)].into(),
+            resources: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            times: BTreeMap::new(),
+            tie_break: None,
+            pings: BTreeMap::new(),
+        };
+        Change::Configure { digest: fence.len() as u64, spec: Box::new(spec) }
+    }
+
+    /// An operator adds the watchdog to the file while the node hangs: nothing has armed it there.
+    #[test]
+    fn that_a_node_resets_itself_counts_from_the_session_in_which_that_was_agreed_on() {
+        let node = NodeName::new("cyn").unwrap();
+        let session = |number| Session { boot: BootId(1), number: SessionNumber(number) };
+        let device = |agent| FenceDevice {
+            agent,
+            parameters: BTreeMap::new(),
+            delay: Duration::ZERO,
+            timeout: Duration::from_secs(5),
+            timeout_is_least: false,
+        };
+        let power = vec![device(FenceAgent::Program("fence_ipmilan".into()))];
+        let both = [power, vec![device(FenceAgent::Watchdog)]];
+        let (before, after) = (file(&node, &both[..1]), file(&node, &both));
+        let mut ledger = Ledger::default();
+        let mut index = 0;
+        let mut apply = |ledger: &mut Ledger, change| {
+            index += 1;
+            assert!(ledger.apply(LogIndex(index), &Entry { v: VERSION, at: 0, change }));
+        };
+        let count =
+            |ledger: &Ledger| levels(ledger.spec.as_ref().unwrap(), &node, ledger.nodes.get(&node)).len();
+        apply(&mut ledger, before);
+        apply(&mut ledger, Change::Admit { node: node.clone(), session: session(1) });
+        apply(&mut ledger, after);
+        assert_eq!(count(&ledger), 1, "it runs what it ran before");
+        apply(&mut ledger, Change::TakeOver { node: node.clone(), session: session(1), grants: Vec::new() });
+        assert_eq!(count(&ledger), 1, "and is waited for until a device proves that it is off");
+        apply(&mut ledger, Change::Admit { node: node.clone(), session: session(2) });
+        assert_eq!(count(&ledger), 2);
     }
 }

@@ -373,3 +373,32 @@ fn three_nodes_lose_two_one_after_the_other_and_the_last_one_goes_on() {
     let leader = story.place(story.leader().expect("somebody leads"));
     assert_eq!(story.world.machine(leader).core().map(|core| core.voters().len()), Some(3), "all vote again");
 }
+
+/// Its heartbeats arrive and it hears nobody, as with a firewall that lets nothing in: it is heard, so nobody may switch it
+/// off, and it cannot be taken in. It speaks in a later session, so it has let go of what it had.
+#[test]
+fn a_deaf_owner_is_not_waited_for_once_it_has_let_go() {
+    let mut story = story();
+    story.device("ada", Device::Refuses).cut_one_way("bob", "ada").cut_one_way("cyn", "ada").run_for(8000);
+    let told = story.told();
+    assert!(matches!(story.owner("disk"), Some("bob" | "cyn")), "{told}");
+    assert!(!story.takes_part("ada"), "{told}");
+    story.heal().run_for(8000);
+    assert!(story.takes_part("ada"));
+}
+
+/// The leader alone does not hear `ada`, which somebody wants off, and cannot stop what it has; and the device is of an
+/// outlet that is off already. Whoever else hears it counts as well (rule 11): nothing is started twice, which the
+/// simulator asks at each moment.
+#[test]
+fn a_device_that_says_off_is_not_believed_while_anybody_hears_the_node() {
+    let mut story = story();
+    let leader = story.leader().expect("somebody leads").to_owned();
+    let (ada, other) = (story.place("ada"), if leader == "bob" { "cyn" } else { "bob" });
+    story.happens(Fault::Stick(ada)).device("ada", Device::WrongOutlet).cut("ada", &leader).run_for(1000);
+    let request = Request::Fence { node: node("ada"), who: "root".into(), anyway: true, reboot: false };
+    story.ask(other, request).run_for(20_000);
+    let told = story.told();
+    assert!(told.contains("tells the device of ada"), "{told}");
+    assert_eq!(story.owner("disk"), Some("ada"), "{told}");
+}

@@ -219,6 +219,19 @@ fn what_cannot_be_stopped_costs_nothing_else_if_the_file_does_not_say_so() {
     assert_eq!(story.owner("site"), Some("ada"), "{told}");
 }
 
+/// The link to `ada` and to its device was gone for a while, and with it the storage: what it had was taken over, and then it
+/// turns out that it cannot be stopped.
+#[test]
+fn what_cannot_be_stopped_costs_its_node_also_once_it_was_taken_over() {
+    let mut story = stuck(WhenStuck::Fence);
+    story.device("ada", Device::Refuses).part(&["ada"], &["bob", "cyn"]).run_for(8000);
+    assert!(!story.told().contains("ada is switched off"));
+    story.device("ada", Device::Works).heal().run_for(30_000);
+    let told = story.told();
+    assert!(told.contains("ada is switched off"), "{told}");
+    story.all_run(&["bob", "cyn"]);
+}
+
 /// Once for each grant: what a device cannot do is not tried again and again.
 #[test]
 fn a_device_that_refuses_is_not_asked_for_ever_for_what_is_stuck() {

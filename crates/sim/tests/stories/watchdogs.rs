@@ -4,9 +4,10 @@
 //! `ada` runs `disk`, which nobody takes from a node that may not be off. With the default timing a watchdog fires
 //! after four seconds, and a node of which nothing is heard for fourteen is off, or has let go.
 
+use heart_model::Guard;
 use heart_sim::{Fault, ms, with_watchdogs};
 
-use crate::told::{Told, spec, with_disk};
+use crate::told::{Told, resource, spec, with_disk};
 
 fn story() -> Told {
     with_disk(with_watchdogs(spec(&["ada", "bob", "cyn"], "ada", "cyn")))
@@ -62,6 +63,27 @@ fn a_node_that_is_cut_off_and_cannot_let_go_is_reset() {
     assert!(told.contains("no longer feeds its watchdog: the lease has ended"), "{told}");
     assert!(told.contains("the watchdog of ada resets it"), "{told}");
     assert_eq!(story.owner("disk"), None, "the others wait for longer than that");
+}
+
+/// The file says since yesterday that a lease guards `disk`, which was started behind a fence, and runs without a gate: the
+/// others wait for the watchdog, so that has to do what they wait for (SAFETY rule 7).
+#[test]
+fn what_was_started_behind_a_fence_is_let_go_or_reset_whatever_the_file_says_since() {
+    let mut story = story();
+    story.happens(Fault::Guard { resource: resource("disk"), guard: Guard::Lease });
+    for name in ["ada", "bob", "cyn"] {
+        let core = story.place(name);
+        story.happens(Fault::KillCore(core)).run_for(5000);
+    }
+    assert_eq!(story.owner("disk"), Some("ada"), "nothing stops");
+    story.forget();
+    let node = story.place("ada");
+    story.happens(Fault::StallExecutor { node, lasts: ms(60_000) });
+    story.part(&["ada"], &["bob", "cyn"]).run_for(20_000);
+    let told = story.told();
+    let reset = told.find("the watchdog of ada resets it").unwrap_or_else(|| panic!("{told}"));
+    let starts = told.find("cyn runs disk").unwrap_or_else(|| panic!("{told}"));
+    assert!(reset < starts, "{told}");
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl About<'_> {
             Change::Found { without, .. } => without.iter().any(|node| self.node(node)),
             Change::Admit { node, .. }
             | Change::Leave { node, .. }
+            | Change::LetGo { node, .. }
             | Change::Fenced { node, .. }
             | Change::ConfirmOff { node, .. }
             | Change::FenceAgain { node, .. }

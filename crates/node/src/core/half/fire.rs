@@ -124,7 +124,12 @@ impl Core {
         let levels: Vec<&Vec<FenceDevice>> =
             devices(spec, node).iter().filter(|level| FenceDevice::prove_off(level)).collect();
         let known = self.ledger.nodes.get(node);
-        let is_gone = known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
+        let gone =
+            |known: Option<&NodeLedger>| known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
+        // It may have been taken in by what is not known to be agreed on.
+        let rest =
+            self.agreement.as_ref().and_then(Agreement::rest).map(|(rest, _)| rest).unwrap_or_default();
+        let is_gone = gone(known) && (rest.is_empty() || gone(self.ledger_with(&rest).nodes.get(node)));
         let is_gone = is_gone && !(is_planted(Bug::LeaverShot) && known.is_some_and(|known| !known.is_off()));
         let last = known.and_then(NodeLedger::last_session);
         let (Some(last), true) = (last, is_gone || !levels.is_empty()) else {
