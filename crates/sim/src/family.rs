@@ -68,11 +68,11 @@ const PAUSED_EVERY: u64 = 32;
 /// Which of these that is.
 const PAUSED: [u64; 2] = [9, 25];
 
-/// Of so many worlds, in two the file says at times that something else guards a resource from now on: all have devices,
-/// and one a tie-break as well.
+/// Of so many worlds, in three the file says at times that something else guards a resource from now on: two have devices,
+/// of which one a tie-break as well, and in one watchdogs reset nodes.
 const REGUARDED_EVERY: u64 = 32;
 /// Which of these that is.
-const REGUARDED: [u64; 2] = [5, 13];
+const REGUARDED: [u64; 3] = [5, 13, 27];
 
 /// Of so many worlds, in one little is taken over until a person says so.
 const HELD_EVERY: u64 = 4;
