@@ -20,6 +20,8 @@ pub mod board;
 pub mod conductor;
 pub mod core;
 pub mod echo;
+#[cfg(test)]
+mod example;
 pub mod frame;
 pub mod half;
 pub mod journal;

@@ -53,14 +53,21 @@ impl Agreement {
     /// None while something of them is not on the disk, or changes who the members are.
     #[must_use]
     pub fn rest(&self) -> Option<(Vec<Entry>, Beginning)> {
-        if !self.unpersisted.is_empty() || !self.is_settled() {
+        let whole = self.whole_rest().filter(|_| self.is_settled());
+        whole.filter(|(rest, _)| rest.iter().all(|entry| conf_change(entry).is_none()))
+    }
+
+    /// The same, whatever it changes.
+    #[must_use]
+    pub fn whole_rest(&self) -> Option<(Vec<Entry>, Beginning)> {
+        if !self.unpersisted.is_empty() {
             return None;
         }
         let store = self.raw.store();
         let rest: Vec<Entry> =
             store.entries.iter().filter(|entry| entry.index > self.applied).cloned().collect();
         let begins = Beginning { term: Term(self.raw.raft.term + 1), index: store.last() + 1 };
-        rest.iter().all(|entry| conf_change(entry).is_none()).then_some((rest, begins))
+        Some((rest, begins))
     }
 
     /// The log that goes on from `begins` with this node as its only voter, and `state` as what everything before

@@ -360,6 +360,7 @@ impl Agreement {
         if !nothing {
             // An empty list of founders is that of a log which begins with a snapshot.
             batch.founders = self.founders.take().filter(|founders| !founders.voters.is_empty());
+            batch.raft_id = batch.founders.is_some().then_some(self.me.0);
         }
         if nothing && self.unpersisted.is_empty() {
             self.raw.on_persist_ready(number);

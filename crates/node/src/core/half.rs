@@ -40,6 +40,7 @@ pub(super) struct Half {
     going: Option<Going>,
     /// The write after which this node has no vote in a history that another one goes on from.
     standing_back: Option<StandingBack>,
+    stood_back: Option<StoodBack>,
     forcing: Option<Forcing>,
     /// Who was asked to give up its vote for this node, and in which life it did: it stays of this half as long as nobody
     /// leads. Not who had lost its log by itself.
@@ -163,6 +164,15 @@ struct StandingBack {
     ticket: Ticket,
     slot: usize,
     era: u64,
+}
+
+/// For whom this node has given up its vote.
+#[derive(Clone, Copy, Debug)]
+struct StoodBack {
+    slot: usize,
+    era: u64,
+    /// Over which stream it was said last.
+    over: Option<u64>,
 }
 
 /// A history that goes on, on its way to the disk.
@@ -329,6 +339,7 @@ impl Core {
     pub(super) fn go_on_alone(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.note_settled(now);
         self.tell_parents(out);
+        self.repeat_stood_back(out);
         self.watch_tie(now, out);
         self.half.word.take_if(|word| now.has_surely_reached(word.until));
         self.half.blocked_until.retain(|_, until| !now.has_surely_reached(*until));

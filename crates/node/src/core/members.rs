@@ -66,11 +66,12 @@ impl Core {
     pub(super) fn tend_members(&mut self, now: Moment, out: &mut Out) {
         self.members.next = None;
         self.compact_now |= self.waits_for_snapshot();
-        let due = self.due_change(now);
+        let due = self.due_change(now, true);
         let voters = self.agreement.as_ref().map(|agreement| agreement.members().0).unwrap_or_default();
         let alters = due.as_ref().is_some_and(|due| nodes(&altered(&voters, due)) != nodes(&voters));
         let free = self.keep_standing(now, alters, out);
-        let due = due.filter(|_| free || !alters);
+        // One that has to wait keeps nobody from getting an identity.
+        let due = if free || !alters { due } else { self.due_change(now, false) };
         if let (Some(due), Some(agreement)) = (due, &mut self.agreement)
             && agreement.propose_change(&due)
         {
@@ -108,7 +109,7 @@ impl Core {
 
     /// The first change that is due and may be made: newcomers, then who caught up, then who is to vote
     /// no longer, then who is no member any more, and this node itself at the end.
-    fn due_change(&mut self, now: Moment) -> Option<Due> {
+    fn due_change(&mut self, now: Moment, may_alter: bool) -> Option<Due> {
         let (agreement, spec) = (self.agreement.as_ref()?, self.ledger.spec.as_ref()?);
         let tally = self.tally(spec, agreement);
         let voters = &tally.voters;
@@ -121,6 +122,9 @@ impl Core {
         for change in all {
             let after = altered(voters, &change);
             if nodes(&after) != nodes(voters) {
+                if !may_alter {
+                    continue;
+                }
                 if let Some(until) = self.altered_until().filter(|&until| !now.has_surely_reached(until)) {
                     wait = Some(until);
                     continue;

@@ -239,6 +239,8 @@ pub struct Core {
     shorter_since: Option<Moment>,
     /// The write that makes a new identity durable, until it is.
     adopting: Option<Ticket>,
+    /// The disk still has a log that an earlier core of this boot found to be lost.
+    unmarked: bool,
     /// Since when this node is below half of the voters without a lease, and the session that it ended for that.
     unheard: Option<(Moment, Option<SessionNumber>)>,
     /// The history of the log that this run of the core lost last, and its identity there.
@@ -255,6 +257,8 @@ impl Core {
             names.iter().position(|name| *name == settings.me).expect("this node is in the configuration");
         // An earlier core of this boot found out that its log was lost: that is no new beginning.
         let knew = settings.handed_over && board.flags() & flag::LOG_LOST != 0;
+        // Killed before that was written down.
+        let unmarked = knew && matches!(&log, Log::Recovered(recovered) if !recovered.lost);
         let log = if knew { Log::Damaged } else { rejoin::usable(log, &settings) };
         let virgin = matches!(log, Log::Empty);
         let promised = promised_before(&log, &settings.spec);
@@ -306,6 +310,7 @@ impl Core {
             wall: 0,
             shorter_since: None,
             adopting: None,
+            unmarked,
             unheard: None,
             spent: None,
             names,
@@ -342,6 +347,9 @@ impl Core {
         self.stood_still = now.longest_since(board.progress()) >= self.timing.lost_after;
         board.set_progress(now);
         self.wall = wall;
+        if ::core::mem::take(&mut self.unmarked) {
+            self.mark_lost(&mut out);
+        }
         match event {
             Event::Wake => {}
             Event::Sight(sighting) => self.on_sight(sighting, &mut out),

@@ -89,7 +89,8 @@ impl Core {
         let origin = self.agreement.as_ref().and_then(Agreement::origin).map_or(0, |origin| origin.0);
         for (to, bytes) in messages {
             if let Some(slot) = self.ids.iter().position(|id| *id == to).filter(|&slot| slot != self.slot) {
-                out.messages.push((slot, [&[LOG_MESSAGE], &origin.to_le_bytes()[..], &bytes].concat()));
+                let era = self.ledger.era.to_le_bytes();
+                out.messages.push((slot, [&[LOG_MESSAGE], &origin.to_le_bytes()[..], &era, &bytes].concat()));
             }
         }
     }
@@ -154,7 +155,11 @@ impl Core {
 
     fn on_log_message(&mut self, now: Moment, board: &Board, from: usize, bytes: &[u8], out: &mut Out) {
         let Some((origin, bytes)) = bytes.split_first_chunk::<8>() else { return };
-        let Some(envelope) = agreement::envelope(bytes) else { return };
+        let Some((era, bytes)) = bytes.split_first_chunk::<8>() else { return };
+        let Some(envelope) = agreement::envelope(bytes).filter(|one| one.from.node() == self.ids[from])
+        else {
+            return;
+        };
         if self.began_otherwise(u64::from_le_bytes(*origin)) {
             // What this node would count as its voters is not what the sender does.
             if self.agreement.as_ref().is_some_and(|agreement| agreement.last().1.0 == 0) {
@@ -162,9 +167,10 @@ impl Core {
             }
             return;
         }
-        let theirs = self.sights.seen[from].map(|seen| seen.era);
+        // The history that it was sent in: what the sender says of itself may be older, or newer.
+        let theirs = u64::from_le_bytes(*era);
         let ours = self.ledger.era;
-        let is_foreign = half::is_foreign(ours, theirs, !self.ledger.parents.is_empty());
+        let is_foreign = half::is_foreign(ours, Some(theirs), !self.ledger.parents.is_empty());
         if is_foreign || self.half.is_at_work() {
             return;
         }
@@ -177,7 +183,7 @@ impl Core {
         if envelope.begins && !self.may_found() {
             return;
         }
-        self.adopt(board, theirs.unwrap_or_default(), (envelope, bytes), out);
+        self.adopt(board, theirs, (envelope, bytes), out);
         let Some(agreement) = &mut self.agreement else { return };
         if envelope.asks_for_vote {
             agreement.forget_leader();

@@ -75,36 +75,15 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use heart_model::{ClusterSpec, Name, Profile, Timing};
+    use heart_model::{Profile, Timing};
     use raft::eraftpb::{Entry, HardState};
 
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::journal::Recovered;
+    use crate::{example, journal::Recovered};
 
     fn spec(seconds: u64) -> Spec {
-        let name = Name::new("web").expect("a name");
-        let cluster = ClusterSpec {
-            name,
-            key_file: String::new(),
-            port: 694,
-            links: Vec::new(),
-            when_sick: heart_model::WhenSick::Move,
-            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
-            after_fence: heart_model::AfterFence::StayOff,
-        };
         let timing = Timing { lost_after: Duration::from_secs(seconds), ..Timing::of(Profile::Default) };
-        Spec {
-            cluster,
-            timing,
-            nodes: BTreeMap::new(),
-            resources: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            times: BTreeMap::new(),
-            tie_break: None,
-            pings: BTreeMap::new(),
-        }
+        Spec { timing, ..example::spec(&[]) }
     }
 
     /// How long a node waits that finds these changes in its log, the first `agreed` of them agreed on.

@@ -44,8 +44,21 @@ pub(super) fn usable(log: Log, settings: &Settings) -> Log {
         Log::Recovered(recovered) if recovered.lost || founded_otherwise(&recovered, &settings.spec) => {
             Log::Damaged
         }
+        // Of another node: its machine was copied, or it had another name. Who agreed to what is in it is somebody else.
+        Log::Recovered(recovered) if is_of_another(&recovered, settings) => Log::Damaged,
+        // It was taken in, and what it was taken in with never became durable: it does not know who its members are.
+        Log::Recovered(recovered) if is_bare(&recovered) => Log::Damaged,
         log => log,
     }
+}
+
+fn is_of_another(recovered: &Recovered, settings: &Settings) -> bool {
+    recovered.raft_id != 0 && RaftId(recovered.raft_id).node() != settings.me.id()
+}
+
+fn is_bare(recovered: &Recovered) -> bool {
+    let begins = recovered.founders.is_some() || recovered.snapshot.get_metadata().index != 0;
+    recovered.raft_id != 0 && !begins && recovered.entries.is_empty()
 }
 
 impl Core {
@@ -93,11 +106,7 @@ impl Core {
             self.next_ticket = agreement.next_ticket();
             self.spent = Some((self.ledger.era, agreement.me()));
         }
-        // What is on the disk is not to be taken up again by a later life (SAFETY rule 16).
-        let bytes = Batch { lost: true, ..Batch::default() }.encode_framed();
-        let ticket = self.next_ticket;
-        out.actions.push(Action::Write(Write { ticket, replaces: false, bytes }));
-        self.next_ticket = Ticket(ticket.0 + 1);
+        let ticket = self.mark_lost(out);
         self.adopting = None;
         self.conductor = None;
         self.listening_until = None;
@@ -107,6 +116,15 @@ impl Core {
         board.set_firing_until(Moment::default());
         board.set_leading(None);
         board.set_flags((board.flags() | flag::LOG_LOST) & !(flag::VIRGIN | flag::LISTENING));
+        ticket
+    }
+
+    /// What is on the disk is not to be taken up again by a later life (SAFETY rule 16).
+    pub(super) fn mark_lost(&mut self, out: &mut Out) -> Ticket {
+        let bytes = Batch { lost: true, ..Batch::default() }.encode_framed();
+        let ticket = self.next_ticket;
+        out.actions.push(Action::Write(Write { ticket, replaces: false, bytes }));
+        self.next_ticket = Ticket(ticket.0 + 1);
         ticket
     }
 
@@ -140,5 +158,41 @@ impl Core {
         self.show(board);
         // Until the disk has it, a later life would find the old one.
         self.adopting = Some(ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heart_model::NodeName;
+    use raft::eraftpb::{ConfState, Entry};
+
+    use super::*;
+    use crate::example;
+
+    /// What becomes of this log on `bob`.
+    #[track_caller]
+    fn check(what: &str, recovered: Recovered, is_taken_up: bool) {
+        let me = NodeName::new("bob").expect("a name");
+        let spec = example::spec(&[("ada", &[]), ("bob", &[])]);
+        let settings = Settings { me, spec, digest: 1, seed: 1, handed_over: false };
+        let log = usable(Log::Recovered(Box::new(Recovered { length: 1, ..recovered })), &settings);
+        assert_eq!(matches!(log, Log::Recovered(_)), is_taken_up, "{what}: {log:?}");
+        assert!(is_taken_up || matches!(log, Log::Damaged), "{what}: it is no new beginning");
+    }
+
+    #[test]
+    fn a_log_is_taken_up_only_by_whose_it_is() {
+        let of =
+            |name: &str, incarnation| RaftId::new(NodeName::new(name).expect("a name").id(), incarnation).0;
+        let voters = ["ada", "bob"].map(|name| of(name, 1)).to_vec();
+        let founders = Some(ConfState::from((voters, Vec::new())));
+        let log = |raft_id| Recovered { raft_id, founders: founders.clone(), ..Recovered::default() };
+        check("its own", log(of("bob", 1)), true);
+        check("its own, of before logs said whose they are", log(0), true);
+        check("of the machine it was copied from", log(of("ada", 1)), false);
+        check("one that was lost", Recovered { lost: true, ..log(of("bob", 1)) }, false);
+        let bare = Recovered { raft_id: of("bob", 2), ..Recovered::default() };
+        check("of which only the identity was written", bare.clone(), false);
+        check("with entries", Recovered { entries: vec![Entry::default()], ..bare }, true);
     }
 }

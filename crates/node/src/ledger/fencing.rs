@@ -381,41 +381,12 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Change, Entry, VERSION};
-    use heart_model::{ClusterSpec, FenceAgent, LogIndex, Name, Profile, SessionNumber, Timing, WhenSick};
+    use crate::{
+        example,
+        ledger::{Change, Entry, VERSION},
+    };
+    use heart_model::{FenceAgent, LogIndex, SessionNumber};
     use std::collections::BTreeMap;
-
-    /// A cluster of one node, which these can switch off.
-    fn file(node: &NodeName, fence: &[Vec<FenceDevice>]) -> Change {
-        let cluster = ClusterSpec {
-            name: Name::new("web").expect("a name"),
-            key_file: String::new(),
-            port: 694,
-            links: Vec::new(),
-            when_sick: WhenSick::Move,
-            failovers_max: heart_model::FAILOVERS_OF_CLUSTER,
-            after_fence: AfterFence::StayOff,
-        };
-        let only = NodeSpec {
-            addresses: Vec::new(),
-            voter: true,
-            capacity: BTreeMap::new(),
-            fence: fence.to_vec(),
-            watchdog: None,
-            never_paused: true,
-        };
-        let spec = Spec {
-            cluster,
-            timing: Timing::of(Profile::Default),
-            nodes: [(node.clone(), only)].into(),
-            resources: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            times: BTreeMap::new(),
-            tie_break: None,
-            pings: BTreeMap::new(),
-        };
-        Change::Configure { digest: fence.len() as u64, spec: Box::new(spec) }
-    }
 
     /// An operator adds the watchdog to the file while the node hangs: nothing has armed it there.
     #[test]
@@ -431,7 +402,11 @@ mod tests {
         };
         let power = vec![device(FenceAgent::Program("fence_ipmilan".into()))];
         let both = [power, vec![device(FenceAgent::Watchdog)]];
-        let (before, after) = (file(&node, &both[..1]), file(&node, &both));
+        let file = |levels: &[Vec<FenceDevice>]| Change::Configure {
+            digest: levels.len() as u64,
+            spec: Box::new(example::spec(&[("cyn", levels)])),
+        };
+        let (before, after) = (file(&both[..1]), file(&both));
         let mut ledger = Ledger::default();
         let mut index = 0;
         let mut apply = |ledger: &mut Ledger, change| {

@@ -446,3 +446,22 @@ fn a_half_goes_on_only_once_what_it_had_told_is_over_for_all() {
         assert!(story.takes_part("cyn"), "{heard}: {told}");
     }
 }
+
+/// Two of four are left, and one gives up its vote for the other. That it did is lost with the link between them, which is
+/// back a moment later: neither of them is a half without that (rule 18).
+#[test]
+fn that_a_vote_was_given_up_is_said_again_when_the_link_is_back() {
+    let names = ["ada", "bob", "cyn", "dan"];
+    let mut story = Told::dark(WorldSettings::quiet(with_devices(spec(&names, "ada", "ada")), 1));
+    story.world.boot_all();
+    story.run_for(10_000);
+    let disks = [story.place("ada"), story.place("bob")];
+    story.cut_power("cyn").cut_power("dan").run_for(600);
+    disks.map(|disk| story.happens(Fault::StallDisk(disk)).owner("site").is_some());
+    story.run_for(1500).cut("ada", "bob").run_for(50);
+    disks.map(|disk| story.happens(Fault::MendDisk(disk)).owner("site").is_some());
+    story.run_for(1500).heal().run_for(8000);
+    let told = story.told();
+    assert!(told.contains("cyn is switched off") && told.contains("dan is switched off"), "{told}");
+    assert!(matches!(story.owner("site"), Some("ada" | "bob")), "{told}");
+}

@@ -1,8 +1,8 @@
 //! What people ask for.
 
 use heart_model::{Duration, NodeName, Profile, Spec, Timing};
-use heart_node::core::{Request, Response};
-use heart_sim::{Fault, WorldSettings};
+use heart_node::core::{Core, Request, Response};
+use heart_sim::{Device, Fault, WorldSettings, with_devices};
 
 use crate::told::{Told, node, resource, spec, with_disk};
 
@@ -315,4 +315,29 @@ fn a_word_is_about_the_life_that_is_known_where_it_is_said() {
         "{said:?}"
     );
     assert_eq!(story.owner("disk"), None, "nobody knows whether ada is off");
+}
+
+/// The leader was taking the vote of a node that leaves when both others died, and that change of who votes was never agreed
+/// on. A person may still say that both are off.
+#[test]
+fn a_person_may_call_off_others_while_a_change_of_who_votes_is_under_way() {
+    let cluster = with_devices(spec(&["ada", "bob", "cyn"], "ada", "ada"));
+    let mut story = Told::begin(WorldSettings::quiet(cluster, 1));
+    let leader = story.leader().expect("somebody leads").to_owned();
+    let leaves = ["bob", "cyn"].into_iter().find(|name| *name != leader).expect("one of them");
+    let others: Vec<&str> = ["ada", "bob", "cyn"].into_iter().filter(|name| *name != leader).collect();
+    let (me, place) = (story.place(&leader), story.place(leaves));
+    for name in &others {
+        let node = story.place(name);
+        story.happens(Fault::StallDisk(node)).device(name, Device::Refuses);
+    }
+    story.happens(Fault::Leave(place)).run_for(300);
+    others.iter().for_each(|name| story.cut_power(name).forget());
+    story.run_for(3000);
+    assert!(story.world.machine(me).core().is_some_and(Core::awaits_other_voters), "that is not agreed on");
+    let without = others.iter().map(|name| node(name)).collect();
+    let request = Request::TakeOver { without, who: "root".into(), sure: true };
+    story.ask(&leader, request).run_for(5000);
+    let (answer, told) = (story.world.answers.last().cloned(), story.told());
+    assert_eq!(story.owner("site"), Some(leader.as_str()), "{answer:?} {told}");
 }

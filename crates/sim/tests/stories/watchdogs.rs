@@ -89,12 +89,16 @@ fn what_was_started_behind_a_fence_is_let_go_or_reset_whatever_the_file_says_sin
 #[test]
 fn a_machine_of_which_all_processes_stand_still_is_reset_before_others_start_what_it_ran() {
     let mut story = story();
-    story.freeze("ada", 60_000).run_for(5_900);
-    // It does not boot.
+    story.freeze("ada", 60_000).run_for(5_000);
+    let first = story.told();
+    let line = first.lines().find(|line| line.contains("the watchdog of ada resets it"));
+    let reset: f64 =
+        line.and_then(|line| line.split_once(' ')?.0.parse().ok()).unwrap_or_else(|| panic!("{first}"));
+    // It boots three seconds after that, and loses power.
     let ada = story.place("ada");
-    story.world.schedule(ms(64), Fault::PowerCut(ada));
-    story.run_for(14_000);
-    let told = story.told();
+    story.world.schedule(ms((reset * 1000.0) as u64 + 3_002 - 5_000), Fault::PowerCut(ada));
+    story.run_for(20_000);
+    let told = first.clone() + &story.told();
     let reset = told.find("the watchdog of ada resets it").unwrap_or_else(|| panic!("{told}"));
     let starts = told.find("cyn runs disk").unwrap_or_else(|| panic!("{told}"));
     assert!(reset < starts, "{told}");

@@ -4,12 +4,13 @@
 //! no quorum of the old history is left, and whoever comes back with it learns that it was gone on from.
 
 use heart_model::{LogIndex, Moment, NodeName, Term};
+use raft::eraftpb::ConfChangeV2;
 
-use super::{By, Forcing, Going, Halves, StandingBack, Stuck};
+use super::{By, Forcing, Going, Halves, StandingBack, StoodBack, Stuck};
 use crate::{
-    agreement::{Agreement, RaftId, Ticket},
+    agreement::{Agreement, RaftId, Ticket, conf_change},
     board::{Board, flag},
-    core::{Action, Core, Message, OfHalf, Out},
+    core::{Action, Core, Message, OfHalf, Out, members::identities},
     half,
     ledger::{Change, Entry, Forced, Ledger, VERSION, Without, read},
     pulse::Sighting,
@@ -50,7 +51,7 @@ impl Core {
         if claimed == Err(Stuck::NotNamed) {
             return false;
         }
-        if !(half::may_force(all, by_tie_break, claimed == Ok(true)) && self.force(now, &going, out)) {
+        if !(half::may_force(all, by_tie_break, claimed == Ok(true)) && self.force(now, board, &going, out)) {
             self.half.going = Some(going);
         }
         goes
@@ -141,6 +142,20 @@ impl Core {
         }
     }
 
+    /// Says for whom this node gave up its vote, over each stream anew, until it has a log again: what was sent may have been
+    /// lost with the stream, and whoever asked takes it for one that lost its log by itself.
+    pub(super) fn repeat_stood_back(&mut self, out: &mut Out) {
+        if self.agreement.is_some() {
+            self.half.stood_back = None;
+        }
+        let Some(done) = &mut self.half.stood_back else { return };
+        let over = Some(self.peers.generation(done.slot));
+        let hears = self.sights.heard(done.slot).is_some_and(|seen| seen.both_ways);
+        if hears && ::core::mem::replace(&mut done.over, over) != over {
+            Core::send(done.slot, &Message::Half(OfHalf::StoodBack { era: done.era }), out);
+        }
+    }
+
     pub(super) fn on_stood_back(&mut self, from: usize, era: u64) {
         if era != self.ledger.era {
             return;
@@ -169,10 +184,12 @@ impl Core {
 
     /// Goes on as the only voter, without those that are missing: proof, entries and who votes become durable in one
     /// write. Whether that could be begun.
-    fn force(&mut self, now: Moment, going: &Going, out: &mut Out) -> bool {
+    fn force(&mut self, now: Moment, board: &Board, going: &Going, out: &mut Out) -> bool {
         let halves = &going.halves;
         let Some(agreement) = self.agreement.as_ref().filter(|_| self.disk_works) else { return false };
-        let Some((rest, begins)) = agreement.rest() else { return false };
+        // Who were to be members matters to nobody whom a person calls off.
+        let known = if let By::Word(_) = going.by { agreement.whole_rest() } else { agreement.rest() };
+        let Some((rest, begins)) = known else { return false };
         let voters = agreement.configuration().0;
         let alone = halves.size == 2 && self.half.has_been_settled(now, voters, self.longest_promise());
         let mut ledger = self.ledger_with(&rest);
@@ -192,6 +209,12 @@ impl Core {
         if !ledger.apply(LogIndex(begins.index), &entry) {
             return false;
         }
+        let changed: Vec<ConfChangeV2> = rest.iter().filter_map(conf_change).collect();
+        ledger.on_identities(changed.iter().flat_map(identities));
+        if !alone {
+            // A core that is killed before it hears that this is durable is followed by one that knows of no promise of others.
+            board.take_on_promises(now.after(self.longest_promise()));
+        }
         let (agreement, write) = agreement.forced(&ledger.save(), begins);
         let gone = halves.missing.iter().chain(&halves.lost);
         let names = gone.map(NodeName::as_str).collect::<Vec<_>>().join(", ");
@@ -210,7 +233,8 @@ impl Core {
     /// which holds from now on.
     pub(in crate::core) fn on_forced(&mut self, now: Moment, board: &Board, ticket: Ticket, out: &mut Out) {
         if let Some(done) = self.half.standing_back.take_if(|back| back.ticket <= ticket) {
-            Core::send(done.slot, &Message::Half(OfHalf::StoodBack { era: done.era }), out);
+            self.half.stood_back = Some(StoodBack { slot: done.slot, era: done.era, over: None });
+            self.repeat_stood_back(out);
         }
         let Some(forcing) = self.half.forcing.take_if(|forcing| forcing.ticket <= ticket) else { return };
         if !forcing.alone {
