@@ -8,7 +8,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, FenceOrder, FenceProof, FenceReport, Finding, Guard, LogIndex, Moment, NodeId, Outcome,
+    Epoch, FenceOrder, FenceProof, FenceReport, Finding, Guard, LogIndex, Moment, NodeId, NodeName, Outcome,
     ResourceName, ResourceSpec, Session, Term, TieBreakOrder, TieBreakReport,
 };
 
@@ -96,6 +96,14 @@ pub enum ToExecutor {
     Inventory,
     /// Switch another node off. Answered by [`FromExecutor::Fenced`]; told twice, it is done once.
     Fence(FenceOrder),
+    /// A node is heard again that was to be switched off in this attempt: no device is told any more that was not told
+    /// yet. Not answered by itself: the attempt ends as one that failed.
+    Spare {
+        /// Which node.
+        node: NodeName,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// Compare and set the value of the tie-break. Answered by [`FromExecutor::TieBroken`].
     TieBreak(Box<TieBreakOrder>),
     /// Try a device without doing anything. Answered by [`FromExecutor::Proved`]. One is tried at a time: another

@@ -228,6 +228,7 @@ impl Machine {
             | ToExecutor::Lease { .. }
             | ToExecutor::TieBreak(_)
             | ToExecutor::Fence(_)
+            | ToExecutor::Spare { .. }
             | ToExecutor::Prove(_) => None,
         }
     }

@@ -235,7 +235,9 @@ impl World {
     /// may be another's.
     fn has_right(&self, by: usize, order: &FenceOrder) -> bool {
         let machine = &self.machines[by];
-        if !order.is_of(machine.board.session()) {
+        let spared =
+            order.right == FenceRight::Agreed && machine.spared.get(&order.node) == Some(&order.attempt);
+        if spared || !order.is_of(machine.board.session()) {
             return false;
         }
         let until = match order.right {

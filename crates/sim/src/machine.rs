@@ -142,6 +142,8 @@ pub struct Machine {
     pub(crate) executor_last: Nanos,
     /// What its executor tells devices at the moment: which node, which life of it, which attempt.
     pub(crate) fencing: BTreeSet<(NodeName, BootId, u32)>,
+    /// Whom it does not switch off any more, in which attempt.
+    pub(crate) spared: BTreeMap<NodeName, u32>,
     /// How the last attempt at each node ended: an executor makes none again that it knows.
     pub(crate) fenced: BTreeMap<NodeName, FenceReport>,
     /// What its file says of time, as far as it has read that.
@@ -205,6 +207,7 @@ impl Machine {
             core_last: [0; 3],
             executor_last: 0,
             fencing: BTreeSet::new(),
+            spared: BTreeMap::new(),
             fenced: BTreeMap::new(),
             timing: spec.timing,
             watchdog: None,
@@ -267,6 +270,7 @@ impl Machine {
         self.kernel.clear();
         self.executor = Executor::default();
         self.fencing.clear();
+        self.spared.clear();
         self.fenced.clear();
         self.gating = false;
         self.disk.waiting.clear();

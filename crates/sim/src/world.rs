@@ -515,6 +515,9 @@ impl World {
                 said.into_iter().for_each(|said| self.tell_core(node, CoreEvent::Executor(said)));
             }
             ToExecutor::Fence(order) => self.fence(node, order)?,
+            ToExecutor::Spare { node: of, attempt } => {
+                self.machines[node].spared.insert(of, attempt);
+            }
             ToExecutor::Prove(proof) => self.prove(node, proof),
             ToExecutor::TieBreak(order) => self.ask_tie_break(node, *order),
             ToExecutor::Configure { .. } | ToExecutor::Inventory | ToExecutor::Lease { .. } => {

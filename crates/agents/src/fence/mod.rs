@@ -230,7 +230,8 @@ impl Fencing {
         let _turn = switch.turn(&self.turns);
         if !has_right() {
             return Err(format!(
-                "{} was not used on {}: this node has no lease any more, and another may have the right",
+                "{} was not used on {}: that is heard again, or this node has no lease any more and another may have the \
+                 right",
                 device.agent, order.node
             ));
         }

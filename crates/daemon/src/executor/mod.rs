@@ -16,6 +16,7 @@
 mod attempts;
 mod awake;
 mod crew;
+mod fencing;
 mod proofs;
 mod records;
 mod silence;
@@ -35,12 +36,11 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::Arc,
-    thread,
     time::Instant,
 };
 
 use heart_agents::{
-    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease, clock,
+    Agents, Happened, Job, LeaseView, Setup, Stop, ToldLease,
     fence::{Fencing, Places},
     lease, memory,
     process::KeeperSetup,
@@ -49,8 +49,8 @@ use heart_agents::{
     wait::{Bell, timespec},
 };
 use heart_model::{
-    Act, Duration, FenceDevice, FenceOrder, FenceProof, FenceRight, FromExecutor, Guard, NodeName, Order,
-    Outcome, Report, ResourceName, ResourceSpec, Session, TieBreakOrder, ToExecutor,
+    Act, Duration, FenceDevice, FromExecutor, Guard, NodeName, Order, Outcome, Report, ResourceName,
+    ResourceSpec, Session, TieBreakOrder, ToExecutor,
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -64,7 +64,8 @@ use crate::{
 use attempts::Attempts;
 use awake::Awake;
 use crew::{Crew, Task};
-use proofs::{Proofs, Turns};
+use fencing::Spared;
+use proofs::Proofs;
 use records::Records;
 use slow::Strain;
 use terms::{Action, Event, Operation};
@@ -165,6 +166,7 @@ struct Executor {
     run_dir: PathBuf,
     crew: Crew,
     attempts: Attempts,
+    spared: Arc<Spared>,
     proofs: Proofs,
     tie_breaks: TieBreaks,
     units: BTreeMap<ResourceName, Unit>,
@@ -200,7 +202,7 @@ impl Executor {
             ocf_root: options.ocf_root,
         })?);
         let fencing = Fencing::new(options.fence).of(&options.cluster, &options.node);
-        let (attempts, proofs) = Executor::fencing(fencing, options.disks, &lease)?;
+        let (attempts, proofs, spared) = fencing::begin(fencing, options.disks, &lease)?;
         let change = move |order: &TieBreakOrder, cancel: &Bell| {
             tie_break::carry_out(order, &me, &options.witness_key, cancel)
         };
@@ -209,6 +211,7 @@ impl Executor {
             channel: Channel::new(connection)?,
             crew: Crew::new(Arc::clone(&agents))?,
             attempts,
+            spared,
             proofs,
             tie_breaks: TieBreaks::new(Arc::new(change))?,
             agents,
@@ -230,49 +233,6 @@ impl Executor {
         };
         executor.adopt()?;
         Ok(executor)
-    }
-
-    /// What switches other nodes off, and what tries whether that could be done.
-    fn fencing(
-        fencing: Fencing,
-        disks: Vec<FenceDevice>,
-        lease: &Arc<dyn LeaseView>,
-    ) -> io::Result<(Attempts, Proofs)> {
-        let (fencing, turns) = (Arc::new(fencing), Arc::new(Turns::default()));
-        Executor::withdraw(&fencing, disks)?;
-        let (proving, right, users) = (Arc::clone(&fencing), Arc::clone(lease), Arc::clone(&turns));
-        let carry_out = move |order: &FenceOrder, cancel: &Bell| {
-            let has_right = || match order.right {
-                // First the lease, then whose it is: a session begins without one.
-                FenceRight::Agreed => {
-                    !lease::remaining(&*right).is_zero()
-                        && right.session().is_none_or(|session| order.is_of(session))
-                }
-                FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
-            };
-            let outcome = users.attempt(|| fencing.carry_out(order, cancel, &has_right));
-            silence::compared(order, outcome, cancel)
-        };
-        let prove =
-            move |proof: &FenceProof, cancel: &Bell| proving.prove(&proof.device, &proof.node, cancel);
-        Ok((Attempts::new(Arc::new(carry_out))?, Proofs::new(Arc::new(prove), turns)?))
-    }
-
-    /// Withdraws what an earlier executor has told other nodes over disks. Nothing waits for it.
-    fn withdraw(fencing: &Arc<Fencing>, disks: Vec<FenceDevice>) -> io::Result<()> {
-        if disks.is_empty() {
-            return Ok(());
-        }
-        let fencing = Arc::clone(fencing);
-        let forget = move || {
-            let Ok(cancel) = Bell::new() else { return };
-            for device in disks {
-                if let Err(why) = fencing.forget(&device, &cancel) {
-                    tracing::warn!("what this node told others over {} stands there: {why}", device.name());
-                }
-            }
-        };
-        thread::Builder::new().name("heart-forget".into()).spawn(forget).map(drop)
     }
 
     /// Takes up what an earlier executor left.
@@ -370,6 +330,10 @@ impl Executor {
             ToExecutor::Inventory => self.tell_inventory(),
             ToExecutor::Fence(order) => {
                 self.attempts.take(order);
+                Ok(())
+            }
+            ToExecutor::Spare { node, attempt } => {
+                self.spared.note(node, attempt);
                 Ok(())
             }
             ToExecutor::Prove(proof) => {

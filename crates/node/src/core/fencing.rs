@@ -26,6 +26,8 @@ pub(super) struct Duty {
     in_doubt: Option<Moment>,
     /// It was an earlier executor: what the next one says of it tells nothing of what a device was told before.
     was_dropped: bool,
+    /// The executor was told that the node is heard again.
+    spared: bool,
     /// The node resets itself: what it has is off or let go, if nothing is heard of it until then.
     silent_until: Option<Moment>,
     report: Option<FenceReport>,
@@ -41,6 +43,7 @@ impl Duty {
             begun: false,
             in_doubt,
             was_dropped: false,
+            spared: false,
             silent_until: None,
             report: None,
             told: None,
@@ -68,6 +71,7 @@ impl Core {
             self.duties.entry(node.clone()).or_insert_with(|| Duty::of(&fencing, in_doubt));
             self.use_right(now, board, &node, &fencing, out);
             self.hear_silence(now, &node, out);
+            self.spare(&node, out);
             let told_leader = self.told_leader;
             let Some(duty) = self.duties.get_mut(&node) else { continue };
             let may_act = duty.in_doubt.map(|since| since.after(fencing.longest + self.timing.lost_after));
@@ -140,6 +144,21 @@ impl Core {
                 out.actions.push(Action::Note(format!("switching {node} off, attempt {attempt}")));
                 out.actions.push(Action::Execute(ToExecutor::Fence(order)));
             }
+        }
+    }
+
+    /// A node is heard again while its attempt waits for its turn, or as long as the file says: it is not switched off any
+    /// more, unless somebody wants it off anyway.
+    fn spare(&mut self, node: &NodeName, out: &mut Out) {
+        let heard = self.names.iter().position(|name| name == node).and_then(|slot| self.sights.heard(slot));
+        let known = self.ledger.nodes.get(node).map(|known| &known.fence);
+        let Some(duty) = self.duties.get_mut(node).filter(|duty| duty.begun && !duty.spared) else { return };
+        let is_back = heard.is_some_and(|seen| seen.both_ways && seen.boot == duty.boot);
+        let ordered = known.is_some_and(|fence| fence.is_ordered_off(duty.boot));
+        if is_back && !ordered && duty.report.is_none() && duty.silent_until.is_none() {
+            duty.spared = true;
+            let attempt = duty.attempt;
+            out.actions.push(Action::Execute(ToExecutor::Spare { node: node.clone(), attempt }));
         }
     }
 

@@ -133,9 +133,11 @@ impl Ledger {
     /// Whether nothing at all is taken over by itself.
     #[must_use]
     pub fn cluster_held(&self, wall: u64) -> Option<Hold> {
+        // What nobody has a right to run is nowhere on purpose, or because of the hold itself.
         let all_run_since = || {
-            let since: Option<Vec<u64>> = self.resources.values().map(runs_since).collect();
-            since?.into_iter().max()
+            let granted = self.resources.values().filter(|known| known.grant.is_some());
+            let since: Option<Vec<u64>> = granted.map(runs_since).collect();
+            since?.into_iter().chain(self.failovers.times.back().copied()).max()
         };
         self.failovers.held(wall, all_run_since)
     }
@@ -192,6 +194,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Grant;
+    use heart_model::{BootId, Epoch, Session, SessionNumber};
 
     const MINUTE: u64 = 60_000;
 
@@ -226,6 +230,30 @@ mod tests {
         check(&[100, 110, 120, 125], 130, Some(150), Some(None));
         check(&[100, 110, 120, 125], 130, Some(191), None);
         check(&[100, 110, 120, 125], 130, Some(20 * 365 * 24 * 60), None);
+    }
+
+    /// A copy on a node that is off, or what runs at night only, is granted to nobody.
+    #[test]
+    fn a_hold_of_the_cluster_does_not_wait_for_what_runs_nowhere_on_purpose() {
+        let mut ledger = Ledger::default();
+        (0..5).for_each(|minute| ledger.failovers.count((100 + minute) * MINUTE, 3));
+        let name = |text| ResourceName::new(text).expect("a name");
+        let runs = |since| Grant {
+            node: NodeName::new("ada").expect("a name"),
+            session: Session { boot: BootId(1), number: SessionNumber(1) },
+            epoch: Epoch(1),
+            activity: Activity::Running,
+            since,
+            guard: None,
+        };
+        ledger.resources.insert(name("nowhere"), ResourceLedger::default());
+        let site = ResourceLedger { grant: Some(runs(110 * MINUTE)), ..ResourceLedger::default() };
+        ledger.resources.insert(name("site"), site);
+        let held = |ledger: &Ledger, minute: u64| ledger.cluster_held(minute * MINUTE).is_some();
+        assert!(held(&ledger, 169) && !held(&ledger, 170));
+        // Nothing runs at all since the last of these failovers.
+        ledger.resources.remove(&name("site"));
+        assert!(held(&ledger, 163) && !held(&ledger, 164));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `ada` runs `disk`, which nobody takes from a node that may not be off. Each node has a device that switches it
 //! off within a quarter of a second.
 
-use heart_model::{Ailment, Guard, Other, ResourceSpec};
+use heart_model::{Ailment, Duration, Guard, Other, ResourceSpec};
 use heart_node::core::{DeviceView, Request, Response, StatusView};
 use heart_sim::{Device, Fault, WorldSettings, ms, with_devices};
 
@@ -401,4 +401,19 @@ fn a_device_that_says_off_is_not_believed_while_anybody_hears_the_node() {
     let told = story.told();
     assert!(told.contains("tells the device of ada"), "{told}");
     assert_eq!(story.owner("disk"), Some("ada"), "{told}");
+}
+
+/// The file gives it two seconds before its device is told, and it is back after one.
+#[test]
+fn a_node_that_is_heard_again_before_a_device_was_told_is_spared() {
+    let mut cluster = with_devices(spec(&["ada", "bob", "cyn"], "ada", "cyn"));
+    let ada = cluster.nodes.get_mut(&node("ada")).expect("it is there");
+    ada.fence.iter_mut().flatten().for_each(|device| device.delay = Duration::from_secs(2));
+    let mut story = with_disk(cluster);
+    story.world.keep_notes();
+    story.part(&["ada"], &["bob", "cyn"]).run_for(1500).heal().run_for(8000);
+    let told = story.told();
+    assert!(told.contains("switching ada off, attempt 1"), "{told}");
+    assert!(!told.contains("tells the device"), "{told}");
+    assert!(story.takes_part("ada") && story.owner("disk").is_some(), "{told}");
 }
