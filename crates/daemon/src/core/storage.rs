@@ -1,10 +1,12 @@
 //! The disk: one thread that writes what the core wants durable, many writes in one sync.
 
+mod durable;
+
 use std::{
-    fs::{File, OpenOptions},
+    fmt::Display,
+    fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -13,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use heart_agents::wait::Bell;
 use heart_node::{
     agreement::{Ticket, Write},
@@ -45,10 +48,9 @@ pub(super) struct Storage {
     pub(super) said: Receiver<Said>,
 }
 
-/// Reads the log that is there, cuts off what was torn, and starts the thread.
-pub(super) fn start(path: &Path, bell: Arc<Bell>) -> io::Result<(Log, Storage)> {
+/// Reads the log that is there, makes it durable anew, and starts the thread.
+pub(super) fn start(path: &Path, bell: Arc<Bell>) -> anyhow::Result<(Log, Storage)> {
     let (log, file) = recover(path)?;
-    let file = LogFile { length: file.metadata()?.len(), file };
     let (writes, wanted) = channel();
     let (say, said) = channel();
     let path = path.to_owned();
@@ -63,45 +65,49 @@ pub(super) fn start(path: &Path, bell: Arc<Bell>) -> io::Result<(Log, Storage)> 
     Ok((log, Storage { writes, said }))
 }
 
-fn recover(path: &Path) -> io::Result<(Log, File)> {
-    let bytes = match std::fs::read(path) {
+/// Takes up what is whole of the log. What was read may never have reached the disk: the core before this one was
+/// killed before it had synced it, or the disk refused it, and it is in memory only. So it is written anew first.
+fn recover(path: &Path) -> anyhow::Result<(Log, LogFile)> {
+    let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error).context("it cannot be read; see its disk"),
     };
-    let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     if bytes.is_empty() {
-        return Ok((Log::Empty, open()?));
+        return Ok((Log::Empty, LogFile { file: None, length: 0 }));
     }
-    match journal::recover(&bytes) {
-        Ok(recovered) => {
-            let file = open()?;
-            if recovered.length < bytes.len() {
-                tracing::warn!(
-                    "{} torn bytes at the end of {} are cut off",
-                    bytes.len() - recovered.length,
-                    path.display()
-                );
-                file.set_len(recovered.length as u64)?;
-                file.sync_data()?;
-            }
-            Ok((Log::Recovered(Box::new(recovered)), file))
-        }
-        Err(damage) => {
-            let aside = aside(path);
-            tracing::error!("{}: {damage}; it is kept as {}", path.display(), aside.display());
-            std::fs::rename(path, &aside)?;
-            let mut file = open()?;
-            // A later start must not take it for a node that never ran (SAFETY rule 16).
-            file.write_all(&Batch { lost: true, ..Batch::default() }.encode_framed())?;
-            file.sync_data()?;
-            Ok((Log::Damaged, file))
-        }
+    let recovered = match journal::recover(&bytes) {
+        Ok(recovered) if recovered.length > 0 => recovered,
+        // The file comes into being with a whole batch: no power cut leaves a part of one at its beginning.
+        Ok(_) => return lost(path, &bytes, &"nothing whole is at its beginning"),
+        Err(damage) => return lost(path, &bytes, &damage),
+    };
+    let (good, torn) = bytes.split_at(recovered.length);
+    if !torn.is_empty() {
+        tracing::warn!("{} torn bytes at the end of {} are cut off", torn.len(), path.display());
     }
+    let file = durable::write_anew(path, good).context(
+        "what it holds cannot be written to the disk anew, and a power cut could take what this node would say of \
+         it; see that the disk takes writes and has room: the core is started again until it does",
+    )?;
+    Ok((Log::Recovered(Box::new(recovered)), LogFile { file: Some(file), length: good.len() as u64 }))
 }
 
-fn aside(path: &Path) -> PathBuf {
-    path.with_extension("damaged")
+/// Keeps a damaged log for people, and puts in its place what says that one was lost: a later start must not take this
+/// for a node that never ran (SAFETY rule 16). In between the damaged one stays where it is.
+fn lost(path: &Path, bytes: &[u8], why: &dyn Display) -> anyhow::Result<(Log, LogFile)> {
+    let aside = path.with_extension("damaged");
+    let (place, copy) = (path.display(), aside.display());
+    match durable::replace(&aside, bytes) {
+        Ok(_) => tracing::error!("{place}: {why}; it is kept as {copy}"),
+        Err(error) => tracing::error!("{place}: {why}; it cannot be kept as {copy}: {error}"),
+    }
+    let marker = Batch { lost: true, ..Batch::default() }.encode_framed();
+    let file = durable::write_anew(path, &marker).context(
+        "it is damaged, and that cannot be written down; see that the disk takes writes and has room: the core is \
+         started again until it does",
+    )?;
+    Ok((Log::Damaged, LogFile { file: Some(file), length: marker.len() as u64 }))
 }
 
 fn run(mut file: LogFile, path: &Path, wanted: &Receiver<Write>, say: &Sender<Said>, bell: &Bell) {
@@ -132,7 +138,8 @@ fn run(mut file: LogFile, path: &Path, wanted: &Receiver<Write>, say: &Sender<Sa
 
 /// The file of the log, and how much of it is known to be whole.
 struct LogFile {
-    file: File,
+    /// None until something is written.
+    file: Option<File>,
     length: u64,
 }
 
@@ -141,63 +148,24 @@ struct LogFile {
 fn make_durable(log: &mut LogFile, path: &Path, batch: &[Write]) -> io::Result<()> {
     // What a rewrite replaces needs not be written first.
     let from = batch.iter().rposition(|write| write.replaces);
-    if let Some(from) = from {
-        let mut bytes = batch[from].bytes.clone();
-        batch[from + 1..].iter().for_each(|write| bytes.extend_from_slice(&write.bytes));
-        crate::setup::replace(path, &bytes)?;
-        if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        let file = OpenOptions::new().append(true).open(path)?;
-        *log = LogFile { file, length: bytes.len() as u64 };
+    let bytes: Vec<u8> =
+        batch[from.unwrap_or(0)..].iter().flat_map(|write| write.bytes.iter().copied()).collect();
+    let Some(file) = log.file.as_mut().filter(|_| from.is_none()) else {
+        let file = durable::replace(path, &bytes)?;
+        *log = LogFile { file: Some(file), length: bytes.len() as u64 };
         return Ok(());
+    };
+    if file.metadata()?.len() != log.length {
+        file.set_len(log.length)?;
     }
-    if log.file.metadata()?.len() != log.length {
-        log.file.set_len(log.length)?;
-    }
-    let bytes: Vec<u8> = batch.iter().flat_map(|write| write.bytes.iter().copied()).collect();
-    let written = log.file.write_all(&bytes).and_then(|()| log.file.sync_data());
+    let written = file.write_all(&bytes).and_then(|()| file.sync_data());
     match written {
         Ok(()) => log.length += bytes.len() as u64,
         // If that fails, the next attempt begins with it.
-        Err(_) => drop(log.file.set_len(log.length)),
+        Err(_) => drop(file.set_len(log.length)),
     }
     written
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(ticket: u64, term: u64) -> Write {
-        let mut batch = Batch::default();
-        batch.hard_state.get_or_insert_default().term = term;
-        let bytes = batch.encode_framed();
-        Write { ticket: Ticket(ticket), replaces: false, bytes }
-    }
-
-    fn term(path: &Path) -> u64 {
-        match recover(path).unwrap() {
-            (Log::Recovered(recovered), _) => recovered.hard_state.term,
-            (other, _) => panic!("{other:?}"),
-        }
-    }
-
-    /// The disk was full in the middle of a batch, and did not even let the rest of it be cut off.
-    #[test]
-    fn what_a_write_that_failed_has_left_does_not_cost_what_comes_after_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let (_, file) = recover(&path).unwrap();
-        let mut log = LogFile { length: 0, file };
-        make_durable(&mut log, &path, &[write(1, 7)]).unwrap();
-        let torn = write(2, 8).bytes;
-        log.file.write_all(&torn[..torn.len() - 1]).unwrap();
-        make_durable(&mut log, &path, &[write(3, 9)]).unwrap();
-        assert_eq!(term(&path), 9);
-        make_durable(&mut log, &path, &[Write { replaces: true, ..write(4, 10) }]).unwrap();
-        log.file.write_all(&torn[..3]).unwrap();
-        make_durable(&mut log, &path, &[write(5, 11)]).unwrap();
-        assert_eq!(term(&path), 11);
-    }
-}
+mod tests;

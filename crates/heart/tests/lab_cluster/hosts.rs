@@ -3,11 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::ensure;
-use heart_lab::{Stamp, milliseconds};
+use heart_lab::{Stamp, Target, milliseconds};
 use heart_model::NodeName;
 use heart_node::core::Request;
 
-use crate::cluster::{Cluster, PATIENCE, Plan, QUIET, SIGTERM, pass, plan};
+use crate::cluster::{Cluster, PATIENCE, Plan, QUIET, SIGKILL, SIGTERM, pass, plan};
 
 /// What all of Heart may use on an idle node, of one processor; the goal is 0.3 %, measured in
 /// benchmarks. This one is built for finding mistakes, on a machine that does other things.
@@ -108,6 +108,31 @@ fn a_node_whose_disk_is_full_hands_over_in_order() {
     cluster.no_overlap();
 }
 
+/// It writes what it finds of its log anew before it takes part. Where there is no room for a second file, it does so in
+/// place: a full disk does not turn a core that is killed into a lost node.
+#[test]
+fn a_core_that_is_killed_on_a_full_disk_is_back() {
+    let Some(cluster) = on_small_disks(plan(3)) else { return };
+    let full = cluster.others(&cluster.owner()).remove(0);
+    fill(&cluster, &full);
+    let says = |what: &str, times: usize| {
+        Cluster::until(what, || {
+            let log = cluster.log(&full);
+            ensure!(log.matches(what).count() == times, "{log}");
+            Ok(())
+        });
+    };
+    let sick = "this node is sick, its disk is full";
+    says(sick, 1);
+    let before = cluster.mark();
+    cluster.lab.node(&full).signal(Target::Name("heart-core".into()), SIGKILL).unwrap();
+    says("journal is written over: for a new file beside it", 1);
+    says(sick, 2);
+    cluster.settled();
+    cluster.nothing_happened(&before);
+    cluster.no_overlap();
+}
+
 /// People ask for so much of `other` that the log of a node with a full disk is refused.
 fn until_the_log_is_refused(cluster: &Cluster, full: &str, other: &str) {
     let node = NodeName::new(other).unwrap();
@@ -203,7 +228,7 @@ fn agents_of_the_open_cluster_framework_run_move_and_stop() {
     cluster.lab.boot(&owner).unwrap();
     let owner = cluster.owner();
     let stopped = Stamp::now();
-    cluster.lab.node(&owner).signal(heart_lab::Target::Name("heart-guardian".into()), SIGTERM).unwrap();
+    cluster.lab.node(&owner).signal(Target::Name("heart-guardian".into()), SIGTERM).unwrap();
     cluster.handed_over("orderly stop, OCF", stopped);
     Cluster::until("nothing is left", || {
         let left = cluster.processes(&owner);
