@@ -101,6 +101,8 @@ pub struct Conductor {
     health: health::Healths,
     /// For which session a node had itself let in to its storage, and how many attempts against it the log counted.
     inside: BTreeMap<NodeName, (Session, u32)>,
+    /// In which session a node said that its watchdog is armed, and by which configuration.
+    watched: BTreeMap<NodeName, (Session, u64)>,
     pings: pings::Pings,
     given: BTreeMap<ResourceName, Given>,
     not_before: BTreeMap<ResourceName, Moment>,
@@ -130,6 +132,7 @@ impl Conductor {
             over: BTreeMap::new(),
             health: health::Healths::default(),
             inside: BTreeMap::new(),
+            watched: BTreeMap::new(),
             pings: pings::Pings::default(),
             given: BTreeMap::new(),
             not_before: BTreeMap::new(),

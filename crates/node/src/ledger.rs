@@ -126,8 +126,8 @@ pub struct NodeLedger {
     /// Its last lives that are over, oldest first: what is heard of one of them was long on its way.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub past: VecDeque<BootId>,
-    /// The session in which it took part when the file began to say that it resets itself, if it is in no other since:
-    /// nobody knows that it does.
+    /// The session in which it took part when the file began to say that it resets itself, until it is in another one or
+    /// says that its watchdog is armed: nobody knows that it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwatched: Option<Session>,
     /// What is known of switching it off.
@@ -239,6 +239,7 @@ impl Ledger {
             Change::Admit { node, session } => self.admit(entry.at, node, *session),
             Change::Leave { node, session } => self.leave(node, *session),
             Change::LetGo { node, session } => self.let_go(node, *session),
+            Change::Watched { node, session } => self.watched(node, *session),
             Change::TakeOver { node, session, grants } => self.take_over(entry.at, node, *session, grants),
             Change::Grant { grants } => self.grant_all(entry.at, grants),
             Change::Close { resource, epoch, grants } => self.close(entry.at, resource, *epoch, grants),

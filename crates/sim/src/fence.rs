@@ -222,7 +222,7 @@ impl World {
             return Ok(());
         }
         if order.devices.iter().any(|device| device.disk().is_some()) {
-            if !self.has_right(by, &order) {
+            if !self.has_right(by, &order) || self.is_spared(by, &order) {
                 self.fenced(Fencing { by, boots, order, works: false });
                 return Ok(());
             }
@@ -235,9 +235,7 @@ impl World {
     /// may be another's.
     fn has_right(&self, by: usize, order: &FenceOrder) -> bool {
         let machine = &self.machines[by];
-        let spared =
-            order.right == FenceRight::Agreed && machine.spared.get(&order.node) == Some(&order.attempt);
-        if spared || !order.is_of(machine.board.session()) {
+        if !order.is_of(machine.board.session()) {
             return false;
         }
         let until = match order.right {
@@ -245,6 +243,11 @@ impl World {
             FenceRight::Half => machine.board.half_until(),
         };
         !machine.now(self.now).at_least_until(until).is_zero()
+    }
+
+    /// Whether the node is heard again, as its core said: no device is told first any more.
+    fn is_spared(&self, by: usize, order: &FenceOrder) -> bool {
+        order.right == FenceRight::Agreed && self.machines[by].spared.get(&order.node) == Some(&order.attempt)
     }
 
     /// An executor goes on with an attempt, if it is still there.
@@ -270,7 +273,8 @@ impl World {
             self.push(self.now + delay.as_nanos() as Nanos, Happening::Attempt(Box::new(attempt)));
             return Ok(());
         }
-        if !self.has_right(by, &attempt.order) {
+        let spared = next == 0 && self.is_spared(by, &attempt.order);
+        if spared || !self.has_right(by, &attempt.order) {
             self.fenced(Fencing { by, boots, order: attempt.order, works: false });
             return Ok(());
         }

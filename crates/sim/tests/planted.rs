@@ -265,8 +265,3 @@ fn a_node_that_lays_down_its_log_although_nobody_is_well_is_found() {
 fn a_guard_that_the_file_says_today_of_what_runs_since_yesterday_is_found() {
     is_found(Bug::GuardOfToday, (0..200).map(|place| 5 + 8 * (place % 2) + 32 * (place / 2)));
 }
-
-#[test]
-fn an_identity_that_an_earlier_life_had_is_found() {
-    is_found_within(Bug::IdentityForAll, 20_000);
-}

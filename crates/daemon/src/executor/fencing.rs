@@ -1,6 +1,7 @@
 //! What switches other nodes off, what tries whether that could be done, and which rights may still be used.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -48,12 +49,16 @@ pub(super) fn begin(
     let (proving, right, users) = (Arc::clone(&fencing), Arc::clone(lease), Arc::clone(&turns));
     let sparing = Arc::clone(&spared);
     let carry_out = move |order: &FenceOrder, cancel: &Bell| {
+        let is_begun = Cell::new(false);
         let has_right = || match order.right {
             // First the lease, then whose it is: a session begins without one.
             FenceRight::Agreed => {
-                !lease::remaining(&*right).is_zero()
-                    && right.session().is_none_or(|session| order.is_of(session))
-                    && !sparing.has(order)
+                let may = !lease::remaining(&*right).is_zero()
+                    && right.session().is_none_or(|session| order.is_of(session));
+                // What one device was told may come late: then the others are told as well, and read back.
+                let spares = !is_begun.get() && sparing.has(order);
+                is_begun.set(is_begun.get() || may && !spares);
+                may && !spares
             }
             FenceRight::Half => !clock::remaining(right.half_until()).is_zero(),
         };

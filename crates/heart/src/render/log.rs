@@ -136,6 +136,7 @@ fn sentence(change: &Change, holders: &Holders) -> String {
         }
         Change::Leave { node, .. } => format!("{node} has left in order"),
         Change::LetGo { node, .. } => format!("{node} has let go of all that it ran"),
+        Change::Watched { node, .. } => format!("the watchdog of {node} is armed"),
         Change::Settle { .. } => "every voter knows who votes".into(),
         Change::Force(_)
         | Change::Fence { .. }
@@ -309,6 +310,7 @@ fn tone(change: &Change) -> Tone {
         | Change::Settle { .. }
         | Change::Leave { .. }
         | Change::LetGo { .. }
+        | Change::Watched { .. }
         | Change::Admit { .. }
         | Change::Grant { .. }
         | Change::Close { .. } => Tone::Normal,

@@ -4,7 +4,7 @@
 //! as no quorum of the old voters can be without all of those that go on.
 
 use heart_model::{LogIndex, Term};
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{ConfChangeType, ConfState, Entry, HardState, Snapshot};
 
 use super::{Agreement, ConfigurationId, Founders, RaftId, Ticket, Write, conf_change, with_configured_at};
 use crate::journal::Recovered;
@@ -57,13 +57,18 @@ impl Agreement {
         whole.filter(|(rest, _)| rest.iter().all(|entry| conf_change(entry).is_none()))
     }
 
-    /// The same, whatever it changes.
+    /// The same, also if it takes votes from some. Not if it may have given a vote to somebody: they may decide without
+    /// those that this node knows to vote.
     #[must_use]
     pub fn whole_rest(&self) -> Option<(Vec<Entry>, Beginning)> {
-        if !self.unpersisted.is_empty() {
+        let store = self.raw.store();
+        let changes = self.unapplied().filter_map(conf_change).flat_map(|change| change.changes);
+        let mut added = changes.filter(|one| one.get_change_type() == ConfChangeType::AddNode);
+        let votes_may_be_new = !store.conf.voters_outgoing.is_empty()
+            || added.any(|one| !store.conf.voters.contains(&one.node_id));
+        if !self.unpersisted.is_empty() || votes_may_be_new {
             return None;
         }
-        let store = self.raw.store();
         let rest: Vec<Entry> =
             store.entries.iter().filter(|entry| entry.index > self.applied).cloned().collect();
         let begins = Beginning { term: Term(self.raw.raft.term + 1), index: store.last() + 1 };
@@ -88,5 +93,53 @@ impl Agreement {
         forced.count_tickets_from(Ticket(ticket.0 + 1));
         let write = Write { ticket, replaces: true, bytes: forced.file() };
         (forced, write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heart_model::NodeId;
+    use prost::Message as _;
+    use raft::eraftpb::{ConfChangeSingle, ConfChangeV2, EntryType};
+
+    use super::*;
+    use crate::agreement::Pace;
+
+    const ADA: RaftId = RaftId(1 << 32 | 1);
+    const BOB: RaftId = RaftId(1 << 32 | 2);
+    const CYN: RaftId = RaftId(1 << 32 | 3);
+
+    /// Whether `ada` could go on from a log of `ada` and `bob` that ends with this change of members: by itself, and by a
+    /// person's word.
+    #[track_caller]
+    fn check(kind: ConfChangeType, id: RaftId, by_itself: bool, by_word: bool) {
+        let mut single = ConfChangeSingle { node_id: id.0, ..ConfChangeSingle::default() };
+        single.set_change_type(kind);
+        let change = ConfChangeV2 { changes: vec![single], ..ConfChangeV2::default() };
+        let mut last = Entry { index: 2, term: 1, data: change.encode_to_vec(), ..Entry::default() };
+        last.set_entry_type(EntryType::EntryConfChangeV2);
+        let first = Entry { index: 1, term: 1, ..Entry::default() };
+        let recovered = Recovered {
+            raft_id: ADA.0,
+            hard_state: HardState { term: 1, commit: 1, ..HardState::default() },
+            entries: vec![first, last],
+            founders: Some(ConfState::from((vec![ADA.0, BOB.0], Vec::new()))),
+            ..Recovered::default()
+        };
+        assert_eq!(NodeId(1), ADA.node());
+        let pace = Pace { election_ticks: 10, heartbeat_ticks: 1 };
+        let mut log = Agreement::new(ADA, recovered, &Founders::default(), pace);
+        while log.next_committed().is_some() {}
+        let found = (log.rest().is_some(), log.whole_rest().is_some());
+        assert_eq!(found, (by_itself, by_word), "{kind:?} {id:?}");
+    }
+
+    /// Whoever may have got a vote may decide something with others, without those that this node knows to vote.
+    #[test]
+    fn a_person_is_not_heard_where_somebody_may_have_got_a_vote() {
+        check(ConfChangeType::RemoveNode, BOB, false, true);
+        check(ConfChangeType::AddLearnerNode, BOB, false, true);
+        check(ConfChangeType::AddNode, CYN, false, false);
+        check(ConfChangeType::AddNode, BOB, false, true);
     }
 }

@@ -9,7 +9,6 @@ use super::{
     Agreement, Change, ConfigurationId, RaftId, WRITES_UNDER_WAY_MAX, conf_change, encode,
     envelope::for_life, nodes,
 };
-use crate::plant::{Bug, is_planted};
 
 impl Agreement {
     /// Whether the node with this identity votes in the configuration that is in force.
@@ -32,7 +31,7 @@ impl Agreement {
     }
 
     /// Entries that were appended and not handed out yet: few, however long the log is.
-    fn unapplied(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn unapplied(&self) -> impl Iterator<Item = &Entry> {
         let entries = &self.raw.store().entries;
         let first = entries.partition_point(|entry| entry.index <= self.applied);
         entries.range(first..)
@@ -99,9 +98,7 @@ impl Agreement {
     /// A snapshot says for which life it is a new beginning, if it is one.
     pub(super) fn encode(&self, message: &Message) -> (NodeId, Vec<u8>) {
         let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-        let life =
-            || self.given_to(RaftId(message.to)).or(is_planted(Bug::IdentityForAll).then_some(BootId(0)));
-        match snapshot.then(life).flatten() {
+        match self.given_to(RaftId(message.to)).filter(|_| snapshot) {
             Some(boot) => encode(&for_life(message, boot)),
             None => encode(message),
         }

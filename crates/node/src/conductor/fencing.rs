@@ -97,7 +97,7 @@ impl Conductor {
         for (name, grant) in held.filter_map(|(name, resource)| Some((name, resource.grant.as_ref()?))) {
             if lost(&grant.node)
                 && waits_for_fence(spec, name, grant.guard)
-                && !devices(spec, &grant.node).is_empty()
+                && !levels(spec, &grant.node, score.ledger.nodes.get(&grant.node)).is_empty()
                 && self.goes_elsewhere(name, &grant.node)
             {
                 from.entry(&grant.node).or_insert((grant.session, Vec::new()));

@@ -1,6 +1,6 @@
 //! Who is taken in: the configuration, and sessions that want to take part.
 
-use heart_model::{BootId, Moment, NodeName};
+use heart_model::{BootId, Moment, NodeName, Session};
 
 use super::{Conductor, Score, Work};
 use crate::{
@@ -12,6 +12,12 @@ use crate::{
 };
 
 impl Conductor {
+    /// A node says that its watchdog is armed.
+    pub(crate) fn on_watched(&mut self, node: &NodeName, session: Session, digest: u64) {
+        self.stir();
+        self.watched.insert(node.clone(), (session, digest));
+    }
+
     /// The configuration, and sessions that want to take part.
     pub(super) fn join(&mut self, score: &Score<'_>, work: &mut Work) {
         let (spec, digest) = score.file;
@@ -47,6 +53,12 @@ impl Conductor {
                 work.proposals.push(Change::Admit { node: name.clone(), session });
             }
         }
+        let armed = score.ledger.nodes.iter().filter_map(|(name, known)| {
+            let session = known.unwatched.filter(|_| known.session == known.unwatched)?;
+            let says_so = self.watched.get(name) == Some(&(session, score.ledger.digest));
+            says_so.then(|| Change::Watched { node: name.clone(), session })
+        });
+        work.proposals.extend(armed);
         for seen in others {
             let is_taken_in = |change: &Change| matches!(change, Change::Admit { node, .. } if *node == score.names[seen.slot]);
             let taken_in = work.proposals.iter().any(is_taken_in);

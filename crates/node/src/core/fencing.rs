@@ -152,10 +152,17 @@ impl Core {
     fn spare(&mut self, node: &NodeName, out: &mut Out) {
         let heard = self.names.iter().position(|name| name == node).and_then(|slot| self.sights.heard(slot));
         let known = self.ledger.nodes.get(node).map(|known| &known.fence);
-        let Some(duty) = self.duties.get_mut(node).filter(|duty| duty.begun && !duty.spared) else { return };
+        // An executor may be at it by the word of an earlier core.
+        let may_be_at_it = |duty: &&mut Duty| match duty.in_doubt {
+            Some(_) => true,
+            None => duty.begun && duty.report.is_none(),
+        };
+        let Some(duty) = self.duties.get_mut(node).filter(may_be_at_it).filter(|duty| !duty.spared) else {
+            return;
+        };
         let is_back = heard.is_some_and(|seen| seen.both_ways && seen.boot == duty.boot);
         let ordered = known.is_some_and(|fence| fence.is_ordered_off(duty.boot));
-        if is_back && !ordered && duty.report.is_none() && duty.silent_until.is_none() {
+        if is_back && !ordered && duty.silent_until.is_none() {
             duty.spared = true;
             let attempt = duty.attempt;
             out.actions.push(Action::Execute(ToExecutor::Spare { node: node.clone(), attempt }));
@@ -212,7 +219,7 @@ impl Core {
     pub(super) fn fence_anew(&mut self, now: Moment) {
         let told = |duty: &&mut Duty| duty.begun && duty.report.is_none() && duty.silent_until.is_none();
         for duty in self.duties.values_mut().filter(told) {
-            (duty.begun, duty.in_doubt, duty.was_dropped) = (false, Some(now), true);
+            (duty.begun, duty.spared, duty.in_doubt, duty.was_dropped) = (false, false, Some(now), true);
         }
     }
 

@@ -48,6 +48,13 @@ pub enum Message {
         /// Each of them.
         facts: Vec<HealthFact>,
     },
+    /// To the leader: the watchdog of this node is armed, which the log does not know of this session yet.
+    Watched {
+        /// In which session.
+        session: Session,
+        /// By which configuration.
+        digest: u64,
+    },
     /// To the leader: which ping targets this node reaches.
     Pings {
         /// In which session.

@@ -385,6 +385,7 @@ impl Core {
     fn settle(&mut self, now: Moment, board: &Board, out: &mut Out) {
         self.tick(now);
         self.mind_watchdog(now, board, out);
+        self.tell_armed(now, board, out);
         self.recover(now, board, out);
         self.mind_pings(now, board, out);
         self.meet_history(now, board, out);

@@ -216,6 +216,7 @@ impl Core {
             | Message::Changed(_)
             | Message::Over { .. }
             | Message::Health { .. }
+            | Message::Watched { .. }
             | Message::Pings { .. }
             | Message::LetIn { .. }
             | Message::Fenced(_) => {
@@ -234,6 +235,7 @@ impl Core {
                     Message::Inventory { session, all } => conductor.on_inventory(name, session, all),
                     Message::Over { node, session } => conductor.on_over(name.id(), node, session),
                     Message::Health { session, facts } => conductor.on_health(now, name, session, facts),
+                    Message::Watched { session, digest } => conductor.on_watched(name, session, digest),
                     Message::Pings { session, pings } => conductor.on_pings(now, name, session, pings),
                     Message::Fenced(report) => conductor.on_fenced(name, report),
                     Message::LetIn { session, attempts } => conductor.on_let_in(name, session, attempts),

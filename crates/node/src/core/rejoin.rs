@@ -141,7 +141,7 @@ impl Core {
         // A leader that was cut off meanwhile may still send what it sent before this life had the identity, and lost it.
         let spent = self.spent.is_some_and(|(of, last)| of == era && envelope.to <= last);
         let meant = envelope.takes_in == Some(board.boot()) && !spent;
-        if !(meant || is_planted(Bug::IdentityForAll) && envelope.takes_in.is_some()) {
+        if !meant {
             self.send_all(nothing_here(bytes).into_iter().collect(), out);
             return;
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use super::{Action, Core, Out, Response, requests::refused};
 use crate::{
     conductor::fencing::is_told,
-    ledger::{Change, NodeLedger, attempts_max, devices},
+    ledger::{Change, NodeLedger, attempts_max, devices, levels},
 };
 
 /// Longest name of a person that is kept, in characters.
@@ -411,7 +411,8 @@ impl Core {
 
     /// Whether no attempt follows by itself.
     fn is_given_up(&self, node: &NodeName, failures: u32) -> bool {
-        let levels = self.ledger.spec.as_ref().map_or(0, |spec| devices(spec, node).len());
+        let known = self.ledger.nodes.get(node);
+        let levels = self.ledger.spec.as_ref().map_or(0, |spec| levels(spec, node, known).len());
         attempts_max(levels) <= failures
     }
 

@@ -3,11 +3,11 @@
 //! go when its lease is over.
 
 use heart_model::{
-    Act, Ailment, Guard, HealthChange, Inventory, Moment, NodeSpec, Order, ResourceName, Spec,
+    Act, Ailment, Guard, HealthChange, Inventory, Moment, NodeId, NodeSpec, Order, ResourceName, Spec, Term,
 };
 use std::collections::BTreeSet;
 
-use super::{Core, Out, is_held};
+use super::{Core, Message, Out, is_held};
 use crate::board::{Board, Held};
 
 /// What the core remembers for the sake of the watchdog.
@@ -17,6 +17,8 @@ pub(super) struct Watched {
     told: BTreeSet<ResourceName>,
     /// This node counts as sick because its watchdog is not armed.
     is_sick: bool,
+    /// Which leader was told that it is armed, and of which configuration.
+    told_armed: Option<((NodeId, Term, u64), u64)>,
 }
 
 impl Watched {
@@ -71,6 +73,17 @@ impl Core {
             false => HealthChange::Ended(Ailment::NoWatchdog),
         };
         self.on_health(now, change, out);
+    }
+
+    /// The watchdog was added to the file while this session took part: others count on it once they know that it is armed.
+    pub(super) fn tell_armed(&mut self, now: Moment, board: &Board, out: &mut Out) {
+        let (session, digest) = (board.session(), self.ledger.digest);
+        let own = self.ledger.nodes.get(&self.settings.me);
+        let asked = own.is_some_and(|own| own.unwatched == Some(session)) && self.settings.digest == digest;
+        let Some(leader) = self.told_leader.filter(|_| asked && board.is_watched()) else { return };
+        if self.watched.told_armed.replace((leader, digest)) != Some((leader, digest)) {
+            self.tell_leader(Message::Watched { session, digest }, now, out);
+        }
     }
 
     /// The watchdog that this node's file names.

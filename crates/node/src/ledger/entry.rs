@@ -80,6 +80,14 @@ pub enum Change {
         /// The session that is over.
         session: Session,
     },
+    /// The watchdog of a node is armed that was added to the file while this session took part: what it runs may be taken
+    /// by the clock from now on.
+    Watched {
+        /// Which.
+        node: NodeName,
+        /// The session.
+        session: Session,
+    },
     /// A lost node loses what it held; who appends this promises nothing more to that session.
     TakeOver {
         /// The lost node.

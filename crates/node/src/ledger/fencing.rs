@@ -302,11 +302,17 @@ impl Ledger {
         }
     }
 
+    /// The watchdog of a node is armed, in the session that took part when the file began to say that it resets itself.
+    pub(super) fn watched(&mut self, node: &NodeName, session: Session) -> bool {
+        let known = self.nodes.get_mut(node);
+        known.is_some_and(|known| known.unwatched.take_if(|unwatched| *unwatched == session).is_some())
+    }
+
     /// The configuration has changed: what no device is left for cannot be carried out, and keeps nobody out.
     pub(super) fn withdraw_orders(&mut self) {
         let Some(spec) = &self.spec else { return };
         for (node, ledger) in &mut self.nodes {
-            if devices(spec, node).is_empty() && ledger.fence.fencing.is_none() {
+            if levels(spec, node, Some(ledger)).is_empty() && ledger.fence.fencing.is_none() {
                 ledger.fence.ordered = None;
             }
         }
@@ -419,6 +425,9 @@ mod tests {
         apply(&mut ledger, Change::Admit { node: node.clone(), session: session(1) });
         apply(&mut ledger, after);
         assert_eq!(count(&ledger), 1, "it runs what it ran before");
+        let mut armed = ledger.clone();
+        apply(&mut armed, Change::Watched { node: node.clone(), session: session(1) });
+        assert_eq!(count(&armed), 2, "it said that it is armed");
         apply(&mut ledger, Change::TakeOver { node: node.clone(), session: session(1), grants: Vec::new() });
         assert_eq!(count(&ledger), 1, "and is waited for until a device proves that it is off");
         apply(&mut ledger, Change::Admit { node: node.clone(), session: session(2) });

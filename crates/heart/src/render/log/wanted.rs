@@ -63,6 +63,7 @@ impl About<'_> {
             Change::Admit { node, .. }
             | Change::Leave { node, .. }
             | Change::LetGo { node, .. }
+            | Change::Watched { node, .. }
             | Change::Fenced { node, .. }
             | Change::ConfirmOff { node, .. }
             | Change::FenceAgain { node, .. }

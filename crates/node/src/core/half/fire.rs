@@ -127,8 +127,7 @@ impl Core {
         let gone =
             |known: Option<&NodeLedger>| known.is_some_and(|known| known.is_gone() && !known.fence.is_silent);
         // It may have been taken in by what is not known to be agreed on.
-        let rest =
-            self.agreement.as_ref().and_then(Agreement::rest).map(|(rest, _)| rest).unwrap_or_default();
+        let Some((rest, _)) = self.agreement.as_ref().and_then(Agreement::rest) else { return Ok(()) };
         let is_gone = gone(known) && (rest.is_empty() || gone(self.ledger_with(&rest).nodes.get(node)));
         let is_gone = is_gone && !(is_planted(Bug::LeaverShot) && known.is_some_and(|known| !known.is_off()));
         let last = known.and_then(NodeLedger::last_session);

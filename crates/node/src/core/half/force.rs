@@ -191,7 +191,9 @@ impl Core {
         let known = if let By::Word(_) = going.by { agreement.whole_rest() } else { agreement.rest() };
         let Some((rest, begins)) = known else { return false };
         let voters = agreement.configuration().0;
-        let alone = halves.size == 2 && self.half.has_been_settled(now, voters, self.longest_promise());
+        let alone = halves.size == 2
+            && agreement.is_settled()
+            && self.half.has_been_settled(now, voters, self.longest_promise());
         let mut ledger = self.ledger_with(&rest);
         let last = |node: &NodeName| Some(ledger.nodes.get(node)?.last_session()?.boot);
         let of = |node: &NodeName| Some(Without { node: node.clone(), boot: last(node)? });

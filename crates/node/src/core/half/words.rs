@@ -134,6 +134,14 @@ impl Core {
                 format!("name all that are off: `heart takeover --peers-are-off {}`", all.replace(' ', "")),
             );
         }
+        if self.agreement.as_ref().is_some_and(|agreement| agreement.whole_rest().is_none()) {
+            return no(
+                format!(
+                    "{me} does not know who votes: somebody was just being given a vote, and may be at work with it"
+                ),
+                "ask on each node that has power: one of them may know; or start one more of those that are off".into(),
+            );
+        }
         if let Some(better) = self.better_log(&halves) {
             return no(
                 format!("{better} has the better log of those that are here"),
