@@ -35,7 +35,7 @@ fn is_found_where_there_are_devices(bug: Bug, worlds: u64) {
 
 #[test]
 fn a_half_that_goes_on_by_a_claim_of_an_earlier_parting_is_found() {
-    is_found(Bug::ClaimKept, (0..4000).map(|place| 17 + 32 * place));
+    is_found(Bug::ClaimKept, (0..15_000).map(|place| 17 + 32 * place));
 }
 
 /// Found in so many worlds in which nodes part while others know more or less: every thirty-second.
@@ -132,7 +132,7 @@ fn a_node_taken_for_off_before_its_watchdog_has_fired_is_found() {
 
 #[test]
 fn a_watchdog_that_is_fed_without_a_lease_is_found() {
-    is_found_where_there_are_watchdogs(Bug::FedWithoutLease, 200);
+    is_found_where_there_are_watchdogs(Bug::FedWithoutLease, 2500);
 }
 
 #[test]
