@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
 
@@ -40,20 +41,14 @@ pub(crate) fn run(quick: bool) -> Result<bool> {
             command(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"], &[])
         }));
     }
+    let beside = if quick { None } else { beside()? };
     steps.push(step("tests", || tests(quick)));
+    steps.extend(beside.into_iter().flat_map(Beside::finish));
     steps.push(step("examples in documentation", || {
         tally(cargo(&["test", "--workspace", "--doc", "--locked"]))
     }));
     if !quick {
         steps.push(step("demonstration", || Ok(once(demo::script()?))));
-    }
-    if !quick {
-        let program = ["test", "--package", "heart-sim", "--features", "planted", "--locked"];
-        let words = [&program[..], &["--test", "planted", "--test", "stories"]].concat();
-        steps.push(step("planted bugs", || tally(cargo(&words))));
-    }
-    if !quick && sim::exists()? {
-        steps.push(step("simulated worlds", || tally(sim::command(sim::WORLDS, None))));
     }
     println!("\n{}", summary(&steps, began.elapsed().as_secs_f64()));
     Ok(steps.iter().all(|step| step.failed == 0))
@@ -82,6 +77,56 @@ fn step(name: &'static str, run: impl FnOnce() -> Result<(u64, u64)>) -> Step {
         (0, 1)
     });
     Step { name, passed, failed, seconds: began.elapsed().as_secs_f64() }
+}
+
+/// Steps that go on while the tests run: those of the laboratory wait most of their time, one after the other.
+struct Beside(std::thread::JoinHandle<Vec<(Step, String)>>);
+
+impl Beside {
+    /// Waits for the steps, and says what they said.
+    fn finish(self) -> Vec<Step> {
+        let ended = self.0.join().unwrap_or_else(|_| {
+            let step = Step { name: "simulator", passed: 0, failed: 1, seconds: 0.0 };
+            vec![(step, "it panicked\n".to_owned())]
+        });
+        let say = |(step, said): (Step, String)| {
+            println!("\n=== {}, beside the tests\n{said}", step.name);
+            step
+        };
+        ended.into_iter().map(say).collect()
+    }
+}
+
+/// Begins the simulated worlds and the bugs planted into them. They get what time of the processors nobody else
+/// wants, as the laboratory measures milliseconds.
+fn beside() -> Result<Option<Beside>> {
+    if !sim::exists()? {
+        return Ok(None);
+    }
+    Ok(Some(Beside(std::thread::spawn(|| {
+        let planted = ["test", "--package", "heart-sim", "--features", "planted", "--locked"];
+        let planted = cargo(&[&planted[..], &["--test", "planted", "--test", "stories"]].concat());
+        let steps = [("simulated worlds", sim::command(sim::WORLDS, None)), ("planted bugs", planted)];
+        let quietly = |(name, command)| {
+            let began = Instant::now();
+            let (passed, failed, said) = tally_quietly(idle(command));
+            (Step { name, passed, failed, seconds: began.elapsed().as_secs_f64() }, said)
+        };
+        steps.into_iter().map(quietly).collect()
+    }))))
+}
+
+/// The same command in the kernel's idle class (`sched(7)`), if there is a program that says so.
+fn idle(command: Command) -> Command {
+    if !packages::has("chrt") {
+        return command;
+    }
+    let mut idle = Command::new("chrt");
+    idle.args(["--idle", "0"]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        idle.current_dir(folder);
+    }
+    idle
 }
 
 fn once(passed: bool) -> (u64, u64) {
@@ -126,23 +171,47 @@ fn tally(command: Command) -> Result<(u64, u64)> {
 
 /// The same, of the lines that count: nextest repeats what a failed test printed, and that has a
 /// summary of its own.
-fn tally_of(mut command: Command, which: fn(&str) -> bool) -> Result<(u64, u64)> {
+fn tally_of(command: Command, which: fn(&str) -> bool) -> Result<(u64, u64)> {
+    tally_into(command, which, &|line| println!("{line}"))
+}
+
+/// The same, and keeps what is printed.
+fn tally_quietly(command: Command) -> (u64, u64, String) {
+    let said = Mutex::new(String::new());
+    let keep = |line: &str| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(said, "{line}");
+    };
+    let outcome = tally_into(command, |_| true, &keep);
+    let (passed, failed) = outcome.unwrap_or_else(|error| {
+        keep(&format!("error: {error:#}"));
+        (0, 1)
+    });
+    (passed, failed, said.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn tally_into(
+    mut command: Command,
+    which: fn(&str) -> bool,
+    say: &(impl Fn(&str) + Sync),
+) -> Result<(u64, u64)> {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run cargo")?;
     let (out, err) = (child.stdout.take().context("no output")?, child.stderr.take().context("no errors")?);
-    let errors = std::thread::spawn(move || echo_and_count(BufReader::new(err), which));
-    let (passed, failed) = echo_and_count(BufReader::new(out), which);
-    let (passed_too, failed_too) = errors.join().unwrap_or_default();
-    let (passed, failed) = (passed + passed_too, failed + failed_too);
+    let (one, other) = std::thread::scope(|scope| {
+        let errors = scope.spawn(|| say_and_count(BufReader::new(err), which, say));
+        (say_and_count(BufReader::new(out), which, say), errors.join().unwrap_or_default())
+    });
+    let (passed, failed) = (one.0 + other.0, one.1 + other.1);
     let good = child.wait()?.success();
     // A build that fails reports no test at all.
     Ok((passed, if good { failed } else { failed.max(1) }))
 }
 
-fn echo_and_count(lines: impl BufRead, which: fn(&str) -> bool) -> (u64, u64) {
+fn say_and_count(lines: impl BufRead, which: fn(&str) -> bool, say: &impl Fn(&str)) -> (u64, u64) {
     let mut sum = (0, 0);
     for line in lines.lines().map_while(Result::ok) {
-        println!("{line}");
+        say(&line);
         let counted = Some(without_colours(&line)).filter(|line| which(line.trim()));
         let (passed, failed) = counted.and_then(|line| counts(&line)).unwrap_or_default();
         sum = (sum.0 + passed, sum.1 + failed);
