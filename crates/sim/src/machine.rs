@@ -309,6 +309,25 @@ impl Machine {
         })
     }
 
+    /// What another core of the same life of the machine reads: what was written but not synced is in the page cache, which
+    /// outlives the process and not the power.
+    fn cached_log(&mut self) -> Log {
+        if self.disk.waiting.is_empty() {
+            return self.log();
+        }
+        let mut cached = Disk { durable: self.disk.durable.clone(), waiting: VecDeque::new() };
+        for write in &mut self.disk.waiting {
+            cached.make_durable(write);
+            // Nobody waits for it any more.
+            write.ticket = Ticket(0);
+        }
+        let bytes = cached.durable.filter(|bytes| !bytes.is_empty());
+        let read = |bytes: Vec<u8>| {
+            journal::recover(&bytes).map_or(Log::Damaged, |log| Log::Recovered(Box::new(log)))
+        };
+        bytes.map_or(Log::Empty, read)
+    }
+
     fn start_core(&mut self, now: Nanos, spec: &Spec, digest: u64, log: Log, handed_over: bool) {
         let settings = core::Settings {
             me: self.name.clone(),
@@ -324,12 +343,8 @@ impl Machine {
 
     /// The core process is killed and comes back: the board stays, `/run` stays, the kernel stays.
     pub(crate) fn restart_core(&mut self, now: Nanos, spec: &Spec, digest: u64) {
-        // What was written but not synced is in the page cache, which outlives the process.
-        for write in ::core::mem::take(&mut self.disk.waiting) {
-            self.disk.make_durable(&write);
-        }
         let ids: Vec<NodeId> = members(spec).iter().map(|member| member.id).collect();
-        let log = self.log();
+        let log = self.cached_log();
         self.board.seat(&ids, self.now(now).after(promised_before(&log, spec)));
         self.start_pulse(now, spec, digest);
         self.start_core(now, spec, digest, log, true);

@@ -4,7 +4,7 @@ mod durable;
 
 use std::{
     fmt::Display,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::Path,
     sync::{
@@ -48,7 +48,7 @@ pub(super) struct Storage {
     pub(super) said: Receiver<Said>,
 }
 
-/// Reads the log that is there, makes it durable anew, and starts the thread.
+/// Reads the log that is there, and starts the thread.
 pub(super) fn start(path: &Path, bell: Arc<Bell>) -> anyhow::Result<(Log, Storage)> {
     let (log, file) = recover(path)?;
     let (writes, wanted) = channel();
@@ -65,8 +65,8 @@ pub(super) fn start(path: &Path, bell: Arc<Bell>) -> anyhow::Result<(Log, Storag
     Ok((log, Storage { writes, said }))
 }
 
-/// Takes up what is whole of the log. What was read may never have reached the disk: the core before this one was
-/// killed before it had synced it, or the disk refused it, and it is in memory only. So it is written anew first.
+/// Takes up what is whole of the log. What was read may never have reached the disk: the core writes it anew, and says
+/// nothing by it before that is durable.
 fn recover(path: &Path) -> anyhow::Result<(Log, LogFile)> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -82,15 +82,13 @@ fn recover(path: &Path) -> anyhow::Result<(Log, LogFile)> {
         Ok(_) => return lost(path, &bytes, &"nothing whole is at its beginning"),
         Err(damage) => return lost(path, &bytes, &damage),
     };
-    let (good, torn) = bytes.split_at(recovered.length);
-    if !torn.is_empty() {
-        tracing::warn!("{} torn bytes at the end of {} are cut off", torn.len(), path.display());
+    let torn = bytes.len() - recovered.length;
+    if torn > 0 {
+        tracing::warn!("{torn} torn bytes at the end of {} are cut off", path.display());
     }
-    let file = durable::write_anew(path, good).context(
-        "what it holds cannot be written to the disk anew, and a power cut could take what this node would say of \
-         it; see that the disk takes writes and has room: the core is started again until it does",
-    )?;
-    Ok((Log::Recovered(Box::new(recovered)), LogFile { file: Some(file), length: good.len() as u64 }))
+    let file = OpenOptions::new().append(true).open(path)?;
+    let length = recovered.length as u64;
+    Ok((Log::Recovered(Box::new(recovered)), LogFile { file: Some(file), length }))
 }
 
 /// Keeps a damaged log for people, and puts in its place what says that one was lost: a later start must not take this

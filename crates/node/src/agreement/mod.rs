@@ -72,6 +72,8 @@ pub struct Agreement {
     origin: ConfigurationId,
     /// What this log begins with, until it is on its way to the disk.
     founders: Option<ConfState>,
+    /// The members that it began with, if it was not begun by a snapshot.
+    founding: Option<ConfState>,
     pace: Pace,
     ticks: u64,
     /// For which life an identity was given, and by the leader of which term; until it is to vote.
@@ -98,6 +100,7 @@ impl Agreement {
         let fresh = recovered.snapshot.get_metadata().index == 0;
         let founders = Some(founding.clone()).filter(|_| fresh && recovered.founders.is_none());
         let origin = ConfigurationId::of_founders(&founding.voters);
+        let began_with = Some(founding.clone()).filter(|founding| fresh && !founding.voters.is_empty());
         let conf = if fresh { founding } else { recovered.snapshot.get_metadata().get_conf_state().clone() };
         let applied = recovered.snapshot.get_metadata().index;
         let configured_at = if fresh { origin } else { configured_at(recovered.snapshot.get_data()) };
@@ -138,6 +141,7 @@ impl Agreement {
             configured_at,
             origin,
             founders,
+            founding: began_with,
             pace,
             ticks: 0,
             given: BTreeMap::new(),
@@ -165,10 +169,28 @@ impl Agreement {
             hard_state: Some(store.hard_state),
             snapshot: (store.snapshot_index() > 0).then(|| store.snapshot.clone()),
             entries: store.entries.iter().cloned().collect(),
-            founders: None,
+            founders: self.founding.clone().filter(|_| store.snapshot_index() == 0),
             lost: false,
         };
         batch.encode_framed()
+    }
+
+    /// What was taken up may never have reached the disk: who wrote it was killed before it had synced that, or the disk
+    /// refused, and it is in memory only. It is written anew, and until that is durable nothing is said by it.
+    pub fn save_anew(&mut self) -> Write {
+        let store = self.raw.store();
+        let (commit, term) = (store.hard_state.commit, store.hard_state.term);
+        (self.durable_commit, self.durable_term) = (store.snapshot_index(), 0);
+        let ticket = self.ticket();
+        self.unpersisted.push_back(Unpersisted {
+            ticket,
+            ready: None,
+            commit,
+            term,
+            restored: None,
+            messages: Vec::new(),
+        });
+        Write { ticket, replaces: true, bytes: self.file() }
     }
 
     /// This node's identity in the log.

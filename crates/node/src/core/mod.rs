@@ -239,8 +239,7 @@ pub struct Core {
     shorter_since: Option<Moment>,
     /// The write that makes a new identity durable, until it is.
     adopting: Option<Ticket>,
-    /// The disk still has a log that an earlier core of this boot found to be lost.
-    unmarked: bool,
+    owes: rejoin::Owes,
     /// Since when this node is below half of the voters without a lease, and the session that it ended for that.
     unheard: Option<(Moment, Option<SessionNumber>)>,
     /// The history of the log that this run of the core lost last, and its identity there.
@@ -310,7 +309,7 @@ impl Core {
             wall: 0,
             shorter_since: None,
             adopting: None,
-            unmarked,
+            owes: if unmarked { rejoin::Owes::Mark } else { rejoin::Owes::Nothing },
             unheard: None,
             spent: None,
             names,
@@ -347,9 +346,7 @@ impl Core {
         self.stood_still = now.longest_since(board.progress()) >= self.timing.lost_after;
         board.set_progress(now);
         self.wall = wall;
-        if ::core::mem::take(&mut self.unmarked) {
-            self.mark_lost(&mut out);
-        }
+        self.pay_disk(&mut out);
         match event {
             Event::Wake => {}
             Event::Sight(sighting) => self.on_sight(sighting, &mut out),

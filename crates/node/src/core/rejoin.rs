@@ -30,6 +30,18 @@ pub enum Log {
     Damaged,
 }
 
+/// What the disk is owed when a core begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Owes {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That the log on it is lost: an earlier core of this boot was killed before it had written that.
+    Mark,
+    /// The log that was taken up.
+    Log,
+}
+
 /// What of a log this node may take up under this configuration.
 pub(super) fn usable(log: Log, settings: &Settings) -> Log {
     // Nothing whole is left of it: that counts as a disk that was empty.
@@ -74,6 +86,16 @@ impl Core {
         let me = RaftId(recovered.raft_id);
         let me = if me.0 == 0 { RaftId::new(self.ids[self.slot], 1) } else { me };
         self.agreement = Some(Agreement::new(me, recovered, &founders(&self.settings.spec), pace(self.slot)));
+        self.owes = Owes::Log;
+    }
+
+    /// First of all, what the disk is owed of what was found there.
+    pub(super) fn pay_disk(&mut self, out: &mut Out) {
+        match (::core::mem::take(&mut self.owes), &mut self.agreement) {
+            (Owes::Mark, _) => _ = self.mark_lost(out),
+            (Owes::Log, Some(agreement)) => out.actions.push(Action::Write(agreement.save_anew())),
+            (Owes::Log | Owes::Nothing, _) => {}
+        }
     }
 
     /// A node without a log that meets a history which it did not help to found; or of which nothing

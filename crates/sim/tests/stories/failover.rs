@@ -138,8 +138,8 @@ fn after_a_power_cut_of_everything_everything_comes_back() {
         1.0 ada is switched on
         1.0 bob is switched on
         1.0 cyn is switched on
-        1.6 cyn runs cache
         1.6 ada runs address
+        1.6 cyn runs cache
         1.6 ada runs site
         ",
     );

@@ -102,3 +102,18 @@ fn a_log_of_which_only_a_torn_beginning_is_left_elects_nobody() {
     story.switch_on("cyn").run_for(10_000);
     assert!(story.owner("site").is_some() && story.takes_part("bob"));
 }
+
+/// The disk of `ada` takes nothing, and its core is killed: what that had written is in memory and can be read. The next one
+/// says nothing by it, so `bob` and `ada` agree on nothing that a power cut could take from `ada`.
+#[test]
+fn what_was_not_synced_when_a_core_was_killed_is_not_vouched_for() {
+    let mut story = Told::three();
+    assert_eq!((story.leader(), story.owner("cache")), (Some("bob"), Some("cyn")));
+    let ada = story.place("ada");
+    story.happens(Fault::StallDisk(ada)).part(&["cyn"], &["ada", "bob"]).run_for(1500);
+    assert_eq!(story.owner("cache"), None, "that cyn is taken over from is written, and not durable");
+    story.happens(Fault::KillCore(ada)).run_for(3000);
+    assert_eq!(story.owner("cache"), None, "it can be read now, and still is not durable");
+    story.happens(Fault::MendDisk(ada)).run_for(3000);
+    assert!(matches!(story.owner("cache"), Some("ada" | "bob")), "{}", story.told());
+}

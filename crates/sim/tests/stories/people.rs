@@ -253,7 +253,7 @@ fn a_shorter_lost_after_does_not_shorten_what_was_promised_before() {
         0.6 cyn loses power
         0.6 nobody runs cache
         0.7 cyn is switched on
-        5.2 cyn runs cache
+        5.5 cyn runs cache
         9.6 nobody runs address
         9.6 nobody runs site
         10.7 bob runs address
