@@ -353,7 +353,7 @@ pub(crate) fn calm(world: &mut World, away: &[usize], lost_after: Nanos) {
         let late = lost_after * 12 + world.levels_take();
         let (late, devices) = ([late, late + FENCING / 2], world.has_devices());
         for asked in 0..world.size() {
-            for wait in [ms(1), lost_after * 4, lost_after * 7] {
+            for wait in [ms(1), lost_after * 4, lost_after * 7, lost_after * 11] {
                 for request in requests.clone() {
                     world.schedule(wait, Fault::Ask { node: asked, request });
                 }
