@@ -46,7 +46,10 @@ use crate::{
 };
 pub use child::Role;
 pub(crate) use child::wait_at_gate;
-use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
+use child::{
+    Child, DYING_PATIENCE, ROLES, Restarts, await_all, find, find_recorded, start, take_from_first,
+    write_down,
+};
 use spare::{Forked, Gate, SPARES, Spare};
 use stop::{Next, Stop};
 use watchdog::Watchdog;
@@ -149,7 +152,7 @@ pub fn take_over(run: &Path) -> anyhow::Result<()> {
 }
 
 fn is_served(places: &Places) -> bool {
-    ROLES.into_iter().any(|role| find(places, role).is_some())
+    ROLES.into_iter().any(|role| find(places, role).is_some_and(|child| !child.is_dying()))
 }
 
 fn open_lock(run: &Path) -> anyhow::Result<File> {
@@ -213,6 +216,7 @@ impl Guardian {
     /// A node that starts from nothing.
     fn begin(running: Running, lock: File) -> anyhow::Result<Guardian> {
         let places = &running.setup.places;
+        await_all(places)?;
         fs::create_dir_all(&places.state)
             .with_context(|| format!("cannot make the folder {}", places.state.display()))?;
         if let Err(error) = User::of_core().own(&places.state) {
@@ -228,8 +232,10 @@ impl Guardian {
     /// A node whose guardian was killed, and of whose children some may live.
     fn adopt(running: Running, lock: File) -> anyhow::Result<Guardian> {
         let places = &running.setup.places;
-        let fds = match [Role::Executor, Role::Core].into_iter().find_map(|role| find(places, role)) {
-            Some(child) => take_back(&child, &running)?,
+        let living: Vec<Child> =
+            [Role::Executor, Role::Core].into_iter().filter_map(|role| find(places, role)).collect();
+        let fds = match take_from_first(&living, DYING_PATIENCE, |child| take_back(child, &running))? {
+            Some(fds) => fds,
             None => {
                 // What it has is not enough to go on with; nobody would miss it.
                 find(places, Role::Gateway).iter().for_each(|gateway| end(&gateway.pidfd));
