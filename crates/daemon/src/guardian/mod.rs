@@ -40,6 +40,7 @@ use rustix::{
 use crate::{
     channel,
     core::links,
+    life::{self, MachineRun},
     rights::User,
     setup::{Places, Running},
     sys,
@@ -222,7 +223,7 @@ impl Guardian {
         if let Err(error) = User::of_core().own(&places.state) {
             tracing::warn!("{} stays root's, and the core with it: {error}", places.state.display());
         }
-        running.setup.boot()?;
+        life::take(places, &MachineRun::this()?)?;
         running.write()?;
         stop::forget(&places.run);
         let fds = open(&running)?;
@@ -296,6 +297,9 @@ impl Guardian {
             self.start_due()?;
             if let Some(stop) = self.stopping.take_if(|stop| stop.is_ending() && self.children.is_empty()) {
                 self.leave_office();
+                if stop.is_in_order() {
+                    life::stopped_in_order(&self.running.setup.places);
+                }
                 return stop.end();
             }
             self.wait()?;
