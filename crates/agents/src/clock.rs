@@ -24,6 +24,15 @@ pub fn remaining(until: Moment) -> Duration {
     now().at_least_until(until)
 }
 
+/// The part of the remaining lease for which the kernel is told to go on, as it then counts by one clock only. That one
+/// may be slewed: while somebody sets it right, by a twelfth of its speed at most.
+const KERNEL_COUNTS: (u32, u32) = (9, 10);
+
+/// What to tell the kernel of what is left of a lease.
+pub(crate) fn for_kernel(left: Duration) -> Duration {
+    left * KERNEL_COUNTS.0 / KERNEL_COUNTS.1
+}
+
 fn nanoseconds(time: rustix::time::Timespec) -> u64 {
     // The clocks count from the boot or from 1970: never negative, and good for centuries.
     (time.tv_sec.cast_unsigned()) * 1_000_000_000 + time.tv_nsec.cast_unsigned()

@@ -10,6 +10,7 @@ mod echo;
 pub mod executor;
 pub mod gateway;
 pub mod guardian;
+mod life;
 mod log;
 mod pressure;
 mod rights;

@@ -14,7 +14,7 @@ use heart_model::{AgentInfo, AgentRef, BootId, CONFIGURATION_BYTES_MAX, Moment, 
 use heart_node::frame::{ClusterKey, cluster_tag};
 use serde::{Deserialize, Serialize};
 
-use crate::sys::MappedBoard;
+use crate::{life, sys::MappedBoard};
 
 /// Where a node keeps its things.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -127,24 +127,12 @@ impl Setup {
             .with_context(|| format!("cannot use the board {}", self.places.board().display()))
     }
 
-    /// This boot's number, drawn once and kept in the run directory (SAFETY rule 8).
+    /// This boot's number, kept in the run directory (SAFETY rule 8).
     ///
     /// # Errors
-    /// When the run directory does not take it.
+    /// When it is not there, or cannot be read.
     pub fn boot(&self) -> anyhow::Result<BootId> {
-        let path = self.places.run.join("boot");
-        let known =
-            fs::read_to_string(&path).ok().and_then(|text| BootId::try_from(text.trim().to_owned()).ok());
-        if let Some(boot) = known {
-            return Ok(boot);
-        }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
-        let boot = BootId(u128::from_le_bytes(bytes));
-        replace(&path, String::from(boot).as_bytes())
-            .with_context(|| format!("cannot keep the number of this boot in {}", path.display()))?;
-        Ok(boot)
+        life::known(&self.places)
     }
 }
 

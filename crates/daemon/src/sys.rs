@@ -172,6 +172,32 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// Makes a process whose first thread ends while a second one lives: what is left of one that was killed while a thread of
+/// it waits in the kernel.
+#[cfg(test)]
+pub(crate) fn fork_one_whose_first_thread_ends() -> i32 {
+    extern "C" fn wait(_: *mut libc::c_void) -> *mut libc::c_void {
+        loop {
+            // SAFETY: no memory is passed.
+            unsafe { libc::pause() };
+        }
+    }
+    // SAFETY: the child calls the C library only, which is ready for that after a fork.
+    match unsafe { libc::fork() } {
+        0 => {
+            let mut thread = 0;
+            // SAFETY: `thread` lives through the call, and `wait` takes nothing. The system call ends this thread alone,
+            // and nothing of it is used any more.
+            unsafe {
+                libc::pthread_create(&raw mut thread, std::ptr::null(), wait, std::ptr::null_mut());
+                libc::syscall(libc::SYS_exit, 0);
+            }
+            unreachable!("this thread has ended")
+        }
+        child => child,
+    }
+}
+
 /// Has this process be the one to whom orphans of its descendants fall.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     // SAFETY: no memory is passed.

@@ -29,8 +29,6 @@ use crate::{
 
 /// The group that hears of changes in the packet filter: `NFNLGRP_NFTABLES`.
 const EVENTS: u32 = 1 << (7 - 1);
-/// The part of the remaining lease that the gate is open for.
-const OPEN_FOR: (u32, u32) = (9, 10);
 /// How late a refresh may come before the gate closes. It is not asked for earlier than that needs,
 /// as each is a transaction of the packet filter: this thread is real-time, and what delays it for
 /// longer has stopped the whole machine.
@@ -259,7 +257,7 @@ impl Warden {
         // comes out too early, never too late.
         let today = clock::realtime();
         let left = clock::remaining(self.lease.until());
-        let open = left * OPEN_FOR.0 / OPEN_FOR.1;
+        let open = clock::for_kernel(left);
         let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let deadline = today.saturating_add(u64::try_from(open.as_nanos()).unwrap_or(u64::MAX));
         (timeout_ms > 0).then_some(Opening { deadline, timeout_ms })
@@ -301,7 +299,7 @@ impl Warden {
         let wait = if left.is_zero() {
             LOOK_EVERY
         } else {
-            let open = left * OPEN_FOR.0 / OPEN_FOR.1;
+            let open = clock::for_kernel(left);
             wait::before(open, RESERVE, REFRESHES_PER_OPENING).max(REFRESH_EVERY_MIN)
         };
         self.told = Some(until);

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions, wait};
 
-use super::launch;
+use super::{keeper, launch};
 use crate::{
     refused,
     sys::{self, Forked},
@@ -116,6 +116,9 @@ fn begin(orders: &OwnedFd, spawn: impl FnOnce() -> Result<i32, String>) -> Resul
     if !is_open || waiting::any(&[orders.as_fd()], Some(Instant::now())).map_or(true, |ready| ready[0]) {
         return Err("its keeper ended before it began".to_owned());
     }
+    // What is killed has to get a turn to die, and all in the namespace runs until this has died. It is a fork of a keeper
+    // that may have been allowed to, and did not inherit it; neither does the service.
+    sys::become_real_time(keeper::PRIORITY).ok();
     if let Err(error) = sys::own_proc() {
         return Err(format!("cannot give the service a /proc of its own: {error}"));
     }

@@ -3,14 +3,16 @@
 //! ```text
 //! executor ─ starts ─▶ keeper ─ PDEATHSIG ─▶ first process ─▶ service ─▶ whatever it forks
 //!                       │  ▲                 └────── process namespace ──────┘
-//!                       │  └ a timer of the kernel's: SIGKILL when the lease ends
+//!                       │  └ a timer of the kernel's: SIGKILL before the lease ends
 //!                       └ reads the lease and pushes the timer forward
 //! ```
 //!
 //! What the kernel guarantees without anybody's help, even if all of Heart is stopped:
 //!
-//! - guard `lease`, contained (the default with that guard): at the end of the lease the keeper is
-//!   killed, with it the first process of the namespace, with it everything in the namespace.
+//! - guard `lease`, contained (the default with that guard): before the end of the lease, when nine
+//!   tenths of what was left at the last push are over, the keeper is killed, with it the first
+//!   process of the namespace, with it everything in the namespace. Both are real-time: who has to
+//!   die needs a turn for it.
 //! - guard `lease`, `contain = false`: the keeper and the service's first process are killed. What
 //!   the service forked may survive until the executor, if it runs, sweeps its control group.
 //! - other guards: there is no timer. The service runs on while its keeper lives.
@@ -53,7 +55,7 @@ use crate::{
 /// What the keeper says when the service serves.
 pub(super) const READY: &str = "ready";
 /// How often the timer is pushed forward, of what is left. With the default timing that is about as often as a lease is
-/// renewed: by reckoning, six tenths of a lease are left at least.
+/// renewed: by reckoning, the timer has half of a lease left at least.
 const PUSHES_PER_LEASE: u32 = 6;
 /// The timer is not pushed more often than this.
 const PUSH_EVERY_MIN: Duration = Duration::from_millis(2);
@@ -252,8 +254,8 @@ impl Keeper {
         let until = lease.until();
         let now = clock::now();
         let left = now.at_least_until(until);
-        // A lease that is over early was taken from us; else the timer fires at this moment anyway.
-        if left.is_zero() || timer.set(now.boottime.after(left).0).is_err() {
+        // A lease that is over was taken from us, or ends now; then the timer fires in this moment anyway.
+        if left.is_zero() || timer.set(now.boottime.after(clock::for_kernel(left)).0).is_err() {
             self.signal_all(libc::SIGKILL);
         }
         self.push_at = Some(Instant::now() + (left / PUSHES_PER_LEASE).max(PUSH_EVERY_MIN));
@@ -378,7 +380,9 @@ fn arm(board: &Path, open_board: OpenBoard) -> Result<(DeathTimer, Box<dyn Lease
     if left.is_zero() {
         return Err("this node has no lease".to_owned());
     }
-    timer.set(now.boottime.after(left).0).map_err(|error| format!("cannot set a timer: {error}"))?;
+    timer
+        .set(now.boottime.after(clock::for_kernel(left)).0)
+        .map_err(|error| format!("cannot set a timer: {error}"))?;
     Ok((timer, lease))
 }
 

@@ -12,11 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use anyhow::{Context, bail};
+use heart_agents::wait::timespec;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use serde::{Deserialize, Serialize};
 
-use super::FIRST_FD;
+use super::{FIRST_FD, has_ended};
 use crate::{
     setup::{Places, replace},
     sys,
@@ -27,6 +31,9 @@ const BURST: u32 = 20;
 /// How often it may start beyond that. One that cannot run does not eat the machine, and one that is
 /// killed over and over is back well within a lease.
 const PACE: Duration = Duration::from_millis(250);
+
+/// How long a guardian that takes office waits for the end of a child that was killed.
+pub(super) const DYING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,22 +81,85 @@ pub(super) struct Child {
     pub(super) pidfd: OwnedFd,
 }
 
+impl Child {
+    /// Whether its first thread has ended. Another one may still be in the kernel, and do what it was asked to.
+    pub(super) fn is_dying(&self) -> bool {
+        stat(self.pid.as_raw_nonzero().get()).is_none_or(|stat| stat.is_dying)
+    }
+
+    /// Waits for its end, that of all its threads.
+    ///
+    /// # Errors
+    /// When it has not come `until` then.
+    fn await_end(&self, until: Instant) -> anyhow::Result<()> {
+        // Bounded by the signals that arrive; the end stays where it is.
+        while !has_ended(&self.pidfd) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!(
+                    "the {} of an earlier guardian (process {1}) has not ended, and nothing is begun beside it\n\
+                     hint: /proc/{1}/task/*/stack tells what it waits for in the kernel; if it does not end, boot this \
+                     machine",
+                    self.role.word(),
+                    self.pid
+                );
+            }
+            poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timespec(left))).ok();
+        }
+        Ok(())
+    }
+}
+
+/// Waits until none of an earlier guardian's children is there any more.
+///
+/// # Errors
+/// When one of them does not end.
+pub(super) fn await_all(places: &Places) -> anyhow::Result<()> {
+    let until = Instant::now() + DYING_PATIENCE;
+    ROLES.into_iter().filter_map(|role| find(places, role)).try_for_each(|child| child.await_end(until))
+}
+
+/// What the first of these has that can be taken from it: one that was killed has nothing any more. None if none of them
+/// has, when all of them have ended.
+///
+/// # Errors
+/// When one from whom it could not be taken does not end within `patience`.
+pub(super) fn take_from_first<T>(
+    children: &[Child],
+    patience: Duration,
+    take: impl Fn(&Child) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let mut refused = Vec::new();
+    for child in children {
+        match take(child) {
+            Ok(taken) => return Ok(Some(taken)),
+            Err(why) => refused.push((child, why)),
+        }
+    }
+    let until = Instant::now() + patience;
+    for (child, why) in refused {
+        child.await_end(until).map_err(|error| error.context(format!("{why:#}")))?;
+    }
+    Ok(None)
+}
+
 fn record_path(places: &Places, role: Role) -> PathBuf {
     places.run.join(format!("{}.pid", role.word()))
 }
 
 /// Writes a process down, whole or not at all: a guardian may be killed in the middle.
 pub(super) fn write_down(path: &Path, pid: i32) -> anyhow::Result<()> {
-    let record = Record { pid, started: started(pid).unwrap_or(0) };
+    let record = Record { pid, started: stat(pid).map_or(0, |stat| stat.started) };
     replace(path, &serde_json::to_vec(&record)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The process that was written down here, if it lives.
+/// The process that was written down here, until all its threads have ended.
 pub(super) fn find_recorded(path: &Path) -> Option<(Pid, OwnedFd)> {
     let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     let pid = Pid::from_raw(record.pid)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    (started(record.pid) == Some(record.started)).then_some((pid, pidfd))
+    let is_it = stat(record.pid).is_some_and(|stat| stat.started == record.started);
+    (is_it && !has_ended(&pidfd)).then_some((pid, pidfd))
 }
 
 /// The child of an earlier guardian, if it lives.
@@ -98,16 +168,21 @@ pub(super) fn find(places: &Places, role: Role) -> Option<Child> {
     Some(Child { role, pid, pidfd })
 }
 
-/// When a process was started: field 22 of `/proc/PID/stat` (proc(5)). None for one that has ended.
-fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What the kernel says of a process.
+struct Stat {
+    /// Whether its first thread has ended.
+    is_dying: bool,
+    started: u64,
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat` (proc(5)). None for one that was buried.
+fn stat(pid: i32) -> Option<Stat> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     let behind_name = stat.rsplit_once(')')?.1;
     let mut fields = behind_name.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let is_dying = matches!(fields.next()?, "Z" | "X");
+    Some(Stat { is_dying, started: fields.nth(18)?.parse().ok()? })
 }
 
 /// Starts a child, writes it down, and only then lets it begin: one that nobody has written down
@@ -186,10 +261,52 @@ mod tests {
         let me = std::process::id() as i32;
         write_down(&path, me).unwrap();
         assert_eq!(find_recorded(&path).unwrap().0.as_raw_nonzero().get(), me);
-        let other = Record { pid: me, started: started(me).unwrap() + 1 };
+        let other = Record { pid: me, started: stat(me).unwrap().started + 1 };
         fs::write(&path, serde_json::to_vec(&other).unwrap()).unwrap();
         assert!(find_recorded(&path).is_none(), "another process had this number");
         fs::write(&path, b"{").unwrap();
         assert!(find_recorded(&path).is_none());
+    }
+
+    /// Ends a process of the test and buries it.
+    struct Ends(Pid);
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            rustix::process::kill_process(self.0, rustix::process::Signal::KILL).ok();
+            rustix::process::waitpid(Some(self.0), rustix::process::WaitOptions::empty()).ok();
+        }
+    }
+
+    #[test]
+    fn a_child_counts_as_there_until_the_last_of_its_threads_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places { run: folder.path().to_owned(), ..Places::default() };
+        let pid = sys::fork_one_whose_first_thread_ends();
+        let ends = Ends(Pid::from_raw(pid).unwrap());
+        while !stat(pid).unwrap().is_dying {
+            std::thread::yield_now();
+        }
+        write_down(&record_path(&places, Role::Executor), pid).unwrap();
+        let child = find(&places, Role::Executor).expect("one of its threads lives");
+        assert!(child.is_dying());
+        let nothing = |child: &Child| -> anyhow::Result<Pid> { bail!("{} has nothing", child.pid) };
+        let why = take_from_first(std::slice::from_ref(&child), Duration::ZERO, nothing).unwrap_err();
+        assert!(format!("{why:#}").contains("nothing is begun beside it"), "{why:#}");
+        let other = Child {
+            role: Role::Core,
+            pid: rustix::process::getpid(),
+            pidfd: child.pidfd.try_clone().unwrap(),
+        };
+        let both = [child, other];
+        let from_the_other = |child: &Child| match child.role {
+            Role::Executor => nothing(child),
+            Role::Core | Role::Gateway => Ok(child.pid),
+        };
+        assert_eq!(take_from_first(&both, Duration::ZERO, from_the_other).unwrap(), Some(both[1].pid));
+        drop(ends);
+        assert!(find(&places, Role::Executor).is_none());
+        assert_eq!(take_from_first(&both, Duration::ZERO, nothing).unwrap(), None);
+        await_all(&places).unwrap();
     }
 }

@@ -40,13 +40,17 @@ use rustix::{
 use crate::{
     channel,
     core::links,
+    life::{self, MachineRun},
     rights::User,
     setup::{Places, Running},
     sys,
 };
 pub use child::Role;
 pub(crate) use child::wait_at_gate;
-use child::{Child, ROLES, Restarts, find, find_recorded, start, write_down};
+use child::{
+    Child, DYING_PATIENCE, ROLES, Restarts, await_all, find, find_recorded, start, take_from_first,
+    write_down,
+};
 use spare::{Forked, Gate, SPARES, Spare};
 use stop::{Next, Stop};
 use watchdog::Watchdog;
@@ -149,7 +153,7 @@ pub fn take_over(run: &Path) -> anyhow::Result<()> {
 }
 
 fn is_served(places: &Places) -> bool {
-    ROLES.into_iter().any(|role| find(places, role).is_some())
+    ROLES.into_iter().any(|role| find(places, role).is_some_and(|child| !child.is_dying()))
 }
 
 fn open_lock(run: &Path) -> anyhow::Result<File> {
@@ -213,12 +217,13 @@ impl Guardian {
     /// A node that starts from nothing.
     fn begin(running: Running, lock: File) -> anyhow::Result<Guardian> {
         let places = &running.setup.places;
+        await_all(places)?;
         fs::create_dir_all(&places.state)
             .with_context(|| format!("cannot make the folder {}", places.state.display()))?;
         if let Err(error) = User::of_core().own(&places.state) {
             tracing::warn!("{} stays root's, and the core with it: {error}", places.state.display());
         }
-        running.setup.boot()?;
+        life::take(places, &MachineRun::this()?)?;
         running.write()?;
         stop::forget(&places.run);
         let fds = open(&running)?;
@@ -228,8 +233,10 @@ impl Guardian {
     /// A node whose guardian was killed, and of whose children some may live.
     fn adopt(running: Running, lock: File) -> anyhow::Result<Guardian> {
         let places = &running.setup.places;
-        let fds = match [Role::Executor, Role::Core].into_iter().find_map(|role| find(places, role)) {
-            Some(child) => take_back(&child, &running)?,
+        let living: Vec<Child> =
+            [Role::Executor, Role::Core].into_iter().filter_map(|role| find(places, role)).collect();
+        let fds = match take_from_first(&living, DYING_PATIENCE, |child| take_back(child, &running))? {
+            Some(fds) => fds,
             None => {
                 // What it has is not enough to go on with; nobody would miss it.
                 find(places, Role::Gateway).iter().for_each(|gateway| end(&gateway.pidfd));
@@ -290,6 +297,9 @@ impl Guardian {
             self.start_due()?;
             if let Some(stop) = self.stopping.take_if(|stop| stop.is_ending() && self.children.is_empty()) {
                 self.leave_office();
+                if stop.is_in_order() {
+                    life::stopped_in_order(&self.running.setup.places);
+                }
                 return stop.end();
             }
             self.wait()?;

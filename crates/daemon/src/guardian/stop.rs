@@ -186,6 +186,11 @@ impl Stop {
         self.given_up = Some(said);
     }
 
+    /// Whether what ran here was handed over.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.left && self.given_up.is_none()
+    }
+
     /// Everything of Heart has ended.
     ///
     /// # Errors
