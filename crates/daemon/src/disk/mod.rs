@@ -276,7 +276,7 @@ impl Reader {
         // First of all: from now on nobody feeds the watchdog.
         self.pledged.condemn();
         let said = Bell::new().map_err(|error| error.to_string()).and_then(|cancel| {
-            bounded(SAY_MAX, &cancel, move || disk.write(Area::Beats, slot, &mut stands, beat))
+            bounded(&self.device, SAY_MAX, &cancel, move || disk.write(Area::Beats, slot, &mut stands, beat))
         });
         if let Err(why) = said {
             tracing::error!("that it obeys could not be written: {why}");
