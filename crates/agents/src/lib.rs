@@ -21,6 +21,7 @@ pub mod descriptors;
 pub mod disk;
 pub mod fence;
 pub mod gate;
+mod hanging;
 pub mod ip;
 pub mod lease;
 pub mod memory;

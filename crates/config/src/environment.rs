@@ -22,10 +22,24 @@ pub struct FileFacts {
     pub exposed: bool,
 }
 
+/// On which file system the folder of a path lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderFacts {
+    /// It is the root of what is mounted there.
+    pub mount_point: bool,
+    /// It is on the file system of `/`, or on that of Heart's state.
+    pub local: bool,
+}
+
 /// Answers questions about the machine on which the text is checked.
 pub trait Environment {
     /// What is at this path.
     fn file(&self, path: &str) -> Found<FileFacts>;
+
+    /// Where the folder of this path lies. Whoever must not wait for a file system that hangs does not look.
+    fn folder_of(&self, _path: &str) -> Found<FolderFacts> {
+        Found::Unknown
+    }
 
     /// What is known of an agent that is not built in.
     fn agent(&self, agent: &AgentRef) -> Found<AgentInfo>;

@@ -28,7 +28,7 @@ mod wishes;
 mod words;
 
 pub use check::GuardChosen;
-pub use environment::{Environment, FileFacts, Found, NoEnvironment};
+pub use environment::{Environment, FileFacts, FolderFacts, Found, NoEnvironment};
 pub use mistake::{Code, Mistake, Severity, Span, Written};
 pub use print::print;
 pub use report::Report;

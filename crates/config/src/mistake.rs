@@ -163,6 +163,8 @@ codes! {
     IdleTieBreak "idle-tie-break" Warning;
     /// A place of a tie-break that cannot be one.
     InvalidPlace "invalid-place" Error;
+    /// A place of a tie-break of which each node may have one of its own.
+    EachItsOwn "each-its-own" Warning;
     /// Two voters, of which neither can go on alone.
     TwoVoters "two-voters" Warning;
     /// Halves that switch each other off, and nothing to tell which one is cut off.

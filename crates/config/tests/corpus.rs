@@ -5,7 +5,7 @@
 
 use std::{fs, path::PathBuf};
 
-use heart_config::{Code, Environment, FileFacts, Found, Report, print, read};
+use heart_config::{Code, Environment, FileFacts, FolderFacts, Found, Report, print, read};
 use heart_model::{
     AgentInfo, AgentRef, FenceAgent, FenceParameter, Guard, ParameterInfo, ParameterKind, builtin_agents,
 };
@@ -39,6 +39,14 @@ impl Environment for Machine {
             }
             "fence_mute" => Found::Present(Err("gave no answer within 10s".into())),
             _ => Found::Unknown,
+        }
+    }
+
+    fn folder_of(&self, path: &str) -> Found<FolderFacts> {
+        match path {
+            "/mnt/shared/web" => Found::Present(FolderFacts { mount_point: true, local: false }),
+            "/mnt/missing/heart/web" => Found::Present(FolderFacts { mount_point: false, local: true }),
+            _ => Found::Present(FolderFacts { mount_point: false, local: false }),
         }
     }
 

@@ -12,8 +12,8 @@
 //! - *Its slot has another life.* So the machine has started anew.
 //! - *Nothing was heard for as long as it takes.* A machine that does not get through a round and has no lease is left
 //!   alone by what feeds its watchdog, and says in its beat after how long it is off then. This counts only if that
-//!   life said it, and from the moment on in which the message stood on the disk: no round that began later can have
-//!   missed it.
+//!   life said it and has not taken it back, and from the moment on in which the message stood on the disk: no round that
+//!   began later can have missed it.
 //!
 //! A beat that goes on afterwards shows that the machine is not off, whatever was promised. All of this holds for a
 //! machine whose clock counts while it runs, and not for a guest that may be paused: its watchdog pauses with it.
@@ -136,6 +136,8 @@ pub struct Pill {
     /// What its slot said when the message stood on the disk.
     first: Beat,
     last: Beat,
+    /// That life was seen to say that nobody may count on its watchdog any more.
+    took_back: bool,
     /// When the last change of the beat was seen.
     changed_at: Duration,
     /// When it was seen that it obeys.
@@ -149,7 +151,7 @@ impl Pill {
     #[must_use]
     pub fn new(times: Times, boot: BootId, first: Beat) -> Pill {
         let (last, changed_at) = (first.clone(), Duration::ZERO);
-        Pill { times, boot, first, last, changed_at, obeys_since: None, unread: None }
+        Pill { times, boot, first, last, took_back: false, changed_at, obeys_since: None, unread: None }
     }
 
     /// Takes what the slot says, so long after the message stood on the disk: the shorter of what two clocks say.
@@ -164,6 +166,9 @@ impl Pill {
                 if beat.boot != self.first.boot {
                     return Verdict::Off;
                 }
+                // Heart that is stopped there takes it back in the same round, and given anew it is another promise.
+                self.took_back |= beat.pledge.is_none();
+                self.last.pledge = beat.pledge;
                 if (beat.round, beat.obeys) != (self.last.round, self.last.obeys) {
                     if self.obeys_since.is_some() {
                         return Verdict::Unproven("said that it obeys, and goes on all the same".into());
@@ -215,7 +220,7 @@ impl Pill {
 
     /// After how long it is off if it does not read the message: said by the life that is to end.
     fn pledge(&self) -> Option<Pledge> {
-        self.first.pledge.filter(|_| self.first.boot == Some(self.boot))
+        self.first.pledge.filter(|_| self.first.boot == Some(self.boot) && !self.took_back)
     }
 
     fn without_proof(&self) -> String {
@@ -223,6 +228,9 @@ impl Pill {
             return "says that it obeys, but has no watchdog that is armed: its reset may hang".into();
         }
         let why = match self.first.boot {
+            Some(boot) if boot == self.boot && self.first.pledge.is_some() => {
+                "it took its promise back that its watchdog sees to it"
+            }
             Some(boot) if boot == self.boot => "its watchdog was not armed when it said so last",
             Some(_) => "that life of it never wrote its slot",
             None => "it never wrote its slot",
@@ -369,6 +377,18 @@ mod tests {
         is_unproven("its reset may hang", &beat(7, 5), &[(3, Ok(obeys))]);
         is_unproven("longer than this attempt", &long, &[]);
         is_unproven("cannot be read: it hangs", &beat(7, 5), &[(3, Err("it hangs"))]);
+    }
+
+    #[test]
+    fn a_promise_that_was_taken_back_proves_nothing() {
+        let without = |round| Beat { pledge: None, ..beat(7, round) };
+        is_unproven("took its promise back", &beat(7, 5), &[(3, Ok(without(5)))]);
+        is_unproven("took its promise back", &beat(7, 5), &[(3, Ok(without(6)))]);
+        is_unproven("took its promise back", &beat(7, 5), &[(3, Ok(without(5))), (5, Ok(beat(7, 6)))]);
+        is_unproven("took its promise back", &beat(7, 5), &[(3, Err("it hangs")), (18, Ok(without(5)))]);
+        let obeys = Beat { obeys: OBEYS, ..beat(7, 5) };
+        is_off_after(17, &beat(7, 5), &[(3, Ok(without(5))), (5, Ok(obeys.clone()))]);
+        is_unproven("its reset may hang", &obeys, &[(3, Ok(Beat { pledge: None, ..obeys.clone() }))]);
     }
 
     /// A machine that looks once a second, with a lease of 600 ms that ends when the test says so.

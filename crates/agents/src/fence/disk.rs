@@ -124,8 +124,8 @@ impl<'a> Told<'a> {
 
 /// Finds the slot of a node, and what stands there.
 fn look_up(path: &Path, member: &Member, node: &NodeName, cancel: &Bell) -> Result<(Slot, Beat), String> {
-    let (path, member, node) = (path.to_owned(), member.clone(), node.clone());
-    bounded(DISK_USE_MAX, cancel, move || {
+    let (disk, path, member, node) = (path, path.to_owned(), member.clone(), node.clone());
+    bounded(disk, DISK_USE_MAX, cancel, move || {
         let (disk, _) = Disk::open_as(&path, &member.cluster, &member.me)?;
         let slot = disk.slot_of(&node)?;
         Ok((slot, disk.read::<Beat>(Area::Beats, slot)?.record))
@@ -133,8 +133,8 @@ fn look_up(path: &Path, member: &Member, node: &NodeName, cancel: &Bell) -> Resu
 }
 
 fn read_beat(path: &Path, member: &Member, slot: Slot, cancel: &Bell) -> Result<Beat, String> {
-    let (path, member) = (path.to_owned(), member.clone());
-    bounded(DISK_USE_MAX, cancel, move || {
+    let (disk, path, member) = (path, path.to_owned(), member.clone());
+    bounded(disk, DISK_USE_MAX, cancel, move || {
         let (disk, _) = Disk::open_as(&path, &member.cluster, &member.me)?;
         Ok(disk.read::<Beat>(Area::Beats, slot)?.record)
     })
@@ -147,8 +147,8 @@ fn write(
     cancel: &Bell,
     change: impl FnOnce(&mut Messages, &mut BTreeSet<u64>) -> Result<u64, String> + Send + 'static,
 ) -> Result<u64, String> {
-    let (path, member) = (path.to_owned(), member.clone());
-    bounded(DISK_USE_MAX, cancel, move || {
+    let (disk, path, member) = (path, path.to_owned(), member.clone());
+    bounded(disk, DISK_USE_MAX, cancel, move || {
         let (disk, me) = Disk::open_as(&path, &member.cluster, &member.me)?;
         let _claim = Claim::wait(&path, Area::Messages, me, DISK_USE_MAX)?;
         let mut stands = disk.read::<Messages>(Area::Messages, me)?;

@@ -238,10 +238,7 @@ impl New {
 mod tests {
     use super::*;
     use heart_model::{TieBreakPlace, TieBreakSpec};
-    use std::{
-        sync::atomic::AtomicBool,
-        time::{Instant, SystemTime},
-    };
+    use std::time::{Instant, SystemTime};
 
     #[test]
     fn only_whole_numbers_behind_the_name_count() {
@@ -280,7 +277,7 @@ mod tests {
     fn nothing_is_removed_before_the_answer() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("web");
-        let time = Time { until: Instant::now() + NEW_FOR, given_up: AtomicBool::new(false) };
+        let time = Time::new(Instant::now() + NEW_FOR, "".into());
         let mut stands = None;
         let mut left = None;
         for era in 1..=3 {

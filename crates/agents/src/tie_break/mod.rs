@@ -20,7 +20,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     thread,
@@ -31,11 +31,13 @@ use heart_model::{
     AGENT_MESSAGE_MAX, NodeName, Standing, TieBreakOrder, TieBreakOutcome, TieBreakPlace, TieBreakReport,
 };
 
-use crate::{wait, wait::Bell};
+use crate::{hanging::Hanging, wait, wait::Bell};
 use words::WitnessKey;
 
-/// Most attempts that go on after nobody waits for them any more: a file system that hangs lets nobody go.
+/// Most attempts at one place that go on after nobody waits for them any more: a file system that hangs lets nobody go.
 const LEFT_BEHIND_MAX: usize = 4;
+/// Most of them at all places that the file has named since this process began.
+const LEFT_BEHIND_ALL: usize = 32;
 /// How often others may be faster before an attempt gives up: each time one of them got on.
 const ROUNDS_MAX: usize = 8;
 /// Longest value, in bytes.
@@ -45,8 +47,8 @@ const RESERVE: u32 = 10;
 /// Enough for resolving a name, and for reading a value.
 const STACK: usize = 512 * 1024;
 
-/// How many attempts of this process have been given up and have not ended.
-static LEFT_BEHIND: AtomicUsize = AtomicUsize::new(0);
+/// The attempts of this process that have been given up and have not ended.
+static LEFT_BEHIND: Hanging = Hanging::new(LEFT_BEHIND_MAX, LEFT_BEHIND_ALL);
 
 /// Carries out one order; blocks no longer than its timeout, and ends soon after `cancel` was rung.
 ///
@@ -68,17 +70,14 @@ fn attempt(
     cancel: &Bell,
 ) -> Result<TieBreakOutcome, String> {
     let (place, begun) = (&order.spec.place, Instant::now());
-    let left_behind = LEFT_BEHIND.load(Ordering::Relaxed);
-    if left_behind >= LEFT_BEHIND_MAX {
-        return Err(format!(
-            "{place} was not asked, as {left_behind} earlier attempts still hang there; see whether its file system \
-             or the name server answers"
-        ));
-    }
-    let time = Arc::new(Time {
-        until: begun + order.spec.timeout - order.spec.timeout / RESERVE,
-        given_up: AtomicBool::new(false),
-    });
+    LEFT_BEHIND.may_begin(&place.to_string()).map_err(|hang| {
+        format!(
+            "{place} was not asked, as {hang}; see whether the file system there or the name server answers, and start \
+             Heart on this node anew if what hangs is of no use any more"
+        )
+    })?;
+    let until = begun + order.spec.timeout - order.spec.timeout / RESERVE;
+    let time = Arc::new(Time::new(until, place.to_string().into()));
     let no_room = |error: io::Error| {
         format!("{place} was not asked: {error}; see what takes up the threads and files of this node")
     };
@@ -142,10 +141,16 @@ fn dispatch(
 /// The time of one attempt, and whether anybody still waits for it.
 struct Time {
     until: Instant,
+    /// What is asked.
+    place: Arc<str>,
     given_up: AtomicBool,
 }
 
 impl Time {
+    fn new(until: Instant, place: Arc<str>) -> Time {
+        Time { until, place, given_up: AtomicBool::new(false) }
+    }
+
     /// What is left of it.
     ///
     /// # Errors
@@ -161,20 +166,20 @@ impl Time {
     /// The same attempt with no more than its share of what is left, if so many are to come.
     fn share(&self, of: usize) -> Result<Time, String> {
         let parts = u32::try_from(of.max(1)).unwrap_or(u32::MAX);
-        Ok(Time { until: Instant::now() + self.left()? / parts, given_up: AtomicBool::new(false) })
+        Ok(Time::new(Instant::now() + self.left()? / parts, Arc::clone(&self.place)))
     }
 
     /// Nobody waits any more.
     fn give_up(&self) {
         if !self.given_up.swap(true, Ordering::SeqCst) {
-            LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
+            LEFT_BEHIND.begin(&self.place);
         }
     }
 
     /// The attempt has ended; nobody can give it up from now on.
     fn end(&self) {
         if self.given_up.swap(true, Ordering::SeqCst) {
-            LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
+            LEFT_BEHIND.end(&self.place);
         }
     }
 }
@@ -232,15 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_counted_until_it_ends() {
-        let time = || Time { until: Instant::now(), given_up: AtomicBool::new(false) };
-        let before = LEFT_BEHIND.load(Ordering::Relaxed);
-        let (in_time, late) = (time(), time());
+    fn what_nobody_waits_for_is_counted_at_its_place_until_it_ends() {
+        let dead = "the file /mnt/dead/web, which only this test names";
+        let time = || Time::new(Instant::now(), dead.into());
+        let (in_time, late) = (time(), [(); LEFT_BEHIND_MAX].map(|()| time()));
         in_time.end();
         in_time.give_up();
-        late.give_up();
-        assert_eq!(LEFT_BEHIND.load(Ordering::Relaxed), before + 1);
-        late.end();
-        assert_eq!(LEFT_BEHIND.load(Ordering::Relaxed), before);
+        assert_eq!(LEFT_BEHIND.may_begin(dead), Ok(()));
+        late.iter().for_each(Time::give_up);
+        assert!(LEFT_BEHIND.may_begin(dead).is_err());
+        assert_eq!(LEFT_BEHIND.may_begin("what the file names now"), Ok(()));
+        late[0].end();
+        assert_eq!(LEFT_BEHIND.may_begin(dead), Ok(()));
+        late[1..].iter().for_each(Time::end);
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn check(
     let groups = groups::groups(draft, &names, mistakes);
     let times = times::times(draft, mistakes);
     let voters = nodes.values().filter(|node| node.voter).count();
-    let tie_break = tie_break::tie_break(draft, voters, mistakes);
+    let tie_break = tie_break::tie_break(draft, voters, environment, mistakes);
     let pings = pings::pings(draft, mistakes);
     pair::cut_off(draft, &nodes, mistakes);
     addresses::compare(draft, mistakes);

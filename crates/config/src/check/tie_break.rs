@@ -4,7 +4,7 @@ use heart_model::{Duration, TieBreakPlace, TieBreakSpec};
 
 use super::{length, missing_key};
 use crate::{
-    Code, Mistake, Written,
+    Code, Environment, Found, Mistake, Written,
     draft::{Draft, TieBreakDraft},
     tree::cut,
 };
@@ -17,11 +17,19 @@ const REGION: &str = "us-east-1";
 /// Most members of etcd that are asked.
 const ENDPOINTS_MAX: usize = 7;
 
-pub(super) fn tie_break(draft: &Draft, voters: usize, mistakes: &mut Vec<Mistake>) -> Option<TieBreakSpec> {
+pub(super) fn tie_break(
+    draft: &Draft,
+    voters: usize,
+    environment: &dyn Environment,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<TieBreakSpec> {
     let written = draft.tie_break.as_ref()?;
     let timeout = length(written.timeout.as_ref(), "timeout", TIMEOUT, TIMEOUT_BOUNDS, mistakes);
     let place = place(written, mistakes);
     foreign(written, mistakes);
+    if let Some(place) = &place {
+        each_its_own(place, written, environment, mistakes);
+    }
     if voters > 0 && !voters.is_multiple_of(2) {
         mistakes.push(
             Mistake::at(
@@ -51,7 +59,7 @@ fn place(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBrea
         return None;
     }
     if first.is_none() {
-        let way_out = "write `witness = \"HOST:PORT\"` (a `heart witness` elsewhere), `file = \"/PATH\"` (on NFS), \
+        let way_out = "write `witness = \"HOST:PORT\"` (a `heart witness` elsewhere), `file = \"/MOUNTED/FOLDER/NAME\"` (on NFS), \
                        `disk = \"/dev/disk/by-id/…\"` (shared by all nodes), `object = \"http://HOST/BUCKET/KEY\"` or \
                        `etcd = [\"http://HOST:PORT\"]`";
         mistakes.push(missing_key("witness", "[tie_break]", written.span, way_out));
@@ -62,6 +70,51 @@ fn place(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBrea
         .or_else(|| disk(written, mistakes))
         .or_else(|| object(written, mistakes))
         .or_else(|| etcd(written, mistakes))
+}
+
+/// Warns where each half could find a place of its own, and both would go on.
+fn each_its_own(
+    place: &TieBreakPlace,
+    written: &TieBreakDraft,
+    environment: &dyn Environment,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (message, label, hint, at) = match (place, &written.witness, &written.file) {
+        (TieBreakPlace::Witness { address }, Some(at), _) if is_loopback(address) => (
+            format!("`{}` is another machine for each node: itself", cut(address, 60)),
+            "each half would ask its own",
+            "name the address of one machine that all nodes reach, and that is none of them".to_owned(),
+            at.span,
+        ),
+        (TieBreakPlace::File { path }, _, Some(at)) => {
+            let Found::Present(facts) = environment.folder_of(path) else { return };
+            let shown = cut(path.rsplit_once('/').map_or("", |(folder, _)| folder), 60);
+            let label = "each half may find a folder of its own there";
+            if facts.local {
+                let hint = "name a folder that is on the file server only; if it is, mount that here, and remove this \
+                            folder of the local disk";
+                let message = format!("`{shown}/` is on this node's own disk");
+                (message, label, hint.to_owned(), at.span)
+            } else if facts.mount_point {
+                let hint = format!(
+                    "while nothing is mounted there, an empty folder of the node's own disk takes its place: make a folder \
+                     on the file server (`mkdir {shown}/heart`) and name a file in it"
+                );
+                (format!("`{shown}/` is itself where a file system is mounted"), label, hint, at.span)
+            } else {
+                return;
+            }
+        }
+        _ => return,
+    };
+    mistakes.push(Mistake::at(Code::EachItsOwn, at, message).label(label).hint(hint));
+}
+
+/// Whether the host of `HOST:PORT` is the machine itself, whichever that is.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let is_itself = |ip: std::net::IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
+    host.parse().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), is_itself)
 }
 
 fn invalid(written: &Written<String>, what: &str, way_out: &str) -> Mistake {
@@ -97,8 +150,8 @@ fn file(written: &TieBreakDraft, mistakes: &mut Vec<Mistake>) -> Option<TieBreak
     if path.value.starts_with('/') && !path.value.ends_with('/') {
         return Some(TieBreakPlace::File { path: path.value.clone() });
     }
-    let way_out =
-        "it is the whole path of a file on a file system that all nodes have, such as \"/mnt/shared/web\"";
+    let way_out = "it is the whole path of a file in a folder that is only on a file system that all nodes have, such as \
+         \"/mnt/nfs/heart/web\", where /mnt/nfs is mounted";
     mistakes.push(invalid(path, "path of a file", way_out));
     None
 }

@@ -1,15 +1,11 @@
 //! The heartbeat thread: real-time, and after its start without allocation, locks or disk.
 //!
 //! It performs what the [`Pulse`] asks for and decides nothing. What the core has to know goes
-//! through a bounded queue and a bell; if the core does not keep up, pieces of its stream are
-//! dropped like datagrams, but heartbeats go on.
+//! through a bounded queue and a bell ([`News`]); if the core does not keep up, pieces of its stream are
+//! dropped like datagrams and the newest of each node is kept, but heartbeats go on.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -17,76 +13,51 @@ use heart_agents::{
     clock,
     wait::{Bell, timespec},
 };
-use heart_model::{BootId, Duration, LINKS_MAX, Moment, NodeId};
+use heart_model::{Duration, LINKS_MAX, Moment};
 use heart_node::{
     board::Board,
-    frame::{DATAGRAM_MAX, Datagram},
-    pulse::{Action, Event, Pulse, Settings, Sighting},
+    frame::DATAGRAM_MAX,
+    pulse::{Action, Event, Pulse, Settings},
 };
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{
     links::{BATCH_MAX, Batch, Links},
+    news::{AGAIN, News},
     patience::Patience,
 };
 use crate::sys;
 
 /// Priority of the thread among the real-time ones: above ordinary daemons, below the kernel's own.
 const PRIORITY: i32 = 50;
-/// What waits for the core at most.
-pub(super) const QUEUE: usize = 512;
 /// The shortest wait: the two clocks of a deadline never disagree by more for long.
 const WAIT_MIN: Duration = Duration::from_micros(50);
 
 /// How often what the kernel dropped is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the heartbeat thread tells the core.
-#[expect(clippy::large_enum_variant, reason = "the queue is allocated once, with room for datagrams")]
-pub(super) enum Told {
-    /// A piece of another core's stream.
-    Segment {
-        /// From whom.
-        from: NodeId,
-        /// In which life.
-        boot: BootId,
-        /// What.
-        body: Datagram,
-    },
-    /// What is known of a node changed.
-    Sight(Sighting),
-}
-
-/// What can be seen of the thread from outside.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    /// What was dropped because the core did not keep up.
-    pub(super) dropped: AtomicU64,
-}
-
 pub(super) struct Thread {
     pub(super) board: &'static Board,
     pub(super) links: Links,
     pub(super) poke: Arc<Bell>,
-    pub(super) queue: SyncSender<Told>,
     pub(super) bell: Arc<Bell>,
-    pub(super) counters: Arc<Counters>,
 }
 
 /// Starts the thread.
-pub(super) fn start(settings: Settings, thread: Thread) -> std::io::Result<JoinHandle<()>> {
+pub(super) fn start(settings: Settings, thread: Thread, news: News) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name("heartbeats".into()).spawn(move || {
         if let Err(error) = sys::become_real_time(PRIORITY) {
             tracing::warn!("heartbeats run without real-time priority, and may be late under load: {error}");
         }
         let pulse = Pulse::new(clock::now(), settings, thread.board);
-        run(pulse, &thread);
+        run(pulse, &thread, news);
     })
 }
 
 /// What the thread keeps between two turns; all of it is there from the start.
 struct Turns {
     pulse: Pulse,
+    news: News,
     actions: Vec<Action>,
     patience: Patience,
     batch: Box<Batch>,
@@ -97,10 +68,11 @@ struct Turns {
     looked_at: Moment,
 }
 
-fn run(pulse: Pulse, thread: &Thread) -> ! {
+fn run(pulse: Pulse, thread: &Thread, news: News) -> ! {
     let now = clock::now();
     let mut turns = Turns {
         pulse,
+        news,
         actions: Vec::with_capacity(ACTIONS),
         patience: Patience::new(thread.links.count()),
         batch: Batch::new(),
@@ -167,7 +139,7 @@ impl Turns {
 
     /// Steps through the first datagrams of the batch; how many were taken.
     fn take(&mut self, thread: &Thread, link: usize, count: usize) -> u32 {
-        let Turns { pulse, actions, batch, .. } = self;
+        let Turns { pulse, news, actions, batch, .. } = self;
         let now = clock::now();
         let mut good = 0;
         for bytes in batch.iter_mut(count) {
@@ -176,7 +148,7 @@ impl Turns {
                 good += 1;
             }
             if actions.len() > ACTIONS / 2 {
-                self.wake_at = perform(pulse, thread, actions).unwrap_or(self.wake_at);
+                self.wake_at = perform(pulse, thread, news, actions).unwrap_or(self.wake_at);
             }
         }
         if !self.actions.is_empty() {
@@ -186,7 +158,7 @@ impl Turns {
     }
 
     fn perform(&mut self, thread: &Thread) {
-        if let Some(at) = perform(&self.pulse, thread, &mut self.actions) {
+        if let Some(at) = perform(&self.pulse, thread, &mut self.news, &mut self.actions) {
             self.wake_at = at;
         }
     }
@@ -212,7 +184,13 @@ impl Turns {
         let now = clock::now();
         self.look_at_drops(thread, now);
         let count = thread.links.count();
+        if self.news.waits() && self.news.tell_kept() {
+            thread.bell.ring();
+        }
         let mut wait = now.wait_until(self.wake_at).max(WAIT_MIN);
+        if self.news.waits() {
+            wait = wait.min(AGAIN);
+        }
         let mut read = [false; LINKS_MAX];
         for (link, read) in read.iter_mut().enumerate().take(count) {
             match self.patience.pause(link, now) {
@@ -241,7 +219,7 @@ const BATCHES_MAX: usize = 32;
 const ACTIONS: usize = 1024;
 
 /// Performs what was asked for; until when to wait afterwards, if that was said.
-fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Option<Moment> {
+fn perform(pulse: &Pulse, thread: &Thread, news: &mut News, actions: &mut Vec<Action>) -> Option<Moment> {
     let mut wake_at = None;
     let mut rings = false;
     send_beats(pulse, thread, actions);
@@ -249,8 +227,14 @@ fn perform(pulse: &Pulse, thread: &Thread, actions: &mut Vec<Action>) -> Option<
         match action {
             Action::Beat { .. } => {}
             Action::Forward { to, datagram } => thread.links.send_all(to, datagram.bytes()),
-            Action::Deliver { from, boot, body } => rings |= tell(thread, Told::Segment { from, boot, body }),
-            Action::Sight(sighting) => rings |= tell(thread, Told::Sight(sighting)),
+            Action::Deliver { from, boot, body } => {
+                news.segment(from, boot, body);
+                rings = true;
+            }
+            Action::Sight(sighting) => {
+                news.sight(sighting);
+                rings = true;
+            }
             Action::Lease => {}
             Action::Backed => rings = true,
             Action::WakeAt(at) => wake_at = Some(at),
@@ -278,15 +262,5 @@ fn send_beats(pulse: &Pulse, thread: &Thread, actions: &[Action]) {
     }
     for (link, datagram) in beats().filter(|(link, _)| thread.links.is_shared(*link)) {
         thread.links.send(link, 0, datagram.bytes());
-    }
-}
-
-fn tell(thread: &Thread, told: Told) -> bool {
-    match thread.queue.try_send(told) {
-        Ok(()) => true,
-        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-            thread.counters.dropped.fetch_add(1, Ordering::Relaxed);
-            true
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod beats;
 mod health;
 pub(crate) mod links;
+mod news;
 mod patience;
 mod pings;
 mod proven;
@@ -44,6 +45,7 @@ use crate::{
     sys,
 };
 use links::Links;
+use news::News;
 
 /// The shortest wait: the two clocks of a deadline never disagree by more for long.
 const WAIT_MIN: Duration = Duration::from_micros(100);
@@ -112,7 +114,7 @@ struct Driver {
     health: health::Health,
     pings: pings::Pings,
     proven: proven::Kept,
-    told: Receiver<beats::Told>,
+    told: Receiver<news::Told>,
     bell: Arc<Bell>,
     poke: Arc<Bell>,
     signals: OwnedFd,
@@ -209,15 +211,9 @@ impl Driver {
         let mut core = Core::new(now, settings, log, board);
         core.recall_proven(proven.known());
         let links = Links::take_up(handed.links, &setup.spec, &setup.me, &names);
-        let (queue, told) = sync_channel(beats::QUEUE);
-        let thread = beats::Thread {
-            board,
-            links: links.share()?,
-            poke: Arc::clone(&poke),
-            queue,
-            bell: Arc::clone(&bell),
-            counters: Arc::default(),
-        };
+        let (queue, told) = sync_channel(news::QUEUE);
+        let thread =
+            beats::Thread { board, links: links.share()?, poke: Arc::clone(&poke), bell: Arc::clone(&bell) };
         let settings = pulse::Settings {
             me: setup.me.id(),
             members,
@@ -226,7 +222,8 @@ impl Driver {
             key: key.clone(),
             digest: setup.digest,
         };
-        beats::start(settings, thread).context("cannot start the heartbeat thread")?;
+        let news = News::new(queue, Arc::default());
+        beats::start(settings, thread, news).context("cannot start the heartbeat thread")?;
         Ok(Driver {
             core,
             board,
@@ -259,14 +256,14 @@ impl Driver {
         if ready.bell {
             self.bell.silence();
         }
-        let told: Vec<beats::Told> = self.told.try_iter().take(beats::QUEUE).collect();
+        let told: Vec<news::Told> = self.told.try_iter().take(news::QUEUE).collect();
         let mut any = !told.is_empty();
         for told in told {
             self.step(match told {
-                beats::Told::Segment { from, boot, body } => {
+                news::Told::Segment { from, boot, body } => {
                     Event::Segment { from, boot, bytes: body.bytes().to_vec() }
                 }
-                beats::Told::Sight(sighting) => Event::Sight(sighting),
+                news::Told::Sight(sighting) => Event::Sight(sighting),
             })?;
         }
         any |= self.hear_disk()?;

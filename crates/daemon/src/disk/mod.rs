@@ -144,7 +144,9 @@ pub(crate) fn run(run: &Path) -> anyhow::Result<()> {
     let running = Running::find(run)
         .with_context(|| format!("{} does not tell what this node runs with", run.display()))?;
     let (setup, since) = (&running.setup, changed_at(run));
-    let pledged = Arc::new(Pledged::open(run));
+    let pledged = Arc::new(
+        Pledged::open(run).with_context(|| format!("cannot read what was pledged in {}", run.display()))?,
+    );
     let ends = Arc::new(AtomicBool::new(false));
     let mut readers = Vec::new();
     for device in of_node(&setup.spec, &setup.me) {
@@ -245,7 +247,9 @@ impl Reader {
             pause(self.look_every.saturating_sub(begun.elapsed()).max(self.look_every / 4));
         }
         // Nobody is to count on the watchdog of a machine on which Heart was stopped.
-        self.take_back().ok();
+        if let Err(why) = self.take_back() {
+            tracing::error!("others may count on this node's watchdog as before: {why}");
+        }
     }
 
     /// Reads all messages, and says so.
@@ -260,23 +264,26 @@ impl Reader {
         let look = Look { now: begun, lease_until: self.lease.until(), lost_after: self.lost_after };
         let told = seen.told(slot, self.boot, &all, &look);
         let rounds = &mut Rounds::new(self.boot, &stands.record, pledge);
-        let (beat, obeys) = rounds.go_on(told, clock::realtime() / 1_000_000);
+        let (mut beat, obeys) = rounds.go_on(told, clock::realtime() / 1_000_000);
         if obeys {
             self.obey(disk, slot, stands, beat);
         }
         // Before others are told that they can count on it.
-        if pledge.is_some() {
-            self.pledged.renew(&self.device, begun.after(self.patience));
-        }
-        disk.write(Area::Beats, slot, &mut stands, beat)
+        let (pledge, kept) = pledge::told(&self.pledged, pledge, &self.device, begun.after(self.patience));
+        beat.pledge = pledge;
+        disk.write(Area::Beats, slot, &mut stands, beat)?;
+        kept
     }
 
     /// Says that this machine obeys, and resets it, whether or not that could be said.
-    fn obey(&self, disk: Disk, slot: Slot, mut stands: Stands<Beat>, beat: Beat) -> ! {
-        // First of all: from now on nobody feeds the watchdog.
-        self.pledged.condemn();
+    fn obey(&self, disk: Disk, slot: Slot, mut stands: Stands<Beat>, mut beat: Beat) -> ! {
+        // First of all: from now on nobody feeds the watchdog. Where somebody may, nobody is to count on it.
+        if let Err(why) = self.pledged.condemn() {
+            tracing::error!("the watchdog may still be fed: {why}");
+            beat.pledge = None;
+        }
         let said = Bell::new().map_err(|error| error.to_string()).and_then(|cancel| {
-            bounded(SAY_MAX, &cancel, move || disk.write(Area::Beats, slot, &mut stands, beat))
+            bounded(&self.device, SAY_MAX, &cancel, move || disk.write(Area::Beats, slot, &mut stands, beat))
         });
         if let Err(why) = said {
             tracing::error!("that it obeys could not be written: {why}");
@@ -292,7 +299,6 @@ impl Reader {
         }
         let beat = Beat { pledge: None, ..stands.record.clone() };
         disk.write(Area::Beats, slot, &mut stands, beat)?;
-        self.pledged.take_back(&self.device);
-        Ok(())
+        self.pledged.take_back(&self.device)
     }
 }

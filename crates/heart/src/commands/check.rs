@@ -3,22 +3,27 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Args;
-use heart_agents::{fence::Fencing, wait::Bell};
-use heart_config::{Environment, FileFacts, Found};
-use heart_daemon::setup::ThisMachine;
+use heart_agents::{disk::bounded, fence::Fencing, wait::Bell};
+use heart_config::{Environment, FileFacts, FolderFacts, Found};
+use heart_daemon::setup::{Places, ThisMachine};
 use heart_model::{AgentInfo, AgentRef, CONFIGURATION_BYTES_MAX, FenceAgent, FenceParameter};
 
 use crate::{
     failure::{Failure, Kind},
     output, render,
 };
+
+/// How long a file system may take to say what a folder is.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// Check a configuration, and say what it comes to
 #[derive(Debug, Args)]
@@ -44,6 +49,14 @@ impl Environment for Asking {
         ThisMachine.file(path)
     }
 
+    /// Asked on a thread of its own: a file system that hangs is none of a person's who has a file checked.
+    fn folder_of(&self, path: &str) -> Found<FolderFacts> {
+        let Some(folder) = Path::new(path).parent().map(Path::to_owned) else { return Found::Unknown };
+        let looks = folder.clone();
+        let seen = bounded(&folder, LOOK_MAX, &self.never, move || Ok(look_at(&looks, &state())));
+        seen.unwrap_or(Found::Unknown)
+    }
+
     fn agent(&self, agent: &AgentRef) -> Found<AgentInfo> {
         ThisMachine.agent(agent)
     }
@@ -63,6 +76,24 @@ impl Environment for Asking {
 
     fn agents(&self) -> Vec<AgentRef> {
         ThisMachine.agents()
+    }
+}
+
+/// Where Heart keeps what has to survive here, if nobody said otherwise.
+fn state() -> PathBuf {
+    Places::default().state
+}
+
+/// On which file system a folder lies, compared with those that are this machine's own.
+fn look_at(folder: &Path, state: &Path) -> Found<FolderFacts> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    match (device(folder), device(&folder.join(".."))) {
+        (Ok(here), Ok(above)) => {
+            let local = [Path::new("/"), state].iter().any(|path| device(path).is_ok_and(|own| own == here));
+            Found::Present(FolderFacts { mount_point: here != above, local })
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
+        _ => Found::Unknown,
     }
 }
 
@@ -107,4 +138,23 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
         _ => (error.to_string(), "is the file on a disk that works?"),
     };
     Failure::problem(format!("cannot read {}: {what}", path.display()), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_on_the_nodes_own_disk_is_told_from_one_that_is_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("heart");
+        fs::create_dir(&folder).unwrap();
+        let own = look_at(&folder, dir.path());
+        assert_eq!(own, Found::Present(FolderFacts { mount_point: false, local: true }));
+        let mounted = look_at("/proc".as_ref(), dir.path());
+        assert_eq!(mounted, Found::Present(FolderFacts { mount_point: true, local: false }));
+        let below = look_at("/proc/self".as_ref(), dir.path());
+        assert_eq!(below, Found::Present(FolderFacts { mount_point: false, local: false }));
+        assert_eq!(look_at(&dir.path().join("none"), dir.path()), Found::Missing);
+    }
 }
