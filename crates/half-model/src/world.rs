@@ -289,8 +289,7 @@ impl World {
         let era = |node: Node| {
             if self.machines[node].lost { 0 } else { u64::from(self.ledger(setup, node).era) + 1 }
         };
-        let has_parents = self.ledger(setup, one).parents != 0;
-        !setup.obeys(Rule::EraOrder) || !is_foreign(era(one), Some(era(other)), has_parents)
+        !setup.obeys(Rule::EraOrder) || !is_foreign(era(one), era(other))
     }
 
     /// Whether a device may act at any moment that this node knows of, or its log is being gone on from.

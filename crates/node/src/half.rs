@@ -258,14 +258,11 @@ pub fn is_left_behind(own: u64, era: u64, mut parents: impl Iterator<Item = u64>
     era != own && own != 0 && parents.any(|parent| parent == own)
 }
 
-/// Whether nothing of what another node says counts for agreement (rule 18): it goes by another history, or may do so
-/// and was not seen yet. Zero is the history of who has no log.
+/// Whether nothing of what another node says counts for agreement, as it says it in another history (rule 18). Zero is the
+/// history of who has no log.
 #[must_use]
-pub fn is_foreign(own: u64, theirs: Option<u64>, has_parents: bool) -> bool {
-    match theirs {
-        Some(theirs) => theirs != 0 && own != 0 && theirs != own,
-        None => has_parents,
-    }
+pub fn is_foreign(own: u64, theirs: u64) -> bool {
+    theirs != 0 && own != 0 && theirs != own
 }
 
 #[cfg(test)]
@@ -347,6 +344,6 @@ mod tests {
         assert!(is_left_behind(1, 2, [1].into_iter()));
         assert!(!is_left_behind(3, 2, [1].into_iter()), "both went on from 1");
         assert!(!is_left_behind(0, 2, [0].into_iter()), "who has no log is behind nobody");
-        assert!(is_foreign(1, Some(2), false) && !is_foreign(1, Some(0), true) && is_foreign(1, None, true));
+        assert!(is_foreign(1, 2) && !is_foreign(1, 1) && !is_foreign(1, 0) && !is_foreign(0, 2));
     }
 }

@@ -57,18 +57,23 @@ impl Agreement {
         whole.filter(|(rest, _)| rest.iter().all(|entry| conf_change(entry).is_none()))
     }
 
-    /// The same, also if it takes votes from some. Not if it may have given a vote to somebody: they may decide without
-    /// those that this node knows to vote.
+    /// Whether somebody may vote by now that this node does not know to vote.
     #[must_use]
-    pub fn whole_rest(&self) -> Option<(Vec<Entry>, Beginning)> {
-        let store = self.raw.store();
+    pub fn votes_may_be_new(&self) -> bool {
+        let conf = &self.raw.store().conf;
         let changes = self.unapplied().filter_map(conf_change).flat_map(|change| change.changes);
         let mut added = changes.filter(|one| one.get_change_type() == ConfChangeType::AddNode);
-        let votes_may_be_new = !store.conf.voters_outgoing.is_empty()
-            || added.any(|one| !store.conf.voters.contains(&one.node_id));
-        if !self.unpersisted.is_empty() || votes_may_be_new {
+        !conf.voters_outgoing.is_empty() || added.any(|one| !conf.voters.contains(&one.node_id))
+    }
+
+    /// As [`rest`](Agreement::rest), also if it takes votes from some. Not if it may have given a vote to somebody: they may
+    /// decide without those that this node knows to vote.
+    #[must_use]
+    pub fn whole_rest(&self) -> Option<(Vec<Entry>, Beginning)> {
+        if !self.unpersisted.is_empty() || self.votes_may_be_new() {
             return None;
         }
+        let store = self.raw.store();
         let rest: Vec<Entry> =
             store.entries.iter().filter(|entry| entry.index > self.applied).cloned().collect();
         let begins = Beginning { term: Term(self.raw.raft.term + 1), index: store.last() + 1 };

@@ -179,14 +179,19 @@ impl Agreement {
     /// refused, and it is in memory only. It is written anew, and until that is durable nothing is said by it.
     pub fn save_anew(&mut self) -> Write {
         let store = self.raw.store();
-        let (commit, term) = (store.hard_state.commit, store.hard_state.term);
         (self.durable_commit, self.durable_term) = (store.snapshot_index(), 0);
+        self.rewrite()
+    }
+
+    /// Writes the whole file; what comes after that waits for it.
+    fn rewrite(&mut self) -> Write {
+        let hard_state = self.raw.store().hard_state;
         let ticket = self.ticket();
         self.unpersisted.push_back(Unpersisted {
             ticket,
             ready: None,
-            commit,
-            term,
+            commit: hard_state.commit,
+            term: hard_state.term,
             restored: None,
             messages: Vec::new(),
         });
@@ -487,17 +492,7 @@ impl Agreement {
         snapshot.mut_metadata().set_conf_state(store.conf.clone());
         store.entries.retain(|entry| entry.index > index);
         store.snapshot = snapshot;
-        let (commit, term) = (store.hard_state.commit, store.hard_state.term);
-        let ticket = self.ticket();
-        self.unpersisted.push_back(Unpersisted {
-            ticket,
-            ready: None,
-            commit,
-            term,
-            restored: None,
-            messages: Vec::new(),
-        });
-        Some(Write { ticket, replaces: true, bytes: self.file() })
+        Some(self.rewrite())
     }
 }
 

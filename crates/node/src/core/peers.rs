@@ -170,7 +170,7 @@ impl Core {
         // The history that it was sent in: what the sender says of itself may be older, or newer.
         let theirs = u64::from_le_bytes(*era);
         let ours = self.ledger.era;
-        let is_foreign = half::is_foreign(ours, Some(theirs), !self.ledger.parents.is_empty());
+        let is_foreign = half::is_foreign(ours, theirs);
         if is_foreign || self.half.is_at_work() {
             return;
         }

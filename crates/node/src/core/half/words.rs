@@ -134,7 +134,7 @@ impl Core {
                 format!("name all that are off: `heart takeover --peers-are-off {}`", all.replace(' ', "")),
             );
         }
-        if self.agreement.as_ref().is_some_and(|agreement| agreement.whole_rest().is_none()) {
+        if self.agreement.as_ref().is_some_and(|agreement| agreement.votes_may_be_new()) {
             return no(
                 format!(
                     "{me} does not know who votes: somebody was just being given a vote, and may be at work with it"
